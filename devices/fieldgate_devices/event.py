@@ -1,0 +1,79 @@
+"""The event: what a device said, where and when it was heard.
+
+Events are made once, by a decoder, and never altered afterwards; what the journal
+stores and every uplink sends is made from these fields alone. Fields are stored by
+position: append new ones with a default, never reorder.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from typing import Final
+
+import msgspec
+
+__all__ = ["LANES", "Address", "Event", "Lane", "Stamp", "TimeQuality"]
+
+
+class Lane(IntEnum):
+    """Priority of an event: ``HIGH`` is sent and kept first; ``LOW`` is evicted first."""
+
+    HIGH = 0
+    NORMAL = 1
+    LOW = 2
+
+
+LANES: Final = (Lane.HIGH, Lane.NORMAL, Lane.LOW)
+
+
+class TimeQuality(IntEnum):
+    """How far the wall-clock time of a `Stamp` can be trusted."""
+
+    SYNCED = 0
+    UNSYNCED = 1
+    ESTIMATED = 2
+
+
+class Address(msgspec.Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
+    """Who spoke: ``device`` and event ``type`` as decoded, ``topic`` as the source named it (MQTT topic or port)."""
+
+    device: str
+    type: str
+    topic: str
+
+
+class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """When and by which run a batch was received; shared by all events of one read.
+
+    ``run`` is the random 64-bit id of the process that accepted the events, ``wall_ns`` is UTC in ns since
+    1970, ``boot_ns`` is CLOCK_BOOTTIME in ns of that OS boot.
+    """
+
+    run: int
+    wall_ns: int
+    boot_ns: int
+    quality: int = TimeQuality.SYNCED
+
+
+class Event(msgspec.Struct, array_like=True, gc=False):
+    """One accepted event. Its id is (gateway, ``stamp.run``, ``seq``).
+
+    ``data`` is a JSON text when ``is_json``, else opaque bytes (sent as base64 where the envelope is JSON).
+    ``content_id`` is a 64-bit hash of client, packet id, topic and payload: a hint that recognises what a
+    device sent again after its PUBACK was lost. ``raw`` is the payload as received where it is not ``data``.
+    ``seq`` is 0 until the outbox numbers the event.
+    """
+
+    address: Address
+    stamp: Stamp
+    data: bytes
+    is_json: bool
+    content_id: int
+    lane: int = Lane.NORMAL
+    seq: int = 0
+    raw: bytes | None = None
+
+    @property
+    def payload(self) -> bytes:
+        """The bytes as the device sent them."""
+        return self.data if self.raw is None else self.raw

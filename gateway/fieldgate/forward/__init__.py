@@ -1,0 +1,1 @@
+"""Ways out: uplinks and what they need."""
