@@ -50,7 +50,7 @@ class PassThrough:
         """Return one event per message, in order."""
         # One pass with everything bound locally: this runs for every event of the gateway.
         addresses, scan = self._addresses, is_json
-        events = []
+        events: list[Event] = []
         append = events.append
         for message in received:
             topic = message.topic

@@ -7,53 +7,20 @@ that is left. The accounts of P4: routed = delivered + pending + ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Sequence
 from typing import Protocol
-
-import msgspec
 
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.gaps import Hole, gap_event, join_holes
 from fieldgate.journal.intervals import IntervalSet
 from fieldgate.journal.stream import Stream
+from fieldgate.journal.times import Correction
+from fieldgate.journal.uplink_state import LaneState, Route, UplinkState, first_state
 from fieldgate.journal.window import Batch, LaneLog
-from fieldgate_devices.event import LANES, Event, Lane, Stamp
+from fieldgate_devices.event import LANES, Event, Lane, Stamp, TimeQuality
 
-__all__ = ["FeedHost", "Route", "UplinkFeed", "UplinkState", "decode_states", "encode_states", "highest_seq"]
-
-
-class Route(msgspec.Struct, frozen=True):
-    """What the outbox must know of an uplink. ``is_wanted`` is None where it gets every event."""
-
-    name: str
-    is_required: bool = True
-    is_live_first: bool = False
-    is_wanted: Callable[[Event], bool] | None = None
-    starts_at_oldest: bool = True
-    max_size_bytes: int | None = None
-    max_age_s: float | None = None
-
-
-class LaneState(msgspec.Struct, array_like=True):
-    """A cursor as it is stored."""
-
-    floor: int = 0
-    done: list[tuple[int, int]] = []
-
-
-class UplinkState(msgspec.Struct):
-    """Cursors and accounts of one uplink as they are stored with each commit.
-
-    ``pending`` counts events that lie on disk and are not done; it is kept apart from ``routed`` so that the
-    equation of P4 can fail.
-    """
-
-    lanes: list[LaneState] = msgspec.field(default_factory=lambda: [LaneState() for _ in LANES])
-    routed: int = 0
-    delivered: int = 0
-    pending: int = 0
-    ledger: dict[str, int] = {}
-    gaps: list[Hole] = []
+__all__ = ["FeedHost", "UplinkFeed"]
 
 
 class FeedHost(Protocol):
@@ -84,6 +51,17 @@ class _GapBatch(Batch):
         self.hole = hole
 
 
+class _ReplayBatch(Batch):
+    """Kept events that are sent once more because a person asked; they stand in no account of P4."""
+
+    __slots__ = ("done", "given")
+
+    def __init__(self, events: list[Event]) -> None:
+        super().__init__(events, b"")
+        self.given = 0
+        self.done = 0
+
+
 class UplinkFeed:
     """Implements `fieldgate.forward.uplink.Feed` for the uplink with number ``bit_number``."""
 
@@ -94,8 +72,10 @@ class UplinkFeed:
         self.name = route.name
         self.bit_number = bit_number
         self.down = True
-        self.state = state if state is not None else UplinkState()
+        self.state = state if state is not None else first_state(route, [lane.stored_to for lane in lanes])
         self.is_dirty = False
+        self.is_frozen = False
+        self._unsynced_before_seq = max(lane.last_seq for lane in lanes) if self.state.may_have_sent_unsynced else 0
         self._host = host
         self._lanes = lanes
         self.streams = [
@@ -103,23 +83,29 @@ class UplinkFeed:
             for lane, saved in zip(lanes, self.state.lanes, strict=True)
         ]
         self.live: list[Stream] | None = None
+        self.replayed = 0
         self._gap_out: _GapBatch | None = None
+        self._replay: deque[_ReplayBatch] = deque()
 
     # -- Feed -------------------------------------------------------------------------------------------------
 
     def take(self, max_events: int) -> list[Shipment]:
         """Hand out up to ``max_events`` events in the order in which they must be sent."""
         shipments: list[Shipment] = []
+        if self.is_frozen:
+            return shipments
         left = max_events
         if self.state.gaps:
             left -= self._take_gap(shipments)
+        mark = self.route.is_live_first
         if self.live is not None:
-            left -= self._take_group(self.live, left, shipments, mark=False)
-            if left > 0:
-                left -= self._take_group(self.streams, left, shipments, mark=True)
+            left -= self._take_group(self.live, left, shipments, mark=mark)
+        if left > 0:
+            left -= self._take_group(self.streams, left, shipments, mark=mark)
+            if self.live is not None:
                 self._merge_live()
-        elif left > 0:
-            self._take_group(self.streams, left, shipments, mark=False)
+        if left > 0 and self._replay:
+            self._take_replay(left, shipments)
         if any(stream.wants_read for stream in self.streams):
             self._host.changed()
         return shipments
@@ -127,8 +113,8 @@ class UplinkFeed:
     def delivered(self, batch: object, start: int, stop: int) -> None:
         """The far side has ``events[start:stop]`` of ``batch``."""
         assert isinstance(batch, Batch)
-        if batch is self._gap_out:
-            self._gap_delivered()
+        if isinstance(batch, _GapBatch | _ReplayBatch):
+            self._extra_done(batch, stop - start)
             return
         if not self._book(batch, start, stop):
             return
@@ -138,8 +124,8 @@ class UplinkFeed:
     def parked(self, batch: object, start: int, stop: int, reason: str) -> None:
         """The far side will never take these events; they are booked as ``parked``."""
         assert isinstance(batch, Batch)
-        if batch is self._gap_out:
-            self._gap_delivered()
+        if isinstance(batch, _GapBatch | _ReplayBatch):
+            self._extra_done(batch, stop - start)
             return
         if not self._book(batch, start, stop):
             return
@@ -150,6 +136,8 @@ class UplinkFeed:
     def put_back(self) -> None:
         """Hand out again, oldest first, everything that is outstanding."""
         self._gap_out = None
+        for batch in self._replay:
+            batch.given = batch.done = 0
         if self.live is not None:
             self._close_live()
         for stream in self.streams:
@@ -163,6 +151,9 @@ class UplinkFeed:
         self.down = down
         if not down and self.route.is_live_first and self.live is None and not self.is_caught_up:
             self._open_live()
+        if not down and self._host.now_stamp().quality != TimeQuality.SYNCED and not self.state.may_have_sent_unsynced:
+            self.state.may_have_sent_unsynced = True
+            self._freeze()
         self._host.uplink_went(self, down=down)
 
     # -- what the outbox asks -----------------------------------------------------------------------------------
@@ -171,6 +162,16 @@ class UplinkFeed:
     def is_caught_up(self) -> bool:
         """Whether everything there is has been handed out."""
         return all(stream.read_seq >= stream.last_seq for stream in self.streams)
+
+    @property
+    def replay_backlog(self) -> int:
+        """How many events of a replay wait here."""
+        return sum(len(batch.events) - batch.done for batch in self._replay)
+
+    def replay(self, events: list[Event]) -> None:
+        """Send kept events once more, under their old ids, after everything else; counted in ``replayed``."""
+        self._replay.append(_ReplayBatch(events))
+        self._host.changed()
 
     def add_routed(self, count: int) -> None:
         """Count events that this uplink is to get."""
@@ -183,6 +184,16 @@ class UplinkFeed:
         join_holes(self.state.gaps, hole)
         self.is_dirty = True
         self._host.changed()
+
+    def count_stored(self, lane: int, wanted: Sequence[Event], *, through_seq: int) -> None:
+        """Count what a new uplink finds on disk, as it is read: nobody counted that when it was accepted."""
+        after, last = self.state.uncounted[lane]
+        if after >= last:
+            return
+        count = sum(1 for event in wanted if after < event.seq <= last)
+        self.state.routed += count
+        self.state.pending += count
+        self.state.uncounted[lane] = (max(after, min(through_seq, last)), last)
 
     def still_wants(self, event: Event) -> bool:
         """Whether a stored event is not done yet, as far as this uplink goes."""
@@ -214,6 +225,36 @@ class UplinkFeed:
         if self.live is not None and self.live[lane].read_seq < batch.last_seq:
             self._close_live()
 
+    def time_became_known(self, offset_ns: int) -> None:
+        """Correct what this OS boot stored before it knew the time and this uplink was never sent."""
+        for stream in self.streams:
+            lane = self._lanes[stream.lane]
+            first = max(stream.sent_to, self._unsynced_before_seq) + 1
+            last = lane.evicted_to if stream.limit_seq is None else min(lane.evicted_to, stream.limit_seq - 1)
+            if first <= last:
+                self.state.corrections.append(Correction(stream.lane, first, last, offset_ns))
+                stream.read_again()
+        self._unsynced_before_seq = 0
+        self.state.may_have_sent_unsynced = False
+        self._freeze()
+
+    def os_booted(self) -> None:
+        """What an earlier OS boot stored without ever knowing the time, and never sent, becomes ``estimated``."""
+        if not self.state.may_have_sent_unsynced:
+            for stream in self.streams:
+                lane = self._lanes[stream.lane]
+                if stream.floor < lane.stored_to:
+                    self.state.corrections.append(Correction(stream.lane, stream.floor + 1, lane.stored_to, None))
+        self._unsynced_before_seq = 0
+        self.state.may_have_sent_unsynced = False
+        self._freeze()
+
+    def _freeze(self) -> None:
+        """Hand nothing out until the state is saved: what it says decides how events are sent after a crash."""
+        self.is_frozen = True
+        self.is_dirty = True
+        self._host.changed()
+
     def snapshot(self) -> UplinkState:
         """Return the state to be stored."""
         lanes = []
@@ -228,7 +269,18 @@ class UplinkFeed:
                     done.add(first, last)
             lanes.append(LaneState(stream.floor, done.pairs()))
         state = self.state
-        return UplinkState(lanes, state.routed, state.delivered, state.pending, dict(state.ledger), list(state.gaps))
+        state.corrections = [one for one in state.corrections if one.last_seq > lanes[one.lane].floor]
+        return UplinkState(
+            lanes,
+            state.routed,
+            state.delivered,
+            state.pending,
+            dict(state.ledger),
+            list(state.gaps),
+            list(state.corrections),
+            state.may_have_sent_unsynced,
+            list(state.uncounted),
+        )
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -260,6 +312,27 @@ class UplinkFeed:
         self._gap_out = batch
         shipments.append(Shipment(batch, batch.events, 0, 1))
         return 1
+
+    def _take_replay(self, limit: int, shipments: list[Shipment]) -> None:
+        for batch in self._replay:
+            if limit <= 0:
+                break
+            start, stop = batch.given, min(len(batch.events), batch.given + limit)
+            if start < stop:
+                shipments.append(Shipment(batch, batch.events, start, stop))
+                batch.given = stop
+                limit -= stop - start
+
+    def _extra_done(self, batch: _GapBatch | _ReplayBatch, count: int) -> None:
+        """An event that is in no account has arrived, or is refused for good."""
+        if batch is self._gap_out:
+            self._gap_delivered()
+        elif isinstance(batch, _ReplayBatch):
+            batch.done += count
+            self.replayed += count
+            while self._replay and self._replay[0].done >= len(self._replay[0].events):
+                self._replay.popleft()
+            self._host.changed()
 
     def _gap_delivered(self) -> None:
         assert self._gap_out is not None
@@ -315,19 +388,3 @@ class UplinkFeed:
         assert self.live is not None
         if all(stream.is_idle for stream in self.streams):
             self.streams, self.live = self.live, None
-
-
-def encode_states(states: dict[str, UplinkState]) -> dict[str, bytes]:
-    """Return the states as the journal stores them."""
-    return {name: msgspec.msgpack.encode(state) for name, state in states.items()}
-
-
-def decode_states(stored: dict[str, bytes]) -> dict[str, UplinkState]:
-    """Return the states that the journal stored."""
-    return {name: msgspec.msgpack.decode(state, type=UplinkState) for name, state in stored.items()}
-
-
-def highest_seq(states: dict[str, UplinkState]) -> int:
-    """Return the highest sequence number that any stored cursor speaks of; a new run must begin above it."""
-    lanes = [lane for state in states.values() for lane in state.lanes]
-    return max((max([lane.floor, *(last for _, last in lane.done)]) for lane in lanes), default=0)

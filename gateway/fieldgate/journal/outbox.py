@@ -17,8 +17,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from fieldgate.ingest.source import Settler
-from fieldgate.journal.feed import Route, UplinkFeed, UplinkState
+from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.policy import UplinkDemand, commit_due_s
+from fieldgate.journal.uplink_state import Route, UplinkState
 from fieldgate.journal.window import MAX_UPLINKS, NOBODY, Batch, LaneLog
 from fieldgate_devices.event import LANES, Event, Stamp
 
@@ -28,6 +29,8 @@ NOBODY_NAME = ""  # the state row that keeps what came before the first uplink w
 _MEMORY_BYTES = 8 << 20  # written batches kept for uplinks that are only a little behind
 _MAX_UNSETTLED_BYTES = 24 << 20  # over all connections: then reading stops everywhere
 _JOB_EVENTS = 2_000
+_HISTORY_EVENTS = 1_000  # what is delivered and only kept for replay waits for a large block …
+_HISTORY_DELAY_S = 5.0  # … or this long
 
 
 @dataclass(slots=True)
@@ -47,6 +50,7 @@ class Outbox:
         *,
         gateway: str,
         is_relay: bool,
+        keeps_history: bool = False,
         hold_s: float,
         commit_delay_s: float,
         next_seq: int,
@@ -64,6 +68,7 @@ class Outbox:
         self.is_journal_stuck = False
         self.lanes = tuple(LaneLog(lane, stored_to=stored_to[lane]) for lane in LANES)
         self._is_relay = is_relay
+        self._writes_all = not is_relay or keeps_history
         self._hold_s = hold_s
         self._commit_delay_s = commit_delay_s
         self._attention = attention
@@ -162,7 +167,7 @@ class Outbox:
         for lane in self.lanes:
             self._trim(lane)
         unwritten = self._unwritten
-        while unwritten and self._is_relay and not unwritten[0].is_wanted():
+        while unwritten and not self._writes_all and not unwritten[0].is_wanted():
             self._left_unwritten(unwritten.popleft())
         touched = self._touched
         if touched:
@@ -184,10 +189,14 @@ class Outbox:
                 return since_s
             cutoff_s = now_s - self._hold_s
             eligible = 0
+            is_history = self._writes_all and self._is_relay
             for batch in self._unwritten:
                 if batch.accepted_s > cutoff_s or eligible >= _JOB_EVENTS:
                     break
                 eligible += len(batch.events)
+                is_history = is_history and not batch.is_wanted()
+            if is_history and eligible < _HISTORY_EVENTS:
+                return since_s + _HISTORY_DELAY_S
         return commit_due_s(
             eligible=eligible,
             eligible_since_s=since_s,
@@ -203,14 +212,14 @@ class Outbox:
         while unwritten and (everything or job.count < _JOB_EVENTS) and unwritten[0].accepted_s <= cutoff_s:
             batch = unwritten.popleft()
             events: Sequence[Event] = batch.events
-            if self._is_relay:
+            if not self._writes_all:
                 runs = batch.runs_wanted()
                 if not runs:
                     self._left_unwritten(batch)
                     continue
                 if runs != [(0, len(events))]:
                     events = [event for start, stop in runs for event in events[start:stop]]
-            batch.is_writing = True
+            batch.write_begins()
             job.lanes.setdefault(events[0].lane, []).append((batch, events))
             job.count += len(events)
             for feed in self.all_feeds():
@@ -272,6 +281,15 @@ class Outbox:
         """Return every uplink's feed; while none is configured, the one that counts for whoever comes first."""
         return list(self.feeds.values()) if self._nobody is None else [self._nobody]
 
+    def pending_in_memory(self, feed: UplinkFeed) -> int:
+        """Return how many events this uplink still wants that are not on disk, nor on their way there."""
+        return sum(
+            batch.count_wanted_by(feed.bit_number)
+            for lane in self.lanes
+            for batch in lane
+            if not batch.is_written and not batch.is_writing
+        )
+
     def demands(self) -> list[UplinkDemand]:
         """Return what each uplink still wants from disk."""
         return [
@@ -324,7 +342,12 @@ class Outbox:
     def _trim(self, lane: LaneLog) -> None:
         """Drop from the head what is delivered everywhere; at level `journal` only once it is written."""
         head = lane.head
-        while head is not None and not head.is_writing and not head.is_wanted() and (self._is_relay or head.is_written):
+        while (
+            head is not None
+            and not head.is_writing
+            and not head.is_wanted()
+            and (not self._writes_all or head.is_written)
+        ):
             lane.drop_head()
             head = lane.head
 

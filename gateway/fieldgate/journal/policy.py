@@ -10,7 +10,7 @@ from fieldgate_devices.event import Lane
 __all__ = ["BLOCK_EVENTS", "BlockMeta", "Eviction", "UplinkDemand", "commit_due_s", "plan_eviction", "plan_limits"]
 
 BLOCK_EVENTS = 200  # a block's worth: enough that flash per event hardly falls any further
-_FEW_EVENTS = 10
+_FEW_EVENTS = 25
 _STRETCHED_DELAY_S = 0.5
 
 
@@ -18,7 +18,7 @@ def commit_due_s(*, eligible: int, eligible_since_s: float, is_stalled: bool, co
     """Return when ``eligible`` events, the oldest eligible since ``eligible_since_s``, must be committed.
 
     At once when a device waits for its PUBACKs or a block's worth is there; else after ``commit_delay_s``,
-    stretched to half a second while the commit would hold fewer than ten events (a page of flash each).
+    stretched to half a second while the commit would hold fewer than 25 events (a page of flash each).
     """
     if is_stalled or eligible >= BLOCK_EVENTS:
         return eligible_since_s
@@ -61,8 +61,8 @@ class Eviction:
 
 def plan_eviction(
     blocks: Sequence[BlockMeta], uplinks: Sequence[UplinkDemand], *, over_bytes: int
-) -> tuple[list[Eviction], int]:
-    """Return who gives up what so that ``over_bytes`` become free, and the bytes that this frees.
+) -> tuple[list[Eviction], dict[int, int]]:
+    """Return who gives up what so that ``over_bytes`` become free, and per lane up to where blocks then may go.
 
     ``blocks`` are the oldest blocks of each lane, oldest first within a lane. First goes what only uplinks that
     are not required still want; then lane ``low``, ``normal``, ``high``, oldest first (DESIGN: drop_oldest).
@@ -91,7 +91,10 @@ def plan_eviction(
                 gone.add(key)
                 freed += block.size_bytes
     evictions = [Eviction(name, lane, through, "evicted") for (name, lane), through in given_up.items()]
-    return evictions, freed
+    free_through: dict[int, int] = {}
+    for lane_number, last_seq in gone:
+        free_through[lane_number] = max(free_through.get(lane_number, 0), last_seq)
+    return evictions, free_through
 
 
 def plan_limits(blocks: Sequence[BlockMeta], uplink: UplinkDemand) -> list[Eviction]:

@@ -42,6 +42,7 @@ class Stream:
         "outstanding",
         "read_seq",
         "ready_to",
+        "sent_to",
     )
 
     def __init__(self, lane: LaneLog, bit_number: int, *, floor: int, done: IntervalSet | None = None) -> None:
@@ -50,6 +51,7 @@ class Stream:
         self.from_seq = floor + 1
         self.read_seq = floor
         self.ready_to = floor
+        self.sent_to = floor
         self.done = done if done is not None else IntervalSet()
         self.limit_seq: int | None = None
         self.outstanding: deque[list[object]] = deque()
@@ -116,7 +118,10 @@ class Stream:
         return batch.last_seq  # nothing of this batch is wanted, but what follows may be: `take` passes over it
 
     def take(self, limit: int, *, up_to: int | None, shipments: list[Shipment], mark: bool) -> int:
-        """Append up to ``limit`` events with sequence numbers up to ``up_to`` to ``shipments``; return how many."""
+        """Append up to ``limit`` events with sequence numbers up to ``up_to`` to ``shipments``; return how many.
+
+        With ``mark``, events whose write began before this uplink was first handed them are marked as stored.
+        """
         taken = 0
         while taken < limit:
             if self.read_seq < self._disk_to():
@@ -137,10 +142,15 @@ class Stream:
                     break
             for first, end in batch.runs_wanted_by(self._bit_number, index, stop):
                 self.outstanding.append([batch, first, end])
-                shipments.append(Shipment(batch, batch.events, first, end, mark))
+                if mark:
+                    self._ship_marked(batch, first, end, shipments)
+                else:
+                    shipments.append(Shipment(batch, batch.events, first, end))
                 taken += end - first
             self._batch, self._index = batch, stop
             self.read_seq = batch.events[stop - 1].seq
+            if self.read_seq > self.sent_to:
+                self.sent_to = self.read_seq
         return taken
 
     def delivered(self, batch: Batch, start: int, stop: int) -> bool:
@@ -178,6 +188,16 @@ class Stream:
         self.read_seq = self.ready_to = floor
         self._batch = None
         self._index = 0
+        self.is_reading = False
+        self.generation += 1
+
+    def read_again(self) -> None:
+        """Forget what was read ahead: its times are about to be corrected."""
+        if self._chunks:
+            self._chunks.clear()
+            self._chunk_index = 0
+            self._ready_events = 0
+            self.ready_to = self.read_seq
         self.is_reading = False
         self.generation += 1
 
@@ -224,8 +244,12 @@ class Stream:
         *,
         through_seq: int,
         is_wanted: Callable[[Event], bool] | None,
-    ) -> None:
-        """Take what was read from disk after ``ready_to``; it covers everything up to ``through_seq``."""
+        sent_to: int = 0,
+    ) -> list[Event]:
+        """Take what was read from disk after ``ready_to``, which covers everything up to ``through_seq``.
+
+        ``sent_to``: what this uplink was handed before it was written. Return what will be handed out.
+        """
         self.is_reading = False
         limit = min(through_seq, self._disk_to())
         floor, done = self.ready_to, self.done
@@ -233,13 +257,16 @@ class Stream:
         if is_wanted is not None:
             wanted = [event for event in wanted if is_wanted(event)]
         if wanted:
-            self._chunks.append(Batch(wanted, b""))
+            chunk = Batch(wanted, b"")
+            chunk.handed_out_at_write = {self._bit_number: _stop_at(wanted, 0, len(wanted), sent_to)}
+            self._chunks.append(chunk)
             self._ready_events += len(wanted)
         self.ready_to = max(self.ready_to, limit)
         if not self._chunks:
             self.read_seq = self.ready_to
             self._batch = None
             self._index = 0
+        return wanted
 
     def _disk_to(self) -> int:
         evicted_to = self._lane.evicted_to
@@ -273,8 +300,12 @@ class Stream:
             if stop == start:
                 return 0
         self.outstanding.append([chunk, start, stop])
-        shipments.append(Shipment(chunk, chunk.events, start, stop, mark))
+        if mark:
+            self._ship_marked(chunk, start, stop, shipments)
+        else:
+            shipments.append(Shipment(chunk, chunk.events, start, stop))
         self.read_seq = chunk.events[stop - 1].seq
+        self.sent_to = max(self.sent_to, self.read_seq)
         self._chunk_index = stop
         self._ready_events -= stop - start
         if stop == len(chunk.events):
@@ -283,6 +314,17 @@ class Stream:
             if not self._chunks:
                 self.read_seq = self.ready_to
         return stop - start
+
+    def _ship_marked(self, batch: Batch, start: int, stop: int, shipments: list[Shipment]) -> None:
+        """Ship in up to two pieces: what was handed out before its write began, and what is stored."""
+        at_write = batch.handed_out_at_write
+        border = stop if at_write is None else min(max(at_write.get(self._bit_number, 0), start), stop)
+        if start < border:
+            shipments.append(Shipment(batch, batch.events, start, border))
+        if border < stop:
+            shipments.append(Shipment(batch, batch.events, border, stop, is_stored=True))
+        handed_out = batch.handed_out
+        handed_out[self._bit_number] = max(stop, handed_out.get(self._bit_number, 0))
 
     def _join_done(self) -> None:
         """Let the floor pass what was acknowledged out of order and stands right behind it."""

@@ -33,6 +33,8 @@ class Batch:
     __slots__ = (
         "accepted_s",
         "events",
+        "handed_out",
+        "handed_out_at_write",
         "is_settled",
         "is_writing",
         "is_written",
@@ -63,6 +65,8 @@ class Batch:
         self.is_writing = False
         self.is_settled = settler is None
         self.next: Batch | None = None
+        self.handed_out: dict[int, int] = {}  # by uplinks that mark what was stored first: events handed out so far
+        self.handed_out_at_write: dict[int, int] | None = None  # the same when the first write began
 
     @property
     def last_seq(self) -> int:
@@ -85,6 +89,12 @@ class Batch:
     def runs_wanted_by(self, bit_number: int, start: int, stop: int) -> list[tuple[int, int]]:
         """Return the runs ``(first, end)`` within ``[start, stop)`` whose events uplink ``bit_number`` wants."""
         return _runs(self.waits[start:stop].translate(_HAS[bit_number]), 1, start)
+
+    def write_begins(self) -> None:
+        """From now on this is a stored batch; what an uplink was handed before that is not marked for it, ever."""
+        self.is_writing = True
+        if self.handed_out_at_write is None:
+            self.handed_out_at_write = dict(self.handed_out)
 
     def runs_wanted(self) -> list[tuple[int, int]]:
         """Return the runs that anybody still wants."""

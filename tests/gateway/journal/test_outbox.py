@@ -9,10 +9,11 @@ import pytest
 
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal import outbox as outbox_module
-from fieldgate.journal.feed import Route, UplinkFeed, UplinkState, decode_states, encode_states, highest_seq
+from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.intervals import IntervalSet
 from fieldgate.journal.outbox import Outbox, WriteJob
 from fieldgate.journal.stream import Stream
+from fieldgate.journal.uplink_state import Route, UplinkState, decode_states, encode_states, highest_seq
 from fieldgate_devices.event import LANES, Address, Event, Stamp
 
 ADDRESSES = [Address(f"d{number}", "message", f"t/{number}") for number in range(4)]
@@ -269,7 +270,7 @@ def test_what_was_settled_reaches_every_uplink_whatever_happens(routes: tuple[Ro
 
 def test_each_lane_leaves_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """P3: per lane, what is handed out rises by sequence number from one reconnect to the next."""
-    handed: dict[tuple[int, str, int], int] = {}
+    handed: dict[tuple[UplinkFeed, str, int], int] = {}
     take, put_back = UplinkFeed.take, UplinkFeed.put_back
     checked = 0
 
@@ -278,7 +279,7 @@ def test_each_lane_leaves_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
         shipments = take(self, max_events)
         for shipment in shipments:
             for event in shipment.events[shipment.start : shipment.stop]:
-                key = (id(self), self.name, event.lane)
+                key = (self, self.name, event.lane)
                 assert event.seq > handed.get(key, 0)
                 handed[key] = event.seq
                 checked += 1
@@ -286,7 +287,7 @@ def test_each_lane_leaves_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def forgetful_put_back(self: UplinkFeed) -> None:
         for lane in LANES:
-            handed.pop((id(self), self.name, lane), None)
+            handed.pop((self, self.name, lane), None)
         put_back(self)
 
     monkeypatch.setattr(UplinkFeed, "take", checked_take)

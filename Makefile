@@ -1,0 +1,56 @@
+# What a developer or CI runs. Everything happens in .venv; `make help` lists the targets.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+PYTEST := $(BIN)/pytest -q
+
+.PHONY: help setup check format test test-long test-root bench demo clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+setup: $(STAMP) ## make .venv and, as root, install mosquitto for the tests
+
+$(STAMP): pyproject.toml tests/setup.sh
+	@PYTHON=$(PYTHON) bash tests/setup.sh $(VENV)
+	@touch $@
+
+check: $(STAMP) ## format, lint, types, import contracts
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(STAMP) ## let ruff format and mend what it can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+test: $(STAMP) ## the tests, without the long ones and those that need root
+	$(PYTEST) -m "not long and not root"
+
+test-long: $(STAMP) ## the full counts
+	$(PYTEST) -m "long and not root" --timeout 3600
+
+test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespaces
+	@if [ "$$(id -u)" -ne 0 ]; then \
+		echo "test-root: skipped, because it mounts file systems and makes network namespaces and you are not root"; \
+	else \
+		$(PYTEST) -m "root and not long" --timeout 600 || [ $$? -eq 5 ]; \
+	fi
+
+bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
+	$(BIN)/python tests/bench/run.py $(ARGS)
+
+demo: $(STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lost
+	@$(BIN)/fieldgate demo $(ARGS)
+
+clean: ## remove .venv and all caches
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,78 @@
+"""Put the commands together and keep the shell's manners: exit codes, broken pipes, Ctrl-C.
+
+Exit codes: 0 well, 1 a problem was found (also: the reader of our output went away), 2 the command was not
+understood, 78 (EX_CONFIG) ``run`` cannot use the configuration, 130 Ctrl-C. None of them comes with a traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from fieldgate.cli import check, config_cmd, demo, journal, run, simulate, status
+from fieldgate.errors import FieldgateError
+
+__all__ = ["build_app", "main"]
+
+_EX_INTERRUPTED: Final = 130
+_EX_BROKEN_PIPE: Final = 1
+
+COMMANDS: Final = (demo, run, status, check, config_cmd, journal, simulate)
+
+
+def build_app() -> typer.Typer:
+    """The whole command line; each module of `COMMANDS` adds its own command or group."""
+    app = typer.Typer(
+        name="fieldgate",
+        help="IoT edge gateway: acknowledges a device's event once it is safe, and never before.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for command in COMMANDS:
+        command.register(app)
+    return app
+
+
+def main() -> None:
+    """Run the command line and leave the process."""
+    try:
+        try:
+            build_app()(prog_name="fieldgate")
+        except FieldgateError as error:
+            sys.stderr.write(f"error: {error}\n")
+            sys.exit(1)
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _silence_stdout()
+        sys.exit(_EX_BROKEN_PIPE)
+    except KeyboardInterrupt:
+        sys.exit(_EX_INTERRUPTED)
+
+
+def _silence_stdout() -> None:
+    """The interpreter flushes once more at its end, which must not fail again."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _print_version(is_wanted: bool) -> None:
+    if is_wanted:
+        typer.echo(f"fieldgate {version('fieldgate')}")
+        raise typer.Exit
+
+
+def _root(
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", is_eager=True, callback=_print_version),
+    ] = False,
+) -> None:
+    """Options that stand before any command."""

@@ -1,0 +1,108 @@
+"""``fieldgate run``: the gateway itself."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Annotated
+
+import structlog
+import typer
+
+from fieldgate import clock, crash
+from fieldgate.cli.options import ConfigFile, usable_config
+from fieldgate.config import LoadedConfig
+from fieldgate.errors import FieldgateError
+from fieldgate.journal.journal import Journal
+from fieldgate.journal.records import JournalBusy, JournalRefused
+from fieldgate.observe.log import configure
+from fieldgate.pipeline import Pipeline
+from fieldgate.supervisor import supervise
+
+__all__ = ["register"]
+
+EX_CONFIG = os.EX_CONFIG
+
+log = structlog.get_logger("fieldgate")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command("run")
+    def run(
+        config: ConfigFile = None,
+        log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    ) -> None:
+        """Run the gateway until SIGTERM or Ctrl-C."""
+        if log_level not in ("debug", "info", "warning", "error"):
+            raise typer.BadParameter(f"{log_level!r} is none of debug, info, warning, error", param_hint="--log-level")
+        configure(level=log_level)
+        raise typer.Exit(_run(usable_config(config, exit_code=EX_CONFIG)))
+
+
+def _run(loaded: LoadedConfig) -> int:
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(_serve(loaded))
+    except (JournalBusy, JournalRefused) as error:
+        log.error("gateway.failed", problem=str(error))
+        return EX_CONFIG
+    except FieldgateError as error:
+        log.error("gateway.failed", problem=str(error))
+        return 1
+    return 0
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop has no wheel on some boards; asyncio's own loop serves there."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(loaded: LoadedConfig) -> None:
+    config = loaded.config
+    run = int.from_bytes(os.urandom(8), "big")
+    journal = Journal.open(
+        config.journal.path,
+        run=run,
+        os_boot=clock.os_boot_id(),
+        gateway=config.gateway.id,
+        boot_ns=clock.boot_ns(),
+        wall_ns=clock.wall_ns(),
+        max_size_bytes=config.journal.max_size_bytes,
+    )
+    opened = journal.opened
+    log.info(
+        "gateway.started",
+        version=version("fieldgate"),
+        gateway=config.gateway.id,
+        run=f"{run:016x}",
+        config=str(loaded.path) if loaded.path else "built-in defaults",
+        journal=str(config.journal.path),
+        epoch=opened.epoch,
+        pid=os.getpid(),
+        python=sys.version.split()[0],
+    )
+    for note in opened.notes:
+        log.warning("journal.note", note=note)
+    for path in opened.set_aside:
+        log.warning("journal.set_aside", file=str(path))
+    if not config.uplinks:
+        log.warning(
+            "gateway.no_uplink",
+            meaning="events are kept here until the first uplink gets them",
+            write="uplinks: {cloud: {mqtt: {url: mqtts://broker.example:8883}}}",
+            into=str(loaded.path) if loaded.path else "fieldgate.yaml",
+        )
+    pipeline = Pipeline(config, journal, run=run)
+    if "FIELDGATE_CRASH_AT" in os.environ or "FIELDGATE_MUTANT" in os.environ:
+        crash.install(pipeline)
+    await supervise(pipeline)
+    log.info("gateway.stopped")

@@ -1,0 +1,195 @@
+"""What only several keys together, or the machine, can say: contradictions, dangers and costs.
+
+Each check yields findings; one whose keys were wrong by themselves is left out by `loader`. Errors are what
+cannot work; warnings are what works and may surprise.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fieldgate.config.model import Config, ListenConfig, UplinkConfig
+from fieldgate.config.positions import Document, Loc
+from fieldgate.config.quantities import format_size
+from fieldgate.config.texts import is_loopback
+
+__all__ = ["Finding", "find_errors", "find_warnings"]
+
+# Measured: bytes written to flash per event of 120 bytes, at 200 events per commit and with 50 devices at 1 Hz.
+_BUSY_BYTES: Final = 120
+_QUIET_BYTES: Final = 600
+_QUIET_DAY_GB: Final = 50 * 86_400 * _QUIET_BYTES / 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem at ``loc`` that rests on the values at ``reads`` (those at ``loc`` where nothing is given)."""
+
+    loc: Loc
+    message: str
+    reads: tuple[Loc, ...] = ()
+
+    def rests_on(self, broken: frozenset[Loc]) -> bool:
+        """Whether a value that was wrong by itself took part, so that nothing can be said."""
+        return any(_overlap(loc, bad) for loc in self.reads or (self.loc,) for bad in broken)
+
+
+def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
+    """Everything that cannot work. ``document`` tells what was written from what is a default."""
+    yield from _ports_used_twice(config)
+    yield from _clients_used_twice(config)
+    for name, uplink in config.uplinks.items():
+        yield from _uplink_errors(config, ("uplinks", name), uplink, document)
+    yield from _journal_errors(config)
+
+
+def find_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
+    """Everything that works and may surprise."""
+    if not config.listen:
+        yield Finding(("listen",), "there is no listener: nothing can come in")
+    if not config.uplinks:
+        yield Finding(
+            ("uplinks",),
+            "no uplink is configured: events are kept until there is one; "
+            "write uplinks: {cloud: {mqtt: {url: 'mqtts://HOST'}}}",
+        )
+    for name, uplink in config.uplinks.items():
+        yield from _uplink_warnings(config, ("uplinks", name), uplink)
+    yield from _journal_warnings(config, document)
+
+
+def _overlap(one: Loc, other: Loc) -> bool:
+    shorter = min(len(one), len(other))
+    return one[:shorter] == other[:shorter]
+
+
+def _ports_used_twice(config: Config) -> Iterator[Finding]:
+    seen: list[tuple[int, ListenConfig]] = []
+    for number, listen in enumerate(config.listen):
+        loc: Loc = ("listen", number, "mqtt")
+        for other, earlier in seen:
+            is_same_host = listen.host.lower() == earlier.host.lower() or "localhost" in {listen.host, earlier.host}
+            if listen.port == earlier.port != 0 and is_same_host:
+                message = f"mqtt: {listen.mqtt!r} is taken by listen[{other}] already; allowed: another port"
+                yield Finding(loc, message, (loc, ("listen", other, "mqtt")))
+                break
+        seen.append((number, listen))
+
+
+def _client_id(config: Config, name: str, uplink: UplinkConfig) -> str:
+    return uplink.mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}"
+
+
+def _clients_used_twice(config: Config) -> Iterator[Finding]:
+    seen: dict[tuple[str, int, str], str] = {}
+    for name, uplink in config.uplinks.items():
+        client = (uplink.mqtt.host.lower(), uplink.mqtt.port, _client_id(config, name, uplink))
+        if client in seen:
+            other = seen[client]
+            keys = ("url", "client_id")
+            yield Finding(
+                ("uplinks", name, "mqtt", "client_id"),
+                f"client_id: {client[2]!r} is used by uplinks.{other} at the same broker already; "
+                "two clients of one id throw each other out",
+                tuple(("uplinks", uplink_name, "mqtt", key) for uplink_name in (name, other) for key in keys),
+            )
+        seen.setdefault(client, name)
+
+
+def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:
+    mqtt = uplink.mqtt
+    own = [listen.port for listen in config.listen]
+    if is_loopback(mqtt.host) and mqtt.port in own:
+        message = f"url: {str(mqtt.url)!r} is this gateway's own listener; an uplink needs another broker"
+        url = (*loc, "mqtt", "url")
+        yield Finding(url, message, (url, ("listen", own.index(mqtt.port), "mqtt")))
+    batch = (*loc, "batch")
+    if uplink.format != "cloudevents-batch" and document is not None and document.node(batch) is not None:
+        message = f"batch: has no meaning with format {uplink.format!r}; it belongs to format: cloudevents-batch"
+        yield Finding(batch, message, ((*loc, "format"),))
+    if mqtt.ca is not None and not mqtt.is_tls:
+        message = f"ca: {str(mqtt.ca)!r} has no meaning for an mqtt:// URL; write mqtts:// for TLS"
+        yield Finding((*loc, "mqtt", "ca"), message, ((*loc, "mqtt", "ca"), (*loc, "mqtt", "url")))
+    elif mqtt.ca is not None and not mqtt.ca.is_file():
+        yield Finding((*loc, "mqtt", "ca"), f"ca: {str(mqtt.ca)!r} is not a file")
+    if mqtt.password is not None and mqtt.username is None and mqtt.version != "5":
+        message = "password: MQTT 3.1.1 has no password without a user name; add 'username' or write version: '5'"
+        reads = tuple((*loc, "mqtt", key) for key in ("password", "username", "version"))
+        yield Finding((*loc, "mqtt", "password"), message, reads)
+
+
+def _journal_errors(config: Config) -> Iterator[Finding]:
+    journal = config.journal
+    if journal.keep is not None:
+        loc: Loc = ("journal", "keep")
+        if journal.keep.age is None and journal.keep.size is None:
+            message = "keep: has neither age nor size; write {age: 7d}, {size: 500MB} or both"
+            yield Finding(loc, message)
+        elif journal.keep.size is not None and journal.keep.size >= journal.max_size:
+            message = (
+                f"size: {format_size(journal.keep.size)!r} leaves no room in the journal; "
+                f"allowed: less than max_size, {format_size(journal.max_size)}"
+            )
+            yield Finding((*loc, "size"), message, ((*loc, "size"), ("journal", "max_size")))
+    if journal.path.exists() and not journal.path.is_dir():
+        yield Finding(("journal", "path"), f"path: {str(journal.path)!r} is not a folder")
+
+
+def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
+    mqtt = uplink.mqtt
+    url = (*loc, "mqtt", "url")
+    if uplink.format == "raw" and mqtt.version != "5":
+        over = "over MQTT 3.1.1" if mqtt.version == "3.1.1" else "if the broker speaks MQTT 3.1.1 only"
+        message = f"format: 'raw' {over} carries no event id, so copies cannot be told apart; write version: '5'"
+        yield Finding((*loc, "format"), message)
+    if not mqtt.is_tls and not is_loopback(mqtt.host):
+        what = "events and the password" if mqtt.password is not None else "events"
+        message = f"url: {str(mqtt.url)!r} sends {what} unencrypted over the network; mqtts:// encrypts"
+        yield Finding(url, message)
+    if mqtt.password is not None and mqtt.password.is_literal:
+        message = "password: the password stands in the file itself; write ${credential:NAME} or ${file:/PATH}"
+        yield Finding((*loc, "mqtt", "password"), message)
+    if uplink.max_size is not None and uplink.max_size > config.journal.max_size:
+        limit = format_size(config.journal.max_size)
+        message = f"max_size: {format_size(uplink.max_size)!r} is more than the journal may hold ({limit})"
+        yield Finding((*loc, "max_size"), message)
+
+
+def _journal_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
+    journal = config.journal
+    if journal.keep is not None:
+        message = (
+            f"keep: every event is written to flash: about {_BUSY_BYTES} bytes each when 200 share a write, "
+            f"{_QUIET_BYTES} in quiet traffic; 50 devices at 1 event/s write about {_QUIET_DAY_GB:.1f} GB a day"
+        )
+        yield Finding(("journal", "keep"), message)
+    hold: Loc = ("journal", "hold")
+    if journal.durability == "journal" and document is not None and document.node(hold) is not None:
+        message = "hold: has no effect with durability: journal, which writes every event"
+        yield Finding(hold, message)
+    folder = _existing(journal.path)
+    free_bytes = shutil.disk_usage(folder).free + _used_bytes(journal.path)
+    if free_bytes < journal.max_size:
+        message = (
+            f"max_size: {format_size(journal.max_size)!r} is more than what is free at {str(folder)!r}, "
+            f"{free_bytes / 10**9:.1f} GB"
+        )
+        yield Finding(("journal", "max_size"), message)
+
+
+def _existing(folder: Path) -> Path:
+    """``folder``, or what exists of the way to it."""
+    folder = folder.absolute()
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
+def _used_bytes(folder: Path) -> int:
+    """What the journal holds of its limit already."""
+    try:
+        return sum(entry.stat().st_size for entry in folder.iterdir() if entry.is_file())
+    except OSError:
+        return 0

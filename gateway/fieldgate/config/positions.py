@@ -1,0 +1,306 @@
+"""Read YAML 1.2 into plain values and remember where each of them stands.
+
+Laws: nothing but mappings, lists, texts, numbers, true/false and null comes out; ``on``, ``no`` and dates stay
+texts. A duplicate key, a tag or an unknown alias is a problem with its position, and reading goes on. What
+cannot be read any further (broken syntax, a bomb of aliases, too deep) ends with the problems so far.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
+from ruamel.yaml.events import (
+    AliasEvent,
+    DocumentStartEvent,
+    Event,
+    MappingEndEvent,
+    MappingStartEvent,
+    NodeEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
+from ruamel.yaml.reader import ReaderError
+
+from fieldgate.errors import Location
+
+__all__ = ["MAX_FILE_BYTES", "Document", "Loc", "Node", "Problem", "Scalar", "Value", "read_yaml"]
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+_MAX_NODES: Final = 20_000
+_MAX_DEPTH: Final = 24
+
+Scalar = str | int | float | bool | None
+Value = Scalar | list["Value"] | dict[str, "Value"]
+Loc = tuple[str | int, ...]
+
+_BASES: Final = {"0o": 8, "0x": 16}
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
+_WORDS: Final[dict[str, Scalar]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Problem:
+    """Something to change in the file; ``str()`` is the line that a person sees."""
+
+    where: Location
+    message: str
+    is_warning: bool = False
+
+    def __str__(self) -> str:
+        return f"{self.where}: {'warning: ' if self.is_warning else ''}{self.message}"
+
+
+@dataclass(slots=True)
+class Node:
+    """A value and where it begins. ``size`` counts the node and everything below it, aliases written out."""
+
+    at: Location
+    content: Scalar | list[Node] | dict[str, tuple[Location, Node]]
+    size: int = 1
+
+    def value(self) -> Value:
+        """The plain value."""
+        if isinstance(self.content, list):
+            return [node.value() for node in self.content]
+        if isinstance(self.content, dict):
+            return {key: node.value() for key, (_, node) in self.content.items()}
+        return self.content
+
+
+@dataclass(slots=True)
+class Document:
+    """What a file holds. ``root`` is absent when it cannot be read as YAML."""
+
+    path: str
+    root: Node | None
+    problems: list[Problem] = field(default_factory=list)
+
+    def node(self, loc: Loc) -> Node | None:
+        """The node at ``loc``, if the file has one."""
+        node = self.root
+        for step in loc:
+            match node:
+                case Node(content=dict() as entries) if step in entries:
+                    node = entries[str(step)][1]
+                case Node(content=list() as items) if isinstance(step, int) and step < len(items):
+                    node = items[step]
+                case _:
+                    return None
+        return node
+
+    def where(self, loc: Loc) -> Location:
+        """Where the value at ``loc`` begins, or that of the nearest mapping or list around it."""
+        while (node := self.node(loc)) is None and loc:
+            loc = loc[:-1]
+        return node.at if node is not None else Location(self.path, 1, 1)
+
+    def where_key(self, loc: Loc) -> Location:
+        """Where the key that leads to ``loc`` stands; an entry of a list has none, its value counts."""
+        while loc:
+            parent = self.node(loc[:-1])
+            if parent is not None and isinstance(parent.content, dict) and loc[-1] in parent.content:
+                return parent.content[str(loc[-1])][0]
+            if self.node(loc) is not None:
+                break
+            loc = loc[:-1]
+        return self.where(loc)
+
+
+class _Unreadable(Exception):
+    """The rest of the file cannot be understood; carries the problem."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def read_yaml(content: bytes, path: str, *, private_keys: frozenset[str] = frozenset()) -> Document:
+    """Read one YAML document; ``path`` is how positions name the file.
+
+    Messages show nothing of what stands under a key in ``private_keys``.
+    """
+    document = Document(path, None)
+    try:
+        if len(content) > MAX_FILE_BYTES:
+            too_long = f"the file has {len(content)} bytes; allowed: {MAX_FILE_BYTES} (1MiB)"
+            raise _Unreadable(Problem(Location(path, 1, 1), too_long))
+        reader = _Reader(_decode(content, path), document, private_keys)
+        document.root = reader.read()
+    except _Unreadable as error:
+        document.problems.append(error.problem)
+    return document
+
+
+class _Reader:
+    """Turns ruamel's events into nodes."""
+
+    def __init__(self, text: str, document: Document, private_keys: frozenset[str]) -> None:
+        self._path = document.path
+        self._problems = document.problems
+        self._private_keys = private_keys
+        self._anchors: dict[str, Node | None] = {}
+        self._nodes = 0
+        self._events = _events(text, document.path)
+
+    def read(self) -> Node:
+        root = Node(Location(self._path, 1, 1), None)
+        documents = 0
+        for event in self._events:
+            if isinstance(event, DocumentStartEvent):
+                documents += 1
+                if documents > 1:
+                    self._note(event, "a second document begins; allowed: one")
+                    break
+                root = self._node(next(self._events), depth=0, is_private=False)
+            elif isinstance(event, StreamEndEvent):
+                break
+        return root
+
+    def _node(self, event: Event, *, depth: int, is_private: bool) -> Node:
+        at = self._location(event)
+        if depth > _MAX_DEPTH:
+            raise _Unreadable(Problem(at, f"lists and mappings are nested too deep; allowed: {_MAX_DEPTH} levels"))
+        if isinstance(event, AliasEvent):
+            return self._alias(event, at, is_private=is_private)
+        node = Node(at, None)
+        anchor = event.anchor if isinstance(event, NodeEvent) else None
+        if anchor is not None:
+            self._anchors[anchor] = None  # not finished: an alias to it from within would have no end
+        match event:
+            case MappingStartEvent():
+                self._mapping(node, depth=depth, is_private=is_private)
+            case SequenceStartEvent():
+                self._list(node, depth=depth, is_private=is_private)
+            case ScalarEvent():
+                node.content = self._scalar(event, at)
+        tag = getattr(event, "tag", None)
+        if tag is not None and tag != "tag:yaml.org,2002:str":
+            shown = "a tag" if is_private else f"the tag {_short_tag(str(tag))!r}"
+            self._note(event, f"{shown} is not allowed; allowed: plain values without tags")
+        self._count(1, at)
+        if anchor is not None:
+            self._anchors[anchor] = node
+        return node
+
+    def _mapping(self, node: Node, *, depth: int, is_private: bool) -> None:
+        entries: dict[str, tuple[Location, Node]] = {}
+        node.content = entries
+        while not isinstance(event := next(self._events), MappingEndEvent):
+            at = self._location(event)
+            if isinstance(event, ScalarEvent):
+                key = str(event.value)
+                self._check_text(key, at)
+            else:
+                self._note(event, "a key must be a plain text")
+                key = ""
+                self._node(event, depth=depth + 1, is_private=is_private)
+            below = is_private or key in self._private_keys
+            what = next(self._events)
+            value = self._node(what, depth=depth + 1, is_private=below)
+            if isinstance(what, ScalarEvent) and what.value == "":
+                value.at = at  # an empty value has no place of its own
+            if not isinstance(event, ScalarEvent):
+                continue
+            if key in entries:
+                shown = "this key" if is_private else f"the key {key!r}"
+                first = entries[key][0]
+                self._note(event, f"{shown} stands twice; it is in line {first.line} already")
+                continue
+            entries[key] = (at, value)
+            node.size += value.size
+
+    def _list(self, node: Node, *, depth: int, is_private: bool) -> None:
+        items: list[Node] = []
+        node.content = items
+        while not isinstance(event := next(self._events), SequenceEndEvent):
+            items.append(self._node(event, depth=depth + 1, is_private=is_private))
+            node.size += items[-1].size
+
+    def _alias(self, event: AliasEvent, at: Location, *, is_private: bool) -> Node:
+        name = str(event.anchor)
+        shown = "this alias" if is_private else f"the alias {'*' + name!r}"
+        if name not in self._anchors:
+            self._note(event, f"{shown} has no anchor before it; put a text that begins with '*' in quotes")
+            return Node(at, None)
+        node = self._anchors[name]
+        if node is None:
+            raise _Unreadable(Problem(at, f"{shown} stands inside of what it repeats"))
+        self._count(node.size, at)
+        return node
+
+    def _scalar(self, event: ScalarEvent, at: Location) -> Scalar:
+        text = str(event.value)
+        self._check_text(text, at)
+        if event.style is not None or event.tag is not None:
+            return text
+        if text in _WORDS:
+            return _WORDS[text]
+        if _INTEGER.fullmatch(text):
+            if len(text) > 40:
+                self._problems.append(Problem(at, f"the number {text[:10] + '…'!r} is too long; allowed: 40 digits"))
+                return 0
+            return int(text, _BASES.get(text[:2], 10))
+        return float(text.replace(".inf", "inf").replace(".nan", "nan")) if _FLOAT.fullmatch(text) else text
+
+    def _check_text(self, text: str, at: Location) -> None:
+        """Escapes can make what no text, file name or topic may hold."""
+        if (bad := _NO_TEXT.search(text)) is not None:
+            self._problems.append(Problem(at, f"the character {bad[0]!r} is not allowed"))
+
+    def _count(self, nodes: int, at: Location) -> None:
+        self._nodes += nodes
+        if self._nodes > _MAX_NODES:
+            raise _Unreadable(
+                Problem(at, f"the file holds too many values, aliases written out; allowed: {_MAX_NODES}")
+            )
+
+    def _location(self, event: Event) -> Location:
+        return Location(self._path, event.start_mark.line + 1, event.start_mark.column + 1)
+
+    def _note(self, event: Event, message: str) -> None:
+        self._problems.append(Problem(self._location(event), message))
+
+
+def _events(text: str, path: str) -> Iterator[Event]:
+    """ruamel's events; its errors become ours."""
+    try:
+        yield from YAML(typ="safe", pure=True).parse(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = Location(path, mark.line + 1, mark.column + 1) if mark is not None else Location(path, 1, 1)
+        begun = error.context_mark
+        where = f"; {error.context} that begins in line {begun.line + 1}" if begun is not None and error.context else ""
+        raise _Unreadable(Problem(at, f"this is not YAML: {error.problem}{where}")) from error
+    except ReaderError as error:
+        before = text[: error.position]
+        at = Location(path, before.count("\n") + 1, len(before) - before.rfind("\n"))
+        raise _Unreadable(Problem(at, f"the character {chr(error.character)!r} is not allowed in YAML")) from error
+
+
+def _decode(content: bytes, path: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        before = content[: error.start]
+        line_start = before.rfind(b"\n") + 1
+        column = len(before[line_start:].decode("utf-8", errors="replace")) + 1
+        at = Location(path, before.count(b"\n") + 1, column)
+        message = f"the byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        raise _Unreadable(Problem(at, message)) from error
+
+
+def _short_tag(tag: str) -> str:
+    return tag.replace("tag:yaml.org,2002:", "!!", 1)

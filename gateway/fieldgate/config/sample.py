@@ -1,0 +1,126 @@
+"""The sample ``fieldgate.yaml``: every key with its meaning, its limits and its default, made from the models.
+
+A key behind ``#`` has the value it has anyway, or an example where there is no default. The first uplink, which
+somebody has to fill in, is commented out as a whole, so that the sample works as it is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import textwrap
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from fieldgate.config.fields import choices_of, quantity_of, range_of, section_of
+from fieldgate.config.model import Config, ListenConfig, Section, UplinkConfig
+from fieldgate.config.schema import SCHEMA_FILE
+
+__all__ = ["sample_text"]
+
+_WIDTH: Final = 116
+_UPLINK_NAME: Final = "cloud"
+_WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that nearly everybody sets
+    "GatewayConfig": frozenset[str](),
+    "ListenConfig": frozenset({"mqtt"}),
+    "UplinkConfig": frozenset({"mqtt", "format"}),
+    "MqttUplinkConfig": frozenset({"url", "username", "password"}),
+    "JournalConfig": frozenset[str](),
+}
+_PLAIN: Final = re.compile(r"[A-Za-z_/~][A-Za-z0-9_./:{}~-]*|[0-9]+[A-Za-z/][A-Za-z0-9/]*|[0-9.]+:[0-9]+")
+
+_HEAD: Final = f"""\
+# yaml-language-server: $schema={SCHEMA_FILE}
+#
+# Fieldgate's configuration: every key, what it means and what it is when you leave it out.
+# Made by 'fieldgate config sample'; 'fieldgate config schema > {SCHEMA_FILE}' makes the schema for editors.
+# After a change: 'fieldgate check'. What is in effect, and where it comes from: 'fieldgate config show'.
+#
+# Durations: 200ms, 5s, 10m, 24h, 7d. Sizes: 256KiB, 500MB, 2GB. Rates: 500/s, 30/m. Relative paths begin at this
+# file's folder. Secrets do not belong here; write where they are: ${{credential:NAME}}, ${{file:/PATH}}, ${{env:NAME}}.
+"""
+
+
+def sample_text() -> str:
+    """The sample as ``deploy/config/fieldgate.yaml`` holds it."""
+    blocks = ["\n".join(_top_level(name, field)) + "\n" for name, field in Config.model_fields.items()]
+    return "\n".join([_HEAD, *blocks])
+
+
+def _top_level(name: str, field: FieldInfo) -> Iterator[str]:
+    yield from _comment(_meaning(field), indent=0)
+    section = section_of(field.annotation)
+    if section is None:
+        yield f"#{name}: {_yaml(_value(field))}"
+    elif section is UplinkConfig:
+        lines = [f"{name}:", f"  {_UPLINK_NAME}:", *_keys(section, indent=4)]
+        yield from (f"#{line}" for line in lines)
+    elif section is ListenConfig:
+        yield f"{name}:"
+        lines = list(_keys(section, indent=4))
+        first = next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
+        yield from (line[2:] for line in lines[:first])
+        yield f"  - {lines[first].lstrip()}"
+        yield from lines[first + 1 :]
+    else:
+        yield f"{name}:"
+        yield from _keys(section, indent=2)
+
+
+def _keys(section: type[Section], *, indent: int) -> Iterator[str]:
+    margin = " " * indent
+    for name, field in section.model_fields.items():
+        mark = "" if name in _WRITTEN_OUT[section.__name__] else "#"
+        yield from _comment(_meaning(field), indent=indent)
+        inner = section_of(field.annotation)
+        if inner is not None and inner.__name__ in _WRITTEN_OUT:
+            yield f"{margin}{name}:"
+            yield from _keys(inner, indent=indent + 2)
+            continue
+        for below, its_field in inner.model_fields.items() if inner is not None else ():
+            yield from _comment(f"- {below}: {_meaning(its_field)}", indent=indent, hanging="    ")
+        yield f"{margin}{mark}{name}: {_yaml(_value(field))}"
+
+
+def _meaning(field: FieldInfo) -> str:
+    """The description, and what of the limits it does not say itself."""
+    words = choices_of(field.annotation)
+    limits = range_of(field)
+    allowed = f" One of: {', '.join(words)}." if words else f" From {limits[0]} to {limits[1]}." if limits else ""
+    return f"{field.description}{allowed}"
+
+
+def _value(field: FieldInfo) -> Any:
+    """The default as it is written, or an example where the default is nothing or the machine's."""
+    if field.examples and (field.default is None or field.default is PydanticUndefined):
+        return field.examples[0]
+    default = field.get_default(call_default_factory=True)
+    quantity = quantity_of(field)
+    if quantity is not None:
+        return quantity.format(default)
+    return default.model_dump(mode="json") if isinstance(default, Section) else default
+
+
+def _yaml(value: Any) -> str:
+    """A value in one line; what YAML could take for something else stands in quotes."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {_yaml(below)}" for key, below in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_yaml, value)) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _comment(text: str, *, indent: int, hanging: str = "  ") -> list[str]:
+    margin = f"{' ' * indent}# "
+    return textwrap.wrap(
+        text,
+        _WIDTH,
+        initial_indent=margin,
+        subsequent_indent=margin + hanging.removeprefix("  "),
+        break_on_hyphens=False,
+    )

@@ -1,0 +1,153 @@
+"""What the texts of a configuration must look like: names, addresses, filters, templates.
+
+Each ``check_…`` returns its argument or raises ``ValueError`` that names the value and says what is allowed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from fieldgate.config.secrets import Resolved
+from fieldgate.mqtt.topics import valid_filter
+
+__all__ = [
+    "TOPIC_PLACEHOLDERS",
+    "Address",
+    "check_event_filter",
+    "check_listen_address",
+    "check_name",
+    "check_topic_template",
+    "check_uplink_url",
+    "is_loopback",
+    "split_address",
+    "split_url",
+]
+
+TOPIC_PLACEHOLDERS: Final = ("gateway", "device", "type", "topic", "lane")
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
+_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
+_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
+
+
+class Address(NamedTuple):
+    """A host and a port, and whether the way there is encrypted."""
+
+    host: str
+    port: int
+    is_tls: bool = False
+
+
+def check_name(name: str) -> str:
+    """A name that is safe in topics, client ids and file names."""
+    if not _NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not a name; allowed: letters, digits, '-', '_' and '.', at most 64 of them")
+    return name
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can be meant; no name is looked up."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def split_address(text: str) -> Address:
+    """Split ``HOST:PORT`` or ``[V6]:PORT``.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not an address; write HOST:PORT, such as 127.0.0.1:1883 or [::1]:1883")
+    if int(match["port"]) > 65535:
+        raise ValueError(f"{text!r} has no such port; allowed: 0 (any free one) to 65535")
+    if match["v6"] is not None:
+        try:
+            ipaddress.IPv6Address(match["v6"])
+        except ValueError:
+            raise ValueError(f"{text!r} holds no IPv6 address; write [::1]:1883") from None
+    return Address(match["v6"] or match["host"], int(match["port"]))
+
+
+def check_listen_address(text: str) -> str:
+    """An address that only this machine can reach: there is no authentication yet."""
+    if not is_loopback(split_address(text).host):
+        raise ValueError(
+            f"{text!r} can be reached from other machines, which needs authentication, and this version has none; "
+            "allowed: 127.0.0.1:PORT, [::1]:PORT, localhost:PORT"
+        )
+    return text
+
+
+def split_url(url: str) -> Address:
+    """Split ``mqtt://HOST[:PORT]`` or ``mqtts://HOST[:PORT]``.
+
+    Raises:
+        ValueError: it is neither; the message holds nothing of ``url``.
+    """
+    wanted = "write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError(f"has no usable host or port; {wanted}") from None
+    if parts.scheme not in _PORTS:
+        raise ValueError(f"is not the URL of an MQTT broker; {wanted}")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user name or password; write them as 'username' and 'password'")
+    if not host or not (":" in host or _HOST.fullmatch(host)):
+        raise ValueError(f"has no usable host; {wanted}")
+    if parts.path not in {"", "/"} or parts.query or parts.fragment:
+        raise ValueError(f"goes on after host and port; {wanted}")
+    if port == 0:
+        raise ValueError("has no such port; allowed: 1 to 65535")
+    return Address(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
+
+
+def check_uplink_url(url: Resolved) -> Resolved:
+    """A broker's URL; a message shows it as it was written, and not at all if it holds a password."""
+    try:
+        split_url(url.reveal())
+    except ValueError as error:
+        shown = "the URL" if "@" in url.written else repr(url.written)
+        raise ValueError(f"{shown} {error}") from None
+    return url
+
+
+def check_event_filter(text: str) -> str:
+    """An MQTT topic filter [MQTT-4.7], not a shared one."""
+    if text.startswith("$share/"):
+        raise ValueError(f"{text!r} is a shared subscription; an event filter is a plain topic filter")
+    if not valid_filter(text):
+        raise ValueError(
+            f"{text!r} is not a topic filter; '+' stands alone between slashes, '#' stands alone at the end, "
+            "such as site/+/boiler or site/#"
+        )
+    return text
+
+
+def check_topic_template(text: str) -> str:
+    """A topic with placeholders in braces."""
+    allowed = ", ".join(f"{{{name}}}" for name in TOPIC_PLACEHOLDERS)
+    for name in re.findall(r"\{([^{}]*)\}", text):
+        if name not in TOPIC_PLACEHOLDERS:
+            raise ValueError(f"{text!r} has an unknown placeholder {'{' + name + '}'!r}; allowed: {allowed}")
+    plain = re.sub(r"\{[^{}]*\}", "", text)
+    if "{" in plain or "}" in plain:
+        raise ValueError(f"{text!r} has a brace without its partner; allowed: {allowed}")
+    if bad := next((character for character in plain if character in "+#" or not character.isprintable()), None):
+        raise ValueError(f"{text!r} holds {bad!r}, which no topic may hold; allowed: text, '/', {allowed}")
+    if text.startswith("$"):
+        raise ValueError(f"{text!r} begins with '$', which brokers keep for themselves")
+    if not text or len(text.encode(errors="replace")) > 1024:
+        raise ValueError(f"{text[:40]!r} has the wrong length; allowed: 1 to 1024 bytes")
+    return text

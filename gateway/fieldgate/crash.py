@@ -1,0 +1,99 @@
+"""Named places at which a test lets the process die, and mutants that a test must find out.
+
+``FIELDGATE_CRASH_AT=NAME:N`` kills the process the N-th time it comes by; ``FIELDGATE_MUTANT=NAME`` breaks a promise
+on purpose. Both wrap what is already built: without the variables nothing is touched and nothing is slower.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from fieldgate.forward.uplink import Shipment
+from fieldgate.journal.outbox import WriteJob
+from fieldgate.pipeline import Pipeline
+
+__all__ = ["install"]
+
+
+def install(pipeline: Pipeline) -> None:
+    """Do what the environment asks for."""
+    mutant = os.environ.get("FIELDGATE_MUTANT")
+    if mutant == "ack-before-commit":
+        _acknowledge_before_commit(pipeline)
+    elif mutant:
+        raise ValueError(f"FIELDGATE_MUTANT={mutant!r}: no such mutant")
+    crash_at = os.environ.get("FIELDGATE_CRASH_AT")
+    if not crash_at:
+        return
+    name, _, count = crash_at.partition(":")
+    left = int(count or 1)
+
+    def come_by() -> None:
+        nonlocal left
+        left -= 1
+        if left <= 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    keeper = pipeline.keeper
+    match name:
+        case "before-commit":
+            _before(keeper, "_submit_commit", come_by)
+        case "after-commit":
+            _before(keeper, "_committed", come_by)
+        case "after-send":
+            for feed in pipeline.outbox.feeds.values():
+                _after(feed, "take", partial(_once_written, come_by))
+        case "before-mark":
+            for feed in pipeline.outbox.feeds.values():
+                _before(feed, "delivered", come_by)
+        case _:
+            raise ValueError(f"FIELDGATE_CRASH_AT={name!r}: no such place")
+
+
+def _once_written(call: Callable[[], None], taken: list[Shipment]) -> None:
+    """After the current callbacks: what was taken has been written to the socket by then."""
+    if taken:
+        asyncio.get_running_loop().call_soon(call)
+
+
+def _before(owner: Any, name: str, call: Callable[[], None]) -> None:
+    wrapped = getattr(owner, name)
+
+    def first(*args: Any, **kwargs: Any) -> Any:
+        call()
+        return wrapped(*args, **kwargs)
+
+    setattr(owner, name, first)
+
+
+def _after(owner: Any, name: str, call: Callable[[Any], Any]) -> None:
+    wrapped = getattr(owner, name)
+
+    def then(*args: Any, **kwargs: Any) -> Any:
+        answer = wrapped(*args, **kwargs)
+        call(answer)
+        return answer
+
+    setattr(owner, name, then)
+
+
+def _acknowledge_before_commit(pipeline: Pipeline) -> None:
+    outbox = pipeline.outbox
+    begin_write = outbox.begin_write
+
+    def eager(now_s: float, *, everything: bool = False) -> WriteJob:
+        job = begin_write(now_s, everything=everything)
+        for entries in job.lanes.values():
+            for batch, _ in entries:
+                if batch.settler is not None and isinstance(batch.positions, int):
+                    batch.settler.settled(batch.positions, len(batch.events))
+                    batch.settler.flush()
+                batch.is_settled = True
+        return job
+
+    outbox.begin_write = eager  # type: ignore[method-assign]  # that is the mutant

@@ -1,0 +1,1 @@
+"""What the rules say about an event before it is stored."""

@@ -1,0 +1,77 @@
+"""The socket under an MQTT uplink: one TCP or TLS connection as an asyncio protocol."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final, Protocol, cast
+
+__all__ = ["Link", "LinkOwner"]
+
+_WRITE_BUFFER_BYTES: Final = 256 * 1024
+
+
+class LinkOwner(Protocol):
+    """Who is told; each call is on the event loop."""
+
+    def link_made(self, link: Link) -> None:
+        """Connected (and TLS agreed on); the owner may write."""
+
+    def link_received(self, link: Link, chunk: bytes) -> None:
+        """Bytes came."""
+
+    def link_writable(self, link: Link) -> None:
+        """The network has taken what was too much for it."""
+
+    def link_lost(self, link: Link, error: Exception | None) -> None:
+        """It is over; None: the far side closed it in good order, or we did."""
+
+
+class Link(asyncio.Protocol):
+    """One connection. ``is_full``: the network takes less than we write; ``closed`` is done when it is over."""
+
+    def __init__(self, owner: LinkOwner) -> None:
+        self._owner = owner
+        self._transport: asyncio.Transport | None = None
+        self.is_full = False
+        self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def write(self, packets: Sequence[bytes]) -> None:
+        """Send in one write; never blocks."""
+        if packets and self._transport is not None:
+            self._transport.write(packets[0] if len(packets) == 1 else b"".join(packets))
+
+    def close(self) -> None:
+        """Close in good order if everything written has left, else at once: a dead link never takes the rest."""
+        transport = self._transport
+        if transport is None:
+            return
+        if transport.get_write_buffer_size():
+            transport.abort()
+        else:
+            transport.close()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Called by the loop."""
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of it
+        transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        self._owner.link_made(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the loop."""
+        self._owner.link_received(self, data)
+
+    def pause_writing(self) -> None:
+        """Called by the loop."""
+        self.is_full = True
+
+    def resume_writing(self) -> None:
+        """Called by the loop."""
+        self.is_full = False
+        self._owner.link_writable(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        if not self.closed.done():
+            self.closed.set_result(None)
+        self._owner.link_lost(self, exc)

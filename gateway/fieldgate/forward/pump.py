@@ -1,0 +1,267 @@
+"""Move events from one feed into one MQTT session: how many at a time, and what becomes of those refused.
+
+The pump never drops an event: it reports what the far side acknowledged (`Feed.delivered`) or will never take
+(`Feed.parked`), and the feed has the rest. It does no I/O: `fill` puts bytes into the session's output.
+What was encoded once stays as it is in `InFlight` until it is acknowledged, so that every copy sent by this process
+is the same.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fieldgate.config.model import UplinkConfig
+from fieldgate.forward.batch import Batcher
+from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.rate import TokenBucket
+from fieldgate.forward.shape import Messages, Shape
+from fieldgate.forward.suspicion import Suspicion
+from fieldgate.forward.uplink import Feed, Shipment
+from fieldgate.mqtt.client_happenings import Rejected, reason_text
+from fieldgate.mqtt.client_session import ClientSession
+from fieldgate.mqtt.framing import encode_publishes, payload_of
+from fieldgate.mqtt.in_flight import Run
+from fieldgate.mqtt.packets import Reason
+
+__all__ = ["Pump"]
+
+_MAX_BYTES: Final = 4 * 1024 * 1024  # in flight at the same time, whatever the window
+_FIRST_TAKE: Final = 16  # events taken before their size is known
+_MAX_TAKE: Final = 200  # events taken at once, so that a change of their size is noticed in time
+_MAX_SPLIT: Final = 60_000  # messages in flight above which a batch is not taken apart
+_BURST_S: Final = 0.1
+_NEVER: Final = frozenset({
+    Reason.NOT_AUTHORIZED, Reason.TOPIC_NAME_INVALID, Reason.PAYLOAD_FORMAT_INVALID, Reason.PACKET_TOO_LARGE,
+})  # fmt: skip
+"""PUBACK reasons that sending again cannot change."""
+
+
+class Pump:
+    """Feeds ``session`` from ``feed``. ``parked`` and ``size_bytes`` count events and bytes over its life."""
+
+    def __init__(
+        self, config: UplinkConfig, feed: Feed, session: ClientSession, *, gateway: str, os_boot_of: OsBootOf
+    ) -> None:
+        self.parked = 0
+        self.park_reason = ""  # why the last event was parked
+        self.size_bytes = 0
+        self._feed = feed
+        self._session = session
+        self._window = config.mqtt.window
+        self._suspicion = Suspicion(session.in_flight)
+        self._shape = Shape(config, gateway=gateway, os_boot_of=os_boot_of)
+        self._bucket: TokenBucket | None = None
+        if config.rate is not None:
+            batch = 1 if self._shape.batcher is None else config.batch.max_events
+            self._bucket = TokenBucket(config.rate, burst=max(config.rate * _BURST_S, min(config.rate, batch)))
+        self._event_bytes = _MAX_BYTES // _FIRST_TAKE
+        self._acked_before = 0
+        self._acked_seen = 0
+
+    # -- what the connection does -----------------------------------------------------------------------------
+
+    def connected(self, *, is_session_present: bool) -> None:
+        """The session has a new connection; what it holds is sent again by the next `fill`."""
+        session = self._session
+        self._acked_before = session.acked
+        self._shape.connected(session.version, session.max_packet_bytes)
+        if not is_session_present:
+            for run in self._suspicion.suspects:
+                run.is_known = False
+
+    def acknowledged(self) -> None:
+        """PUBACKs may have come: draw the conclusions. Cheap when there are none."""
+        if self._session.acked == self._acked_seen:
+            return
+        self._acked_seen = self._session.acked
+        self._suspicion.acknowledged()
+
+    def rejected(self, rejected: Rejected) -> bool:
+        """The server refused a message; return whether to leave the server alone for a while."""
+        run = rejected.run
+        if rejected.reason in _NEVER:
+            text = f"the server refuses it: {reason_text(rejected.reason)}"
+            self._park(run, f"{text}, it says {rejected.text!r}" if rejected.text else text)
+            return False
+        if rejected.reason == Reason.QUOTA_EXCEEDED:  # says nothing about this message
+            self._session.in_flight.hold(run)
+        elif self._suspicion.refused(run):
+            self._park(run, f"the server refuses it again and again: {reason_text(rejected.reason)}")
+        return True
+
+    def lost(self, *, is_by_server: bool) -> bool:
+        """The connection is over, closed by the server or not; return whether anything was acknowledged on it."""
+        in_flight = self._session.in_flight
+        has_progress = self._session.acked > self._acked_before
+        is_fruitless = in_flight.sent_count > 0 and not has_progress
+        guilty = self._suspicion.lost(is_fruitless=is_fruitless, is_by_server=is_by_server)
+        if guilty is not None:
+            self._park(guilty, "the server closes the connection whenever it gets this event, and takes others")
+        return has_progress
+
+    def start_over(self) -> None:
+        """Forget everything taken; the feed hands it out again."""
+        self._session.in_flight.clear()
+        self._suspicion.clear()
+        if self._shape.batcher is not None:
+            self._shape.batcher.clear()
+        self._feed.put_back()
+
+    # -- filling ----------------------------------------------------------------------------------------------
+
+    def fill(self, now_s: float) -> float | None:
+        """Send what may be sent now; return in how many seconds to call again even if nothing happens, or None."""
+        session = self._session
+        room = session.room(1 if self._suspicion.is_narrow else self._window)
+        if room <= 0:
+            return None
+        if session.in_flight.held:
+            room -= self._send_again(room, now_s)
+            if session.in_flight.held:
+                return self._rate_wait_s(now_s)
+        if self._shape.batcher is None:
+            is_idle = not self._fill_single(room, now_s)
+            wait_s = None
+        else:
+            wait_s = self._fill_batches(self._shape.batcher, room, now_s)
+            is_idle = not self._shape.batcher.count
+        if is_idle and self._suspicion.suspects and not len(session.in_flight):
+            self._suspicion.acquit()
+            self._send_again(1, now_s)
+        rate_wait_s = self._rate_wait_s(now_s)
+        if wait_s is None or rate_wait_s is None:
+            return rate_wait_s if wait_s is None else wait_s
+        return min(wait_s, rate_wait_s)
+
+    def _allowed(self, now_s: float) -> int:
+        """Return how many events the rate lets pass now."""
+        return _MAX_TAKE if self._bucket is None else self._bucket.available(now_s)
+
+    def _rate_wait_s(self, now_s: float) -> float | None:
+        if self._bucket is None or self._bucket.available(now_s):
+            return None
+        return self._bucket.wait_s()
+
+    def _spend(self, events: int) -> None:
+        if self._bucket is not None:
+            self._bucket.spend(events)
+
+    def _fill_single(self, room: int, now_s: float) -> bool:
+        """Send one message per event; return whether there was anything to send, or no room for it."""
+        in_flight = self._session.in_flight
+        while True:
+            fitting = (_MAX_BYTES - in_flight.size_bytes) // self._event_bytes
+            limit = min(room, fitting, _MAX_TAKE, self._allowed(now_s))
+            if limit <= 0:
+                return True
+            shipments = self._feed.take(limit)
+            taken = 0
+            for shipment in shipments:
+                self._ship(shipment, now_s)
+                taken += shipment.stop - shipment.start
+            room -= taken
+            if taken < limit:
+                return bool(shipments)
+
+    def _ship(self, shipment: Shipment, now_s: float) -> None:
+        """Send one run of events."""
+        batch, events, start, stop, is_stored = shipment
+        count = stop - start
+        messages = self._shape.messages(events if count == len(events) else events[start:stop], is_stored=is_stored)
+        limit = self._session.max_packet_bytes
+        if limit is not None and (too_large := messages.too_large(limit)):
+            at = 0
+            for index in (*too_large, count):
+                if index > at:
+                    self._publish(messages.part(at, index), batch, start + at, now_s)
+                if index < count:
+                    self._book_parked(batch, start + index, start + index + 1, _too_large(limit))
+                at = index + 1
+            return
+        self._publish(messages, batch, start, now_s)
+
+    def _publish(self, messages: Messages, batch: object, start: int, now_s: float) -> None:
+        size = self._session.publish(*messages, batch=batch, start=start, now_s=now_s)
+        count = len(messages.payloads)
+        self.size_bytes += size
+        self._event_bytes = size // count + 1
+        self._spend(count)
+
+    def _fill_batches(self, batcher: Batcher, room: int, now_s: float) -> float | None:
+        """Send messages of many events; return in how many seconds the next one is due."""
+        in_flight = self._session.in_flight
+        while room > 0 and in_flight.size_bytes < _MAX_BYTES:
+            wanted = min(batcher.max_events - batcher.count, self._allowed(now_s))
+            if wanted > 0:
+                for batch, events, start, stop, is_stored in self._feed.take(wanted):
+                    self._gather(
+                        batcher, batch, start, self._shape.envelopes(events[start:stop], is_stored=is_stored), now_s
+                    )
+                    self._spend(stop - start)
+            wait_s = batcher.wait_s(now_s)
+            if wait_s is None or wait_s > 0:
+                return wait_s
+            payload, pieces = batcher.take()
+            (topic,), (block,), _ = self._shape.joint(payload)
+            self.size_bytes += self._session.publish_joint(topic, block, payload, pieces=pieces, now_s=now_s)
+            room -= 1
+        return None
+
+    def _gather(self, batcher: Batcher, batch: object, start: int, envelopes: list[bytes], now_s: float) -> None:
+        """Let envelopes wait for their message, but for those that are too large for any."""
+        limit = self._session.max_packet_bytes
+        if limit is None or max(map(len, envelopes)) + 2 <= batcher.max_bytes:
+            batcher.add(batch, start, envelopes, now_s)
+            return
+        for index, envelope in enumerate(envelopes, start):
+            if self._shape.size_of_joint(batcher.pack([envelope])) > limit:
+                self._book_parked(batch, index, index + 1, _too_large(limit))
+            else:
+                batcher.add(batch, index, [envelope], now_s)
+
+    def _send_again(self, room: int, now_s: float) -> int:
+        """Send up to ``room`` messages that an earlier connection left, oldest first; return how many."""
+        session, sent = self._session, 0
+        limit = session.max_packet_bytes
+        while (run := session.in_flight.next_held(min(room - sent, self._allowed(now_s)))) is not None:
+            parts = [run]
+            if limit is not None and max(map(len, run.packets())) > limit:
+                parts = [*(run.cut(1) for _ in range(run.count - 1)), run]
+            for part in parts:
+                if limit is not None and part.count == 1 and len(part.packets()[0]) > limit:
+                    self._park(part, _too_large(limit))
+                    continue
+                session.resend(part, now_s)
+                sent += part.count
+                self._spend(sum(stop - start for _, start, stop in part.carries()))
+        return sent
+
+    # -- parking ----------------------------------------------------------------------------------------------
+
+    def _park(self, run: Run, reason: str) -> None:
+        """Give up a message that is no longer in flight; a batch is taken apart first, its events tried one by one."""
+        batcher, in_flight = self._shape.batcher, self._session.in_flight
+        events = [(batch, at) for batch, start, stop in run.carries() for at in range(start, stop)]
+        if batcher is None or len(events) == 1:
+            for batch, start, stop in run.carries():
+                self._book_parked(batch, start, stop, reason)
+            return
+        if len(in_flight) + len(events) > _MAX_SPLIT:
+            in_flight.hold(run)
+            return
+        envelopes = batcher.unpack(payload_of(run.packets()[0], self._session.version))
+        for (batch, at), envelope in zip(events, envelopes, strict=True):
+            packet_id = in_flight.fresh_id()
+            wire = encode_publishes(*self._shape.joint(batcher.pack([envelope])), packet_id)
+            single = Run(packet_id, 1, wire, pieces=((batch, at, at + 1),))
+            single.order = run.order
+            in_flight.hold(single)
+
+    def _book_parked(self, batch: object, start: int, stop: int, reason: str) -> None:
+        self.parked += stop - start
+        self.park_reason = reason
+        self._feed.parked(batch, start, stop, reason)
+
+
+def _too_large(limit: int) -> str:
+    return f"too large: the server takes packets of {limit} bytes at most"

@@ -1,0 +1,39 @@
+"""A token bucket: how many events may leave now."""
+
+from __future__ import annotations
+
+__all__ = ["TokenBucket"]
+
+_BURST_S = 0.1
+
+
+class TokenBucket:
+    """Lets ``rate`` events pass per second; what was not used is kept up to ``burst`` events.
+
+    The default burst is what a tenth of a second brings, and at least 1, so that no second sees more than
+    1.1 x ``rate`` + 1.
+    """
+
+    def __init__(self, rate: float, *, burst: float | None = None) -> None:
+        if rate <= 0:
+            raise ValueError(f"rate {rate!r} must be above 0")
+        self._rate = rate
+        self._burst = max(1.0, rate * _BURST_S if burst is None else burst)
+        self._tokens = self._burst
+        self._at_s: float | None = None
+
+    def available(self, now_s: float) -> int:
+        """Return how many events may pass now."""
+        if self._at_s is not None and now_s > self._at_s:
+            self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate)
+        self._at_s = now_s
+        return max(0, int(self._tokens + 1e-9))
+
+    def spend(self, count: int) -> None:
+        """``count`` events have passed, as many as were available at most (a single batch may overdraw)."""
+        self._tokens -= count
+
+    def wait_s(self, count: int = 1) -> float:
+        """Return how long after the last `available` that many may pass (the burst, if that is fewer)."""
+        missing = min(float(count), self._burst) - self._tokens
+        return max(0.0, missing / self._rate)

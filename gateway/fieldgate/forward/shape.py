@@ -1,0 +1,90 @@
+"""What an event looks like as an MQTT message, by ``format`` and protocol version: topic, properties, payload."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from fieldgate.config.model import UplinkConfig
+from fieldgate.forward.batch import BATCH_TYPE, ZSTD_BATCH_TYPE, Batcher
+from fieldgate.forward.encode import CloudEvents, OsBootOf
+from fieldgate.forward.raw import RawProperties
+from fieldgate.forward.topic_template import TopicTemplate
+from fieldgate.mqtt.codec import encode_properties
+from fieldgate.mqtt.framing import packet_size
+from fieldgate.mqtt.packets import Properties
+from fieldgate_devices.event import Event
+
+__all__ = ["Messages", "Shape"]
+
+EVENT_TYPE: Final = "application/cloudevents+json"
+
+
+class Messages(NamedTuple):
+    """Messages of a run of events; see `encode_publishes` for the form of each part."""
+
+    topics: list[bytes]
+    properties: list[bytes]
+    payloads: list[bytes]
+
+    def part(self, start: int, stop: int) -> Messages:
+        """Return ``[start:stop]`` of all three."""
+        return Messages(self.topics[start:stop], self.properties[start:stop], self.payloads[start:stop])
+
+    def too_large(self, limit: int) -> list[int]:
+        """Return the indexes of messages whose packet is longer than ``limit`` bytes."""
+        return [index for index, parts in enumerate(zip(*self, strict=True)) if packet_size(*parts) > limit]
+
+
+class Shape:
+    """Makes messages as one uplink's configuration says. ``batcher`` is set where events share messages."""
+
+    def __init__(self, config: UplinkConfig, *, gateway: str, os_boot_of: OsBootOf) -> None:
+        self.batcher: Batcher | None = None
+        self._topics = TopicTemplate(config.mqtt.topic, gateway=gateway)
+        self._envelopes = CloudEvents(gateway=gateway, os_boot_of=os_boot_of).envelopes
+        self._raw: RawProperties | None = None
+        self._content_type = EVENT_TYPE
+        self._block = b""
+        self._is_v5 = False
+        if config.format == "raw":
+            self._raw = RawProperties(gateway=gateway, os_boot_of=os_boot_of)
+        elif config.format == "cloudevents-batch":
+            batch = config.batch
+            is_compressed = batch.compression == "zstd"
+            self._content_type = ZSTD_BATCH_TYPE if is_compressed else BATCH_TYPE
+            self.batcher = Batcher(
+                max_events=batch.max_events, max_delay_s=batch.max_delay, is_compressed=is_compressed
+            )
+
+    def connected(self, version: int, max_packet_bytes: int | None) -> None:
+        """From now on for this protocol level and this server's Maximum Packet Size."""
+        self._is_v5 = version == 5
+        self._block = encode_properties(Properties(content_type=self._content_type)) if self._is_v5 else b""
+        if self.batcher is not None:
+            room = None
+            if max_packet_bytes is not None:
+                room = max_packet_bytes - packet_size(self._topics.batch, self._block, b"") - 3
+            self.batcher.limit(room)
+
+    def messages(self, events: Sequence[Event], *, is_stored: bool) -> Messages:
+        """Return one message per event."""
+        topics = self._topics.of_run(events)
+        if self._raw is None:
+            return Messages(topics, [self._block] * len(events), self._envelopes(events, is_stored=is_stored))
+        payloads = [event.payload for event in events]
+        if self._is_v5:
+            return Messages(topics, self._raw.blocks(events, is_stored=is_stored), payloads)
+        return Messages(topics, [b""] * len(events), payloads)
+
+    def envelopes(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
+        """Return the envelope of each event, for a batch."""
+        return self._envelopes(events, is_stored=is_stored)
+
+    def joint(self, payload: bytes) -> Messages:
+        """Return the one message around a batch."""
+        return Messages([self._topics.batch], [self._block], [payload])
+
+    def size_of_joint(self, payload: bytes) -> int:
+        """Return the length of the packet around a batch."""
+        return packet_size(self._topics.batch, self._block, payload)

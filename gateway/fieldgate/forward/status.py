@@ -1,0 +1,33 @@
+"""What an uplink says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["UplinkState", "UplinkStatus"]
+
+UplinkState = Literal["connecting", "connected", "backoff", "refused"]
+"""``backoff`` mends itself when the far side or the link does; ``refused`` needs a person (and is retried as well)."""
+
+
+@dataclass(frozen=True, slots=True)
+class UplinkStatus:
+    """Where an uplink is, why, since when (boot time), and its counters since the process started.
+
+    ``acked`` and ``parked`` count events, ``sent`` (for the first time), ``retries``, ``in_flight`` and ``stray_acks``
+    messages; ``size_bytes`` is what was sent for the first time.
+    """
+
+    state: UplinkState
+    reason: str
+    since_s: float
+    version: Literal["3.1.1", "5"] | None
+    in_flight: int
+    sent: int
+    acked: int
+    retries: int
+    reconnects: int
+    parked: int
+    stray_acks: int
+    size_bytes: int

@@ -1,0 +1,1 @@
+"""What comes in: sources and the listener, and how a message becomes an event."""

@@ -1,0 +1,78 @@
+"""Which publishes of a listener are events, and the part of their content id that depends on the topic.
+
+Answers are remembered for the topics that are in use; what is remembered is bounded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from xxhash import xxh3_64_intdigest
+
+from fieldgate.mqtt.packets import Reason
+from fieldgate.mqtt.topics import matches, valid_topic
+from fieldgate.mqtt.violation import Violation
+
+__all__ = ["EventFilter", "client_seed", "content_id"]
+
+_EVERYTHING: Final = "#"
+_NEVER_BY_DEFAULT: Final = ("homeassistant", "fieldgate")
+_MAX_KNOWN: Final = 8192
+_MAX_KNOWN_TOPIC: Final = 256  # longer topics are judged each time
+
+
+def client_seed(client_id: str) -> int:
+    """The part of a content id that depends on the client."""
+    return xxh3_64_intdigest(client_id.encode("utf-8", "surrogatepass"), 1)
+
+
+def content_id(*, client_seed: int, topic_seed: int, packet_id: int, payload: bytes) -> int:
+    """The 64-bit hash by which a message that was sent again is recognised; the same in every process."""
+    return xxh3_64_intdigest(payload, topic_seed ^ client_seed ^ packet_id)
+
+
+class EventFilter:
+    """The ``events`` of one ``listen`` entry.
+
+    ``#`` leaves out what is not for the flow: ``$…``, ``homeassistant/#`` and ``fieldgate/#``; a filter that names
+    them takes them. ``seeds`` holds the events' topics judged so far, for the hot path.
+    """
+
+    def __init__(self, filters: Sequence[str]) -> None:
+        self.seeds: dict[str, int] = {}
+        self._others: set[str] = set()
+        self._filters = tuple(filters)
+
+    def seed(self, topic: str) -> int | None:
+        """The topic's part of the content id if publishes to it are events, else None.
+
+        Raises:
+            Violation: nothing may be published to such a topic.
+        """
+        seed = self.seeds.get(topic)
+        if seed is not None:
+            return seed
+        if topic in self._others:
+            return None
+        if topic.startswith("$SYS/") or not valid_topic(topic):
+            raise Violation(Reason.TOPIC_NAME_INVALID, "nothing may be published to this topic")
+        is_event = self._is_event(topic)
+        if is_event:
+            seed = xxh3_64_intdigest(topic.encode())
+        if len(topic) <= _MAX_KNOWN_TOPIC:
+            if len(self.seeds) + len(self._others) >= _MAX_KNOWN:
+                self.seeds.clear()
+                self._others.clear()
+            if seed is None:
+                self._others.add(topic)
+            else:
+                self.seeds[topic] = seed
+        return seed
+
+    def _is_event(self, topic: str) -> bool:
+        first_level = topic.split("/", 1)[0]
+        for one in self._filters:
+            if matches(one, topic) and (one != _EVERYTHING or first_level not in _NEVER_BY_DEFAULT):
+                return True
+        return False

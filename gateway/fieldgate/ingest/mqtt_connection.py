@@ -1,0 +1,155 @@
+"""One accepted socket: it feeds a `ServerSession` and does what the session asks of it.
+
+A connection that ends is half-closed and drained for a moment first: closing a socket with unread input resets
+it, and the reset would overtake the DISCONNECT that tells the client why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from fieldgate.clock import boot_s
+from fieldgate.ingest.mqtt_inbox import MqttInbox
+from fieldgate.mqtt.local_broker import SessionState
+from fieldgate.mqtt.packets import Connect
+from fieldgate.mqtt.server_session import Phase, ServerSession
+from fieldgate.mqtt.session_roles import Inbox
+
+__all__ = ["MqttConnection", "Owner"]
+
+LINGER_S: Final = 1.0
+_SOFT_LIMIT: Final = 2  # a client is congested when its socket holds 1/2 of what it may at most
+
+
+class Owner(Protocol):
+    """The listener, as its connections see it."""
+
+    def open_session(self, connection: MqttConnection, now_s: float) -> ServerSession | None:
+        """A socket was accepted; None turns it away."""
+
+    def open_inbox(self, connection: MqttConnection, state: SessionState, connect: Connect) -> MqttInbox:
+        """A client has connected."""
+
+    def closed(self, connection: MqttConnection) -> None:
+        """The socket is gone."""
+
+
+class MqttConnection(asyncio.Protocol):
+    """Socket callbacks on one side, `Link` and `Throttle` on the other."""
+
+    def __init__(self, owner: Owner, *, max_unsent_bytes: int) -> None:
+        self.address = ""
+        self.abort_at_s: float | None = None
+        self.session: ServerSession | None = None
+        self.inbox: MqttInbox | None = None
+        self._owner = owner
+        self._max_unsent_bytes = max_unsent_bytes
+        self._transport: asyncio.Transport | None = None
+        self._may_read = True
+        self._receive: Callable[[bytes, float], None] | None = None
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.BaseProtocol`."""
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of it
+        peer = transport.get_extra_info("peername")
+        self.address = str(peer[0]) if peer else ""
+        session = self._owner.open_session(self, boot_s())
+        if session is None:
+            transport.abort()
+            return
+        transport.set_write_buffer_limits(high=self._max_unsent_bytes // _SOFT_LIMIT)
+        self.session = session
+        self._receive = session.receive
+
+    def data_received(self, data: bytes) -> None:
+        """See `asyncio.Protocol`."""
+        if self._receive is not None:
+            self._receive(data, boot_s())
+
+    def pause_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        if self.session is not None:
+            self.session.set_congested(True, boot_s())
+
+    def resume_writing(self) -> None:
+        """See `asyncio.BaseProtocol`."""
+        if self.session is not None:
+            self.session.set_congested(False, boot_s())
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See `asyncio.BaseProtocol`."""
+        if self.session is not None:
+            self.session.lost("connection closed" if exc is None else f"connection broke: {exc}", boot_s())
+            self._owner.closed(self)
+
+    # Link
+
+    def write(self, chunk: bytes) -> None:
+        """See `Link`."""
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.write(chunk)
+
+    def unsent_bytes(self) -> int:
+        """See `Link`."""
+        return 0 if self._transport is None else self._transport.get_write_buffer_size()
+
+    def close(self, *, at_once: bool) -> None:
+        """See `Link`."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if at_once:
+            transport.abort()
+            return
+        self.abort_at_s = boot_s() + LINGER_S
+        transport.write_eof()
+        transport.resume_reading()
+
+    # Throttle
+
+    def pause_reading(self) -> None:
+        """See `Throttle`."""
+        if self._transport is not None and self.session is not None:
+            self.session.is_reading = False
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """See `Throttle`."""
+        if self._may_read and self._transport is not None and self.session is not None:
+            self.session.resumed_reading(boot_s())
+            self._transport.resume_reading()
+
+    def flush(self) -> None:
+        """See `Throttle`."""
+        if self.session is not None:
+            self.session.flush()
+
+    # for the listener
+
+    def stop_reading(self) -> None:
+        """Read nothing more, for good; what is written still goes out."""
+        self._may_read = False
+        self.pause_reading()
+
+    def abort(self) -> None:
+        """Drop the socket."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def tick(self, now_s: float) -> None:
+        """Deadlines; to be called a few times per second."""
+        if self.abort_at_s is not None and now_s >= self.abort_at_s:
+            self.abort()
+        elif self.session is not None:
+            self.session.tick(now_s)
+            if self.inbox is not None and self.session.phase is Phase.CONNECTED:
+                self.inbox.retry()
+
+    def open_inbox(self, session: ServerSession, state: SessionState, connect: Connect) -> Inbox:
+        """The session has a client: make the inbox for what it publishes."""
+        self.inbox = self._owner.open_inbox(self, state, connect)
+        return self.inbox

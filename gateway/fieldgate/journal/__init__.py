@@ -1,0 +1,1 @@
+"""What must not be lost: the outbox that decides, and the one SQLite file that remembers."""

@@ -1,0 +1,48 @@
+"""The journal's thread: everything that touches the disk happens here, one thing at a time, in order.
+
+The loop never waits for the disk; what it asked for comes back as a call on the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from fieldgate.journal.journal import Journal
+
+__all__ = ["Writer"]
+
+T = TypeVar("T")
+
+
+class Writer:
+    """Runs work on ``journal`` in one named thread; `close` joins it."""
+
+    def __init__(self, journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
+        self._journal = journal
+        self._loop = loop
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._is_closed = False
+
+    def submit(self, work: Callable[[Journal], T], done: Callable[[Future[T]], None]) -> None:
+        """Run ``work`` in the thread, then ``done`` with its finished future on the loop."""
+
+        def back(future: Future[T]) -> None:
+            if not self._loop.is_closed():
+                self._loop.call_soon_threadsafe(done, future)
+
+        self._pool.submit(work, self._journal).add_done_callback(back)
+
+    async def call(self, work: Callable[[Journal], T]) -> T:
+        """Run ``work`` in the thread and return what it returns."""
+        return await asyncio.wrap_future(self._pool.submit(work, self._journal), loop=self._loop)
+
+    async def close(self) -> None:
+        """Finish what was submitted, close the journal and join the thread."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        await self.call(Journal.close)
+        self._pool.shutdown(wait=True)

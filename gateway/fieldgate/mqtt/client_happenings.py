@@ -1,0 +1,114 @@
+"""What can happen to a client's session, as values, and the server's reason codes in words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+
+from fieldgate.mqtt.ack_line import AckLine
+from fieldgate.mqtt.in_flight import Run
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Publish, Reason
+
+__all__ = [
+    "Connected", "Ended", "Happening", "Incoming", "Refused", "Rejected", "Subscribed", "connack_text",
+    "disconnect_text", "reason_text",
+]  # fmt: skip
+
+
+class Connected(msgspec.Struct):
+    """The server has accepted the connection; what is in flight is held and must be sent again."""
+
+    is_session_present: bool
+
+
+class Refused(msgspec.Struct):
+    """CONNACK said no; the connection is over. ``is_version``: another protocol version may be accepted."""
+
+    reason: int
+    text: str
+    is_version: bool = False
+
+
+class Rejected(msgspec.Struct):
+    """The server refused one message; it is no longer in flight. The owner parks it or holds it again."""
+
+    run: Run
+    reason: int
+    text: str
+
+
+class Incoming(msgspec.Struct):
+    """A PUBLISH from the server; `ClientSession.settled` acknowledges it. ``position`` is -1 at QoS 0."""
+
+    publish: Publish
+    line: AckLine
+    position: int
+
+
+class Subscribed(msgspec.Struct):
+    """SUBACK or UNSUBACK: one reason code per filter (none for a 3.1.1 UNSUBACK)."""
+
+    packet_id: int
+    reasons: tuple[int, ...]
+
+
+class Ended(msgspec.Struct):
+    """The connection is over, in words; ``is_by_server``: the server said DISCONNECT with ``reason``."""
+
+    text: str
+    reason: int = 0
+    is_by_server: bool = False
+
+
+Happening = Connected | Refused | Rejected | Incoming | Subscribed | Ended
+
+_RETURN_CODES: Final = {  # [MQTT 3.1.1, 3.2.2.3]
+    1: "the server does not speak this protocol version",
+    2: "the server does not accept the client id",
+    3: "the server is not available",
+    4: "the server refuses the user name or password",
+    5: "the server does not authorise this client",
+}
+_ADVICE: Final[dict[int, str]] = {
+    Reason.CLIENT_ID_NOT_VALID: "the server does not accept the client id",
+    Reason.BAD_USER_NAME_OR_PASSWORD: "the server refuses the user name or password",
+    Reason.NOT_AUTHORIZED: "the server does not authorise this client",
+    Reason.BANNED: "the server has banned this client",
+    Reason.SESSION_TAKEN_OVER: "another client connected with the same client id; give each its own",
+    Reason.USE_ANOTHER_SERVER: "the server asks to use another server",
+    Reason.SERVER_MOVED: "the server has moved",
+}
+
+
+def reason_text(reason: int) -> str:
+    """Return an MQTT 5 reason code in words."""
+    try:
+        name = Reason(reason).name.replace("_", " ").lower()
+    except ValueError:
+        return f"reason 0x{reason:02x}"
+    return f"{name} (0x{reason:02x})"
+
+
+def connack_text(packet: ConnAck, version: int) -> str:
+    """Return why the server refused the connection."""
+    if version != 5:
+        return _RETURN_CODES.get(packet.reason, f"return code {packet.reason}")
+    return _with_server_words(_ADVICE.get(packet.reason, ""), packet)
+
+
+def disconnect_text(packet: Disconnect) -> str:
+    """Return why the server ended the connection."""
+    return _with_server_words(_ADVICE.get(packet.reason, "the server ended the connection"), packet)
+
+
+def _with_server_words(advice: str, packet: ConnAck | Disconnect) -> str:
+    text = f"{advice}: {reason_text(packet.reason)}" if advice else reason_text(packet.reason)
+    properties = packet.properties
+    if properties is None:
+        return text
+    if properties.server_reference:
+        text += f", {properties.server_reference!r}"
+    if properties.reason_string:
+        text += f", it says {properties.reason_string!r}"
+    return text

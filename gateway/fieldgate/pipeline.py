@@ -1,0 +1,224 @@
+"""The flow, wired top to bottom. Start reading here.
+
+    listener ─► accept ─► decode ─► decide ─► outbox ─► uplinks
+       ▲                                        │  ▲
+       └───────────── settled ◄─────────────────┤  │
+                                             journal (only what is not delivered in time)
+
+A batch is everything of one read; every stage is a plain call on it. One turn of the loop after the reads settles,
+commits and kicks the uplinks for all of them together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from fnmatch import fnmatchcase
+
+import msgspec
+import structlog
+
+from fieldgate import clock
+from fieldgate.config import Config, UplinkConfig
+from fieldgate.decide.passthrough import Decide, pass_all
+from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.ingest.decode import Decode, PassThrough
+from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.ingest.source import Received, Settler
+from fieldgate.journal.journal import Journal
+from fieldgate.journal.keeper import Keeper, KeeperLimits
+from fieldgate.journal.outbox import NOBODY_NAME, Outbox
+from fieldgate.journal.records import BootRecord
+from fieldgate.journal.uplink_state import Route, decode_states, highest_seq
+from fieldgate.journal.writer import Writer
+from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.observe.health import RateMeter
+from fieldgate_devices.event import LANES, Address, Event, Lane, Stamp, TimeQuality
+
+__all__ = ["Pipeline"]
+
+log = structlog.get_logger("fieldgate")
+
+_CLOCK_EVERY_S = 1.0
+
+
+class Pipeline:
+    """All parts of one gateway, not yet running; implements `fieldgate.ingest.source.Intake`."""
+
+    def __init__(self, config: Config, journal: Journal, *, run: int) -> None:
+        self.config = config
+        self.journal = journal
+        self.run_id = run
+        self.started_s = clock.boot_s()
+        self.quality = TimeQuality.SYNCED if clock.is_synced() else TimeQuality.UNSYNCED
+        self._decode: Decode = PassThrough()
+        self._decide: Decide = pass_all
+        self._loop = asyncio.get_running_loop()
+        self._os_boots = {one.run: one.os_boot for one in journal.opened.runs} | {run: clock.os_boot_id()}
+        self.outbox = self._make_outbox()
+        self._accept = self.outbox.accept
+        self.keeper = Keeper(
+            self.outbox,
+            Writer(journal, self._loop),
+            KeeperLimits(
+                max_size_bytes=config.journal.max_size_bytes,
+                drops_oldest=config.journal.when_full == "drop_oldest",
+                keeps_history=config.journal.keep is not None,
+                keep_age_s=config.journal.keep.age if config.journal.keep else None,
+                keep_size_bytes=config.journal.keep.size if config.journal.keep else None,
+            ),
+            gateway=config.gateway.id,
+        )
+        self.uplinks = [
+            MqttUplink(
+                name,
+                uplink,
+                self.outbox.feeds[name],
+                gateway=config.gateway.id,
+                rng=random.Random(),
+                os_boot_of=self._os_boots.get,
+            )
+            for name, uplink in config.uplinks.items()
+        ]
+        self.broker = LocalBroker()
+        self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
+        self.rate_in = RateMeter()
+        self._kicks = [uplink.kick for uplink in self.uplinks]
+        self.keeper.after_turn = self.kick
+        for name in journal.opened.uplink_states:
+            if name and config.uplinks and name not in config.uplinks:
+                log.warning(
+                    "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
+                )
+        self.keeper.forget = [
+            name for name in journal.opened.uplink_states if config.uplinks and name not in config.uplinks
+        ]
+        for loss in journal.opened.losses:
+            self.keeper.book_loss(loss)
+        earlier = [one for one in journal.opened.runs if one.run != run]
+        if earlier and earlier[-1].os_boot != clock.os_boot_id():
+            for feed in self.outbox.all_feeds():
+                feed.os_booted()
+
+    # -- the flow -----------------------------------------------------------------------------------------------
+
+    def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
+        """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
+        stamp = self.now_stamp()
+        events = self._decide(self._decode(received, stamp, lane))
+        size_bytes = 0
+        for message in received:
+            size_bytes += message.size_bytes
+        self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
+
+    def is_open(self) -> bool:
+        """Whether sources may hand over more."""
+        return self.outbox.is_open()
+
+    def stalled(self) -> None:
+        """A device waits for its PUBACKs."""
+        self.outbox.stalled()
+
+    def kick(self) -> None:
+        """Let every uplink take what it can."""
+        for kick in self._kicks:
+            kick()
+
+    def now_stamp(self) -> Stamp:
+        """Return the stamp for events received now."""
+        return Stamp(self.run_id, clock.wall_ns(), clock.boot_ns(), self.quality)
+
+    # -- running ------------------------------------------------------------------------------------------------
+
+    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """Return what must be kept running, by task name."""
+        parts: dict[str, Callable[[], Awaitable[None]]] = {}
+        for listener in self.listeners:
+            parts[f"ingest:{listener.name}"] = listener.run
+        for uplink in self.uplinks:
+            parts[f"forward:{uplink.name}"] = uplink.run
+        parts["clock"] = self._watch_clock
+        return parts
+
+    async def stop(self) -> None:
+        """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
+        for listener in self.listeners:
+            await listener.stop()
+        await self.keeper.stop()
+        for listener in self.listeners:
+            await listener.close_clients()
+        for uplink in self.uplinks:
+            await uplink.stop()
+
+    async def _watch_clock(self) -> None:
+        """Sample the rates, and notice when the time becomes known."""
+        while True:
+            self.rate_in.sample(self.outbox.accepted, clock.boot_s())
+            if self.quality is not TimeQuality.SYNCED and clock.is_synced():
+                self._time_became_known()
+            await asyncio.sleep(_CLOCK_EVERY_S)
+
+    def _time_became_known(self) -> None:
+        """Say once per OS boot how far its clock was off, and correct what is still stored (P6)."""
+        self.quality = TimeQuality.SYNCED
+        os_boot = clock.os_boot_id()
+        offset_ns = clock.wall_ns() - clock.boot_ns()
+        log.info("clock.became_known", offset_s=round(offset_ns / 1e9, 3), os_boot=os_boot)
+        data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})
+        address = Address(self.config.gateway.id, "clock", "fieldgate/clock")
+        event = Event(address, self.now_stamp(), data, True, 0, Lane.NORMAL)
+        self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
+        self.keeper.time_became_known(BootRecord(os_boot, offset_ns, TimeQuality.SYNCED))
+
+    # -- building -----------------------------------------------------------------------------------------------
+
+    def _make_outbox(self) -> Outbox:
+        config, opened = self.config, self.journal.opened
+        states = decode_states(opened.uplink_states)
+        stats = self.journal.stats()
+        stored_to = [lane.last_seq or 0 for lane in stats.lanes]
+        routes = [_route(name, uplink) for name, uplink in config.uplinks.items()]
+        first_state = states.get(NOBODY_NAME)
+        for name in config.uplinks:
+            if name not in states and first_state is not None:
+                states[name] = decode_states({name: opened.uplink_states[NOBODY_NAME]})[name]
+        return Outbox(
+            routes,
+            gateway=config.gateway.id,
+            is_relay=config.journal.durability == "relay",
+            keeps_history=config.journal.keep is not None,
+            hold_s=config.journal.hold_s,
+            commit_delay_s=config.journal.commit_delay_s,
+            next_seq=max(opened.next_seq, highest_seq(states) + 1),
+            stored_to=stored_to,
+            states=states,
+            attention=self._attention,
+            now_stamp=self.now_stamp,
+        )
+
+    def _attention(self) -> None:
+        self._loop.call_soon(self.keeper.turn)
+
+
+def _route(name: str, uplink: UplinkConfig) -> Route:
+    only = uplink.only
+    wants_all = only.devices == ("*",) and only.topics == ("*",) and len(only.lanes) == len(LANES)
+
+    def is_wanted(event: Event) -> bool:
+        address = event.address
+        return (
+            Lane(event.lane).name.lower() in only.lanes
+            and any(fnmatchcase(address.device, glob) for glob in only.devices)
+            and any(fnmatchcase(address.topic, glob) for glob in only.topics)
+        )
+
+    return Route(
+        name,
+        is_required=uplink.required,
+        is_live_first=uplink.drain == "live_first",
+        is_wanted=None if wants_all else is_wanted,
+        starts_at_oldest=uplink.start == "oldest",
+        max_size_bytes=uplink.max_size,
+        max_age_s=uplink.max_age,
+    )

@@ -1,0 +1,332 @@
+"""The uplink over real sockets, against a broker that does what the test says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import suppress
+from random import Random
+
+import pytest
+from structlog.testing import capture_logs
+
+from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, Publish, Reason
+from uplink_kit import (
+    FAST,
+    MemoryFeed,
+    Peer,
+    ScriptedBroker,
+    free_port,
+    make_event,
+    make_events,
+    running,
+    until,
+    uplink_config,
+)
+
+
+@pytest.fixture
+async def broker():
+    async with ScriptedBroker().serving() as broker:
+        yield broker
+
+
+@pytest.fixture
+async def feed():
+    return MemoryFeed()
+
+
+def numbers(publishes: list[Publish]) -> list[int]:
+    return [int(json.loads(publish.payload)["id"].split("-")[1]) for publish in publishes]
+
+
+async def test_events_reach_the_broker_and_are_told_as_delivered(broker, feed):
+    """The main job."""
+    feed.add(make_events(500))
+
+    async with running(feed, broker.port) as uplink:
+        await feed.settled(500)
+
+        assert feed.delivered_seqs == list(range(1, 501))
+        assert numbers(broker.arrived) == list(range(1, 501))
+        assert {publish.topic for publish in broker.arrived} == {"fieldgate/gw/site.a/message"}
+        status = uplink.status
+        assert (status.state, status.version, status.in_flight) == ("connected", "5", 0)
+        assert (status.sent, status.acked, status.retries) == (500, 500, 0)
+    assert feed.down == [False, True]
+
+
+async def test_a_kick_sends_what_has_come_since(broker, feed):
+    """The pipeline calls it for each batch; nobody polls."""
+    async with running(feed, broker.port) as uplink:
+        await feed.until(lambda: feed.down == [False])
+        for first in range(1, 50, 10):
+            feed.add(make_events(10, first))
+            uplink.kick()
+        await feed.settled(50)
+
+    assert numbers(broker.arrived) == list(range(1, 51))
+
+
+async def test_who_connects_is_what_the_configuration_says(broker, feed, monkeypatch):
+    """User, password, client id and keep-alive; the password comes from where the file says."""
+    monkeypatch.setenv("UPLINK_PASSWORD", "hush-hush")
+    mqtt = {"username": "plant", "password": "${env:UPLINK_PASSWORD}", "keep_alive": "90s"}
+
+    with capture_logs() as logs:
+        async with running(feed, broker.port, mqtt=mqtt) as uplink:
+            await feed.until(lambda: feed.down == [False])
+            shown = repr(uplink.status) + repr(logs)
+
+    connect = broker.peers[0].connect
+    assert (connect.client_id, connect.username, connect.password) == ("fieldgate-gw-cloud", "plant", b"hush-hush")
+    assert (connect.keep_alive_s, connect.clean_start) == (90, False)
+    assert "hush" not in shown
+
+
+async def test_the_end_is_a_disconnect_in_good_order(broker, feed):
+    """The broker publishes no will and keeps the session."""
+    async with running(feed, broker.port):
+        await feed.until(lambda: feed.down == [False])
+    await until(lambda: isinstance(broker.peers[0].packets[-1], Disconnect))
+
+    assert broker.peers[0].packets[-1].reason == 0
+
+
+async def test_stop_without_a_connection_returns_at_once(feed):
+    """The gateway stops within 5 s, whatever the network."""
+    async with running(feed, free_port()) as uplink, asyncio.timeout(1):
+        await uplink.stop()
+
+
+# -- messages again --------------------------------------------------------------------------------------------
+
+
+async def test_a_kept_session_gets_the_same_ids_with_dup_in_order(broker, feed):
+    """Cut after 3 of 10 PUBACKs; the session survives upstream."""
+
+    def some(peer: Peer, publish: Publish) -> None:
+        if peer.number > 1 or publish.packet_id <= 3:
+            peer.ack(publish)
+        elif len(peer.got) == 10:
+            peer.close()
+
+    broker.on_connect = lambda peer: peer.send(ConnAck(session_present=peer.number > 1))
+    broker.on_publish = some
+    feed.add(make_events(10))
+
+    async with running(feed, broker.port) as uplink:
+        await feed.settled(10)
+        status = uplink.status
+
+    again = broker.peers[1].got
+    assert [(publish.packet_id, publish.dup) for publish in again] == [(n, True) for n in range(4, 11)]
+    assert [publish.payload for publish in again] == [publish.payload for publish in broker.peers[0].got[3:]]
+    assert (status.retries, status.reconnects) == (7, 1)
+
+
+async def test_a_lost_session_gets_everything_unacknowledged_as_new_in_order(broker, feed):
+    """Fault 38: the broker restarted and has forgotten us."""
+
+    def some(peer: Peer, publish: Publish) -> None:
+        if peer.number > 1:
+            peer.ack(publish)
+        elif len(peer.got) == 10:
+            peer.close()
+
+    broker.on_publish = some
+    feed.add(make_events(10))
+
+    async with running(feed, broker.port):
+        await feed.settled(10)
+
+    assert numbers(broker.peers[1].got) == list(range(1, 11))
+    assert not any(publish.dup for publish in broker.peers[1].got)
+
+
+async def test_a_new_process_begins_with_new_messages(broker, feed):
+    """What was in flight comes from the journal again; its old packet ids died with the process."""
+    broker.on_publish = lambda peer, publish: peer.ack(publish) if peer.number > 1 else None
+    broker.on_connect = lambda peer: peer.send(ConnAck(session_present=peer.number > 1))
+    feed.add(make_events(5))
+    async with running(feed, broker.port):
+        await until(lambda: len(broker.arrived) == 5)
+    feed.put_back()
+
+    async with running(feed, broker.port):
+        await feed.settled(5)
+
+    assert [publish.dup for publish in broker.peers[1].got] == [False] * 5
+    assert [publish.payload for publish in broker.peers[1].got] == [publish.payload for publish in broker.peers[0].got]
+
+
+async def test_a_fault_of_our_own_ends_run_and_the_next_run_begins_from_the_feed(broker, feed):
+    """The supervisor restarts what fails; half-booked state must not survive that."""
+    feed.add(make_events(3))
+    broken = MqttUplink("u", uplink_config(broker.port), feed, gateway="gw", rng=Random(1), timing=FAST)
+    told = feed.delivered
+
+    def fail(_batch: object, _start: int, _stop: int) -> None:
+        feed.delivered = told
+        raise ZeroDivisionError("a bug")
+
+    feed.delivered = fail
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _loop, _context: None)
+
+    with pytest.raises(ZeroDivisionError):
+        await broken.run()
+    second = asyncio.create_task(broken.run(), name="uplink")
+    await feed.settled(3)
+
+    assert sorted(feed.delivered_seqs) == [1, 2, 3]
+    await broken.stop()
+    second.cancel()
+    with suppress(asyncio.CancelledError):
+        await second
+
+
+@pytest.mark.parametrize("limit", [1, 20])
+async def test_receive_maximum_is_never_exceeded(broker, feed, limit):
+    """Cloud brokers disconnect for one too many."""
+    most = 0
+
+    def later(peer: Peer, publish: Publish) -> None:
+        nonlocal most
+        waiting.append(publish)
+        most = max(most, len(waiting))
+        if len(waiting) == limit or len(broker.arrived) == 100:
+            for one in waiting:
+                peer.ack(one)
+            waiting.clear()
+
+    waiting: list[Publish] = []
+    broker.on_connect = lambda peer: peer.send(ConnAck(properties=Properties(receive_maximum=limit)))
+    broker.on_publish = later
+    feed.add(make_events(100))
+
+    async with running(feed, broker.port):
+        await feed.settled(100)
+
+    assert most == limit
+    assert numbers(broker.arrived) == list(range(1, 101))
+
+
+# -- versions ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["0x84", "return code 1", "close"])
+async def test_auto_falls_back_to_3_1_1_by_itself_and_remembers(broker, feed, how):
+    """An old broker must work without a line of configuration."""
+
+    def old(peer: Peer) -> None:
+        if peer.version == 4:
+            peer.send(ConnAck())
+        elif how == "close":
+            peer.close()
+        elif how == "0x84":
+            peer.send(ConnAck(Reason.UNSUPPORTED_PROTOCOL_VERSION))
+        else:
+            peer.writer.write(b"\x20\x02\x00\x01")
+            peer.close()
+
+    broker.on_connect = old
+    feed.add(make_events(3))
+
+    async with running(feed, broker.port) as uplink:
+        await feed.settled(3)
+        assert uplink.status.version == "3.1.1"
+        before = len(feed.down)
+        broker.peers[-1].close()
+        await feed.until(lambda: feed.down[before:] == [True, False])
+
+    tried = [peer.version for peer in broker.peers]
+    assert tried == [5] * (2 if how == "close" else 1) + [4, 4]
+
+
+async def test_a_configured_version_is_not_changed_and_the_refusal_is_shown(broker, feed):
+    """Whoever writes version: "5" wants to hear that it does not work."""
+    broker.on_connect = lambda peer: peer.send(ConnAck(Reason.UNSUPPORTED_PROTOCOL_VERSION))
+
+    async with running(feed, broker.port, mqtt={"version": "5"}) as uplink:
+        await until(lambda: len(broker.peers) >= 3 and uplink.status.state == "refused")
+        assert "unsupported protocol version" in uplink.status.reason
+
+    assert {peer.version for peer in broker.peers} == {5}
+
+
+# -- what a person sees ------------------------------------------------------------------------------------------
+
+
+async def test_one_log_line_per_change_of_state(broker, feed):
+    """A night offline is not a night of log lines."""
+    broker.on_connect = lambda peer: peer.send(ConnAck() if peer.number > 5 else ConnAck(0x86))
+
+    with capture_logs() as logs:
+        async with running(feed, broker.port) as uplink:
+            await feed.until(lambda: feed.down[-1:] == [False])
+            before = len(feed.down)
+            broker.peers[-1].close()
+            await feed.until(lambda: feed.down[before:] == [True, False])
+            await until(lambda: uplink.status.state == "connected")
+
+    assert [entry["event"] for entry in logs] == [
+        "uplink.refused",
+        "uplink.connected",
+        "uplink.lost",
+        "uplink.connected",
+    ]
+    assert "refuses the user name or password" in logs[0]["reason"]
+    assert all(entry["uplink"] == "cloud" for entry in logs)
+
+
+async def test_nobody_listens_is_said_with_the_address(feed):
+    """The most frequent mistake of the first day."""
+    port = free_port()
+
+    async with running(feed, port) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+
+        assert uplink.status.reason == f"127.0.0.1:{port} refuses connections: nothing listens there"
+        assert uplink.status.version is None
+
+
+async def test_a_host_that_cannot_be_looked_up_is_said(feed):
+    """Fault 46; each attempt asks again."""
+    async with running(feed, 1, mqtt={"url": "mqtt://no-such-host.invalid:1883"}) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+
+        assert "cannot look up no-such-host.invalid" in uplink.status.reason
+
+
+async def test_a_broker_that_does_not_read_bounds_what_is_written(broker, feed):
+    """Back-pressure: what the network does not take stays in the journal."""
+    gate = asyncio.Event()
+    serve = Peer.serve
+
+    async def reluctant(peer: Peer) -> None:
+        if peer.number == 1:
+            peer.send(ConnAck())
+            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            await gate.wait()
+            peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        await serve(peer)
+
+    broker.on_connect = lambda _peer: None
+    large = b'"%b"' % (b"x" * 20_000)
+    feed.add([make_event(seq, large) for seq in range(1, 2001)])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Peer, "serve", reluctant)
+        async with running(feed, broker.port) as uplink:
+            await feed.until(lambda: feed.down == [False])
+            await until(lambda: uplink.status.in_flight > 0)
+            held = uplink.status.in_flight
+            for _ in range(50):
+                uplink.kick()
+                await asyncio.sleep(0)
+
+            assert uplink.status.in_flight <= max(held, 220)
+            gate.set()
+            await feed.settled(2000)
+    assert numbers(broker.arrived) == list(range(1, 2001))

@@ -1,0 +1,60 @@
+"""Which publishes are events."""
+
+from __future__ import annotations
+
+import pytest
+
+from fieldgate.ingest.event_filter import EventFilter
+from fieldgate.mqtt.violation import Violation
+
+
+@pytest.mark.parametrize(
+    ("filters", "topic", "is_event"),
+    [
+        (("#",), "site/1", True),
+        (("#",), "/", True),
+        (("#",), "$aws/things", False),
+        (("#",), "homeassistant/sensor/x/config", False),
+        (("#",), "homeassistant", False),
+        (("#",), "homeassistants/x", True),
+        (("#",), "fieldgate/plant/x", False),
+        (("#", "homeassistant/#"), "homeassistant/x", True),
+        (("$aws/#",), "$aws/things", True),
+        (("a/+", "b"), "a/1", True),
+        (("a/+", "b"), "a/1/2", False),
+        ((), "a", False),
+    ],
+)
+def test_the_filters_of_the_entry_decide(filters: tuple[str, ...], topic: str, is_event: bool) -> None:
+    """DESIGN 3; asked twice, because answers are remembered."""
+    events = EventFilter(filters)
+
+    assert [events.seed(topic) is not None for _ in range(2)] == [is_event] * 2
+
+
+@pytest.mark.parametrize("topic", ["", "a/#", "+", "a\0b", "$SYS/x"])
+def test_a_topic_that_nobody_may_publish_to_is_a_violation(topic: str) -> None:
+    with pytest.raises(Violation, match="nothing may be published to this topic"):
+        EventFilter(("#",)).seed(topic)
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    """A device that puts a counter into its topic must not eat the memory."""
+    events = EventFilter(("a/#",))
+
+    for one in range(20_000):
+        events.seed(f"a/{one}")
+        events.seed(f"b/{one}")
+    for one in range(100):
+        events.seed("a/" + "x" * 300 + f"{one}")
+
+    assert len(events.seeds) + len(events._others) <= 8192
+    assert not any(len(topic) > 256 for topic in events.seeds)
+
+
+def test_seeds_differ_between_topics_and_not_between_processes() -> None:
+    """They are part of the content id; the figure is a constant of xxh3."""
+    events, again = EventFilter(("#",)), EventFilter(("#",))
+
+    assert events.seed("a") == again.seed("a") == 16_629_034_431_890_738_719
+    assert events.seed("a") != events.seed("b")

@@ -1,0 +1,71 @@
+"""The retained messages against a dictionary."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from fieldgate.mqtt.outbound import Message
+from fieldgate.mqtt.retained import RetainedStore
+from fieldgate.mqtt.topics import matches, valid_filter
+
+TOPICS = st.lists(st.sampled_from(["", "a", "b", "$s"]), min_size=1, max_size=3).map("/".join).filter(bool)
+FILTERS = st.lists(st.sampled_from(["", "a", "b", "$s", "+", "#"]), min_size=1, max_size=4).map("/".join)
+
+
+def message(topic: str, payload: bytes = b"x") -> Message:
+    return Message(topic, payload, 0, True, 0.0)
+
+
+@example([("a", b"1"), ("a/b", b"1"), ("a/b/c", b"1")], "a/#")
+@given(st.lists(st.tuples(TOPICS, st.sampled_from([b"", b"1", b"22"])), max_size=20), FILTERS.filter(valid_filter))
+def test_a_search_finds_what_matches_and_the_last_of_each_topic(puts: list[tuple[str, bytes]], wanted: str) -> None:
+    """The wildcard rules are those of subscriptions [MQTT-4.7]."""
+    store = RetainedStore(max_count=100, max_bytes=10**6)
+    model: dict[str, bytes] = {}
+    for topic, payload in puts:
+        assert store.put(message(topic, payload))
+        if payload:
+            model[topic] = payload
+        else:
+            model.pop(topic, None)
+
+    found, _ = store.search(wanted)
+
+    assert {one.topic: one.payload for one in found} == {
+        topic: payload for topic, payload in model.items() if matches(wanted, topic)
+    }
+    assert len(found) == len({one.topic for one in found})
+    assert store.count == len(model)
+    assert store.size_bytes == sum(message(*one).size_bytes for one in model.items())
+
+
+def test_count_and_bytes_are_bounded_and_replacing_goes_on() -> None:
+    """FAULTS 66: a storm of retained topics."""
+    store = RetainedStore(max_count=3, max_bytes=1000)
+
+    kept = [store.put(message(f"t/{one}")) for one in range(5)]
+
+    assert kept == [True] * 3 + [False] * 2
+    assert store.put(message("t/1", b"new"))
+    assert not store.put(message("t/1", b"x" * 1000))
+    assert store.refused == 3
+    assert [one.payload for one in store.search("t/1")[0]] == [b"new"]
+
+
+def test_a_topic_that_is_too_deep_is_not_kept() -> None:
+    """A level costs a node; 60,000 of them would cost megabytes."""
+    store = RetainedStore(max_count=3, max_bytes=10**6)
+
+    assert not store.put(message("/" * 200))
+
+
+def test_what_is_removed_leaves_nothing_behind() -> None:
+    """Empty nodes would be a leak."""
+    store = RetainedStore(max_count=10, max_bytes=10**6)
+    store.put(message("a/b/c"))
+    store.put(message("a/b"))
+    for topic in ("a/b/c", "a/x", "a/b", "a"):
+        store.put(message(topic, b""))
+
+    assert store.search("#") == ([], 1)

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Make a virtual environment with Fieldgate and everything its tests need; `make setup` calls this.
+#
+# Usage: setup.sh FOLDER. As root on a machine with apt-get it also installs what only the system can give:
+# python3-venv where `python3 -m venv` needs it, mosquitto as a real broker for the tests. Without mosquitto the
+# tests that need it skip and say so.
+set -euo pipefail
+
+venv=${1:?usage: setup.sh FOLDER}
+python=${PYTHON:-python3}
+
+say() { printf 'setup: %s\n' "$*" >&2; }
+
+can_install() { [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; }
+
+lists_are_fresh=
+apt_install() {
+  export DEBIAN_FRONTEND=noninteractive
+  if [ -z "$lists_are_fresh" ]; then
+    apt-get update -qq </dev/null >/dev/null || return 1
+    lists_are_fresh=yes
+  fi
+  apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null
+}
+
+if ! command -v "$python" >/dev/null; then
+  say "there is no $python; Python 3.11 or newer is needed"
+  exit 1
+fi
+if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+  say "$("$python" --version) is too old; Python 3.11 or newer is needed (make PYTHON=/path/to/python3 …)"
+  exit 1
+fi
+
+# Debian ships python3 without ensurepip; a virtual environment without pip is of no use.
+if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  package="python$("$python" -c 'import sys; print(f"{sys.version_info[0]}.{sys.version_info[1]}")')-venv"
+  if ! can_install; then
+    say "$python cannot make a virtual environment; install it: sudo apt-get install $package"
+    exit 1
+  fi
+  say "installing $package"
+  apt_install "$package" || apt_install python3-venv || {
+    say "installing $package failed; see above"
+    exit 1
+  }
+fi
+
+if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pip' 2>/dev/null; then
+  say "making $venv"
+  rm -rf "$venv"
+  "$python" -m venv "$venv"
+fi
+say "installing Fieldgate and its tools into $venv"
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'
+
+# A broker that apt starts by itself would sit on port 1883, which is Fieldgate's.
+install_mosquitto() {
+  local policy=/usr/sbin/policy-rc.d outcome=0
+  if [ -e "$policy" ]; then
+    apt_install mosquitto mosquitto-clients
+    return
+  fi
+  printf '#!/bin/sh\nexit 101\n' >"$policy"
+  chmod 755 "$policy"
+  apt_install mosquitto mosquitto-clients || outcome=$?
+  rm -f "$policy"
+  return "$outcome"
+}
+
+if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
+  if ! can_install; then
+    say "there is no mosquitto: tests that need it will skip (sudo apt-get install mosquitto mosquitto-clients)"
+  else
+    say "installing mosquitto and mosquitto-clients"
+    install_mosquitto || say "mosquitto could not be installed (see above): tests that need it will skip"
+  fi
+fi
