@@ -23,7 +23,7 @@ from rich.console import Console
 from fieldgate_simulators.broker import Broker
 from fieldgate_simulators.counting import Verdict, judge
 from fieldgate_simulators.demo_state import OutageStory, RateMeter, Snapshot, outages, uplink_view
-from fieldgate_simulators.demo_view import LiveView, PlainView, View, verdict_table
+from fieldgate_simulators.demo_view import LiveView, PlainView, View, verdict_text
 from fieldgate_simulators.errors import SimulatorError
 from fieldgate_simulators.fleet import Fleet
 from fieldgate_simulators.gateway_process import GatewayProcess
@@ -102,7 +102,7 @@ def run_demo(
     except KeyboardInterrupt:  # a second Ctrl-C: no verdict
         return 130
     console.print(demo.story, markup=False, soft_wrap=True)
-    console.print(verdict_table(verdict))
+    console.print(verdict_text(verdict), soft_wrap=True)
     return 0 if verdict.is_good else 1
 
 
@@ -116,6 +116,7 @@ class _Demo:
         self._phase = "live"
         self._began_s = 0.0
         self._outage = OutageStory()
+        self._accepted, self._arrived = RateMeter(), RateMeter()
 
     @property
     def story(self) -> str:
@@ -140,6 +141,7 @@ class _Demo:
                         await self._play(stage, stop, tasks)
                         for task in watching:
                             task.cancel()
+                    await self._show_now(stage)
             except ExceptionGroup as group:
                 first = group.exceptions[0]
                 raise first if isinstance(first, SimulatorError) else group from None
@@ -186,30 +188,31 @@ class _Demo:
                 seen, seen_s = arrivals.messages, loop.time()
 
     async def _show(self, stage: Stage) -> None:
-        loop = asyncio.get_running_loop()
-        accepted, arrived = RateMeter(), RateMeter()
         while True:
-            stage.verifier.check()
-            uplink = uplink_view(await self._status(stage.state_folder))
-            now_s = loop.time()
-            counts, arrivals = stage.fleet.counts, stage.verifier.arrivals
-            snapshot = Snapshot(
-                at_s=now_s - self._began_s,
-                total_s=self._total_s,
-                phase=self._phase,
-                connected=counts.connected,
-                devices=stage.fleet.size,
-                accepted=counts.acknowledged,
-                accepted_rate=accepted.feed(counts.acknowledged, now_s),
-                arrived=arrivals.readings,
-                arrived_rate=arrived.feed(arrivals.readings, now_s),
-                uplink=uplink,
-            )
-            self._outage.feed(snapshot)
-            if self._phase == "draining" and self._outage.is_over:
-                self._phase = "live"
-            self._view.show(snapshot)
+            await self._show_now(stage)
             await asyncio.sleep(_SHOW_EVERY_S)
+
+    async def _show_now(self, stage: Stage) -> None:
+        stage.verifier.check()
+        uplink = uplink_view(await self._status(stage.state_folder))
+        now_s = asyncio.get_running_loop().time()
+        counts, arrivals = stage.fleet.counts, stage.verifier.arrivals
+        snapshot = Snapshot(
+            at_s=now_s - self._began_s,
+            total_s=self._total_s,
+            phase=self._phase,
+            connected=counts.connected,
+            devices=stage.fleet.size,
+            accepted=counts.acknowledged,
+            accepted_rate=self._accepted.feed(counts.acknowledged, now_s),
+            arrived=arrivals.readings,
+            arrived_rate=self._arrived.feed(arrivals.readings, now_s),
+            uplink=uplink,
+        )
+        self._outage.feed(snapshot)
+        if self._phase == "draining" and self._outage.is_over:
+            self._phase = "live"
+        self._view.show(snapshot)
 
 
 @contextlib.asynccontextmanager

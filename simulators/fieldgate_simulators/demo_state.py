@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
-__all__ = ["Outage", "OutageStory", "RateMeter", "Snapshot", "UplinkView", "outages", "sparkline", "uplink_view"]
+__all__ = [
+    "Outage",
+    "OutageStory",
+    "RateMeter",
+    "Snapshot",
+    "UplinkView",
+    "cut_marks",
+    "narration",
+    "outages",
+    "sparkline",
+    "uplink_view",
+]
 
 _OUTAGE_S: Final = 10.0
 _OUTAGE_EVERY_S: Final = 60.0
 _BARS: Final = "▁▂▃▄▅▆▇█"
+_CUT_LABEL: Final = " link cut "
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +106,30 @@ class Snapshot:
         """What the gateway holds: as it says itself, else what was accepted and has not arrived."""
         return self.uplink.pending if self.uplink.pending is not None else max(0, self.accepted - self.arrived)
 
+    @property
+    def next_cut_s(self) -> float | None:
+        """In how many seconds the link is cut next; None if it is not any more."""
+        return next((one.begin_s - self.at_s for one in outages(self.total_s) if one.begin_s > self.at_s), None)
+
+
+def narration(snapshot: Snapshot) -> str:
+    """Return what happens at this moment, in a sentence for someone who sees it for the first time."""
+    match snapshot.phase:
+        case "live" if snapshot.next_cut_s is not None:
+            return f"events pass straight through; in {snapshot.next_cut_s:.0f} s the link upstream is cut"
+        case "live":
+            return "events pass straight through"
+        case "link cut":
+            return "upstream gives no answer and no error; the devices do not notice"
+        case "draining" if snapshot.uplink.state == "connected":
+            return "the link is back, and what was stored leaves, oldest first"
+        case "draining":
+            return "the link is back; the gateway finds out when it tries again"
+        case "devices stopped":
+            return "the devices have stopped; waiting for the last events to arrive"
+        case _:
+            return "counting what arrived at the upstream broker"
+
 
 class OutageStory:
     """How deep the buffer became while the link was cut, and how long it took to drain afterwards (the last outage)."""
@@ -123,11 +160,26 @@ class OutageStory:
     def __str__(self) -> str:
         if not self.most_buffered:
             return "the link was not cut"
-        drained = f"{self.drained_in_s:.1f} s" if self.drained_in_s is not None else "not within the run"
-        return f"link cut: up to {self.most_buffered:,} events buffered; drained after its return: {drained}"
+        drained = f"{self.drained_in_s:.1f} s after its return" if self.drained_in_s is not None else "only at the end"
+        return f"link cut: up to {self.most_buffered:,} events buffered; all of them upstream {drained}"
 
 
-def sparkline(values: list[int], width: int) -> str:
+def sparkline(values: Sequence[int], width: int) -> str:
     """Draw the last ``width`` values; the highest of all is a full bar."""
     top = max(values, default=0)
     return "".join(_BARS[value * (len(_BARS) - 1) // top if top else 0] for value in values[-width:])
+
+
+def cut_marks(is_cut: Sequence[bool]) -> str:
+    """Draw a bracket under each run of columns during which the link was cut."""
+    marks = []
+    for cut, columns in groupby(is_cut):
+        width = len(list(columns))
+        if not cut:
+            marks.append(" " * width)
+        elif width == 1:
+            marks.append("╵")
+        else:
+            label = _CUT_LABEL if width >= len(_CUT_LABEL) + 2 else ""
+            marks.append(f"└{label.center(width - 2, '─')}┘")
+    return "".join(marks)

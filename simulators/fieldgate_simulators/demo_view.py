@@ -11,13 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from fieldgate_simulators.counting import Verdict
-from fieldgate_simulators.demo_state import Snapshot, sparkline
+from fieldgate_simulators.demo_state import Snapshot, cut_marks, narration, sparkline
 
-__all__ = ["LiveView", "PlainView", "View", "verdict_table"]
+__all__ = ["LiveView", "PlainView", "View", "verdict_text"]
 
 _PLAIN_EVERY_S: Final = 2.0
 _WIDTH: Final = 76
-_SPARK_WIDTH: Final = _WIDTH - 4
+_FRAME_WIDTH: Final = 4
 _PHASE_STYLES: Final = {"link cut": "bold white on red", "draining": "bold black on yellow", "live": "bold green"}
 
 
@@ -35,11 +35,12 @@ class View(Protocol):
 
 
 class PlainView:
-    """A line every two seconds and at each change of phase."""
+    """A line every two seconds and at each change of phase, and the uplink's trouble when it changes."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._phase = ""
+        self._reason = ""
         self._next_s = 0.0
 
     def __enter__(self) -> Self:
@@ -52,23 +53,32 @@ class PlainView:
         """Write a line if one is due."""
         if snapshot.phase == self._phase and snapshot.at_s < self._next_s:
             return
+        if snapshot.phase != self._phase:
+            self._print(f"         {narration(snapshot)}")
         self._phase = snapshot.phase
         self._next_s = snapshot.at_s + _PLAIN_EVERY_S
-        self._console.print(
-            f"{snapshot.at_s:5.1f} s  {snapshot.phase:<16} devices {snapshot.connected}/{snapshot.devices}"
-            f"  in {snapshot.accepted_rate:6.0f}/s  out {snapshot.arrived_rate:6.0f}/s"
-            f"  buffered {snapshot.buffered:>7,}  uplink {_uplink_text(snapshot)}",
-            markup=False,
-            soft_wrap=True,
+        self._print(
+            f"{snapshot.at_s:5.1f} s  {snapshot.phase:<8}  in {snapshot.accepted_rate:5,.0f}/s"
+            f"  out {snapshot.arrived_rate:5,.0f}/s  buffered {snapshot.buffered:7,}  uplink {snapshot.uplink.state}"
         )
+        if snapshot.uplink.reason and snapshot.uplink.reason != self._reason:
+            self._print(f"         uplink: {snapshot.uplink.reason}")
+        self._reason = snapshot.uplink.reason
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, soft_wrap=True)
 
 
 class LiveView:
-    """One picture that is redrawn in place."""
+    """One picture that is redrawn in place; its height never changes."""
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)
+        self._width = min(_WIDTH, console.width)
+        self._columns = max(1, self._width - _FRAME_WIDTH)
         self._buffered: list[int] = []  # the most in each column's share of the time
+        self._is_cut: list[bool] = []
+        self._most_buffered = 0
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -79,59 +89,99 @@ class LiveView:
 
     def show(self, snapshot: Snapshot) -> None:
         """Redraw."""
-        column = int(snapshot.at_s / snapshot.total_s * _SPARK_WIDTH)
+        column = min(int(snapshot.at_s / snapshot.total_s * self._columns), self._columns - 1)
+        is_cut = snapshot.phase == "link cut"
         while len(self._buffered) <= column:
             self._buffered.append(snapshot.buffered)
+            self._is_cut.append(is_cut)
         self._buffered[column] = max(self._buffered[column], snapshot.buffered)
+        self._is_cut[column] |= is_cut
+        self._most_buffered = max(self._most_buffered, snapshot.buffered)
         self._live.update(self._picture(snapshot), refresh=True)
 
     def _picture(self, snapshot: Snapshot) -> Panel:
         phase = Text.assemble(
             (f" {snapshot.phase} ", _PHASE_STYLES.get(snapshot.phase, "bold")),
-            f"   {min(snapshot.at_s, snapshot.total_s):4.0f} of {snapshot.total_s:.0f} s",
+            f"  {min(snapshot.at_s, snapshot.total_s):.0f} of {snapshot.total_s:.0f} s",
         )
-        flow = Text(f"{snapshot.connected}/{snapshot.devices} devices ──► gateway ──► upstream broker", style="dim")
-        table = Table.grid(padding=(0, 3))
-        table.add_column(style="bold")
-        table.add_column(justify="right")
-        table.add_column(justify="right")
-        table.add_row("in   (acknowledged to devices)", f"{snapshot.accepted_rate:,.0f}/s", f"{snapshot.accepted:,}")
-        table.add_row("out  (arrived upstream)", f"{snapshot.arrived_rate:,.0f}/s", f"{snapshot.arrived:,}")
-        table.add_row("buffered", "", f"{snapshot.buffered:,}")
-        uplink = Text.assemble(("uplink  ", "bold"), _uplink_text(snapshot))
-        spark = Text(sparkline(self._buffered, _SPARK_WIDTH).ljust(_SPARK_WIDTH), style="cyan")
-        return Panel(Group(phase, flow, Text(), table, spark, uplink), title="Fieldgate", width=_WIDTH)
+        parts: list[Text | Table] = [
+            phase,
+            Text(narration(snapshot)),
+            Text(),
+            _flow(snapshot),
+            Text(),
+            _numbers(snapshot),
+            Text(),
+            Text(f"buffered over time, at most {self._most_buffered:,}", style="bold"),
+            Text(sparkline(self._buffered, self._columns), style="cyan"),
+            Text(cut_marks(self._is_cut), style="red"),
+            _uplink(snapshot),
+            Text(snapshot.uplink.reason, style="dim"),
+        ]
+        for part in parts:
+            if isinstance(part, Text):
+                part.no_wrap, part.overflow = True, "ellipsis"
+        return Panel(Group(*parts), title="Fieldgate", width=self._width)
 
 
-def _uplink_text(snapshot: Snapshot) -> str:
-    uplink = snapshot.uplink
-    reason = f" ({uplink.reason})" if uplink.reason else ""
-    journal = f" · journal {uplink.journal_bytes / 1000:,.0f} kB" if uplink.journal_bytes is not None else ""
-    return f"{uplink.state}{reason}{journal}"
+def _flow(snapshot: Snapshot) -> Text:
+    link = ("──╳   ", "bold red") if snapshot.phase == "link cut" else ("──►  ", "green")
+    devices = f"{snapshot.connected}/{snapshot.devices} devices  "
+    return Text.assemble(devices, ("──►", "green"), "  gateway  ", link, "upstream broker")
 
 
-def verdict_table(verdict: Verdict) -> Group:
-    """Draw the verdict, counted at the upstream side."""
-    table = Table.grid(padding=(0, 3))
-    table.add_column()
-    table.add_column(justify="right")
+def _numbers(snapshot: Snapshot) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold")
     table.add_column(style="dim")
-    table.add_row("accepted", f"{verdict.accepted:,}", "acknowledged to a device")
-    table.add_row("arrived", f"{verdict.arrived:,}", "different events, counted at the upstream broker")
-    table.add_row("lost", _alarming(verdict.lost), ", ".join(verdict.first_lost) or "accepted and never arrived")
-    table.add_row("duplicates", f"{verdict.same_id + verdict.same_reading:,}", _duplicates_text(verdict))
-    table.add_row("out of order", _alarming(verdict.out_of_order), "per device")
+    table.add_column(justify="right", min_width=10)
+    table.add_column(justify="right", min_width=10)
+    table.add_row("", "", Text("now", style="dim"), Text("so far", style="dim"))
+    table.add_row("in", "acknowledged to devices", f"{snapshot.accepted_rate:,.0f}/s", f"{snapshot.accepted:,}")
+    table.add_row("buffered", "safe here, not upstream", f"{snapshot.buffered:,}", "")
+    table.add_row("out", "arrived upstream", f"{snapshot.arrived_rate:,.0f}/s", f"{snapshot.arrived:,}")
+    return table
+
+
+def _uplink(snapshot: Snapshot) -> Text:
+    uplink = snapshot.uplink
+    journal = f" · journal {uplink.journal_bytes / 1000:,.0f} kB" if uplink.journal_bytes is not None else ""
+    return Text.assemble(("uplink  ", "bold"), f"{uplink.state}{journal}")
+
+
+def verdict_text(verdict: Verdict) -> Text:
+    """Write the verdict, counted at the upstream side."""
+    wrong, right = "bold red", "bold green"
+    copies = verdict.same_id + verdict.same_reading
+    rows = [
+        ("accepted", verdict.accepted, "", "acknowledged to a device"),
+        ("arrived", verdict.arrived, "", "different events, counted at the upstream broker"),
+        ("lost", verdict.lost, wrong if verdict.lost else right, _lost_text(verdict)),
+        ("duplicates", copies, "", _duplicates_text(verdict)),
+        ("out of order", verdict.out_of_order, wrong if verdict.out_of_order else right, "per device"),
+    ]
     if verdict.unaccepted:
-        table.add_row("not accepted", f"{verdict.unaccepted:,}", "arrived though the device was never told")
-    outcome = ("PASS  nothing was lost", "bold green") if verdict.is_good else ("FAIL", "bold red")
-    return Group(Text(*outcome), table)
+        rows.append(("not accepted", verdict.unaccepted, "", "arrived though the device was never told"))
+    text = Text()
+    for name, count, style, meaning in rows:
+        text.append(f"{name:<12}  ").append(f"{count:>9,}", style).append(f"   {meaning}\n", "dim")
+    return text.append(_outcome(verdict), right if verdict.is_good else wrong)
 
 
-def _alarming(count: int) -> Text:
-    return Text(f"{count:,}", style="bold red" if count else "bold green")
+def _outcome(verdict: Verdict) -> str:
+    if verdict.is_good:
+        return "PASS  nothing that was accepted is lost or out of order"
+    if not verdict.accepted:
+        return "FAIL  nothing was accepted"
+    return f"FAIL  {verdict.lost:,} lost, {verdict.out_of_order:,} out of order"
+
+
+def _lost_text(verdict: Verdict) -> str:
+    first = f": {', '.join(verdict.first_lost)}" if verdict.first_lost else ""
+    return f"accepted and never arrived{first}"
 
 
 def _duplicates_text(verdict: Verdict) -> str:
     if verdict.same_reading:
         return f"{verdict.same_id:,} under the same id, {verdict.same_reading:,} sent again by their device"
-    return "same id: a consumer recognises them" if verdict.same_id else ""
+    return "copies under the same id, by which a consumer recognises them"

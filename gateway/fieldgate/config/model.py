@@ -182,7 +182,9 @@ class BatchConfig(Section):
 
     max_events: int = Field(100, ge=1, le=10_000, description="Events in one message, at most.")
     max_delay: Annotated[float, Duration("0s", "1m")] = Field(
-        0.1, description="How long an event may wait for others to share its message."
+        0.005,
+        description="How long an event may wait for others to share its message. Longer makes fewer messages, which "
+        "is what some brokers bill.",
     )
     compression: Literal["none", "zstd"] = Field(
         "none", description="Compress each message; the far side must expect it."
@@ -383,6 +385,8 @@ class Config(Section):
     )
     uplinks: dict[Name, UplinkConfig] = Field(
         default_factory=dict,
-        description="Where events go, by a name of your choice. Without one they are kept until there is one.",
+        max_length=7,
+        description="Where events go, by a name of your choice; seven at most. Without one they are kept until there "
+        "is one.",
     )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")

@@ -32,6 +32,7 @@ _WANTED: Final = {
     "dict_type": "is not a mapping; write lines of 'name: value'",
     "model_type": "is not a mapping; write lines of 'key: value'",
     "too_short": "is empty; at least one entry is needed",
+    "too_long": "has too many entries; seven at most",
     "string_too_short": "is empty",
     "string_too_long": "is too long",
 }

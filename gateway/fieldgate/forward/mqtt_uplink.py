@@ -111,11 +111,14 @@ class MqttUplink:
     # -- Uplink -----------------------------------------------------------------------------------------------
 
     def kick(self) -> None:
-        """Take and send what the window allows."""
+        """Take and send what the window allows; a fault in that ends `run`, not the caller."""
         link = self._link
         if link is None or self._is_busy or link.is_full or not self._session.is_connected:
             return
-        self._flush(link, clock.boot_s())
+        try:
+            self._flush(link, clock.boot_s())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
 
     async def run(self) -> None:
         """Connect, send, reconnect, until cancelled."""
@@ -184,7 +187,9 @@ class MqttUplink:
         except (OSError, UplinkError) as error:
             host, port, wall_ns = config.host, config.port, clock.wall_ns()
             text = connect_problem(error, host=host, port=port, wall_ns=wall_ns, in_tls=config.is_tls)
-            return End(text, Cause.REFUSAL if is_refusal(error) else Cause.OTHER)
+            went_silent = isinstance(error, TimeoutError) and self._link is not None  # some answer an unknown level so
+            is_at_once = went_silent and self._version.closed()
+            return End(text, Cause.REFUSAL if is_refusal(error) else Cause.OTHER, is_at_once=is_at_once)
 
     def _finish(self, end: End) -> None:
         """The connection is over; `_live_once` goes on from here."""
@@ -192,6 +197,13 @@ class MqttUplink:
             self._up.set_result(end)
         if self._end is not None and not self._end.done():
             self._end.set_result(end)
+
+    def _fail(self, error: Exception) -> None:
+        """A fault of ours: `run` raises it."""
+        for future in (self._up, self._end):
+            if future is not None and not future.done():
+                future.set_exception(error)
+                return
 
     def _drop_link(self) -> None:
         """Say goodbye where that is possible, and close."""
@@ -246,9 +258,12 @@ class MqttUplink:
             if happenings:
                 self._take(happenings)
             self._pump.acknowledged()
+            if not self._flush(link, now_s) and self._session.in_flight.sent_count:
+                link.hurry()
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
         finally:
             self._is_busy = False
-        self._flush(link, now_s)
 
     def link_writable(self, link: Link) -> None:
         """Go on where the network was full."""
@@ -258,12 +273,6 @@ class MqttUplink:
     def link_lost(self, link: Link, error: Exception | None) -> None:
         """The socket is closed, not by us."""
         if link is not self._link:
-            return
-        if error is not None and not isinstance(error, OSError):  # our own fault, raised while bytes were taken
-            for future in (self._up, self._end):
-                if future is not None and not future.done():
-                    future.set_exception(error)
-                    return
             return
         host, port = self._config.host, self._config.port
         text = f"{host}:{port} closed the connection"
@@ -326,18 +335,20 @@ class MqttUplink:
 
     # -- sending ----------------------------------------------------------------------------------------------
 
-    def _flush(self, link: Link, now_s: float) -> None:
-        """Fill the window, and write everything that is to be written, at once."""
+    def _flush(self, link: Link, now_s: float) -> bool:
+        """Fill the window, and write everything that is to be written, at once; return whether that was anything."""
         wait_s = None
         if not link.is_full and not self._is_stopping:
-            self._is_busy = True
+            was_busy, self._is_busy = self._is_busy, True
             try:
                 wait_s = self._pump.fill(now_s)
             finally:
-                self._is_busy = False
-        link.write(self._session.output())
+                self._is_busy = was_busy
+        packets = self._session.output()
+        link.write(packets)
         if wait_s is not None:
             self._wake_in(wait_s)
+        return bool(packets)
 
     def _wake_in(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()

@@ -1,7 +1,8 @@
-"""The id and origin of an event beside its untouched bytes: MQTT 5 user properties of format ``raw``.
+"""The id of an event beside its untouched bytes: MQTT 5 user properties of format ``raw``.
 
-Properties: content type (JSON or octet stream), then ``fieldgate-id``, ``-contentid``, ``-source``, ``-type``,
-``-time`` and, as in ``encode``, ``-lane``, ``-timequality``, ``-osboot``, ``-uptimems``, ``-drained``.
+Properties: content type (JSON or octet stream), then ``fieldgate-time``, ``-id``, ``-contentid`` and, as in
+``encode`` and only where they say something, ``-lane``, ``-timequality``, ``-osboot``, ``-uptimems``, ``-drained``.
+Gateway, device and type are in the topic; a property costs the broker more than it costs us.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ from fieldgate.forward.encode import (
     JSON_TYPE,
     OsBootOf,
     TimeText,
-    address_texts,
     doubts,
     id_suffix,
 )
@@ -25,7 +25,6 @@ from fieldgate_devices.event import Address, Event, Lane, Stamp
 __all__ = ["RawProperties"]
 
 _MAX_CACHED: Final = 10_000
-_MAX_TEXT: Final = 65_535
 _lengths: dict[int, bytes] = {}
 _ID: Final = b"\x26\x00\x0cfieldgate-id"
 _TIME: Final = b"\x26\x00\x0efieldgate-time\x00\x1b"
@@ -35,10 +34,9 @@ _CONTENT_ID: Final = b"\x26\x00\x13fieldgate-contentid\x00\x10"
 class RawProperties:
     """Makes the MQTT 5 property blocks of raw messages, a run at a time."""
 
-    def __init__(self, *, gateway: str, os_boot_of: OsBootOf) -> None:
-        self._gateway = gateway
+    def __init__(self, *, os_boot_of: OsBootOf) -> None:
         self._os_boot_of = os_boot_of
-        self._addresses: dict[Address, tuple[bytes, bytes]] = {}
+        self._suffixes: dict[Address, bytes] = {}
         self._time_text = TimeText().of
 
     def blocks(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
@@ -46,7 +44,7 @@ class RawProperties:
         # One formatting call per event; everything that does not differ from event to event is bytes already.
         blocks: list[bytes] = []
         append = blocks.append
-        known, length = self._addresses.get, _lengths.get
+        known, length = self._suffixes.get, _lengths.get
         stamp = lane = is_json = None
         shared = run = b""
         for event in events:
@@ -54,19 +52,16 @@ class RawProperties:
                 stamp, lane, is_json = event.stamp, event.lane, event.is_json
                 shared = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored)
                 run = b"%016x-" % stamp.run
-            suffix, origin = known(event.address) or self._address_part(event.address)
-            seq = b"%d%b" % (event.seq, suffix)
+            suffix = known(event.address)
+            seq = b"%d%b" % (event.seq, self._suffix(event.address) if suffix is None else suffix)
             content_id = event.content_id
             id_size = 17 + len(seq)
-            size = len(shared) + len(origin) + len(_ID) + 2 + id_size + (len(_CONTENT_ID) + 16 if content_id else 0)
+            size = len(shared) + len(_ID) + 2 + id_size + (len(_CONTENT_ID) + 16 if content_id else 0)
             begin = length(size) or _begin(size)
             if content_id:
-                append(
-                    b"%b%b%b%b\x00%c%b%b%b%016x"
-                    % (begin, shared, origin, _ID, id_size, run, seq, _CONTENT_ID, content_id)
-                )
+                append(b"%b%b%b\x00%c%b%b%b%016x" % (begin, shared, _ID, id_size, run, seq, _CONTENT_ID, content_id))
             else:
-                append(b"%b%b%b%b\x00%c%b%b" % (begin, shared, origin, _ID, id_size, run, seq))
+                append(b"%b%b%b\x00%c%b%b" % (begin, shared, _ID, id_size, run, seq))
         return blocks
 
     def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool) -> bytes:
@@ -77,14 +72,12 @@ class RawProperties:
             user.append(("fieldgate-drained", "true"))
         return part + _body(Properties(user=tuple(user))) if user else part
 
-    def _address_part(self, address: Address) -> tuple[bytes, bytes]:
-        source, kind, _ = address_texts(address, self._gateway)
-        user = (("fieldgate-source", source[:_MAX_TEXT]), ("fieldgate-type", kind[:_MAX_TEXT]))
-        part = (id_suffix(address).encode(), _body(Properties(user=user)))
-        if len(self._addresses) >= _MAX_CACHED:
-            self._addresses.clear()
-        self._addresses[address] = part
-        return part
+    def _suffix(self, address: Address) -> bytes:
+        suffix = id_suffix(address).encode()
+        if len(self._suffixes) >= _MAX_CACHED:
+            self._suffixes.clear()
+        self._suffixes[address] = suffix
+        return suffix
 
 
 def _body(properties: Properties) -> bytes:

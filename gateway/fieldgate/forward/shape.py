@@ -48,7 +48,7 @@ class Shape:
         self._block = b""
         self._is_v5 = False
         if config.format == "raw":
-            self._raw = RawProperties(gateway=gateway, os_boot_of=os_boot_of)
+            self._raw = RawProperties(os_boot_of=os_boot_of)
         elif config.format == "cloudevents-batch":
             batch = config.batch
             is_compressed = batch.compression == "zstd"

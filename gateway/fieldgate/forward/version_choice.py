@@ -11,9 +11,11 @@ _CLOSES_BEFORE_SWITCH: Final = 2
 
 
 class VersionChoice:
-    """``auto`` begins with 5 and falls back to 3.1.1 when the server says that it does not know 5, or twice closes
-    the connection instead of answering the CONNECT. What was accepted once is kept; while nothing was, a server that
-    does not answer 3.1.1 either is asked in 5 again.
+    """What to try, and what was learnt.
+
+    ``auto`` begins with 5 and falls back to 3.1.1 when the server says that it does not know 5, or twice closes the
+    connection or stays silent instead of answering the CONNECT. What was accepted once is kept; while nothing was, a
+    server that does not answer 3.1.1 either is asked in 5 again.
     """
 
     def __init__(self, wanted: Literal["auto", "5", "3.1.1"]) -> None:
@@ -36,7 +38,7 @@ class VersionChoice:
         return was == 5
 
     def closed(self) -> bool:
-        """The server closed the connection before its CONNACK; return whether to try another version at once."""
+        """The server gave no CONNACK; return whether to try another version at once."""
         if not self._is_free or self._accepted is not None:
             return False
         self._closes += 1

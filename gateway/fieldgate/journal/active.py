@@ -9,13 +9,16 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
+
+import zstandard
 
 from fieldgate.errors import JournalError
 from fieldgate.journal.blockfile import BlockFile, tail_after
-from fieldgate.journal.blocks import Row, encode_body, encode_seqs, new_compressor, seal
+from fieldgate.journal.blocks import Row, encode_body, encode_seqs, seal
 from fieldgate.journal.records import JournalFull, LaneStats, NewBlock
-from fieldgate.journal.sqlite_errors import Fault, classify
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.wal import WalGauge
 
 __all__ = ["ActiveFile", "Broken", "PackedBlock"]
@@ -27,21 +30,19 @@ _EXTRA_PAGES: Final = 24  # leaf and inner pages of three lanes, the book, the f
 PackedBlock = tuple[NewBlock, bytes, bytes]
 """A block with its encoded sequence numbers and body: done once, however often the commit is tried."""
 
-_compressor = new_compressor()
-
 
 class Broken(Exception):
     """The file cannot be written to any more, another one may. Stays inside ``journal/``."""
 
 
-def pack(block: NewBlock) -> PackedBlock:
+def pack(block: NewBlock, compressor: zstandard.ZstdCompressor) -> PackedBlock:
     """Encode a block.
 
     Raises:
         ValueError: its events do not belong together.
     """
     seqs = encode_seqs([event.seq for event in block.events])
-    return block, seqs, encode_body(block.events, run=block.run, compressor=_compressor)
+    return block, seqs, encode_body(block.events, run=block.run, compressor=compressor)
 
 
 class ActiveFile:
@@ -89,7 +90,7 @@ class ActiveFile:
             if connection.in_transaction:
                 with contextlib.suppress(sqlite3.Error):
                     connection.execute("ROLLBACK")
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, SQLITE_ERRORS):
                 raise self.meaning(error) from error
             raise
         file.book.settle()
@@ -143,7 +144,7 @@ class ActiveFile:
         if self._wal.is_replaced():
             raise Broken("its write-ahead log was deleted or replaced")
 
-    def meaning(self, error: sqlite3.Error) -> Exception:
+    def meaning(self, error: Exception) -> Exception:
         """Translate; a device error is remembered, because SQLite would commit again as if nothing had been."""
         folder = self.file.path.parent
         match classify(error, folder):
@@ -202,7 +203,7 @@ class ActiveFile:
         """
         try:
             self.file.connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
-        except sqlite3.Error as error:
+        except SQLITE_ERRORS as error:
             meaning = self.meaning(error)
             if not isinstance(meaning, JournalFull):
                 raise meaning from error

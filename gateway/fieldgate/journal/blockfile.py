@@ -14,6 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Final
 
+import zstandard
+
 from fieldgate.journal.blocks import Checked, Row, check
 from fieldgate.journal.book import Book, Kind
 from fieldgate.journal.files import sync_folder
@@ -68,6 +70,12 @@ def _is_chained(meta: Meta, rows: list[Row]) -> bool:
     return all(crcs.get(row.block_no - 1, row.prev_crc) == row.prev_crc for row in rows)
 
 
+def _check_order(is_in_order: bool) -> None:
+    """A damaged tree may give rows that were not asked for, for ever, without SQLite minding."""
+    if not is_in_order:
+        raise sqlite3.DatabaseError("the database gives rows out of order")
+
+
 def _migrations() -> ModuleType:
     """Loaded when needed only: sqlite-utils takes 12 MB, and most starts migrate nothing."""
     return importlib.import_module("fieldgate.journal.migrations")
@@ -100,6 +108,7 @@ class BlockFile:
     def __init__(self, path: Path, *, synchronous: str = "FULL") -> None:
         _check_header(path)
         self.path = path
+        self.decompressor = zstandard.ZstdDecompressor()
         self.connection = _connect(path, synchronous=synchronous)
         try:
             self._load()
@@ -229,6 +238,7 @@ class BlockFile:
         while low < high:  # top_seq never falls within a lane, whatever the order in which events were written
             middle = (low + high) // 2
             found = self._head(lane, "block_no BETWEEN ? AND ? ORDER BY block_no", middle, high)
+            _check_order(found is None or middle <= found.block_no <= high)
             if found is None or found.top_seq > seq:
                 high = middle
             else:
@@ -251,7 +261,10 @@ class BlockFile:
         """The first row after ``after_no``, sound or not, with its number."""
         sql = f"SELECT {_ALL} FROM {BLOCK_TABLES[lane]} WHERE block_no > ? ORDER BY block_no LIMIT 1"
         values = self.connection.execute(sql, (after_no,)).fetchone()
-        return None if values is None else (int(values[0]), check(lane, values))
+        if values is None:
+            return None
+        _check_order(after_no < values[0])
+        return int(values[0]), check(lane, values)
 
     def next_row(self, lane: int, after_no: int) -> Checked | None:
         """The first row after ``after_no`` whose head is sound."""

@@ -10,6 +10,8 @@ from bisect import bisect_right
 from dataclasses import replace
 from pathlib import Path
 
+import zstandard
+
 from fieldgate.journal.blocks import Checked
 from fieldgate.journal.book import Book, BookRow, Kind
 from fieldgate.journal.holes import Gone
@@ -28,6 +30,7 @@ class Drain:
 
     def __init__(self, path: Path, book: Book, record: DrainRecord) -> None:
         self.path = path
+        self.decompressor = zstandard.ZstdDecompressor()
         self.record = record
         self._book = book
         self._salvage = Salvage(path)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Final
 from fieldgate.errors import JournalError
 from fieldgate.journal import ledger
 from fieldgate.journal.active import ActiveFile, Broken, PackedBlock, pack
+from fieldgate.journal.blocks import new_compressor
 from fieldgate.journal.book import Kind
 from fieldgate.journal.drain import Drain
 from fieldgate.journal.export import DatabaseTarget, Export
@@ -43,7 +43,9 @@ from fieldgate.journal.records import (
     VerifyReport,
 )
 from fieldgate.journal.removal import remove_below, remove_single
-from fieldgate.journal.shapes import NotedLoss, loss_name, sum_stats
+from fieldgate.journal.shapes import NotedLoss, loss_name, noted_losses, sum_stats
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
+from fieldgate.journal.told import ToldLosses
 from fieldgate.journal.verify import Verification
 
 __all__ = ["Journal"]
@@ -52,7 +54,7 @@ _SAVE_EVERY_S: Final = 10.0
 _BALLAST_BYTES: Final = 1 << 20
 _MAX_MOVES: Final = 2
 _LANES: Final = range(3)
-_STEPS_A_READ: Final = 16  # megabytes of a damaged file looked at in one call
+_STEPS_A_READ: Final = 8  # megabytes of a damaged file looked at in one call
 
 
 class Journal:
@@ -70,9 +72,9 @@ class Journal:
         self._marked_s = start.boot_ns / 1e9
         self._now_boot_ns = start.boot_ns
         self._max_seq = opening.max_seq
-        self._told: set[str] = set()
+        self._compressor = new_compressor()
         self.opened: OpenReport = opening.report()
-        self._told.update(loss_name(loss) for loss in self.opened.losses)
+        self._told = ToldLosses(opening.file.book, self.opened.losses)
         self._count_others()
         if opening.notes:  # what was found must not be found again, and not be forgotten
             self._save_mark()
@@ -90,7 +92,7 @@ class Journal:
         max_size_bytes: int,
         synchronous: str = "FULL",
     ) -> Journal:
-        """Open the journal in ``folder``, made if need be, and begin run ``run`` in it.
+        """Open the journal in ``folder``, made if need be, and begin run ``run`` in it (0: none, only to look).
 
         Raises:
             JournalBusy: another gateway holds it.
@@ -113,7 +115,7 @@ class Journal:
         """
         now_s = commit.now_boot_ns / 1e9
         self._now_boot_ns = max(self._now_boot_ns, commit.now_boot_ns)
-        blocks = [pack(block) for block in commit.blocks]
+        blocks = [pack(block, self._compressor) for block in commit.blocks]
         epoch = self.epoch
         found: list[Loss] = []
         for _ in range(_MAX_MOVES):
@@ -126,6 +128,7 @@ class Journal:
         else:
             raise JournalError(f"{self._folder.path}: new data files break as soon as they are made")
         self._after_commit(now_s)
+        found += self._told.overdue()
         return replace(committed, losses=tuple(found), moved_to=self.epoch if self.epoch != epoch else None)
 
     def _transact(self, commit: Commit, blocks: Sequence[PackedBlock]) -> Committed:
@@ -188,6 +191,7 @@ class Journal:
         old = self._active
         file, drain = move_on(self._folder, old, damage=damage, start=self._start)
         self._active = ActiveFile(file, max_size_bytes=self._max_size_bytes, base_s=old.base_s)
+        self._told.book = file.book
         for other in self._drains:
             other.rebind(file.book)
         self._drains.append(drain)
@@ -201,7 +205,7 @@ class Journal:
             return []
         note_losses(book, drain)
         book.keep()
-        return self._new_losses([loss for lane in _LANES for loss in drain.losses_noted(lane)])
+        return self._told.new([loss for lane in _LANES for loss in drain.losses_noted(lane)])
 
     # -- after a commit ----------------------------------------------------------------------------------------------
 
@@ -232,9 +236,15 @@ class Journal:
         done = [drain for drain in self._drains if drain.record.is_done]
         if not done:
             return
+        book = self._active.file.book
         for drain in done:
+            for lane in _LANES:
+                for name, noted in noted_losses(book, drain.epoch, lane):
+                    if noted.is_booked:
+                        book.drop(Kind.LOSS, name)
             drain.close()
             self._drains.remove(drain)
+        book.keep()
         self._folder.prune_set_aside({drain.path for drain in self._drains}, max_bytes=self._max_size_bytes // 8)
 
     def _count_others(self) -> None:
@@ -261,10 +271,10 @@ class Journal:
             own_hint = hint if hint is not None and hint.epoch == source.epoch else None
             try:
                 result = read_lane(source, lane, after_seq, max_bytes=max_bytes, hint=own_hint)
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 self._move_after(error)
                 return ReadResult([], losses, hint, more=True)
-            losses += self._new_losses(result.losses)
+            losses += self._told.new(result.losses)
             is_last = number == len(sources) - 1
             if result.blocks or result.more or is_last:
                 return ReadResult(result.blocks, losses, result.hint, more=result.more or not is_last)
@@ -273,23 +283,12 @@ class Journal:
     def _is_indexed(self, drain: Drain) -> bool:
         return drain.is_indexed or any(drain.step() for _ in range(_STEPS_A_READ))
 
-    def _move_after(self, error: sqlite3.Error) -> None:
+    def _move_after(self, error: Exception) -> None:
         """A read failed: drain what can be read of this file and go on with another."""
         meaning = self._active.meaning(error)
         if not isinstance(meaning, Broken):
             raise meaning from error
         self._move_on(str(meaning))
-
-    def _new_losses(self, losses: list[Loss]) -> list[Loss]:
-        """Those not told before, neither by this process nor, as the book knows, by an earlier one."""
-        new: list[Loss] = []
-        for loss in losses:
-            name = loss_name(loss)
-            noted = self._active.file.book.get(Kind.LOSS, name, NotedLoss)
-            if name not in self._told and (noted is None or not noted.is_booked):
-                self._told.add(name)
-                new.append(loss)
-        return new
 
     def scan(self, after_no: int, *, max_bytes: int) -> ScanResult:
         """Return blocks of all lanes in the order in which they were written, after block ``after_no``."""
@@ -299,7 +298,7 @@ class Journal:
                 return ScanResult([], [], after_no, more=True)
             try:
                 blocks, losses = scan_blocks(source, after_no, max_bytes=max_bytes)
-            except sqlite3.Error as error:
+            except SQLITE_ERRORS as error:
                 self._move_after(error)
                 return ScanResult([], [], after_no, more=True)
             numbers = [block.block_no for block in blocks] + [loss.block_no or 0 for loss in losses]
@@ -311,7 +310,7 @@ class Journal:
         """Heads of the oldest blocks of a lane (after ``after_no``); bodies of the newest file are not read."""
         found: list[BlockInfo] = []
         for drain in self._drains:
-            if drain.is_indexed:
+            if self._is_indexed(drain):
                 found += drain.heads(lane, after_no, limit - len(found))
         file = self._active.file
         heads = file.heads(lane, after_no, limit - len(found))

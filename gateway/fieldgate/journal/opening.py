@@ -31,7 +31,7 @@ from fieldgate.journal.records import (
 )
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.shapes import DrainRecord, Meta, NotedLoss, loss_name
-from fieldgate.journal.sqlite_errors import Fault, classify
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.tailcheck import continue_after_loss
 
 __all__ = ["CARRIED", "Opening", "begin_file", "open_journal"]
@@ -99,11 +99,11 @@ def open_journal(path: Path, start: Start) -> Opening:
     try:
         try:
             return _open(folder, start)
-        except (sqlite3.Error, OSError) as error:
+        except (*SQLITE_ERRORS, OSError) as error:
             if not _is_no_space(error) or not Ballast(path / "ballast", 1).release():
                 raise
             return _open(folder, start)
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         folder.close()
         raise _meaning(error, path) from error
     except OSError as error:
@@ -124,7 +124,7 @@ def _is_no_space(error: Exception) -> bool:
     return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
 
 
-def _meaning(error: sqlite3.Error, path: Path) -> Exception:
+def _meaning(error: Exception, path: Path) -> Exception:
     match classify(error, path):
         case Fault.FULL:
             return JournalFull("disk", f"{path}: no space left for the journal")
@@ -144,21 +144,19 @@ def _open(folder: Folder, start: Start) -> Opening:
     for _, path in databases[:-1]:
         set_aside.append(folder.set_aside(path))
         notes.append(f"{path.name} is older than the newest data file; its events are drained")
-    file: BlockFile | None = None
+    opening: Opening | None = None
     if databases:
         path = databases[-1][1]
         try:
-            file = _open_file(path, start)
+            opening = _go_on(folder, highwater, _open_file(path, start), start)
         except FileDamaged as error:
+            path = folder.databases()[-1][1]  # it may have been renamed for a new epoch
             set_aside.append(folder.set_aside(path))
             notes.append(f"{path.name} was set aside: {error}")
-    opening = _go_on(folder, highwater, file, notes) if file else _begin_again(folder, highwater, start, notes)
+    if opening is None:
+        opening = _begin_again(folder, highwater, start)
     opening.set_aside = set_aside
-    try:
-        _begin_run(opening, start)
-    except BaseException:
-        opening.file.connection.close()
-        raise
+    opening.notes[:0] = notes
     return opening
 
 
@@ -176,7 +174,7 @@ def _open_file(path: Path, start: Start) -> BlockFile:
         raise JournalRefused(
             f"{path}: written by a newer version of Fieldgate ({error}); upgrade to open it"
         ) from error
-    except sqlite3.Error as error:
+    except SQLITE_ERRORS as error:
         if classify(error, path.parent) in (Fault.DAMAGED, Fault.UNREADABLE):
             raise FileDamaged(str(error)) from error
         raise
@@ -184,30 +182,46 @@ def _open_file(path: Path, start: Start) -> BlockFile:
         if error.errno == errno.EIO:
             raise FileDamaged(str(error)) from error
         raise
-    if file.damaged_book_rows:
+    problem = "some of its own notes are damaged" if file.damaged_book_rows else _miscount(file)
+    if problem:
         file.connection.close()
-        raise FileDamaged("some of its own notes are damaged")
+        raise FileDamaged(problem)
     return file
 
 
-def _go_on(folder: Folder, highwater: HighWaterFile, file: BlockFile, notes: list[str]) -> Opening:
-    """Continue with a file that is sound as far as it goes."""
-    if highwater.last is None and file.last_no:
+def _miscount(file: BlockFile) -> str:
+    """Every block has a number and a place in its lane: more numbers than places, and a lane has lost its end."""
+    before = sum(tail[0] for tail in file.meta.tails)
+    places = sum(tail.ordinal for tail in file.tails) - before
+    missing = file.last_no - file.meta.start_no - places
+    return f"{missing} of its newest blocks are missing" if missing > 0 else ""
+
+
+def _go_on(folder: Folder, highwater: HighWaterFile, file: BlockFile, start: Start) -> Opening:
+    """Continue with a file that is sound as far as it goes.
+
+    Raises:
+        FileDamaged: it is not, as shows when it is first written to.
+    """
+    notes: list[str] = []
+    mark = highwater.last
+    if mark is None and file.last_no:
         notes.append("the high-water file was missing or damaged: a loss before this start would not be noticed")
     if file.damaged_rows:
         notes.append(f"{file.damaged_rows} of the newest blocks are damaged")
     try:
-        file, note = continue_after_loss(folder, file, highwater.last)
-    except BaseException:
+        file, note = continue_after_loss(folder, file, mark)
+        drains = _drains(folder, file.book, None, file.meta.lineage)
+        top_seq = max(tail.top_seq for tail in file.tails)
+        max_seq = max([top_seq, mark.max_seq if mark else 0, *(_newest(drain)[1] for drain in drains)])
+        opening = Opening(folder, highwater, file, drains, 0, max_seq, notes=[*notes, *([note] if note else [])])
+        _begin_run(opening, start)
+    except SQLITE_ERRORS as error:
         file.connection.close()
+        if classify(error, folder.path) in (Fault.DAMAGED, Fault.UNREADABLE):
+            raise FileDamaged(str(error)) from error
         raise
-    if note:
-        notes.append(note)
-    drains = _drains(folder, file.book, None, file.meta.lineage)
-    mark = highwater.last
-    top_seq = max(tail.top_seq for tail in file.tails)
-    max_seq = max([top_seq, mark.max_seq if mark else 0, *(_newest(drain)[1] for drain in drains)])
-    return Opening(folder, highwater, file, drains, 0, max_seq, notes=notes)
+    return opening
 
 
 def _newest(drain: Drain) -> tuple[int, int]:
@@ -241,9 +255,10 @@ def _drains(folder: Folder, book: Book, mark: HighWater | None, lineage: int | N
     return drains
 
 
-def _begin_again(folder: Folder, highwater: HighWaterFile, start: Start, notes: list[str]) -> Opening:
+def _begin_again(folder: Folder, highwater: HighWaterFile, start: Start) -> Opening:
     """Make a new file; what was set aside is drained, and its notes are taken over."""
     mark = highwater.last
+    notes: list[str] = []
     finding = Book([])
     if mark is not None and not folder.set_aside_files():
         name = f"journal-{mark.epoch:06d}.db.lost"
@@ -263,7 +278,9 @@ def _begin_again(folder: Folder, highwater: HighWaterFile, start: Start, notes: 
         drain.rebind(file.book)
     max_seq = max([mark.max_seq if mark else 0, *(seq for _, seq in newest)])
     is_new = mark is None and not drains
-    return Opening(folder, highwater, file, drains, 0, max_seq, notes=notes, is_new=is_new)
+    opening = Opening(folder, highwater, file, drains, 0, max_seq, notes=notes, is_new=is_new)
+    _begin_run(opening, start)
+    return opening
 
 
 def _epochs(folder: Folder) -> list[int]:
@@ -300,6 +317,8 @@ def _begin_run(opening: Opening, start: Start) -> None:
     known_base_s = ledger.boot_base_s(file.book, start.os_boot)
     mark = opening.highwater.last
     opening.base_s = known_base_s if known_base_s is not None else max(file.heard_s, mark.journal_s if mark else 0)
+    if not start.run:
+        return
     if known_base_s is None:
         ledger.add_boot(file.book, BootRecord(start.os_boot, None, 1), base_s=opening.base_s)
     ledger.add_run(file.book, RunRecord(start.run, start.gateway, start.os_boot, start.wall_ns, start.boot_ns))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import zstandard
+
 from fieldgate.journal.blocks import BlockDamaged, Checked, Row, decode_body, decode_seqs
 from fieldgate.journal.holes import Gone, find_hole
 from fieldgate.journal.records import BlockInfo, Loss, ReadHint, ReadResult, StoredBlock
@@ -13,6 +15,8 @@ __all__ = ["Source", "block_info", "decode_row", "missing", "read_lane", "scan_b
 
 class Source(Protocol):
     """A file that holds blocks."""
+
+    decompressor: zstandard.ZstdDecompressor
 
     @property
     def epoch(self) -> int:
@@ -52,14 +56,16 @@ def block_info(row: Row, *, epoch: int, body_bytes: int = 0) -> BlockInfo:
     )
 
 
-def decode_row(checked: Checked, *, epoch: int) -> StoredBlock | Loss:
+def decode_row(
+    checked: Checked, *, epoch: int, decompressor: zstandard.ZstdDecompressor | None = None
+) -> StoredBlock | Loss:
     """Return the block of a row, or the loss that it is."""
     row = checked.row
     try:
         if not checked.is_whole:
             raise BlockDamaged("its body's checksum is wrong")
         seqs = decode_seqs(row.seqs, first_seq=row.first_seq, last_seq=row.last_seq, count=row.event_count)
-        events = decode_body(row.body, run=row.run, lane=row.lane, seqs=seqs)
+        events = decode_body(row.body, run=row.run, lane=row.lane, seqs=seqs, decompressor=decompressor)
     except BlockDamaged:
         return Loss(
             epoch=epoch,
@@ -105,7 +111,7 @@ def read_lane(
         hint = ReadHint(source.epoch, row.block_no, row.ordinal, row.events_before + row.event_count, row.top_seq)
         if row.last_seq <= after_seq:
             continue
-        match decode_row(checked, epoch=source.epoch):
+        match decode_row(checked, epoch=source.epoch, decompressor=source.decompressor):
             case Loss() as loss:
                 losses.append(loss)
             case block:
@@ -129,7 +135,7 @@ def scan_blocks(source: Source, after_no: int, *, max_bytes: int) -> tuple[list[
         checked = min(found, key=lambda checked: checked.row.block_no)
         lane = checked.row.lane
         ahead[lane] = source.next_row(lane, checked.row.block_no)
-        match decode_row(checked, epoch=source.epoch):
+        match decode_row(checked, epoch=source.epoch, decompressor=source.decompressor):
             case Loss() as loss:
                 losses.append(loss)
             case block:

@@ -187,8 +187,8 @@ class Commit:
 class Committed:
     """What a commit did. ``block_nos`` and ``sizes_bytes`` go with `Commit.blocks`, ``ledger_ids`` with its ledger.
 
-    ``losses`` is not empty when damage was found on the way: what the old file held and this commit could not
-    keep; ``moved_to`` names the new epoch in that case.
+    ``losses`` are to be booked: what a file that broke on the way had held (``moved_to`` names the new epoch then),
+    and what was told by a read some commits ago and not booked since.
     """
 
     block_nos: tuple[int, ...]

@@ -8,7 +8,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Fault", "classify"]
+__all__ = ["SQLITE_ERRORS", "Fault", "classify"]
+
+SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What sqlite3 raises; the second where a damaged file put garbage into the text of an error."""
 
 
 class Fault(Enum):
@@ -28,7 +31,7 @@ _UNREADABLE: Final = {sqlite3.SQLITE_IOERR_READ, sqlite3.SQLITE_IOERR_SHORT_READ
 _REFUSED: Final = {sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
-def classify(error: sqlite3.Error, folder: Path) -> Fault:
+def classify(error: Exception, folder: Path) -> Fault:
     """Return what ``error`` means; a write error on a file system that has become read-only loses nothing."""
     code = getattr(error, "sqlite_errorcode", None)
     if code is None:  # raised by the sqlite3 module itself: a row that cannot be decoded

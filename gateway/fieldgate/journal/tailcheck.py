@@ -31,6 +31,8 @@ def continue_after_loss(folder: Folder, file: BlockFile, mark: HighWater | None)
         file.book.put(Kind.DRAIN, name, DrainRecord(name, mark.lineage, note, mark.lanes, is_exact=False))
     elif mark is not None and is_same and mark.block_no > file.last_no:
         note = f"blocks {file.last_no + 1} to {mark.block_no} at least are missing at the end of the journal"
+    elif mark is not None and is_same and _has_cut_lane(file, mark):
+        note = "the newest blocks of a lane are missing"
     elif mark is not None and is_same and _is_other_history(file, mark):
         note = "the data file does not continue what this journal had written"
     elif not file.is_chained:
@@ -45,6 +47,10 @@ def continue_after_loss(folder: Folder, file: BlockFile, mark: HighWater | None)
     if file.path != folder.database(file.meta.epoch):  # a start was cut short between noting an epoch and renaming
         return _renamed(folder, file), note
     return file, note
+
+
+def _has_cut_lane(file: BlockFile, mark: HighWater) -> bool:
+    return any(lane_mark.ordinal > tail.ordinal for lane_mark, tail in zip(mark.lanes, file.tails, strict=True))
 
 
 def _is_other_history(file: BlockFile, mark: HighWater) -> bool:

@@ -57,7 +57,7 @@ class Verification:
         self._blocks += 1
         self._events += row.event_count
         self._body_bytes += row.size_bytes
-        if isinstance(decode_row(checked, epoch=self._file.epoch), Loss):
+        if isinstance(decode_row(checked, epoch=self._file.epoch, decompressor=self._file.decompressor), Loss):
             self._problem(f"{name}: its {row.event_count} events cannot be read")
         if self._previous is not None and self._previous[0] == block_no - 1 and self._previous[1] != row.prev_crc:
             self._problem(f"{name}: does not continue the block before it")

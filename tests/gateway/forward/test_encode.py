@@ -187,7 +187,7 @@ def test_times_are_cut_to_microseconds_never_rounded(times):
 
 
 def raw_properties(event, *, is_stored=False) -> Publish:
-    blocks = RawProperties(gateway="plant-7", os_boot_of={RUN: "boot-1"}.get).blocks([event], is_stored=is_stored)
+    blocks = RawProperties(os_boot_of={RUN: "boot-1"}.get).blocks([event], is_stored=is_stored)
     wire = encode_publishes([b"\x00\x01t"], blocks, [event.payload], 1)
     (packet,) = Decoder(version=5, max_packet_bytes=1 << 24, from_client=True).feed(wire)
     assert isinstance(packet, Publish)
@@ -203,8 +203,6 @@ def test_raw_over_mqtt_5_bears_the_id_as_user_properties():
     assert packet.properties.content_type == "application/json"
     assert dict(packet.properties.user) == {
         "fieldgate-time": "2026-01-01T00:00:00.123456Z",
-        "fieldgate-source": "fieldgate/plant-7/site.a",
-        "fieldgate-type": "fieldgate.message",
         "fieldgate-id": "0123456789abcdef-42",
         "fieldgate-contentid": "000000000000beef",
     }

@@ -172,8 +172,6 @@ async def test_a_fault_of_our_own_ends_run_and_the_next_run_begins_from_the_feed
         raise ZeroDivisionError("a bug")
 
     feed.delivered = fail
-    loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _loop, _context: None)
 
     with pytest.raises(ZeroDivisionError):
         await broken.run()
@@ -185,6 +183,20 @@ async def test_a_fault_of_our_own_ends_run_and_the_next_run_begins_from_the_feed
     second.cancel()
     with suppress(asyncio.CancelledError):
         await second
+
+
+async def test_a_fault_while_sending_reaches_the_supervisor_and_not_the_caller_of_kick(broker, feed, monkeypatch):
+    """P8: kick is called from the listener's read; a bug of one uplink must not end a device's connection."""
+    uplink = MqttUplink("u", uplink_config(broker.port), feed, gateway="gw", rng=Random(1), timing=FAST)
+    task = asyncio.create_task(uplink.run(), name="uplink")
+    await feed.until(lambda: feed.down == [False])
+    feed.add(make_events(2))
+    monkeypatch.setattr(feed, "take", lambda _max: 1 / 0)
+
+    uplink.kick()
+
+    with pytest.raises(ZeroDivisionError):
+        await task
 
 
 @pytest.mark.parametrize("limit", [1, 20])
