@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -132,7 +132,8 @@ class Gateway:
             if status is None or status["unsettled_bytes"]:
                 return None
             chosen = [status["uplinks"][name] for name in (names or status["uplinks"])]
-            return status if all(one["pending"] == 0 and one["in_flight"] == 0 for one in chosen) else None
+            is_done = all(one["pending"] == 0 and one["in_flight"] == 0 and one["is_counted"] for one in chosen)
+            return status if is_done else None
 
         return dict(await eventually(f"{names or 'every uplink'} is drained", is_empty, within_s=within_s))
 
@@ -161,6 +162,8 @@ class Publisher:
     version: int = paho.MQTTv311
     topic: str = ""
     noise_bytes: int = 0  # random bytes in each payload, so that it does not compress away
+    retry_s: float = 1.0
+    on_acked: Callable[[], None] | None = None  # called at each acknowledgement, in the client's thread
     acked: set[int] = field(default_factory=set)
     sent: int = 0
 
@@ -172,7 +175,7 @@ class Publisher:
             protocol=self.version,  # type: ignore[arg-type]
         )
         self._client.max_inflight_messages_set(self.window)
-        self._client.reconnect_delay_set(min_delay=1, max_delay=1)
+        self._client.reconnect_delay_set(min_delay=self.retry_s, max_delay=self.retry_s)  # type: ignore[arg-type]
         self._client.on_publish = self._on_publish
         self._numbers: dict[int, int] = {}
         self._early: set[int] = set()  # acknowledged before `publish` told us their id
@@ -210,6 +213,8 @@ class Publisher:
                 self._early.add(mid)
             else:
                 self.acked.add(number)
+        if self.on_acked is not None:
+            self.on_acked()
         self._room.release()
 
     async def finished(self, *, within_s: float = 30.0) -> None:

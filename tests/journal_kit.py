@@ -95,3 +95,43 @@ def flip(path: Path, offset: int, *, bit: int = 3) -> None:
     content = bytearray(path.read_bytes())
     content[offset] ^= 1 << bit
     path.write_bytes(content)
+
+
+EVENTS = 400
+
+
+def filled(folder: Path, events: int = EVENTS, *, checkpoint_at: int | None = None) -> Path:
+    """A folder as a kill leaves it: ``events`` in blocks of 10, the first ``checkpoint_at`` of them in the database."""
+    journal = open_journal(folder / "live")
+    if checkpoint_at:
+        fill(journal, 1, checkpoint_at)
+        journal._active.checkpoint("PASSIVE")
+    fill(journal, (checkpoint_at or 0) + 1, events - (checkpoint_at or 0))
+    crash_copy(folder / "live", folder / "crash")
+    journal.close()
+    return folder / "crash"
+
+
+def closed(folder: Path, events: int = EVENTS) -> Path:
+    """A folder as a clean stop leaves it."""
+    journal = open_journal(folder / "closed")
+    fill(journal, 1, events)
+    journal.close()
+    return folder / "closed"
+
+
+def everything(journal: Journal) -> tuple[list[int], list[Loss]]:
+    """What can be read, and every loss that was told, at the start or on the way."""
+    blocks, losses = read_all(journal)
+    return seqs_of(blocks), [*journal.opened.losses, *losses]
+
+
+def assert_accounted(journal: Journal, events: int = EVENTS) -> tuple[list[int], list[Loss]]:
+    """Each event is read once, in order, or lies in a stated loss; the counts of the losses add up."""
+    seqs, losses = everything(journal)
+    assert seqs == sorted(set(seqs))
+    missing = set(range(1, events + 1)) - set(seqs)
+    covered = {seq for loss in losses for seq in range(loss.first_seq, loss.last_seq + 1)}
+    assert missing <= covered
+    assert sum(loss.count for loss in losses) == len(missing)
+    return seqs, losses

@@ -1,30 +1,39 @@
 """The unix socket on which the commands ask the running gateway.
 
 One request per connection: a JSON object in a line, ``{"do": "status"}``. The answer is JSON objects, one a line,
-the last of which has ``done`` (true) or ``error`` (text). Only the gateway's own user may connect (mode 0600).
+the last of which has ``done`` (true) or ``error`` (text); empty lines between them mean nothing. Only the gateway's
+own user may connect (mode 0600). It lies in the journal's folder, whose lock keeps a second gateway away from it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-import structlog
 
 from fieldgate.errors import FieldgateError
 
-__all__ = ["ControlError", "ControlServer", "GatewayNotRunning", "ask", "socket_path", "stream"]
+__all__ = ["BEAT", "Answer", "ControlError", "ControlServer", "GatewayNotRunning", "ask", "socket_path", "stream"]
 
-log = structlog.get_logger("fieldgate")
+_MAX_REQUEST_BYTES: Final = 64 << 10
+_MAX_LINE_BYTES: Final = 64 << 20
+_MAX_ASKERS: Final = 32
+_REQUEST_DEADLINE_S: Final = 10.0
+_CHECK_EVERY_S: Final = 5.0
+_MAX_ADDRESS_BYTES: Final = 107  # sun_path, without its end
 
-_MAX_REQUEST_BYTES = 64 << 10
-_REQUEST_DEADLINE_S = 10.0
+BEAT: Final = b""
+"""What a handler yields now and then while it has nothing to say: it shows whether anybody still listens."""
 
-Answer = AsyncIterator[dict[str, Any]]
+Answer = AsyncGenerator[dict[str, Any] | bytes, None]
+"""Objects, or whole lines that are encoded already."""
 Handler = Callable[[dict[str, Any]], Answer]
 
 
@@ -42,58 +51,124 @@ class GatewayNotRunning(FieldgateError):
 
 def socket_path(state_folder: Path) -> Path:
     """Return where the gateway with this state folder listens for commands."""
-    runtime = os.environ.get("RUNTIME_DIRECTORY")
-    return Path(runtime) / "control.sock" if runtime else state_folder / "control.sock"
+    return state_folder / "control.sock"
+
+
+@contextmanager
+def _address(path: Path) -> Iterator[str]:
+    """A name of ``path`` that fits into a socket address, however long the path is."""
+    if len(os.fsencode(path)) <= _MAX_ADDRESS_BYTES:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
 
 
 class ControlServer:
-    """Answers commands by name; ``handlers`` are async generators of JSON objects."""
+    """Answers commands by name; ``handlers`` are async generators of what the answer consists of."""
 
     def __init__(self, path: Path, handlers: dict[str, Handler]) -> None:
         self._path = path
         self._handlers = handlers
 
     async def run(self) -> None:
-        """Serve until cancelled."""
-        self._path.unlink(missing_ok=True)
-        before = os.umask(0o177)
-        try:
-            server = await asyncio.start_unix_server(self._serve, self._path, limit=_MAX_REQUEST_BYTES)
-        finally:
-            os.umask(before)
-        try:
-            async with server:
-                await server.serve_forever()
-        finally:
-            self._path.unlink(missing_ok=True)
+        """Serve until cancelled.
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        Raises:
+            ControlError: the socket cannot be made, or somebody deleted it.
+        """
+        try:
+            listening = self._bind()
+        except OSError as error:
+            raise ControlError(f"{self._path}: no socket can be made here: {error.strerror or error}") from error
+        made = self._identity()
+        try:
+            async with asyncio.TaskGroup() as askers:
+                await self._serve_all(listening, askers, made)
+        finally:
+            if made is not None and self._identity() == made:
+                self._path.unlink(missing_ok=True)
+        raise ControlError(f"{self._path} was deleted or replaced")
+
+    async def _serve_all(
+        self, listening: socket.socket, askers: asyncio.TaskGroup, made: tuple[int, int] | None
+    ) -> None:
+        """Until the file is not ours any more; whoever is still being answered then is cut off."""
+        tasks: set[asyncio.Task[None]] = set()
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = askers.create_task(self._serve(reader, writer, is_one_too_many=len(tasks) >= _MAX_ASKERS))
+            tasks.add(task)
+            task.add_done_callback(tasks.discard)
+
+        server = await asyncio.start_unix_server(accept, sock=listening, limit=_MAX_REQUEST_BYTES)
+        try:
+            while True:
+                await asyncio.sleep(_CHECK_EVERY_S)
+                if self._identity() != made:
+                    break
+        finally:
+            server.close()
+        for task in tasks:
+            task.cancel()
+
+    def _bind(self) -> socket.socket:
+        """Replace what a killed gateway left; the journal's lock says that it is not another one's."""
+        self._path.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            os.fchmod(
+                listening.fileno(), 0o600
+            )  # the file is made with this mode: never open to others, not even briefly
+            with _address(self._path) as address:
+                listening.bind(address)
+        except BaseException:
+            listening.close()
+            raise
+        return listening
+
+    def _identity(self) -> tuple[int, int] | None:
+        with contextlib.suppress(OSError):
+            stat = self._path.lstat()
+            return stat.st_dev, stat.st_ino
+        return None
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, is_one_too_many: bool
+    ) -> None:
         try:
             async with asyncio.timeout(_REQUEST_DEADLINE_S):
                 line = await reader.readline()
-            await self._answer(line, writer)
+            await self._answer(line, writer, is_one_too_many=is_one_too_many)
         except (OSError, TimeoutError, ValueError):
             pass  # the asker has gone or sent no line; there is nobody left to tell
         finally:
             writer.close()
 
-    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter, *, is_one_too_many: bool) -> None:
+        last: dict[str, Any] = {"done": True}
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
-            handler = self._handlers.get(str(request.get("do")))
+            name = request.pop("do", None)
+            handler = self._handlers.get(str(name))
             if handler is None:
-                raise ControlError(f"unknown request {request.get('do')!r}; known: {', '.join(sorted(self._handlers))}")
-            async for item in handler(request):
-                writer.write(msgspec.json.encode(item) + b"\n")
-                await writer.drain()
-            last: dict[str, Any] = {"done": True}
+                raise ControlError(f"unknown request {name!r}; known: {', '.join(sorted(self._handlers))}")
+            if is_one_too_many:
+                raise ControlError(f"{_MAX_ASKERS} commands are being answered already; try again later")
+            async with aclosing(handler(request)) as answer:
+                async for item in answer:
+                    writer.write(item or b"\n" if isinstance(item, bytes) else msgspec.json.encode(item) + b"\n")
+                    await writer.drain()
         except (FieldgateError, msgspec.MsgspecError) as error:
             last = {"error": str(error)}
         writer.write(msgspec.json.encode(last) + b"\n")
         await writer.drain()
 
 
-async def stream(path: Path, request: dict[str, Any]) -> Answer:
+async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
     """Ask the gateway and yield what it answers, object by object.
 
     Raises:
@@ -101,14 +176,18 @@ async def stream(path: Path, request: dict[str, Any]) -> Answer:
         ControlError: the gateway refused, or went away before it was done.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(path, limit=64 << 20)
-    except (FileNotFoundError, ConnectionRefusedError) as error:
+        with _address(path) as address:
+            reader, writer = await asyncio.open_unix_connection(address, limit=_MAX_LINE_BYTES)
+    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise GatewayNotRunning(path) from error
-    except PermissionError as error:
-        raise ControlError(f"{path}: permission denied; run this as the gateway's user") from error
+    except OSError as error:
+        hint = "; run this as the gateway's user" if isinstance(error, PermissionError) else ""
+        raise ControlError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from error
     try:
         writer.write(msgspec.json.encode(request) + b"\n")
         while line := await reader.readline():
+            if line == b"\n":
+                continue
             item = msgspec.json.decode(line, type=dict[str, Any])
             if item.get("done") is True and len(item) == 1:
                 return
@@ -116,6 +195,8 @@ async def stream(path: Path, request: dict[str, Any]) -> Answer:
                 raise ControlError(str(item["error"]))
             yield item
         raise ControlError("the gateway went away before it had answered")
+    except ConnectionError as error:
+        raise ControlError("the gateway went away before it had answered") from error
     finally:
         writer.close()
 

@@ -25,6 +25,8 @@ def install(pipeline: Pipeline) -> None:
     mutant = os.environ.get("FIELDGATE_MUTANT")
     if mutant == "ack-before-commit":
         _acknowledge_before_commit(pipeline)
+    elif mutant == "commit-without-sync":
+        pipeline.journal._active.file.connection.execute("PRAGMA synchronous=NORMAL")
     elif mutant:
         raise ValueError(f"FIELDGATE_MUTANT={mutant!r}: no such mutant")
     crash_at = os.environ.get("FIELDGATE_CRASH_AT")

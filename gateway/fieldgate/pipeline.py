@@ -28,7 +28,7 @@ from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
-from fieldgate.journal.outbox import NOBODY_NAME, Outbox
+from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.records import BootRecord
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq
 from fieldgate.journal.writer import Writer
@@ -36,7 +36,7 @@ from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import RateMeter
 from fieldgate_devices.event import LANES, Address, Event, Lane, Stamp, TimeQuality
 
-__all__ = ["Pipeline"]
+__all__ = ["Pipeline", "route_of"]
 
 log = structlog.get_logger("fieldgate")
 
@@ -86,14 +86,7 @@ class Pipeline:
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
-        for name in journal.opened.uplink_states:
-            if name and config.uplinks and name not in config.uplinks:
-                log.warning(
-                    "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
-                )
-        self.keeper.forget = [
-            name for name in journal.opened.uplink_states if config.uplinks and name not in config.uplinks
-        ]
+        self._forget_others()
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
         earlier = [one for one in journal.opened.runs if one.run != run]
@@ -171,18 +164,31 @@ class Pipeline:
         self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
         self.keeper.time_became_known(BootRecord(os_boot, offset_ns, TimeQuality.SYNCED))
 
+    def filters(self) -> dict[str, Callable[[Event], bool] | None]:
+        """Return by the name of each state that is kept which events it is about; None is all."""
+        return {feed.name: feed.route.is_wanted for feed in self.outbox.all_feeds()}
+
     # -- building -----------------------------------------------------------------------------------------------
+
+    def _forget_others(self) -> None:
+        """Of uplinks that are not configured any more nothing is kept, unless there is none at all for now."""
+        if not self.config.uplinks:
+            return
+        self.keeper.forget = [name for name in self.journal.opened.uplink_states if name not in self.config.uplinks]
+        for name in filter(None, self.keeper.forget):
+            log.warning(
+                "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
+            )
+        if self.keeper.forget:
+            for feed in self.outbox.all_feeds():  # what they took over is stored with what is forgotten
+                feed.is_dirty = True
 
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened
         states = decode_states(opened.uplink_states)
         stats = self.journal.stats()
         stored_to = [lane.last_seq or 0 for lane in stats.lanes]
-        routes = [_route(name, uplink) for name, uplink in config.uplinks.items()]
-        first_state = states.get(NOBODY_NAME)
-        for name in config.uplinks:
-            if name not in states and first_state is not None:
-                states[name] = decode_states({name: opened.uplink_states[NOBODY_NAME]})[name]
+        routes = [route_of(name, uplink) for name, uplink in config.uplinks.items()]
         return Outbox(
             routes,
             gateway=config.gateway.id,
@@ -201,7 +207,8 @@ class Pipeline:
         self._loop.call_soon(self.keeper.turn)
 
 
-def _route(name: str, uplink: UplinkConfig) -> Route:
+def route_of(name: str, uplink: UplinkConfig) -> Route:
+    """Return what the outbox must know of this uplink."""
     only = uplink.only
     wants_all = only.devices == ("*",) and only.topics == ("*",) and len(only.lanes) == len(LANES)
 
@@ -215,6 +222,7 @@ def _route(name: str, uplink: UplinkConfig) -> Route:
 
     return Route(
         name,
+        filter="" if wants_all else only.model_dump_json(),
         is_required=uplink.required,
         is_live_first=uplink.drain == "live_first",
         is_wanted=None if wants_all else is_wanted,

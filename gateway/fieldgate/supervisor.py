@@ -6,33 +6,66 @@ Only the journal's failure ends the process; a listener or uplink that fails is 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import structlog
 
 from fieldgate import clock
 from fieldgate.answers import handlers
 from fieldgate.control import ControlServer, socket_path
-from fieldgate.errors import FieldgateError
+from fieldgate.errors import FieldgateError, JournalError
 from fieldgate.pipeline import Pipeline
 
-__all__ = ["keep_alive", "supervise"]
+__all__ = ["StopIncomplete", "keep_alive", "stop_signals", "supervise"]
 
 log = structlog.get_logger("fieldgate")
 
-_STOP_DEADLINE_S = 5.0
-_RESTART_BASE_S = 0.5
-_RESTART_CAP_S = 30.0
-_STABLE_S = 60.0
+_STOP_DEADLINE_S: Final = 5.0
+_RESTART_BASE_S: Final = 0.5
+_RESTART_CAP_S: Final = 10.0
+_STABLE_S: Final = 60.0
+_WELL_AFTER_S: Final = 2.0  # a part that has run for so long has no problem any more
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
-async def keep_alive(name: str, run: Callable[[], Awaitable[None]], *, rng: random.Random) -> None:
-    """Run ``run`` for ever: when it raises or returns, say so once and start it again after a growing pause."""
+class StopIncomplete(FieldgateError):
+    """The gateway had to end before everything was written."""
+
+
+@contextmanager
+def stop_signals() -> Iterator[asyncio.Event]:
+    """Give an event that SIGTERM and SIGINT set, once or a hundred times, now or while the process ends.
+
+    So does SIGHUP, a terminal that was closed, unless ``nohup`` said that it shall not.
+    """
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in _SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
+            loop.add_signal_handler(number, stop.set)
+    try:
+        yield stop
+    finally:  # the loop is about to give the handlers back, and the next signal would kill what has ended well
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+
+async def keep_alive(
+    name: str, run: Callable[[], Awaitable[None]], *, rng: random.Random, problems: dict[str, str]
+) -> None:
+    """Run ``run`` for ever: when it raises or returns, start it again after a growing pause.
+
+    ``problems`` holds why, under ``name``, until it has run well for a while; the log says it once.
+    """
+    loop = asyncio.get_running_loop()
     attempt = 0
     while True:
         started_s = clock.boot_s()
+        well = loop.call_later(_WELL_AFTER_S, problems.pop, name, None)
         try:
             await run()
             problem = "ended"
@@ -41,41 +74,57 @@ async def keep_alive(name: str, run: Callable[[], Awaitable[None]], *, rng: rand
         except Exception as error:  # a defect in one part must not stop the others (P8)
             problem = repr(error)
             log.error("task.failed", task=name, exc_info=True)
+        finally:
+            well.cancel()
         attempt = 1 if clock.boot_s() - started_s > _STABLE_S else attempt + 1
         pause_s = rng.uniform(0.1, min(_RESTART_CAP_S, _RESTART_BASE_S * 2 ** min(attempt, 10)))
-        log.warning("task.restarting", task=name, problem=problem, pause_s=round(pause_s, 1))
+        if problems.get(name) != problem:
+            log.warning("task.restarting", task=name, problem=problem, pause_s=round(pause_s, 1))
+        problems[name] = problem
         await asyncio.sleep(pause_s)
 
 
-async def supervise(pipeline: Pipeline) -> None:
-    """Run until SIGTERM or SIGINT, then stop within five seconds; raises the journal's error if it fails."""
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
+    """Run until ``stop`` is set, then stop within five seconds.
+
+    Raises:
+        JournalError: the journal has failed.
+        StopIncomplete: not everything was written in time.
+    """
     rng = random.Random()
-    control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline))
+    problems: dict[str, str] = {}
+    control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
     parts = pipeline.parts() | {"control": control.run}
-    tasks = [loop.create_task(keep_alive(name, run, rng=rng), name=name) for name, run in parts.items()]
-    journal = loop.create_task(pipeline.keeper.run(), name="journal")
-    stopping = loop.create_task(stop.wait(), name="signals")
-    try:
-        await asyncio.wait({journal, stopping}, return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        log.info("gateway.stopping")
-        stopping.cancel()
+    is_complete = False
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]
+        for name, run in parts.items():
+            tasks.append(group.create_task(keep_alive(name, run, rng=rng, problems=problems), name=name))
         try:
-            async with asyncio.timeout(_STOP_DEADLINE_S):
-                await pipeline.stop()
-        except TimeoutError:
-            log.error(
-                "gateway.failed",
-                problem=f"not stopped within {_STOP_DEADLINE_S:g} s; what was not safe was not acknowledged",
-            )
+            await stop.wait()
         finally:
+            log.info("gateway.stopping")
+            is_complete = await _stop_in_time(pipeline)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-    if journal.done() and not journal.cancelled() and (error := journal.exception()) is not None:
-        raise error
-    journal.cancel()
+    if pipeline.keeper.failure is not None:
+        raise pipeline.keeper.failure
+    if not is_complete:
+        raise StopIncomplete(
+            f"not stopped within {_STOP_DEADLINE_S:g} s: what was not written was not acknowledged and will come again"
+        )
+
+
+async def _stop_with_journal(pipeline: Pipeline, stop: asyncio.Event) -> None:
+    with contextlib.suppress(JournalError):
+        await pipeline.keeper.run()
+    stop.set()
+
+
+async def _stop_in_time(pipeline: Pipeline) -> bool:
+    try:
+        async with asyncio.timeout(_STOP_DEADLINE_S):
+            await pipeline.stop()
+    except TimeoutError:
+        return False
+    return True

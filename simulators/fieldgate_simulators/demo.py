@@ -128,8 +128,8 @@ class _Demo:
             stop_on_signals() as stop,
             _stage(folder, devices=devices, rate=self._rate, seed=seed, command=command) as stage,
         ):
-            title = f"upstream {stage.kind} · {devices} devices · {self._rate:g} events/s · everything in {folder}"
-            console.print(title, markup=False, soft_wrap=True)
+            console.print(f"upstream {stage.kind} · {devices} devices · {self._rate:g} events/s", markup=False)
+            console.print(f"configuration, journal and logs, until the end: {folder}", markup=False, soft_wrap=True)
             self._began_s = asyncio.get_running_loop().time()
             try:
                 with self._view:
@@ -157,7 +157,7 @@ class _Demo:
         for task in (*acts, stopping):
             task.cancel()
         stage.link.restore()
-        self._phase = "devices stopped"
+        self._phase = "stopped"
         await stage.fleet.settled(_SETTLE_S)
         await self._drain(stage)
         self._phase = "done"

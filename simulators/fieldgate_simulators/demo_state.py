@@ -125,7 +125,7 @@ def narration(snapshot: Snapshot) -> str:
             return "the link is back, and what was stored leaves, oldest first"
         case "draining":
             return "the link is back; the gateway finds out when it tries again"
-        case "devices stopped":
+        case "stopped":
             return "the devices have stopped; waiting for the last events to arrive"
         case _:
             return "counting what arrived at the upstream broker"
@@ -161,13 +161,13 @@ class OutageStory:
         if not self.most_buffered:
             return "the link was not cut"
         drained = f"{self.drained_in_s:.1f} s after its return" if self.drained_in_s is not None else "only at the end"
-        return f"link cut: up to {self.most_buffered:,} events buffered; all of them upstream {drained}"
+        return f"link cut: {self.most_buffered:,} events buffered, all upstream {drained}"
 
 
-def sparkline(values: Sequence[int], width: int) -> str:
-    """Draw the last ``width`` values; the highest of all is a full bar."""
-    top = max(values, default=0)
-    return "".join(_BARS[value * (len(_BARS) - 1) // top if top else 0] for value in values[-width:])
+def sparkline(values: Sequence[int], width: int, *, full: int = 1) -> str:
+    """Draw the last ``width`` values; a full bar is the highest of all, at least ``full``."""
+    top = max([full, *values])
+    return "".join(_BARS[value * (len(_BARS) - 1) // top] for value in values[-width:])
 
 
 def cut_marks(is_cut: Sequence[bool]) -> str:

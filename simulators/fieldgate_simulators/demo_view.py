@@ -113,7 +113,7 @@ class LiveView:
             _numbers(snapshot),
             Text(),
             Text(f"buffered over time, at most {self._most_buffered:,}", style="bold"),
-            Text(sparkline(self._buffered, self._columns), style="cyan"),
+            Text(sparkline(self._buffered, self._columns, full=int(snapshot.accepted_rate)), style="cyan"),
             Text(cut_marks(self._is_cut), style="red"),
             _uplink(snapshot),
             Text(snapshot.uplink.reason, style="dim"),
@@ -132,13 +132,13 @@ def _flow(snapshot: Snapshot) -> Text:
 
 def _numbers(snapshot: Snapshot) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_column(style="bold")
-    table.add_column(style="dim")
-    table.add_column(justify="right", min_width=10)
-    table.add_column(justify="right", min_width=10)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(style="dim", no_wrap=True)
+    table.add_column(justify="right", min_width=9, no_wrap=True)
+    table.add_column(justify="right", min_width=9, no_wrap=True)
     table.add_row("", "", Text("now", style="dim"), Text("so far", style="dim"))
     table.add_row("in", "acknowledged to devices", f"{snapshot.accepted_rate:,.0f}/s", f"{snapshot.accepted:,}")
-    table.add_row("buffered", "safe here, not upstream", f"{snapshot.buffered:,}", "")
+    table.add_row("buffered", "accepted, not upstream yet", f"{snapshot.buffered:,}", "")
     table.add_row("out", "arrived upstream", f"{snapshot.arrived_rate:,.0f}/s", f"{snapshot.arrived:,}")
     return table
 
@@ -164,7 +164,7 @@ def verdict_text(verdict: Verdict) -> Text:
         rows.append(("not accepted", verdict.unaccepted, "", "arrived though the device was never told"))
     text = Text()
     for name, count, style, meaning in rows:
-        text.append(f"{name:<12}  ").append(f"{count:>9,}", style).append(f"   {meaning}\n", "dim")
+        text.append(f"{name:<12}  ").append(f"{count:>7,}", style).append(f"   {meaning}\n", "dim")
     return text.append(_outcome(verdict), right if verdict.is_good else wrong)
 
 
@@ -184,4 +184,4 @@ def _lost_text(verdict: Verdict) -> str:
 def _duplicates_text(verdict: Verdict) -> str:
     if verdict.same_reading:
         return f"{verdict.same_id:,} under the same id, {verdict.same_reading:,} sent again by their device"
-    return "copies under the same id, by which a consumer recognises them"
+    return "copies under the same id"

@@ -28,7 +28,8 @@ def build_app() -> typer.Typer:
     """The whole command line; each module of `COMMANDS` adds its own command or group."""
     app = typer.Typer(
         name="fieldgate",
-        help="IoT edge gateway: acknowledges a device's event once it is safe, and never before.",
+        help="IoT edge gateway: acknowledges a device's event once it is safe, and never before.\n\n"
+        "Begin with 'fieldgate demo'. 'fieldgate config sample' prints a configuration to begin with.",
         no_args_is_help=True,
         add_completion=False,
         rich_markup_mode=None,
@@ -43,6 +44,7 @@ def build_app() -> typer.Typer:
 
 def main() -> None:
     """Run the command line and leave the process."""
+    _open_standard_streams()
     try:
         try:
             build_app()(prog_name="fieldgate")
@@ -56,6 +58,18 @@ def main() -> None:
         sys.exit(_EX_BROKEN_PIPE)
     except KeyboardInterrupt:
         sys.exit(_EX_INTERRUPTED)
+
+
+def _open_standard_streams() -> None:
+    """Whoever started us may have closed 0, 1 or 2: a journal opened in their place would get what is printed."""
+    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so this one
+            os.set_inheritable(fd, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - kept
 
 
 def _silence_stdout() -> None:

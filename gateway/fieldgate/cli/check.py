@@ -17,7 +17,7 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command()
+    @app.command(short_help="Check the configuration; tells every problem at once.")
     def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Check the configuration: every problem with file:line:column, all at once.
 

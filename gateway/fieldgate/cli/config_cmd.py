@@ -20,9 +20,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Show the configuration in effect, its schema, or a sample.", no_args_is_help=True, rich_markup_mode=None
     )
-    group.command("show")(_show)
-    group.command("schema")(_schema)
-    group.command("sample")(_sample)
+    group.command("show", short_help="Print every value in effect and where it comes from.")(_show)
+    group.command("schema", short_help="Print the JSON Schema of the file, for editors.")(_schema)
+    group.command("sample", short_help="Print a file with every key, its meaning and its default.")(_sample)
     app.add_typer(group, name="config")
 
 

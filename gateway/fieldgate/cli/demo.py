@@ -30,7 +30,7 @@ async def gateway_status(state_folder: Path) -> dict[str, Any] | None:
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command()
+    @app.command(short_help="See an outage that loses nothing; takes less than a minute.")
     def demo(
         minutes: Annotated[float, typer.Option(min=0.05, help="How long the devices send.")] = _MINUTES,
         devices: Annotated[int, typer.Option(min=1, max=10_000, help="Simulated devices.")] = 50,

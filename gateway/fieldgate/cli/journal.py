@@ -1,6 +1,6 @@
 """``fieldgate journal``: look into what is stored, take it out, check it, send it again.
 
-Asks the running gateway; opens the files itself only when none is running.
+Asks the running gateway; reads the files itself, without changing them, only when none is running.
 """
 
 from __future__ import annotations
@@ -9,34 +9,36 @@ import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-import sqlite_utils
 import typer
 
 from fieldgate import clock
+from fieldgate.cli.journal_export import export_file, json_line
+from fieldgate.cli.journal_source import answers
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.words import count, size
 from fieldgate.config import Config
-from fieldgate.control import ControlError, GatewayNotRunning, socket_path, stream
+from fieldgate.control import ControlError
 from fieldgate.errors import FieldgateError
-from fieldgate.journal.history import (
-    HistoryQuery,
-    event_facts,
-    history_step,
-    stats_facts,
-    verify_facts,
-)
-from fieldgate.journal.journal import Journal
 
 __all__ = ["register"]
 
-_BATCH = 1_000
-_PROGRESS_EVERY = 10_000
+_MAX_TAIL: Final = 100_000
+_TELL_EVERY_S: Final = 1.0
 
-Since = Annotated[str | None, typer.Option(help="Only events since then: 90s, 15m, 1h, 7d, or an ISO 8601 time.")]
-Device = Annotated[str | None, typer.Option(help="Only devices that match this glob.")]
+Since = Annotated[
+    str | None,
+    typer.Option(
+        metavar="WHEN", help="Only events since then: 90s, 15m, 1h, 7d, or a time (ISO 8601; UTC if it names no zone)."
+    ),
+]
+Device = Annotated[str | None, typer.Option(metavar="GLOB", help="Only devices whose name matches this glob.")]
+
+
+class ExportError(FieldgateError):
+    """The export cannot be written."""
 
 
 def register(app: typer.Typer) -> None:
@@ -51,34 +53,46 @@ def register(app: typer.Typer) -> None:
 
 
 def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Print sizes, counts and what was lost, from the running gateway or from the stopped one's files."""
+    """Print sizes, counts and what was lost."""
     facts = _one(usable_config(config).config, {"do": "journal.stats"})
     if as_json:
         typer.echo(json.dumps(facts))
         return
+    aside = f"   {size(facts['set_aside_bytes'])} set aside" if facts["set_aside_bytes"] else ""
     typer.echo(
-        f"epoch {facts['epoch']}   {facts['bytes']:,} bytes of {facts['max_bytes']:,}   {facts['used_bytes']:,} in use"
+        f"epoch {facts['epoch']}   {size(facts['bytes'])} of {size(facts['max_bytes'])}   "
+        f"{size(facts['used_bytes'])} in use   {size(facts['wal_bytes'])} in the log{aside}"
     )
     for lane, one in facts["lanes"].items():
         span = f"{one['first']} … {one['last']}" if one["events"] else "empty"
         typer.echo(
-            f"{lane:<7} {one['events']:>12,} events {one['blocks']:>9,} blocks {one['bytes']:>14,} bytes   {span}"
+            f"{lane:<7} {one['events']:>12,} events {one['blocks']:>9,} blocks {size(one['bytes']):>10}   {span}"
         )
     for row in facts["ledger"]:
-        whom = row["uplink"] or "every uplink"
-        typer.echo(f"lost    {row['events']:,} events for {whom}: {row['reason']} ({row['first']} … {row['last']})")
+        whom = row["uplink"] or "the first uplink"
+        typer.echo(
+            f"lost    {count(row['events'], 'event')} for {whom}: {row['reason']} "
+            f"({row['lane']} {row['first']} … {row['last']}, {row['time']})"
+        )
+    for note in facts.get("notes", ()):
+        typer.echo(f"note    {note}")
 
 
 def tail(
-    count: Annotated[int, typer.Option("-n", "--count", min=1, help="How many of the newest.")] = 10,
+    number: Annotated[
+        int, typer.Option("-n", "--count", min=1, max=_MAX_TAIL, help="How many of the newest; all is an export.")
+    ] = 10,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events are stored.")] = False,
     device: Device = None,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the newest stored events; delivered ones are stored only at level journal or with journal.keep."""
-    request = {"do": "journal.tail", "count": count, "follow": follow, "device": device}
-    asyncio.run(_print_events(usable_config(config).config, request, as_json=as_json))
+    """Print the newest stored events; delivered ones are stored only with journal.keep.
+
+    Columns: time, id, lane, device, data. A time with '?' is that of a clock that was not set.
+    """
+    request = {"do": "journal.tail", "count": number, "follow": follow, "device": device}
+    asyncio.run(_print_events(answers(usable_config(config).config, request), as_json=as_json, at_once=True))
 
 
 def export(
@@ -86,31 +100,50 @@ def export(
     since: Since = None,
     device: Device = None,
     config: ConfigFile = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Copy stored events into a plain SQLite database (table events) or into JSON lines."""
+    """Copy stored events into a plain SQLite database (tables events, ledger) or into JSON lines.
+
+    The database is for any tool: sqlite-utils rows FILE.db events --limit 5. FILE must not exist yet.
+    """
     request = {"do": "journal.read", "since": since, "device": device}
     loaded = usable_config(config).config
     if str(file) == "-":
-        asyncio.run(_print_events(loaded, request, as_json=True))
+        asyncio.run(_print_events(answers(loaded, request), as_json=True, at_once=False))
         return
     if file.exists():
-        raise ControlError(f"{file} exists; export to a new file")
-    count = asyncio.run(_export(loaded, request, file))
-    typer.echo(f"{count:,} events in {file}", err=True)
+        raise ExportError(f"{file} exists; export to a new file")
+    try:
+        written = asyncio.run(_export(loaded, request, file, is_quiet=as_json))
+    except OSError as error:
+        raise ExportError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+    if as_json:
+        typer.echo(json.dumps({"file": str(file), "events": written}))
+    else:
+        typer.echo(f"{count(written, 'event')} in {file}", err=True)
 
 
 def verify(config: ConfigFile = None, as_json: AsJson = False) -> None:
-    """Read every block and check the chain, every checksum and every count; exit code 1 when anything is wrong."""
+    """Read every block and check the chain, each checksum and each count; ends with 1 when anything is wrong.
+
+    Also holds the account of each uplink against the disk: what is pending for it must be stored for it.
+    """
     facts = _one(usable_config(config).config, {"do": "journal.verify"})
     if as_json:
         typer.echo(json.dumps(facts))
     else:
         for problem in facts["problems"]:
             typer.echo(problem)
-        verdict = "sound" if facts["sound"] else f"{len(facts['problems'])} problems"
+        verdict = "sound" if facts["sound"] else count(len(facts["problems"]), "problem")
         typer.echo(
-            f"{verdict}: {facts['blocks']:,} blocks, {facts['events']:,} events, {facts['removed_blocks']:,} removed"
+            f"{verdict}: {count(facts['blocks'], 'block')}, {count(facts['events'], 'event')}, "
+            f"{facts['removed_blocks']:,} removed"
         )
+        for one in facts["accounts"]:
+            whom = f"uplink {one['uplink']}" if one["uplink"] else "the first uplink"
+            typer.echo(f"{whom}: {one['pending']:,} pending by its account, {one['stored']:,} stored for it")
+        if not facts["accounts"]:
+            typer.echo("accounts: not compared, too much is stored for that; stop the gateway to compare them")
     raise typer.Exit(0 if facts["sound"] else 1)
 
 
@@ -121,119 +154,70 @@ def replay(
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Send kept events again under their old ids, past decode and rules; needs the running gateway."""
+    """Send kept events again under their old ids, past decode and rules; needs the running gateway and journal.keep."""
     request = {"do": "journal.replay", "since": since, "uplink": uplink, "device": device}
     last = asyncio.run(_replay(usable_config(config).config, request, is_quiet=as_json))
-    typer.echo(json.dumps(last) if as_json else f"{last['arrived']:,} events sent again to {last['uplink']}")
+    typer.echo(json.dumps(last) if as_json else f"{count(last['arrived'], 'event')} sent again to {last['uplink']}")
 
 
 def _one(config: Config, request: dict[str, Any]) -> dict[str, Any]:
     """Return the single object that answers ``request``."""
 
     async def first() -> dict[str, Any]:
-        async for item in _answer(config, request):
+        async for item in answers(config, request):
             return item
         raise ControlError("the gateway answered nothing")
 
     return asyncio.run(first())
 
 
-async def _answer(config: Config, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
-    """Ask the running gateway; without one, read the files."""
-    folder = config.journal.path
-    try:
-        async for item in stream(socket_path(folder), request):
-            yield item
-        return
-    except GatewayNotRunning:
-        pass
-    if not folder.is_dir():
-        raise ControlError(f"{folder}: there is no journal yet; it is made when the gateway first runs")
-    with closing(_open_stopped(config)) as journal:
-        if request["do"] == "journal.stats":
-            yield stats_facts(journal)
-        elif request["do"] == "journal.verify":
-            yield verify_facts(journal)
-        else:
-            for item in _read_stopped(journal, config, request):
-                yield item
+async def _print_events(events: AsyncIterator[dict[str, Any]], *, as_json: bool, at_once: bool) -> None:
+    """Write each event; ``at_once``, because somebody watches."""
+    async for event in events:
+        line = json_line(event) if as_json else f"{_for_people(event)}\n".encode(errors="backslashreplace")
+        sys.stdout.buffer.write(line)
+        if at_once:
+            sys.stdout.buffer.flush()
+    sys.stdout.buffer.flush()
 
 
-def _open_stopped(config: Config) -> Journal:
-    return Journal.open(
-        config.journal.path,
-        run=0,
-        os_boot=clock.os_boot_id(),
-        gateway=config.gateway.id,
-        boot_ns=clock.boot_ns(),
-        wall_ns=clock.wall_ns(),
-        max_size_bytes=config.journal.max_size_bytes,
-    )
+def _for_people(event: dict[str, Any]) -> str:
+    data = event["data"] if event["is_json"] else f"base64:{event['data']}"
+    mark = "?" if event["timequality"] == "unsynced" else ""
+    return f"{event['time']}{mark}  {event['id']}  {event['lane']:<6}  {event['device']}  {' '.join(data.splitlines())}"
 
 
-def _read_stopped(journal: Journal, config: Config, request: dict[str, Any]) -> list[dict[str, Any]]:
-    query = HistoryQuery.of(request, now_wall_ns=clock.wall_ns())
-    if request["do"] == "journal.tail":
-        newest = max((lane.last_seq or 0 for lane in journal.stats().lanes), default=0)
-        query = HistoryQuery(after_seq=max(0, newest - int(request["count"])), device=request["device"])
-    items: list[dict[str, Any]] = []
-    position = None
-    while True:
-        step = history_step(journal, query=query, position=position)
-        position = step.position
-        items.extend(event_facts(event, gateway=config.gateway.id) for event in step.events)
-        if position is None:
-            return items
+class _Progress:
+    """A line on stderr now and then, for a person who waits."""
+
+    def __init__(self, *, is_quiet: bool) -> None:
+        self._is_quiet = is_quiet
+        self._due_s = clock.boot_s() + _TELL_EVERY_S
+
+    def tell(self, text: str) -> None:
+        if not self._is_quiet and clock.boot_s() >= self._due_s:
+            self._due_s = clock.boot_s() + _TELL_EVERY_S
+            typer.echo(text, err=True)
 
 
-async def _print_events(config: Config, request: dict[str, Any], *, as_json: bool) -> None:
-    async for item in _answer(config, request):
-        if as_json:
-            sys.stdout.write(json.dumps(item, ensure_ascii=False) + "\n")
-        else:
-            sys.stdout.write(f"{item['time']}  {item['id']}  {item['lane']:<6}  {item['device']}  {item['data']}\n")
-        sys.stdout.flush()
-
-
-async def _export(config: Config, request: dict[str, Any], file: Path) -> int:
-    """Write to a file beside it first, so that an export that was cut short never looks complete."""
-    count = 0
-    part = file.with_name(file.name + ".part")
-    part.unlink(missing_ok=True)
-    rows: list[dict[str, Any]] = []
-    database = sqlite_utils.Database(part) if file.suffix in (".db", ".sqlite", ".sqlite3") else None
-    lines = None if database is not None else part.open("w", encoding="utf-8")
-    try:
-        async for item in _answer(config, request):
-            count += 1
-            if lines is not None:
-                lines.write(json.dumps(item, ensure_ascii=False) + "\n")
-            else:
-                rows.append(item)
-            if database is not None and len(rows) >= _BATCH:
-                database.table("events").insert_all(rows, pk="id", alter=True)
-                rows = []
-            if count % _PROGRESS_EVERY == 0:
-                typer.echo(f"{count:,} events …", err=True)
-        if database is not None:
-            database.table("events").insert_all(rows, pk="id", alter=True)
-            if count:
-                database.table("events").create_index(["device", "time"])
-    finally:
-        if lines is not None:
-            lines.close()
-        if database is not None:
-            database.close()
-    part.rename(file)
-    return count
+async def _export(config: Config, request: dict[str, Any], file: Path, *, is_quiet: bool) -> int:
+    progress = _Progress(is_quiet=is_quiet)
+    written = 0
+    with export_file(file) as target:
+        async for event in answers(config, request):
+            target.write(event)
+            written += 1
+            if written % 1000 == 0:
+                progress.tell(f"{written:,} events …")
+        async for facts in answers(config, {"do": "journal.stats"}):
+            target.finish(facts["ledger"])
+    return written
 
 
 async def _replay(config: Config, request: dict[str, Any], *, is_quiet: bool) -> dict[str, Any]:
+    progress = _Progress(is_quiet=is_quiet)
     last: dict[str, Any] = {}
-    try:
-        async for last in stream(socket_path(config.journal.path), request):
-            if not is_quiet:
-                typer.echo(f"{last['arrived']:,} of {last['sent']:,} …", err=True)
-    except GatewayNotRunning as error:
-        raise FieldgateError(f"{error}; a replay needs the running gateway") from error
+    async for last in answers(config, request):
+        waits = "" if last["state"] == "connected" else f" (waiting: {last['state']}, {last['reason']})"
+        progress.tell(f"{last['arrived']:,} of {last['sent']:,} …{waits}")
     return last

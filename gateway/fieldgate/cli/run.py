@@ -7,24 +7,25 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Final
 
 import structlog
 import typer
 
 from fieldgate import clock, crash
 from fieldgate.cli.options import ConfigFile, usable_config
-from fieldgate.config import LoadedConfig
+from fieldgate.config.loader import SEARCH_PATHS, LoadedConfig
 from fieldgate.errors import FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.observe.log import configure
 from fieldgate.pipeline import Pipeline
-from fieldgate.supervisor import supervise
+from fieldgate.supervisor import stop_signals, supervise
 
 __all__ = ["register"]
 
-EX_CONFIG = os.EX_CONFIG
+EX_CONFIG: Final = os.EX_CONFIG
+_LOG_DEADLINE_S: Final = 1.0
 
 log = structlog.get_logger("fieldgate")
 
@@ -40,8 +41,13 @@ def register(app: typer.Typer) -> None:
         """Run the gateway until SIGTERM or Ctrl-C."""
         if log_level not in ("debug", "info", "warning", "error"):
             raise typer.BadParameter(f"{log_level!r} is none of debug, info, warning, error", param_hint="--log-level")
-        configure(level=log_level)
-        raise typer.Exit(_run(usable_config(config, exit_code=EX_CONFIG)))
+        loaded = usable_config(config, exit_code=EX_CONFIG)
+        writer = configure(level=log_level)
+        try:
+            code = _run(loaded)
+        finally:
+            writer.close(deadline_s=_LOG_DEADLINE_S)
+        raise typer.Exit(code)
 
 
 def _run(loaded: LoadedConfig) -> int:
@@ -51,7 +57,7 @@ def _run(loaded: LoadedConfig) -> int:
     except (JournalBusy, JournalRefused) as error:
         log.error("gateway.failed", problem=str(error))
         return EX_CONFIG
-    except FieldgateError as error:
+    except (FieldgateError, OSError) as error:
         log.error("gateway.failed", problem=str(error))
         return 1
     return 0
@@ -67,18 +73,28 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(loaded: LoadedConfig) -> None:
-    config = loaded.config
-    run = int.from_bytes(os.urandom(8), "big")
-    journal = Journal.open(
-        config.journal.path,
-        run=run,
-        os_boot=clock.os_boot_id(),
-        gateway=config.gateway.id,
-        boot_ns=clock.boot_ns(),
-        wall_ns=clock.wall_ns(),
-        max_size_bytes=config.journal.max_size_bytes,
-    )
-    opened = journal.opened
+    with stop_signals() as stop:
+        config = loaded.config
+        run = int.from_bytes(os.urandom(8), "big")
+        journal = Journal.open(
+            config.journal.path,
+            run=run,
+            os_boot=clock.os_boot_id(),
+            gateway=config.gateway.id,
+            boot_ns=clock.boot_ns(),
+            wall_ns=clock.wall_ns(),
+            max_size_bytes=config.journal.max_size_bytes,
+        )
+        _say_hello(loaded, journal, run=run)
+        pipeline = Pipeline(config, journal, run=run)
+        if "FIELDGATE_CRASH_AT" in os.environ or "FIELDGATE_MUTANT" in os.environ:
+            crash.install(pipeline)
+        await supervise(pipeline, stop)
+        log.info("gateway.stopped", unacknowledged_bytes=pipeline.outbox.unsettled_bytes)
+
+
+def _say_hello(loaded: LoadedConfig, journal: Journal, *, run: int) -> None:
+    config, opened = loaded.config, journal.opened
     log.info(
         "gateway.started",
         version=version("fieldgate"),
@@ -94,15 +110,13 @@ async def _serve(loaded: LoadedConfig) -> None:
         log.warning("journal.note", note=note)
     for path in opened.set_aside:
         log.warning("journal.set_aside", file=str(path))
-    if not config.uplinks:
+    if config.uplinks:
+        for warning in loaded.warnings:
+            log.warning("config.warned", problem=warning)
+    else:
         log.warning(
             "gateway.no_uplink",
             meaning="events are kept here until the first uplink gets them",
-            write="uplinks: {cloud: {mqtt: {url: mqtts://broker.example:8883}}}",
-            into=str(loaded.path) if loaded.path else "fieldgate.yaml",
+            write="uplinks: {cloud: {mqtt: {url: 'mqtts://broker.example:8883'}}}",
+            into=str(loaded.path or " or ".join(str(path) for path in SEARCH_PATHS)),
         )
-    pipeline = Pipeline(config, journal, run=run)
-    if "FIELDGATE_CRASH_AT" in os.environ or "FIELDGATE_MUTANT" in os.environ:
-        crash.install(pipeline)
-    await supervise(pipeline)
-    log.info("gateway.stopped")

@@ -29,7 +29,7 @@ def load_simulator(name: str) -> object:
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command()
+    @app.command(short_help="Publish readings of simulated devices to any broker.")
     def simulate(
         target: Annotated[str, typer.Option(help="The broker or gateway: mqtt://[user[:password]@]host[:port].")],
         devices: Annotated[

@@ -4,28 +4,37 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, Final
 
 import typer
 
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.words import age, count, size, uptime
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
 
 __all__ = ["register"]
 
-_RUNNING, _NOT_RUNNING = 0, 1
+_NOT_RUNNING: Final = 1
+_CLOCK: Final = {
+    "synced": "clock set",
+    "unsynced": "clock not set: events are marked unsynced",
+    "estimated": "clock estimated",
+}
+_STATE: Final = {
+    "connected": "connected",
+    "connecting": "connecting",
+    "backoff": "not connected, tries again",
+    "refused": "refused: a person must mend this",
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
     @app.command("status")
-    def status(
-        config: ConfigFile = None,
-        as_json: AsJson = False,
-    ) -> None:
-        """Ask the running gateway how it is; exit code 1 when none is running."""
+    def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
+        """Ask the running gateway how it is; ends with 1 when none is running."""
         state_folder = usable_config(config).config.journal.path
         try:
             answer = asyncio.run(ask(socket_path(state_folder), {"do": "status"}))
@@ -36,44 +45,78 @@ def register(app: typer.Typer) -> None:
 
 
 def _for_people(answer: dict[str, Any]) -> str:
-    journal = answer["journal"]
     lines = [
-        f"gateway {answer['gateway']}   version {answer['version']}   up {_duration(answer['uptime_s'])}   "
-        f"clock {answer['clock']}",
-        f"events  {answer['events_in']:,} accepted   {answer['rate_in']:,.1f}/s   "
-        f"{answer['unsettled_bytes']:,} bytes not safe yet",
-        f"journal {journal['events']:,} events   {_size(journal['bytes'])} of {_size(journal['max_bytes'])}   "
-        f"{journal['durability']}   epoch {journal['epoch']}"
-        + (f"   FULL ({journal['full']}): nothing new is acknowledged" if journal["full"] else ""),
+        f"gateway  {answer['gateway']}   up {uptime(answer['uptime_s'])}   {_CLOCK[answer['clock']]}   "
+        f"version {answer['version']}   process {answer['pid']}",
+        f"events   {answer['events_in']:,} accepted   {answer['rate_in']:,.1f}/s   "
+        f"{size(answer['unsettled_bytes'])} not safe yet",
     ]
-    lines += [
-        f"listen  {one['name']}   {one['clients']} clients   {one['publishes']:,} publishes"
-        for one in answer["listeners"]
-    ]
-    if not answer["uplinks"]:
-        lines.append("uplinks none: events are kept until there is one")
+    for listener in answer["listeners"]:
+        lines += _listener(listener)
+    if dropped := _counts(answer["local_delivery"]["dropped"]):
+        lines.append(f"local    messages that local subscribers did not get: {dropped}")
     for name, uplink in answer["uplinks"].items():
-        lost = sum(uplink["ledger"].values())
-        lines.append(
-            f"uplink  {name}   {uplink['state']}"
-            + (f" ({uplink['reason']})" if uplink["reason"] else "")
-            + f"   {uplink['delivered']:,} delivered   {uplink['pending']:,} pending"
-            + f"   {uplink['in_flight']:,} in flight"
-            + (f"   {lost:,} lost: {uplink['ledger']}" if lost else "")
-        )
+        lines += _uplink(name, uplink)
+    if not answer["uplinks"]:
+        lines.append("uplink   none is configured: events are kept until there is one")
+    lines += _journal(answer["journal"])
+    told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"forward:{name}" for name in answer["uplinks"]}
+    lines += [f"PROBLEM  {task}: {problem}" for task, problem in answer["problems"].items() if task not in told]
     return "\n".join(lines)
 
 
-def _duration(seconds: float) -> str:
-    minutes, second = divmod(int(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    days, hour = divmod(hours, 24)
-    return f"{days}d {hour:02}:{minute:02}:{second:02}" if days else f"{hour:02}:{minute:02}:{second:02}"
+def _listener(one: dict[str, Any]) -> list[str]:
+    state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
+    lines = [
+        f"listen   {one['name']}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
+        + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
+    ]
+    if one["problem"]:
+        lines.append(f"         {one['problem']}; tried again and again")
+    if refused := _counts(one["refused"]):
+        lines.append(f"         turned away: {refused}")
+    if ended := _counts(one["ended"]):
+        lines.append(f"         connections ended: {ended}")
+    return lines
 
 
-def _size(size_bytes: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if size_bytes < 1000:
-            return f"{size_bytes:.0f} {unit}" if unit == "B" else f"{size_bytes:.1f} {unit}"
-        size_bytes /= 1000
-    return f"{size_bytes:.1f} TB"
+def _uplink(name: str, one: dict[str, Any]) -> list[str]:
+    version = f" by MQTT {one['version']}" if one["version"] else ""
+    optional = "" if one["required"] else "   not required"
+    lines = [f"uplink   {name}   {_STATE[one['state']]}{version} for {age(one['for_s'])}   to {one['to']}{optional}"]
+    if reason := one["problem"] or one["reason"]:
+        lines.append(f"         {reason}")
+    backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"
+    if one["oldest_s"] is not None:
+        backlog += f", the oldest for {age(one['oldest_s'])}"
+    lines.append(f"         {backlog}   {one['in_flight']:,} in flight   {one['delivered']:,} delivered")
+    if one["ledger"]:
+        lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
+        if lost:
+            lines.append(f"         LOST: {_counts(lost)}")
+        if parked := one["ledger"].get("parked"):
+            lines.append(f"         parked: {count(parked, 'event')} that the far side does not take")
+    if one["replaying"]:
+        lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
+    if one["unaccounted"]:
+        lines.append(f"         UNACCOUNTED: {one['unaccounted']:,} events; please report this as a defect")
+    return lines
+
+
+def _journal(one: dict[str, Any]) -> list[str]:
+    aside = f"   {size(one['set_aside_bytes'])} in files set aside" if one["set_aside_bytes"] else ""
+    used = f"{size(one['bytes'])} of {size(one['max_bytes'])}"
+    lines = [
+        f"journal  {one['path']}   {count(one['events'], 'event')}   {used}   {one['durability']}   "
+        f"epoch {one['epoch']}{aside}"
+    ]
+    if one["full"]:
+        what = {"limit": "its limit is reached", "disk": "the disk is full", "read_only": "the disk takes no writes"}
+        lines.append(
+            f"         FULL: {what[one['full']]}; nothing new is stored, devices keep what is not acknowledged"
+        )
+    return lines
+
+
+def _counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(counts.items()))

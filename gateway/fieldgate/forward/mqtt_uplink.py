@@ -20,7 +20,8 @@ from fieldgate import clock
 from fieldgate.config.model import MqttUplinkConfig, UplinkConfig
 from fieldgate.errors import UplinkError
 from fieldgate.forward.backoff import Backoff
-from fieldgate.forward.connect_errors import TlsContexts, connect_problem, is_refusal
+from fieldgate.forward.connect_errors import connect_problem, is_refusal
+from fieldgate.forward.dialler import Dialler
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.endings import Cause, End, end_of
 from fieldgate.forward.mqtt_link import Link
@@ -35,8 +36,6 @@ from fieldgate.mqtt.client_settings import ClientSettings
 __all__ = ["MqttUplink", "Timing"]
 
 _log = structlog.get_logger()
-
-_TLS_GOODBYE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +72,13 @@ class MqttUplink:
         self._session = ClientSession(settings, delivered=self._delivered)
         self._pump = Pump(config, feed, self._session, gateway=gateway, os_boot_of=os_boot_of)
         self._version = VersionChoice(config.mqtt.version)
-        self._tls = TlsContexts(config.mqtt.ca)
+        self._dialler = Dialler(config.mqtt)
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
         self._link: Link | None = None
         self._up: asyncio.Future[End | None] | None = None
         self._end: asyncio.Future[End] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at_s = 0.0
         self._is_busy = False
         self._is_stopping = False
         self._has_run = False
@@ -173,16 +173,8 @@ class MqttUplink:
         """Open a connection and wait for its CONNACK; return None, or why it did not come about."""
         config = self._config
         try:
-            tls = self._tls.get() if config.is_tls else None
             async with asyncio.timeout(config.connect_timeout):
-                await asyncio.get_running_loop().create_connection(
-                    lambda: Link(self),
-                    config.host,
-                    config.port,
-                    ssl=tls,
-                    server_hostname=None if tls is None else config.host,
-                    ssl_shutdown_timeout=None if tls is None else _TLS_GOODBYE_S,
-                )
+                await self._dialler.open(self)
                 return await up
         except (OSError, UplinkError) as error:
             host, port, wall_ns = config.host, config.port, clock.wall_ns()
@@ -224,7 +216,8 @@ class MqttUplink:
         state: UplinkState = "refused" if end.cause is Cause.REFUSAL else "backoff"
         self._enter(state, end.text)
         if was_connected or end.text != self._logged:  # else the same as last time
-            name = "uplink.lost" if was_connected else f"uplink.{'refused' if state == 'refused' else 'unreachable'}"
+            failed = "uplink.refused" if state == "refused" else "uplink.unreachable"
+            name = "uplink.lost" if was_connected else failed
             _log.warning(name, uplink=self.name, reason=end.text, retry_in_s=round(wait_s, 1))
             self._logged = end.text
         return wait_s
@@ -352,10 +345,12 @@ class MqttUplink:
 
     def _wake_in(self, wait_s: float) -> None:
         loop = asyncio.get_running_loop()
+        wakes_at_s = loop.time() + wait_s
         if self._timer is not None:
-            if self._timer.when() <= loop.time() + wait_s:
+            if self._wakes_at_s <= wakes_at_s:
                 return
             self._timer.cancel()
+        self._wakes_at_s = wakes_at_s  # kept here: for a time that has come uvloop gives a handle that knows none
         self._timer = loop.call_later(wait_s, self._wake)
 
     def _wake(self) -> None:

@@ -21,7 +21,7 @@ from fieldgate.journal.records import JournalFull, LaneStats, NewBlock
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.wal import WalGauge
 
-__all__ = ["ActiveFile", "Broken", "PackedBlock"]
+__all__ = ["ActiveFile", "Broken", "PackedBlock", "lane_stats"]
 
 _CHECKPOINT_BYTES: Final = 1 << 20
 _RESERVE_BYTES: Final = 256 << 10
@@ -43,6 +43,23 @@ def pack(block: NewBlock, compressor: zstandard.ZstdCompressor) -> PackedBlock:
     """
     seqs = encode_seqs([event.seq for event in block.events])
     return block, seqs, encode_body(block.events, run=block.run, compressor=compressor)
+
+
+def lane_stats(file: BlockFile, lane: int) -> LaneStats:
+    """What a lane of the file holds; no scan."""
+    floor, tail = file.floor(lane), file.tails[lane]
+    gone = file.gone(lane)
+    single_bytes = sum(single.bytes for _, single in file.singles(lane))
+    first = file.heads(lane, 0, 1)
+    return LaneStats(
+        lane=lane,
+        blocks=tail.ordinal - floor.ordinal - sum(gap.last_ordinal - gap.first_ordinal + 1 for gap in gone),
+        events=tail.events - floor.events - sum(gap.events for gap in gone),
+        body_bytes=tail.bytes - floor.bytes - single_bytes,
+        first_seq=first[0][0].first_seq if first else None,
+        last_seq=tail.top_seq if first else None,
+        oldest_s=first[0][0].heard_s if first else None,
+    )
 
 
 class ActiveFile:
@@ -230,19 +247,7 @@ class ActiveFile:
 
     def lane_stats(self, lane: int) -> LaneStats:
         """What the lane holds; no scan."""
-        floor, tail = self.file.floor(lane), self.file.tails[lane]
-        gone = self.file.gone(lane)
-        single_bytes = sum(single.bytes for _, single in self.file.singles(lane))
-        first = self.file.heads(lane, 0, 1)
-        return LaneStats(
-            lane=lane,
-            blocks=tail.ordinal - floor.ordinal - sum(gap.last_ordinal - gap.first_ordinal + 1 for gap in gone),
-            events=tail.events - floor.events - sum(gap.events for gap in gone),
-            body_bytes=tail.bytes - floor.bytes - single_bytes,
-            first_seq=first[0][0].first_seq if first else None,
-            last_seq=tail.top_seq if first else None,
-            oldest_s=first[0][0].heard_s if first else None,
-        )
+        return lane_stats(self.file, lane)
 
     def close(self) -> None:
         """Let go of the file. SQLite moves the rest of the log to it, if it can."""

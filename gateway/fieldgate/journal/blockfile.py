@@ -42,9 +42,18 @@ class NewerSchema(Exception):
     """A file was written by a newer version. Stays inside ``journal/``."""
 
 
-def _connect(path: Path, *, synchronous: str) -> sqlite3.Connection:
+def _access(path: Path, *, is_read_only: bool) -> str:
+    """How SQLite is to open a file. Read only means that not even its log is moved or its locks are taken."""
+    if not is_read_only:
+        return "mode=rw"
+    wal = path.with_name(path.name + "-wal")
+    has_wal = wal.exists() and wal.stat().st_size > 0
+    return "mode=ro&vfs=unix-none" if has_wal else "mode=ro&immutable=1"
+
+
+def _connect(path: Path, *, synchronous: str, is_read_only: bool) -> sqlite3.Connection:
     """Open an existing database as its only user."""
-    uri = f"{path.absolute().as_uri()}?mode=rw"
+    uri = f"{path.absolute().as_uri()}?{_access(path, is_read_only=is_read_only)}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # before WAL is entered: no -shm, no second user
@@ -105,11 +114,12 @@ def make_file(path: Path, meta: Meta, book: Book) -> None:
 class BlockFile:
     """An open journal file. ``damaged_rows`` counts bad rows met by the check of its newest blocks."""
 
-    def __init__(self, path: Path, *, synchronous: str = "FULL") -> None:
+    def __init__(self, path: Path, *, synchronous: str = "FULL", is_read_only: bool = False) -> None:
         _check_header(path)
         self.path = path
         self.decompressor = zstandard.ZstdDecompressor()
-        self.connection = _connect(path, synchronous=synchronous)
+        self._is_read_only = is_read_only
+        self.connection = _connect(path, synchronous=synchronous, is_read_only=is_read_only)
         try:
             self._load()
         except BaseException:
@@ -123,11 +133,12 @@ class BlockFile:
             raise FileDamaged("not a journal")
         if version > SCHEMA_VERSION:
             raise NewerSchema(f"schema version {version}; this version knows {SCHEMA_VERSION}")
-        if version < SCHEMA_VERSION:
-            _migrations().apply(self.connection)
-        self.connection.execute("PRAGMA journal_mode=WAL")  # a user's tool may have changed it
-        self.connection.execute("BEGIN IMMEDIATE")  # takes the lock for good; refused while a stranger holds it
-        self.connection.execute("COMMIT")
+        if not self._is_read_only:
+            if version < SCHEMA_VERSION:
+                _migrations().apply(self.connection)
+            self.connection.execute("PRAGMA journal_mode=WAL")  # a user's tool may have changed it
+            self.connection.execute("BEGIN IMMEDIATE")  # takes the lock for good; refused while a stranger holds it
+            self.connection.execute("COMMIT")
         self.book, self.damaged_book_rows = Book.load(self.connection)
         meta = self.book.get(Kind.META, "meta", Meta)
         if meta is None:
@@ -159,8 +170,9 @@ class BlockFile:
         """Where a lane ends; rows behind its newest sound one count as a block of one event at least."""
         floor = self.floor(lane)
         tail = Tail(floor.ordinal, floor.events, floor.bytes, floor.top_seq)
-        if self.meta.tails and self.meta.tails[lane][0] > tail.ordinal:
-            tail = Tail(*self.meta.tails[lane])
+        for known in (floor.tail, *self.meta.tails[lane : lane + 1]):
+            if known[0] > tail.ordinal:
+                tail = Tail(*known)
         if floor.tail_no > self.last_no:
             self.last_no, self.last_crc = floor.tail_no, floor.tail_crc
         newest_sound = 0

@@ -62,6 +62,8 @@ class Drain:
         record = book.get(Kind.DRAIN, self.path.name, DrainRecord)
         if record is not None:
             self.record = record
+            if self.is_indexed:
+                self._floors = [self._first_floor(lane) for lane in _LANES]
 
     def _first_floor(self, lane: int) -> ReadHint:
         """What was gone from the lane's old end when the file was set aside."""

@@ -78,7 +78,7 @@ def apply_eviction(plan: EvictionPlan, outbox: Outbox) -> list[tuple[UplinkFeed,
             events = list(group)
             hole = Hole(eviction.lane, eviction.reason, len(events), run, events[0].seq, events[-1].seq)
             feed.add_hole(hole)
-            feed.state.pending -= len(events)
+            feed.state.count_lost(eviction.lane, [event.seq for event in events])
             booked.append((feed, hole))
         feed.forget_through(eviction.lane, eviction.through_seq)
     return booked

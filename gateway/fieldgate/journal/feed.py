@@ -8,7 +8,6 @@ that is left. The accounts of P4: routed = delivered + pending + ledger.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Protocol
 
 from fieldgate.forward.uplink import Shipment
@@ -16,7 +15,7 @@ from fieldgate.journal.gaps import Hole, gap_event, join_holes
 from fieldgate.journal.intervals import IntervalSet
 from fieldgate.journal.stream import Stream
 from fieldgate.journal.times import Correction
-from fieldgate.journal.uplink_state import LaneState, Route, UplinkState, first_state
+from fieldgate.journal.uplink_state import LaneState, Route, UplinkState
 from fieldgate.journal.window import Batch, LaneLog
 from fieldgate_devices.event import LANES, Event, Lane, Stamp, TimeQuality
 
@@ -66,13 +65,13 @@ class UplinkFeed:
     """Implements `fieldgate.forward.uplink.Feed` for the uplink with number ``bit_number``."""
 
     def __init__(
-        self, route: Route, bit_number: int, lanes: tuple[LaneLog, ...], host: FeedHost, state: UplinkState | None
+        self, route: Route, bit_number: int, lanes: tuple[LaneLog, ...], host: FeedHost, state: UplinkState
     ) -> None:
         self.route = route
         self.name = route.name
         self.bit_number = bit_number
         self.down = True
-        self.state = state if state is not None else first_state(route, [lane.stored_to for lane in lanes])
+        self.state = state
         self.is_dirty = False
         self.is_frozen = False
         self._unsynced_before_seq = max(lane.last_seq for lane in lanes) if self.state.may_have_sent_unsynced else 0
@@ -185,16 +184,6 @@ class UplinkFeed:
         self.is_dirty = True
         self._host.changed()
 
-    def count_stored(self, lane: int, wanted: Sequence[Event], *, through_seq: int) -> None:
-        """Count what a new uplink finds on disk, as it is read: nobody counted that when it was accepted."""
-        after, last = self.state.uncounted[lane]
-        if after >= last:
-            return
-        count = sum(1 for event in wanted if after < event.seq <= last)
-        self.state.routed += count
-        self.state.pending += count
-        self.state.uncounted[lane] = (max(after, min(through_seq, last)), last)
-
     def still_wants(self, event: Event) -> bool:
         """Whether a stored event is not done yet, as far as this uplink goes."""
         if self.route.is_wanted is not None and not self.route.is_wanted(event):
@@ -204,6 +193,11 @@ class UplinkFeed:
             return False
         live = self.live[event.lane] if self.live is not None else None
         return live is None or not (live.from_seq <= event.seq <= live.floor or event.seq in live.done)
+
+    def is_past(self, event: Event) -> bool:
+        """Whether this uplink gets such events and does not wait for this stored one (any more)."""
+        is_wanted = self.route.is_wanted
+        return (is_wanted is None or is_wanted(event)) and not self.still_wants(event)
 
     def forget_through(self, lane: int, seq: int) -> None:
         """What the lane had up to ``seq`` was removed or is not wanted; `add_hole` has booked it."""
@@ -280,6 +274,7 @@ class UplinkFeed:
             list(state.corrections),
             state.may_have_sent_unsynced,
             list(state.uncounted),
+            state.filter,
         )
 
     # -- inside -------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Final
 
 from fieldgate.journal.records import JournalBusy, JournalFull, JournalRefused
 
-__all__ = ["Ballast", "Folder", "delete_file", "sync_folder"]
+__all__ = ["Ballast", "Folder", "data_files", "delete_file", "sync_folder"]
 
 _NAME: Final = re.compile(r"journal-(\d{6,})\.db")
 _ASIDE: Final = re.compile(r"journal-(\d{6,})\.db\.damaged-(\d+)")
@@ -33,6 +33,14 @@ def delete_file(path: Path) -> None:
     """Delete a database file with what SQLite keeps beside it."""
     for name in (path, *(path.with_name(path.name + suffix) for suffix in _SIDE_FILES)):
         name.unlink(missing_ok=True)
+
+
+def data_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[int, Path]]]:
+    """Data files by ascending epoch, and those that were set aside, the oldest first; changes nothing."""
+    names = list(folder.iterdir())
+    databases = [(int(match[1]), path) for path in names if (match := _NAME.fullmatch(path.name))]
+    aside = [(int(match[1]), int(match[2]), path) for path in names if (match := _ASIDE.fullmatch(path.name))]
+    return sorted(databases), [(epoch, path) for epoch, _, path in sorted(aside)]
 
 
 class Folder:
@@ -72,8 +80,10 @@ class Folder:
         return self.path / f"journal-{epoch:06d}.db"
 
     def databases(self) -> list[tuple[int, Path]]:
-        """Data files by ascending epoch; half-made ones of a start that was cut short are deleted."""
+        """Data files by ascending epoch; what a start that was cut short left half done is undone or finished."""
         found: list[tuple[int, Path]] = []
+        for path in sorted(self.path.iterdir()):
+            self._finish_setting_aside(path)
         for path in self.path.iterdir():
             if match := _NAME.fullmatch(path.name):
                 found.append((int(match[1]), path))
@@ -115,6 +125,17 @@ class Folder:
         sync_folder(self.path)
         return target
 
+    def _finish_setting_aside(self, wal: Path) -> None:
+        """Cut in the middle, `set_aside` leaves a log with its new name beside a data file with its old one."""
+        target = wal.with_name(wal.name.removesuffix("-wal"))
+        match = _ASIDE.fullmatch(target.name)
+        if match is None or target == wal or target.exists():
+            return
+        path = self.database(int(match[1]))
+        if path.exists():
+            path.rename(target)
+            sync_folder(self.path)
+
 
 class Ballast:
     """A preallocated file, given up when the disk is full so that a removal can still be written."""
@@ -147,9 +168,18 @@ class Ballast:
         self.is_held = True
 
 
+def _make_folder(path: Path) -> None:
+    """Make the folder, so that it is there after a power cut."""
+    made = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    for folder in made:
+        with contextlib.suppress(PermissionError):  # a folder that takes entries need not show them
+            sync_folder(folder.parent)
+
+
 def _take_lock(path: Path) -> int:
     try:
-        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _make_folder(path)
         lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ENOSPC:

@@ -322,6 +322,10 @@ class Journal:
 
     # -- state -------------------------------------------------------------------------------------------------------
 
+    def uplink_states(self) -> dict[str, bytes]:
+        """What the last commit left of each uplink's state."""
+        return self._active.file.book.blobs(Kind.STATE)
+
     @property
     def epoch(self) -> int:
         """The epoch that is written to."""

@@ -98,6 +98,11 @@ class Keeper:
         self._boots: list[BootRecord] = []
         self._saving: list[UplinkFeed] = []
 
+    @property
+    def failure(self) -> BaseException | None:
+        """Why the journal has failed, if it has."""
+        return self._failed.exception() if self._failed.done() else None
+
     async def call(self, work: Callable[[Journal], T]) -> T:
         """Run ``work`` on the journal in its thread."""
         return await self._writer.call(work)
@@ -386,9 +391,10 @@ class Keeper:
             wanted = stream.chunk_read(
                 events, through_seq=block.info.last_seq, is_wanted=feed.route.is_wanted, sent_to=sent_to
             )
-            feed.count_stored(stream.lane, wanted, through_seq=stream.ready_to)
+            feed.state.count_read(stream.lane, wanted, through_seq=stream.ready_to)
         lost_to = max((loss.last_seq for loss in result.losses), default=0)
         stream.chunk_read((), through_seq=lost_to if result.more else 1 << 62, is_wanted=None)
+        feed.state.count_read(stream.lane, (), through_seq=stream.ready_to)
         self.turn()
 
     def book_loss(self, loss: Loss) -> None:
@@ -400,7 +406,7 @@ class Keeper:
             count = loss.count if floor < loss.first_seq else min(loss.count, loss.last_seq - floor)
             hole = Hole(loss.lane, "corrupt", count, loss.run or 0, max(loss.first_seq, floor + 1), loss.last_seq)
             feed.add_hole(hole)
-            feed.state.pending -= count
+            feed.state.count_lost(loss.lane, [hole.first_seq] * count)  # all counted, or none of it
             self._ledger.append(_entry(feed.name, hole))
         self._losses.append(loss)
         log.error(

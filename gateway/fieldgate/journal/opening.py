@@ -212,6 +212,10 @@ def _go_on(folder: Folder, highwater: HighWaterFile, file: BlockFile, start: Sta
     try:
         file, note = continue_after_loss(folder, file, mark)
         drains = _drains(folder, file.book, None, file.meta.lineage)
+        _index(drains)
+        for drain in drains:
+            if drain.is_indexed:
+                note_losses(file.book, drain)
         top_seq = max(tail.top_seq for tail in file.tails)
         max_seq = max([top_seq, mark.max_seq if mark else 0, *(_newest(drain)[1] for drain in drains)])
         opening = Opening(folder, highwater, file, drains, 0, max_seq, notes=[*notes, *([note] if note else [])])
@@ -245,14 +249,15 @@ def _drains(folder: Folder, book: Book, mark: HighWater | None, lineage: int | N
         taken.add(epoch)
         book.put(Kind.DRAIN, path.name, DrainRecord(path.name, epoch, "set aside", marks, is_exact=False))
     records = sorted(book.values(Kind.DRAIN, DrainRecord).values(), key=lambda record: record.epoch)
-    drains = [Drain(folder.path / record.file, book, record) for record in records if not record.is_done]
+    return [Drain(folder.path / record.file, book, record) for record in records if not record.is_done]
+
+
+def _index(drains: list[Drain]) -> None:
+    """Look through what was set aside, the newest first, for as long as a start may take."""
     end_s = clock.boot_s() + _INDEX_S
-    for drain in drains:
+    for drain in reversed(drains):
         while not drain.is_indexed and clock.boot_s() < end_s:
             drain.step()
-        if drain.is_indexed:
-            note_losses(book, drain)
-    return drains
 
 
 def _begin_again(folder: Folder, highwater: HighWaterFile, start: Start) -> Opening:
@@ -266,14 +271,19 @@ def _begin_again(folder: Folder, highwater: HighWaterFile, start: Start) -> Open
         finding.put(Kind.DRAIN, name, record)
         notes.append("the data file is gone")
     drains = _drains(folder, finding, mark)
-    rows = finding.rows
+    _index(drains)
     if drains:
-        known = {(row.kind, row.name) for row in rows}
-        rows += [row for row in drains[-1].book_rows() if row.kind in CARRIED and (row.kind, row.name) not in known]
+        finding = Book(_merged(finding.rows, drains[-1].book_rows()))
+        for drain in drains:
+            drain.rebind(finding)
+        drains = [drain for drain in drains if not drain.record.is_done]
+    for drain in drains:
+        if drain.is_indexed:
+            note_losses(finding, drain)
     epoch = 1 + max([0, mark.epoch if mark else 0, *(drain.epoch for drain in drains), *_epochs(folder)])
     newest = [_newest(drain) for drain in drains]
     start_no = max([mark.block_no if mark else 0, *(block_no for block_no, _ in newest)])
-    file = begin_file(folder, rows, epoch=epoch, start_no=start_no, start=start)
+    file = begin_file(folder, finding.rows, epoch=epoch, start_no=start_no, start=start)
     for drain in drains:
         drain.rebind(file.book)
     max_seq = max([mark.max_seq if mark else 0, *(seq for _, seq in newest)])
@@ -281,6 +291,14 @@ def _begin_again(folder: Folder, highwater: HighWaterFile, start: Start) -> Open
     opening = Opening(folder, highwater, file, drains, 0, max_seq, notes=notes, is_new=is_new)
     _begin_run(opening, start)
     return opening
+
+
+def _merged(rows: list[BookRow], salvaged: list[BookRow]) -> list[BookRow]:
+    """What the newest file had noted, and ``rows`` for what it did not know."""
+    carried = [row for row in salvaged if row.kind in CARRIED]
+    known = {(row.kind, row.name) for row in carried}
+    merged = carried + [row for row in rows if (row.kind, row.name) not in known]
+    return [row._replace(row_id=row_id) for row_id, row in enumerate(merged, start=1)]
 
 
 def _epochs(folder: Folder) -> list[int]:

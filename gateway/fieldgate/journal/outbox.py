@@ -19,13 +19,12 @@ from dataclasses import dataclass, field
 from fieldgate.ingest.source import Settler
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.policy import UplinkDemand, commit_due_s
-from fieldgate.journal.uplink_state import Route, UplinkState
+from fieldgate.journal.uplink_state import NOBODY_NAME, Route, UplinkState, adopt_states
 from fieldgate.journal.window import MAX_UPLINKS, NOBODY, Batch, LaneLog
 from fieldgate_devices.event import LANES, Event, Stamp
 
-__all__ = ["NOBODY_NAME", "Outbox", "WriteJob"]
+__all__ = ["Outbox", "WriteJob"]
 
-NOBODY_NAME = ""  # the state row that keeps what came before the first uplink was configured
 _MEMORY_BYTES = 8 << 20  # written batches kept for uplinks that are only a little behind
 _MAX_UNSETTLED_BYTES = 24 << 20  # over all connections: then reading stops everywhere
 _JOB_EVENTS = 2_000
@@ -73,13 +72,15 @@ class Outbox:
         self._commit_delay_s = commit_delay_s
         self._attention = attention
         self.now_stamp = now_stamp
+        nobody = Route(NOBODY_NAME)
+        adopted = adopt_states(routes or [nobody], states, stored_to)
         self.feeds = {
-            route.name: UplinkFeed(route, number, self.lanes, self, states.get(route.name))
+            route.name: UplinkFeed(route, number, self.lanes, self, adopted[route.name])
             for number, route in enumerate(routes)
         }
         self._nobody: UplinkFeed | None = None
         if not routes:
-            self._nobody = UplinkFeed(Route(NOBODY_NAME), MAX_UPLINKS, self.lanes, self, states.get(NOBODY_NAME))
+            self._nobody = UplinkFeed(nobody, MAX_UPLINKS, self.lanes, self, adopted[NOBODY_NAME])
         self._all_bits = sum(1 << number for number in range(len(routes))) or NOBODY
         self._has_filters = any(route.is_wanted is not None for route in routes)
         self._bits_cache: dict[tuple[object, int], int] = {}

@@ -43,8 +43,7 @@ def remove_below(file: BlockFile, lane: int, last_seq: int, reason: str) -> int:
         target.bytes,
         target.top_seq,
     )
-    floor.tail_no, floor.tail_crc = file.last_no, file.last_crc
-    file.book.put(Kind.FLOOR, str(lane), floor)
+    _put_floor(file, lane, floor)
     return blocks
 
 
@@ -92,8 +91,14 @@ def remove_single(file: BlockFile, lane: int, block_no: int, reason: str) -> int
                 single.bytes + new.bytes,
             )
     file.book.put(Kind.SINGLE, file.book.next_name(), new)
-    if block_no == file.last_no:
-        floor = file.floor(lane)
-        floor.tail_no, floor.tail_crc = file.last_no, file.last_crc
-        file.book.put(Kind.FLOOR, str(lane), floor)
+    if row.ordinal == file.tails[lane].ordinal:
+        _put_floor(file, lane, file.floor(lane))
     return 1
+
+
+def _put_floor(file: BlockFile, lane: int, floor: Floor) -> None:
+    """Keep a floor, and the ends that may have no block to tell them any more."""
+    tail = file.tails[lane]
+    floor.tail_no, floor.tail_crc = file.last_no, file.last_crc
+    floor.tail = (tail.ordinal, tail.events, tail.bytes, tail.top_seq)
+    file.book.put(Kind.FLOOR, str(lane), floor)

@@ -45,7 +45,8 @@ class Meta(msgspec.Struct, frozen=True):
 class Floor(msgspec.Struct):
     """Up to where a lane was removed from its old end, and how much that was by reason: [blocks, events].
 
-    ``tail_no`` and ``tail_crc`` are those of the file's newest block at that time, which may be gone as well.
+    ``tail_no`` and ``tail_crc`` are those of the file's newest block at that time, ``tail`` is the lane's
+    ([ordinal, events, bytes, top_seq]); those blocks may be gone as well.
     """
 
     ordinal: int = 0
@@ -54,6 +55,7 @@ class Floor(msgspec.Struct):
     top_seq: int = 0
     tail_no: int = 0
     tail_crc: int = 0
+    tail: tuple[int, int, int, int] = (0, 0, 0, 0)
     removed: dict[str, tuple[int, int]] = {}
 
 

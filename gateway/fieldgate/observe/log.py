@@ -1,40 +1,111 @@
 """Logging: one line per change of state, an event name and fields; never a payload or a secret.
 
-On a terminal lines are for people, elsewhere they are ``key=value`` with a time. The names in use:
-
-    gateway.started gateway.stopping gateway.stopped gateway.failed gateway.no_uplink clock.became_known
-    listener.started listener.stopped client.refused
-    uplink.connected uplink.lost uplink.refused uplink.lost_events
-    journal.opened journal.set_aside journal.is_full journal.has_room journal.lost_events journal.note
-    task.failed control.failed
+On a terminal lines are for people, elsewhere they are ``key=value`` with a time. The names in use are those of
+`NAMES`. Writing never blocks, and lines that repeat are thinned out (`LineBudget`): the next one of the kind that is
+written says with ``suppressed`` how many were not.
 """
 
 from __future__ import annotations
 
 import logging
-import sys
+import os
+from collections.abc import MutableMapping
+from typing import Any, Final, TextIO, cast
 
 import structlog
 
-__all__ = ["configure"]
+from fieldgate import clock
+from fieldgate.observe.line_budget import LineBudget
+from fieldgate.observe.log_writer import LogWriter
+
+__all__ = ["NAMES", "configure"]
+
+NAMES: Final = {
+    "client.connected": "a device has connected",
+    "client.disconnected": "a device's connection is over, and why",
+    "client.refused": "connections were turned away at a limit",
+    "clock.became_known": "the time of this OS boot is known from now on",
+    "config.warned": "the configuration can be used, but something in it is likely not meant",
+    "gateway.failed": "the gateway ends because of this problem",
+    "gateway.no_uplink": "no uplink is configured, and what to write",
+    "gateway.started": "the journal is open and everything is about to start",
+    "gateway.stopped": "everything is written and closed",
+    "gateway.stopping": "a signal arrived, or the journal failed",
+    "journal.has_room": "new events are stored again",
+    "journal.is_full": "nothing more is stored or acknowledged, and why",
+    "journal.lost_events": "stored events cannot be read any more",
+    "journal.note": "something was found when the journal was opened",
+    "journal.set_aside": "a damaged file was renamed; what it holds is still sent",
+    "library.warned": "a library or Python itself reports something",
+    "listener.started": "devices can connect",
+    "listener.stopped": "nothing more is read from devices",
+    "log.dropped": "whoever reads the log was too slow for this many lines",
+    "task.failed": "a defect ended a part of the gateway; it is started again",
+    "task.restarting": "a part of the gateway could not go on and is tried again",
+    "uplink.connected": "an uplink is connected",
+    "uplink.forgotten": "an uplink is not configured any more; nothing is kept for it",
+    "uplink.lost": "the connection of an uplink is over, and why",
+    "uplink.lost_events": "events that this uplink never gets, and why",
+    "uplink.refused": "the far side does not let the uplink in; a person must mend that",
+    "uplink.unreachable": "an uplink cannot connect for now",
+    "uplink.version_changed": "the broker does not speak this MQTT version; the other one is tried",
+}
+
+_WHOSE: Final = ("uplink", "listener", "task")
+_EventDict = MutableMapping[str, Any]
 
 
-def configure(*, level: str = "info") -> None:
-    """Send log lines to standard error."""
-    is_terminal = sys.stderr.isatty()
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer()
-        if is_terminal
-        else structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False)
-    )
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
+def configure(*, level: str = "info") -> LogWriter:
+    """Send log lines to standard error; the caller closes the writer at the end."""
+    writer = LogWriter(2)
+    processors: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        _thin_out(LineBudget()),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+    ]
+    if os.isatty(2):
+        processors.append(structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback))
+    else:
+        processors += [
             structlog.processors.format_exc_info,
-            renderer,
-        ],
+            structlog.processors.LogfmtRenderer(key_order=["timestamp", "level", "event"], bool_as_flag=False),
+        ]
+    structlog.configure(
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", writer)),
         cache_logger_on_first_use=True,
     )
+    log = structlog.get_logger("fieldgate")
+    writer.on_dropped = lambda lines: log.warning("log.dropped", lines=lines)
+    logging.basicConfig(handlers=[_FromLibraries(log)], level=logging.WARNING, force=True)
+    logging.captureWarnings(True)
+    return writer
+
+
+def _thin_out(budget: LineBudget) -> structlog.typing.Processor:
+    def processor(_logger: object, method: str, event: _EventDict) -> _EventDict:
+        if method == "debug":
+            return event
+        kind = (event["event"], *(event.get(key) for key in _WHOSE))
+        left_out = budget.take(kind, clock.boot_s())
+        if left_out is None:
+            raise structlog.DropEvent
+        if left_out:
+            event["suppressed"] = left_out
+        return event
+
+    return processor
+
+
+class _FromLibraries(logging.Handler):
+    """Lets what the standard logging is told, by asyncio above all, go the same way."""
+
+    def __init__(self, log: Any) -> None:
+        super().__init__()
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`."""
+        tell = self._log.error if record.levelno >= logging.ERROR else self._log.warning
+        tell("library.warned", library=record.name, problem=record.getMessage(), exc_info=record.exc_info)

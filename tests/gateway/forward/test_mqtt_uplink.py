@@ -11,14 +11,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from fieldgate.forward.mqtt_uplink import MqttUplink
-from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, Publish, Reason
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, Publish
 from uplink_kit import (
     FAST,
     MemoryFeed,
     Peer,
     ScriptedBroker,
     free_port,
-    make_event,
     make_events,
     running,
     until,
@@ -223,122 +222,3 @@ async def test_receive_maximum_is_never_exceeded(broker, feed, limit):
 
     assert most == limit
     assert numbers(broker.arrived) == list(range(1, 101))
-
-
-# -- versions ----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("how", ["0x84", "return code 1", "close"])
-async def test_auto_falls_back_to_3_1_1_by_itself_and_remembers(broker, feed, how):
-    """An old broker must work without a line of configuration."""
-
-    def old(peer: Peer) -> None:
-        if peer.version == 4:
-            peer.send(ConnAck())
-        elif how == "close":
-            peer.close()
-        elif how == "0x84":
-            peer.send(ConnAck(Reason.UNSUPPORTED_PROTOCOL_VERSION))
-        else:
-            peer.writer.write(b"\x20\x02\x00\x01")
-            peer.close()
-
-    broker.on_connect = old
-    feed.add(make_events(3))
-
-    async with running(feed, broker.port) as uplink:
-        await feed.settled(3)
-        assert uplink.status.version == "3.1.1"
-        before = len(feed.down)
-        broker.peers[-1].close()
-        await feed.until(lambda: feed.down[before:] == [True, False])
-
-    tried = [peer.version for peer in broker.peers]
-    assert tried == [5] * (2 if how == "close" else 1) + [4, 4]
-
-
-async def test_a_configured_version_is_not_changed_and_the_refusal_is_shown(broker, feed):
-    """Whoever writes version: "5" wants to hear that it does not work."""
-    broker.on_connect = lambda peer: peer.send(ConnAck(Reason.UNSUPPORTED_PROTOCOL_VERSION))
-
-    async with running(feed, broker.port, mqtt={"version": "5"}) as uplink:
-        await until(lambda: len(broker.peers) >= 3 and uplink.status.state == "refused")
-        assert "unsupported protocol version" in uplink.status.reason
-
-    assert {peer.version for peer in broker.peers} == {5}
-
-
-# -- what a person sees ------------------------------------------------------------------------------------------
-
-
-async def test_one_log_line_per_change_of_state(broker, feed):
-    """A night offline is not a night of log lines."""
-    broker.on_connect = lambda peer: peer.send(ConnAck() if peer.number > 5 else ConnAck(0x86))
-
-    with capture_logs() as logs:
-        async with running(feed, broker.port) as uplink:
-            await feed.until(lambda: feed.down[-1:] == [False])
-            before = len(feed.down)
-            broker.peers[-1].close()
-            await feed.until(lambda: feed.down[before:] == [True, False])
-            await until(lambda: uplink.status.state == "connected")
-
-    assert [entry["event"] for entry in logs] == [
-        "uplink.refused",
-        "uplink.connected",
-        "uplink.lost",
-        "uplink.connected",
-    ]
-    assert "refuses the user name or password" in logs[0]["reason"]
-    assert all(entry["uplink"] == "cloud" for entry in logs)
-
-
-async def test_nobody_listens_is_said_with_the_address(feed):
-    """The most frequent mistake of the first day."""
-    port = free_port()
-
-    async with running(feed, port) as uplink:
-        await until(lambda: uplink.status.state == "backoff")
-
-        assert uplink.status.reason == f"127.0.0.1:{port} refuses connections: nothing listens there"
-        assert uplink.status.version is None
-
-
-async def test_a_host_that_cannot_be_looked_up_is_said(feed):
-    """Fault 46; each attempt asks again."""
-    async with running(feed, 1, mqtt={"url": "mqtt://no-such-host.invalid:1883"}) as uplink:
-        await until(lambda: uplink.status.state == "backoff")
-
-        assert "cannot look up no-such-host.invalid" in uplink.status.reason
-
-
-async def test_a_broker_that_does_not_read_bounds_what_is_written(broker, feed):
-    """Back-pressure: what the network does not take stays in the journal."""
-    gate = asyncio.Event()
-    serve = Peer.serve
-
-    async def reluctant(peer: Peer) -> None:
-        if peer.number == 1:
-            peer.send(ConnAck())
-            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
-            await gate.wait()
-            peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
-        await serve(peer)
-
-    broker.on_connect = lambda _peer: None
-    large = b'"%b"' % (b"x" * 20_000)
-    feed.add([make_event(seq, large) for seq in range(1, 2001)])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Peer, "serve", reluctant)
-        async with running(feed, broker.port) as uplink:
-            await feed.until(lambda: feed.down == [False])
-            await until(lambda: uplink.status.in_flight > 0)
-            held = uplink.status.in_flight
-            for _ in range(50):
-                uplink.kick()
-                await asyncio.sleep(0)
-
-            assert uplink.status.in_flight <= max(held, 220)
-            gate.set()
-            await feed.settled(2000)
-    assert numbers(broker.arrived) == list(range(1, 2001))

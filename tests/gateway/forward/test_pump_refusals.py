@@ -182,3 +182,70 @@ def test_a_pump_that_takes_a_refusal_for_delivery_is_caught():
     rig.ack(1, reason=Reason.QUOTA_EXCEEDED)
 
     assert rig.feed.delivered_seqs == [1]  # wrong, and visible
+
+
+def test_an_event_refused_again_and_again_is_parked_once_another_was_taken():
+    """0x83 every time, while others are taken: the event is at fault."""
+    rig = Rig()
+    rig.feed.add(make_events(3))
+    for _ in range(12):
+        rig.connect(session_present=True)
+        wants_rest = False
+        while not wants_rest and (sent := rig.fill()):
+            for publish in sent:
+                refused = number(publish) == 2
+                wants_rest |= rig.ack(publish.packet_id, reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR if refused else 0)
+        rig.lose(is_by_server=False)
+        rig.feed.add(make_events(1, 100 + len(rig.feed.batches)))
+
+    assert "again and again" in rig.feed.done[2]
+    assert rig.feed.done[1] == rig.feed.done[3] == "delivered"
+    assert rig.pump.parked == 1
+
+
+def test_a_compressed_batch_is_taken_apart_as_well():
+    """The envelopes are found again in what was sent, byte for byte."""
+    rig = Rig(format="cloudevents-batch", batch={"max_events": 5, "max_delay": "0s", "compression": "zstd"})
+    rig.feed.add(make_events(5))
+    rig.connect()
+    (batch,) = rig.fill()
+
+    rig.ack(batch.packet_id, reason=Reason.NOT_AUTHORIZED)
+    for publish in rig.fill():
+        rig.ack(publish.packet_id)
+
+    assert rig.feed.delivered_seqs == [1, 2, 3, 4, 5]
+
+
+def test_the_suspects_survive_the_loss_of_the_session():
+    """They are unknown to the new one, so they bear no DUP when they are tried again."""
+    rig = Rig()
+    rig.feed.add(make_events(2))
+    for _ in range(5):
+        rig.connect(session_present=True)
+        assert rig.fill()
+        rig.lose()
+    rig.connect(session_present=False)
+
+    sent = rig.fill()
+    rig.ack(sent[0].packet_id)
+    sent += rig.fill()
+
+    assert sorted(number(publish) for publish in sent) == [1, 2]
+    assert not any(publish.dup for publish in sent)
+
+
+def test_start_over_forgets_suspects_and_what_waits_for_its_batch():
+    """After a fault of ours the feed hands everything out again, each event once."""
+    rig = Rig(format="cloudevents-batch", batch={"max_events": 100, "max_delay": "60s"})
+    rig.feed.add(make_events(5))
+    rig.connect()
+    rig.fill()
+
+    rig.pump.start_over()
+    rig.connect()
+    rig.fill()
+    rig.now_s += 60
+    (publish,) = rig.fill()
+
+    assert len(json.loads(publish.payload)) == 5

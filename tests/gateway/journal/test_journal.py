@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fieldgate.journal.journal import Journal
-from fieldgate.journal.records import BootRecord, Commit, JournalBusy, LedgerEntry, NewBlock, Removal
+from fieldgate.journal.records import BootRecord, Commit, JournalBusy, JournalRefused, LedgerEntry, NewBlock, Removal
 from fieldgate_devices.event import Lane
 from journal_kit import (
     RUN,
@@ -238,3 +238,27 @@ def test_commit_is_refused_after_close_and_close_may_be_repeated(tmp_path: Path)
 
     with pytest.raises(Exception, match="closed"):
         journal.commit(Commit(now_boot_ns=0, ledger=[LedgerEntry("u", 1, "parked", 1, 1, 1, 1, 0, 0)]))
+
+
+def test_a_folder_that_cannot_be_used_is_named_in_one_line(tmp_path: Path) -> None:
+    """Row 31: the installer reads this, once."""
+    (tmp_path / "file").write_text("x")
+
+    with pytest.raises(JournalRefused) as refused:
+        open_journal(tmp_path / "file" / "journal")
+
+    assert str(tmp_path / "file" / "journal") in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_look_at_a_stopped_journal_begins_no_run(tmp_path: Path) -> None:
+    """`fieldgate journal stats` must not change what it looks at."""
+    journal = open_journal(tmp_path)
+    fill(journal, 1, 20)
+    journal.close()
+
+    look = open_journal(tmp_path, run=0, os_boot="other")
+    assert seqs_of(read_all(look)[0]) == list(range(1, 21))
+    look.close()
+
+    assert [run.run for run in open_journal(tmp_path, run=3).opened.runs] == [RUN, 3]

@@ -8,16 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from fieldgate.journal import highwater
-from fieldgate.journal.journal import Journal
-from fieldgate.journal.records import Commit, JournalRefused, Loss, Removal
+from fieldgate.journal.records import JournalRefused, Removal
 from fieldgate_devices.event import Lane
 from journal_kit import (
-    SECOND,
+    EVENTS,
+    assert_accounted,
     block,
+    closed,
     crash_copy,
     data_file,
+    everything,
     fill,
+    filled,
     flip,
     open_journal,
     read_all,
@@ -25,46 +27,6 @@ from journal_kit import (
     wal_file,
     write,
 )
-
-EVENTS = 400
-
-
-def filled(folder: Path, events: int = EVENTS, *, checkpoint_at: int | None = None) -> Path:
-    """A folder as a kill leaves it: ``events`` in blocks of 10, the first ``checkpoint_at`` of them in the database."""
-    journal = open_journal(folder / "live")
-    if checkpoint_at:
-        fill(journal, 1, checkpoint_at)
-        journal._active.checkpoint("PASSIVE")
-    fill(journal, (checkpoint_at or 0) + 1, events - (checkpoint_at or 0))
-    crash_copy(folder / "live", folder / "crash")
-    journal.close()
-    return folder / "crash"
-
-
-def closed(folder: Path, events: int = EVENTS) -> Path:
-    """A folder as a clean stop leaves it."""
-    journal = open_journal(folder / "closed")
-    fill(journal, 1, events)
-    journal.close()
-    return folder / "closed"
-
-
-def everything(journal: Journal) -> tuple[list[int], list[Loss]]:
-    """What can be read, and every loss that was told, at the start or on the way."""
-    blocks, losses = read_all(journal)
-    return seqs_of(blocks), [*journal.opened.losses, *losses]
-
-
-def assert_accounted(journal: Journal, events: int = EVENTS) -> tuple[list[int], list[Loss]]:
-    """Each event is read once, in order, or lies in a stated loss; the counts of the losses add up."""
-    seqs, losses = everything(journal)
-    assert seqs == sorted(set(seqs))
-    missing = set(range(1, events + 1)) - set(seqs)
-    covered = {seq for loss in losses for seq in range(loss.first_seq, loss.last_seq + 1)}
-    assert missing <= covered
-    assert sum(loss.count for loss in losses) == len(missing)
-    return seqs, losses
-
 
 # -- the write-ahead log ---------------------------------------------------------------------------
 
@@ -381,158 +343,3 @@ def test_a_newer_schema_is_refused_in_plain_words(tmp_path: Path) -> None:
 
     with pytest.raises(JournalRefused, match="newer version"):
         open_journal(tmp_path)
-
-
-# -- while running -------------------------------------------------------------------------------------------
-
-
-def test_a_data_file_deleted_while_running_is_replaced_and_the_loss_stated(tmp_path: Path) -> None:
-    """Row 30."""
-    journal = open_journal(tmp_path)
-    fill(journal, 1, 100)
-    write(journal, remove=[Removal(Lane.NORMAL, 30)], uplink_states={"cloud": b"cursor"})
-    data_file(tmp_path).unlink()
-
-    done = write(journal, block(range(101, 111)))
-
-    assert done.moved_to == journal.epoch == 2
-    assert [(loss.first_seq, loss.last_seq, loss.count, loss.is_exact) for loss in done.losses] == [(31, 100, 70, True)]
-    assert seqs_of(read_all(journal)[0]) == list(range(101, 111))
-    journal.close()
-    again = open_journal(tmp_path, run=2)
-    assert seqs_of(read_all(again)[0]) == list(range(101, 111))
-    assert again.opened.uplink_states == {"cloud": b"cursor"}
-
-
-def test_a_whole_folder_deleted_while_running_is_made_again(tmp_path: Path) -> None:
-    """Row 30: rm -rf of the state folder."""
-    folder = tmp_path / "state"
-    journal = open_journal(folder)
-    fill(journal, 1, 100)
-    shutil.rmtree(folder)
-
-    done = write(journal, block(range(101, 111)))
-
-    assert sum(loss.count for loss in done.losses) == 100
-    journal.close()
-    assert seqs_of(read_all(open_journal(folder, run=2))[0]) == list(range(101, 111))
-
-
-def test_a_log_deleted_while_running_costs_nothing(tmp_path: Path) -> None:
-    """The next kill would lose what only the deleted log held."""
-    journal = open_journal(tmp_path / "live")
-    fill(journal, 1, 100)
-    wal_file(tmp_path / "live").unlink()
-
-    fill(journal, 101, 10)
-
-    copy = open_journal(crash_copy(tmp_path / "live", tmp_path / "crash"), run=2)
-    assert everything(copy) == (list(range(1, 111)), [])
-
-
-def test_garbage_in_the_middle_is_met_while_running_and_ingest_goes_on(tmp_path: Path) -> None:
-    """P5: damage found later does the same as at start, without a restart."""
-    folder = closed(tmp_path, events=4000)
-    path = data_file(folder)
-    content = bytearray(path.read_bytes())
-    middle = len(content) // 2048 * 1024
-    content[middle : middle + 4096] = b"\xa5" * 4096
-    path.write_bytes(content)
-    journal = open_journal(folder, run=2)
-    assert journal.opened.notes == ()
-
-    seqs, losses = assert_accounted(journal, events=4000)
-
-    assert len(seqs) > 3800
-    assert losses
-    fill(journal, 4001, 10)
-    write(journal, remove=[Removal(Lane.NORMAL, 4000)], losses=losses)
-    assert seqs_of(read_all(journal)[0]) == list(range(4001, 4011))
-
-
-def test_a_flipped_bit_in_a_body_costs_that_block_and_is_told_once(tmp_path: Path) -> None:
-    """Structure is sound, so nothing has to move; the head still says exactly what was lost."""
-    journal = open_journal(tmp_path)
-    fill(journal, 1, 1000)
-    journal.close()
-    connection = sqlite3.connect(data_file(tmp_path))
-    body = bytearray(connection.execute("SELECT body FROM block_normal WHERE block_no = 10").fetchone()[0])
-    body[-20] ^= 4
-    connection.execute("UPDATE block_normal SET body = ? WHERE block_no = 10", (bytes(body),))
-    connection.commit()
-    connection.close()
-    journal = open_journal(tmp_path, run=2)
-
-    blocks, losses = read_all(journal)
-
-    assert [(loss.first_seq, loss.last_seq, loss.count, loss.reason) for loss in losses] == [(91, 100, 10, "corrupt")]
-    assert len(seqs_of(blocks)) == 990
-    assert read_all(journal)[1] == []
-    assert journal.verify().problems == ("block 10 (normal): its 10 events cannot be read",)
-    write(journal, losses=losses)
-    journal.close()
-    assert read_all(open_journal(tmp_path, run=3))[1] == []
-
-
-def test_rows_that_vanish_from_the_middle_are_a_loss_with_the_exact_count(tmp_path: Path) -> None:
-    """An unrecorded hole is a loss, whoever made it."""
-    journal = open_journal(tmp_path)
-    fill(journal, 1, 100)
-    journal.close()
-    connection = sqlite3.connect(data_file(tmp_path))
-    connection.execute("DELETE FROM block_normal WHERE block_no BETWEEN 4 AND 6")
-    connection.commit()
-    connection.close()
-    journal = open_journal(tmp_path, run=2)
-
-    _, losses = read_all(journal)
-
-    assert [(loss.first_seq, loss.last_seq, loss.count) for loss in losses] == [(31, 60, 30)]
-    assert not journal.verify().is_sound
-    write(journal, losses=losses)
-    assert journal.verify().is_sound
-
-
-# -- the high-water file ---------------------------------------------------------------------------
-
-
-def test_the_mark_is_saved_after_a_checkpoint_every_ten_seconds_and_at_the_end(tmp_path: Path) -> None:
-    """Each save costs a sync, so not more; a tail older than this is never lost unnoticed."""
-
-    def saved() -> int:
-        file = highwater.HighWaterFile(tmp_path / "highwater")
-        file.close()
-        return file.last.block_no if file.last else 0
-
-    journal = open_journal(tmp_path)
-    seen = []
-    for n, at_s in enumerate([100, 101, 109, 110.5, 111, 120, 121], start=1):
-        write(journal, block([n]), at_s=at_s)
-        seen.append(saved())
-    journal.commit(Commit(now_boot_ns=122 * SECOND))
-    journal.close()
-
-    assert seen == [1, 1, 1, 4, 4, 4, 7]
-    assert saved() == 7
-
-
-def test_either_slot_may_be_torn(tmp_path: Path) -> None:
-    """A power cut during the save leaves the other slot."""
-    path = tmp_path / "highwater"
-    mark = highwater.HighWater(0, 1, 2, 1, 3, 4, 5, 6, (highwater.LaneMark(),) * 3)
-    file = highwater.HighWaterFile(path)
-    file.save(mark)
-    file.save(mark)
-    file.close()
-    whole = path.read_bytes()
-
-    for offset in [*range(60), *range(2048, 2108)]:
-        path.write_bytes(whole)
-        flip(path, offset)
-        torn = highwater.HighWaterFile(path)
-        assert torn.last is not None
-        assert torn.last.counter in (1, 2)
-        torn.close()
-    for size in range(0, 4096, 64):
-        path.write_bytes(whole[:size])
-        highwater.HighWaterFile(path).close()

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from client_wire import Wire
-from fieldgate.mqtt.client_happenings import Connected, Ended, Refused, Rejected
+from fieldgate.mqtt.client_happenings import Connected, Ended, Refused, Rejected, connack_text
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.codec import encode
+from fieldgate.mqtt.in_flight import InFlight
 from fieldgate.mqtt.packets import (
     ConnAck,
     Connect,
@@ -80,6 +81,12 @@ def test_a_refusal_says_what_a_person_can_act_on(version, reason, words, is_vers
     assert words in refused.text
     assert refused.is_version is is_version
     assert not wire.session.is_connected
+
+
+@pytest.mark.parametrize(("version", "reason", "words"), [(5, 0xEE, "reason 0xee"), (4, 99, "return code 99")])
+def test_a_code_that_no_specification_knows_is_shown_as_a_number(version, reason, words):
+    """Servers invent codes."""
+    assert connack_text(ConnAck(reason), version) == words
 
 
 def test_a_server_that_offers_qos_0_only_is_refused():
@@ -185,6 +192,19 @@ def test_an_id_in_use_is_answered_by_the_same_message_under_a_new_id():
     assert (again.packet_id, again.payload, again.dup) == (4, b"1", False)
     wire.give(PubAck(1), PubAck(4), PubAck(3))
     assert sorted(wire.delivered) == [0, 1, 2]
+
+
+def test_a_run_that_crosses_the_last_packet_id_goes_on_with_1():
+    """65,535 is followed by 1, in the middle of a write."""
+    wire = Wire()
+    wire.session.in_flight = InFlight(first_id=65_533)
+    wire.connect()
+
+    sent = wire.send(6)
+    wire.give(*(PubAck(publish.packet_id) for publish in sent))
+
+    assert [publish.packet_id for publish in sent] == [65_533, 65_534, 65_535, 1, 2, 3]
+    assert wire.delivered == [0, 1, 2, 3, 4, 5]
 
 
 # -- reconnecting ----------------------------------------------------------------------------------------

@@ -1,0 +1,134 @@
+"""How the running gateway is, as plain values: what ``fieldgate status --json`` prints."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final
+
+from fieldgate import clock
+from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.journal.feed import UplinkFeed
+from fieldgate.journal.journal import Journal
+from fieldgate.journal.records import JournalStats
+from fieldgate.observe.health import check_accounts
+from fieldgate.pipeline import Pipeline
+from fieldgate_devices.event import LANES, TimeQuality
+
+__all__ = ["status_facts"]
+
+_LOOK_BLOCKS: Final = 256  # heads looked at for the age of a backlog; behind that it is not told
+
+Floors = tuple[int, ...]
+
+
+async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[str, Any]:
+    """Return the whole state. ``problems`` says by task name what keeps failing, as the supervisor knows it."""
+    outbox, config = pipeline.outbox, pipeline.config
+    floors = {feed.name: tuple(stream.floor for stream in feed.streams) for feed in outbox.all_feeds()}
+    stats, oldest_s = await pipeline.keeper.call(partial(_look, floors=floors))
+    now_s = clock.boot_s()
+    return {
+        "gateway": config.gateway.id,
+        "version": version("fieldgate"),
+        "pid": os.getpid(),
+        "run": f"{pipeline.run_id:016x}",
+        "uptime_s": round(now_s - pipeline.started_s, 1),
+        "clock": TimeQuality(pipeline.quality).name.lower(),
+        "events_in": outbox.accepted,
+        "rate_in": round(pipeline.rate_in.per_s, 1),
+        "unsettled_bytes": outbox.unsettled_bytes,
+        "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
+        "local_delivery": {"delivered": pipeline.broker.delivered, "dropped": dict(pipeline.broker.drops)},
+        "uplinks": {
+            uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
+            for uplink in pipeline.uplinks
+        },
+        "journal": _journal(pipeline, stats),
+        "problems": dict(problems),
+    }
+
+
+def _look(journal: Journal, *, floors: dict[str, Floors]) -> tuple[JournalStats, dict[str, float | None]]:
+    """The journal's part, in its thread: sizes, and for each uplink the age of its oldest stored event."""
+    now_s = journal.journal_s(clock.boot_ns())
+    heads = {lane: journal.oldest_blocks(lane, _LOOK_BLOCKS) for lane in LANES}
+    ages: dict[str, float | None] = {}
+    for name, of_uplink in floors.items():
+        firsts = [
+            next((block.heard_s for block in heads[lane] if block.last_seq > of_uplink[lane]), None) for lane in LANES
+        ]
+        heard_s = [first_s for first_s in firsts if first_s is not None]
+        ages[name] = float(max(0, now_s - min(heard_s))) if heard_s else None
+    return journal.stats(), ages
+
+
+def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
+    return {
+        "name": listener.name,
+        "listening": listener.started.is_set(),
+        "problem": problem,
+        "clients": len(listener.connections),
+        "publishes": listener.tally.publishes,
+        "events": listener.tally.events,
+        "joined": listener.tally.joined,
+        "unsaved": listener.tally.unsaved,
+        "unacknowledged": listener.unacknowledged,
+        "refused": dict(listener.refused),
+        "ended": dict(listener.ended),
+    }
+
+
+def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: float | None) -> dict[str, Any]:
+    feed = pipeline.outbox.feeds[uplink.name]
+    state, status = feed.state, uplink.status
+    mqtt = pipeline.config.uplinks[uplink.name].mqtt
+    in_memory = pipeline.outbox.pending_in_memory(feed)
+    pending = state.pending + in_memory
+    ages = [_age_in_memory(pipeline, feed)] if in_memory else []
+    if state.pending:
+        ages.append(stored_age_s)
+    accounts = check_accounts(routed=state.routed, delivered=state.delivered, pending=pending, ledger=state.ledger)
+    return {
+        **asdict(status),
+        "for_s": round(clock.boot_s() - status.since_s, 1),
+        "problem": problem,
+        "to": f"{mqtt.host}:{mqtt.port}",
+        **accounts,
+        "is_counted": state.is_counted,
+        "oldest_s": max((age_s for age_s in ages if age_s is not None), default=None),
+        "required": feed.route.is_required,
+        "replayed": feed.replayed,
+        "replaying": feed.replay_backlog,
+    }
+
+
+def _age_in_memory(pipeline: Pipeline, feed: UplinkFeed) -> float | None:
+    oldest_s = [
+        next((batch.accepted_s for batch in lane if batch.count_wanted_by(feed.bit_number)), None)
+        for lane in pipeline.outbox.lanes
+    ]
+    known = [accepted_s for accepted_s in oldest_s if accepted_s is not None]
+    return round(clock.boot_s() - min(known), 1) if known else None
+
+
+def _journal(pipeline: Pipeline, stats: JournalStats) -> dict[str, Any]:
+    journal, keeper = pipeline.config.journal, pipeline.keeper
+    return {
+        "path": str(journal.path),
+        "durability": journal.durability,
+        "epoch": stats.epoch,
+        "bytes": stats.size_bytes,
+        "max_bytes": stats.max_size_bytes,
+        "events": sum(lane.events for lane in stats.lanes),
+        "commits": keeper.commits,
+        "written_events": keeper.written_events,
+        "full": keeper.full_cause or "",
+        "when_full": journal.when_full,
+        "keeps_history": journal.keep is not None,
+        "set_aside_bytes": stats.set_aside_bytes,
+    }

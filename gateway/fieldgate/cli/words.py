@@ -1,0 +1,40 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+__all__ = ["age", "count", "size", "uptime"]
+
+
+def count(number: int, noun: str) -> str:
+    """``1 event``, ``1,200 events``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def size(size_bytes: float) -> str:
+    """``512 B``, ``1.2 MB``."""
+    if size_bytes < 1000:
+        return f"{size_bytes:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size_bytes /= 1000
+        if size_bytes < 1000:
+            return f"{size_bytes:.1f} {unit}"
+    return f"{size_bytes / 1000:.1f} TB"
+
+
+def age(seconds: float) -> str:
+    """One unit, and never more exact than matters: ``0.4 s``, ``12 s``, ``5 min``, ``3 h``, ``9 d``."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def uptime(seconds: float) -> str:
+    """``01:02:03``, ``4d 01:02:03``."""
+    minutes, second = divmod(int(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    days, hour = divmod(hours, 24)
+    clock = f"{hour:02}:{minute:02}:{second:02}"
+    return f"{days}d {clock}" if days else clock

@@ -1,0 +1,65 @@
+"""The command line as a user has it, for tests."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+__all__ = ["Ended", "fieldgate", "log_lines"]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What a command left."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        assert self.code == 0, self.err
+        return json.loads(self.out)
+
+
+async def fieldgate(
+    *args: object, config: Path | None = None, env: dict[str, str] | None = None, cwd: Path | None = None
+) -> Ended:
+    """Run ``fieldgate ARGS [-c CONFIG]`` to its end; a traceback is never an answer."""
+    words = [str(arg) for arg in args] + (["-c", str(config)] if config is not None else [])
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "fieldgate", *words,
+        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env=env if env is not None else dict(os.environ), cwd=cwd,
+    )  # fmt: skip
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    assert b"Traceback" not in err, err.decode()
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), err.decode())
+
+
+def log_lines(text: str) -> list[dict[str, str]]:
+    """The lines of a gateway's log as mappings; quoted values may hold anything."""
+    return [dict(_pairs(line)) for line in text.splitlines() if line.startswith("timestamp=")]
+
+
+def _pairs(line: str) -> list[tuple[str, str]]:
+    pairs = []
+    place = 0
+    while place < len(line):
+        key, _, _ = line[place:].partition("=")
+        place += len(key) + 1
+        if line[place : place + 1] == '"':
+            value, length = json.JSONDecoder().raw_decode(line[place:])
+            place += length
+        else:
+            value = line[place:].partition(" ")[0]
+            place += len(value)
+        pairs.append((key, str(value)))
+        place += 1
+    return pairs

@@ -1,0 +1,103 @@
+"""Looking up and trying addresses: a resolver that hangs must hang nobody else (fault 46)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from typing import Any
+
+import pytest
+
+from uplink_kit import MemoryFeed, ScriptedBroker, free_port, make_events, running, until
+
+
+@pytest.fixture
+async def broker():
+    async with ScriptedBroker().serving() as broker:
+        yield broker
+
+
+def resolver(monkeypatch, *addresses: str, gate: threading.Event | None = None) -> list[str]:
+    """Replace the system's resolver; answer the names that were asked for."""
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        if gate is not None:
+            gate.wait()
+        if not addresses:
+            raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr("fieldgate.forward.dialler.socket.getaddrinfo", getaddrinfo)
+    return asked
+
+
+def url(port: int) -> dict[str, str]:
+    return {"url": f"mqtt://broker.test:{port}", "connect_timeout": "150ms"}
+
+
+async def test_the_next_address_is_tried_when_the_first_does_not_answer(broker, monkeypatch):
+    """A name with two addresses of which one is down, or an IPv6 that leads nowhere."""
+    resolver(monkeypatch, "127.0.0.2", "127.0.0.1")
+    feed = MemoryFeed()
+    feed.add(make_events(3))
+
+    async with running(feed, broker.port, mqtt=url(broker.port)):
+        await feed.settled(3)
+
+    assert len(broker.peers) == 1
+
+
+async def test_each_attempt_asks_again(monkeypatch):
+    """The server may have moved."""
+    asked = resolver(monkeypatch, "127.0.0.1")
+    port = free_port()
+
+    async with running(MemoryFeed(), port, mqtt=url(port)):
+        await until(lambda: len(asked) >= 3)
+
+    assert set(asked) == {"broker.test"}
+
+
+async def test_a_name_that_is_not_found_is_said(monkeypatch):
+    """With the resolver's own words."""
+    resolver(monkeypatch)
+
+    async with running(MemoryFeed(), 1, mqtt=url(1)) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+
+        assert uplink.status.reason == "cannot look up broker.test: Temporary failure in name resolution"
+
+
+async def test_a_resolver_that_hangs_delays_neither_the_loop_nor_the_end(broker, monkeypatch):
+    """One thread waits for it, however often we try; when it answers at last, its answer is used."""
+    gate = threading.Event()
+    asked = resolver(monkeypatch, "127.0.0.1", gate=gate)
+    feed = MemoryFeed()
+    feed.add(make_events(3))
+
+    async with running(feed, broker.port, mqtt=url(broker.port)) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+        assert "did not answer in time" in uplink.status.reason
+        await until(lambda: uplink.status.state == "connecting")
+        await until(lambda: uplink.status.state == "backoff")
+        waiting = [thread for thread in threading.enumerate() if thread.name == "look-up:broker.test"]
+        gate.set()
+        await feed.settled(3)
+
+    assert len(asked) <= 2
+    assert len(waiting) == 1
+    assert waiting[0].daemon
+
+
+async def test_stop_does_not_wait_for_the_resolver(monkeypatch):
+    """SIGTERM while the network is away: the process ends within its 5 s."""
+    gate = threading.Event()
+    resolver(monkeypatch, gate=gate)
+
+    async with asyncio.timeout(1), running(MemoryFeed(), 1, mqtt=url(1)) as uplink:
+        await until(lambda: uplink.status.state == "connecting")
+
+    gate.set()

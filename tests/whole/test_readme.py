@@ -1,0 +1,343 @@
+"""What the README says is so: its configurations pass, its commands exist, and its first walk works as written."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pwd
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+import paho.mqtt.client as paho
+import pytest
+import typer
+
+from fieldgate.cli.app import build_app
+from fieldgate.forward.encode import CloudEvents
+from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
+from fieldgate_simulators.broker import mosquitto_path
+from gateway_kit import free_port
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+HOME = "/home/pi/gateway"
+USER = pwd.getpwuid(os.geteuid()).pw_name  # as root, mosquitto would become a user who cannot read the folder
+BLOCKS = [(kind, text) for kind, text in re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)]
+
+
+def blocks(kind: str) -> list[str]:
+    return [text for found, text in BLOCKS if found == kind]
+
+
+def fieldgate(*arguments: str, cwd: Path, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fieldgate", *arguments],
+        cwd=cwd, env={**os.environ, **(env or {})}, capture_output=True, text=True, timeout=20, check=False,
+    )  # fmt: skip
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by the words that call it."""
+    found: dict[str, click.Command] = {}
+
+    def walk(words: str, command: click.Command) -> None:
+        for name, child in getattr(command, "commands", {}).items():
+            walk(f"{words} {name}", child)
+        if not getattr(command, "commands", None):
+            found[words] = command
+
+    walk("fieldgate", typer.main.get_command(build_app()))
+    return found
+
+
+# -- text --------------------------------------------------------------------------------------------------------
+
+
+def test_every_command_is_in_the_readme():
+    """A command that nobody can find is not there."""
+    missing = [words for words in commands() if f"`{words}`" not in README]
+
+    assert missing == []
+
+
+def not_understood(lines: Iterable[str]) -> list[str]:
+    """Those whose command or options do not exist."""
+    known, wrong = commands(), []
+    for line in lines:
+        words = shlex.split(line)
+        name = next((" ".join(words[:count]) for count in (3, 2) if " ".join(words[:count]) in known), None)
+        options = {word for word in words if word.startswith("-")}
+        if name is None or options - {text for one in known[name].params for text in one.opts}:
+            wrong.append(line)
+    return wrong
+
+
+def test_every_command_in_the_readme_exists_with_its_options():
+    """A reader types what stands there."""
+    shown = {line for text in blocks("sh") for line in text.splitlines() if line.startswith("fieldgate ")}
+    shown |= set(re.findall(r"`(fieldgate [a-z][^`]*)`", README))
+
+    assert len(shown) >= 13
+    assert not_understood(shown) == []
+
+
+def test_a_command_or_option_that_does_not_exist_is_noticed():
+    """The mutant of the test above."""
+    wrong = ["fieldgate runn", "fieldgate check --fast", "fieldgate journal tale"]
+
+    assert not_understood([*wrong, "fieldgate check -c fieldgate.yaml", "fieldgate journal tail -f"]) == wrong
+
+
+def test_every_make_target_in_the_readme_exists():
+    """The same for make."""
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    shown = set(re.findall(r"`make ([a-z-]+)", README)) | set(re.findall(r"^make ([a-z-]+)", README, re.MULTILINE))
+
+    assert shown >= {"demo", "test", "bench"}
+    assert [name for name in shown if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
+
+
+def test_every_top_level_folder_is_in_the_readme():
+    """Who opens the repository sees folders first."""
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
+    folders = {line.split("/")[0] for line in listed.splitlines() if "/" in line and not line.startswith(".")}
+
+    assert folders or not (ROOT / ".git").exists()
+    assert [name for name in folders if f"[{name}/](" not in README] == []
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "deploy/README.md", "devices/README.md", "gateway/README.md",
+             "rules/README.md", "simulators/README.md", "tests/README.md", "tests/bench/README.md"],
+)  # fmt: skip
+def test_links_within_the_repository_lead_somewhere(page):
+    """A dead link is found by the reader who needed it."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+
+    dead = []
+    for target in targets:
+        path, _, anchor = target.partition("#")
+        file = (ROOT / page).parent / path if path else ROOT / page
+        headings = re.findall(r"^#+ (.+)$", file.read_text("utf-8"), re.MULTILINE) if anchor else []
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        is_made_later = file.resolve() == ROOT / "gateway" / "benchmark"  # by `make bench`
+        if not is_made_later and (not file.exists() or (anchor and anchor not in slugs)):
+            dead.append(target)
+    assert dead == []
+
+
+def test_every_file_that_the_way_of_an_event_names_is_there():
+    """`gateway/README.md` is read beside the code."""
+    text = (ROOT / "gateway" / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`([a-z_/]+(?:\.py|/))`", text))
+
+    assert len(named) > 20
+    assert [
+        name for name in named if not any((ROOT / "gateway" / place / name).exists() for place in ("fieldgate", "."))
+    ] == []
+
+
+def test_the_benchmark_table_is_the_one_that_was_measured():
+    """Figures come from `make bench --publish` and from nowhere else."""
+    table = ROOT / "gateway" / "benchmark" / "table.md"
+    section = README.split("<!-- bench -->")[1].strip()
+
+    if table.exists():
+        assert table.read_text(encoding="utf-8").strip() in section
+    else:
+        assert section.startswith("Not measured for this version yet.")
+        assert "|" not in section
+
+
+# -- the envelope --------------------------------------------------------------------------------------------------
+
+
+def envelope(event: Event, *, is_stored: bool = False) -> dict[str, object]:
+    encoder = CloudEvents(gateway="plant-7", os_boot_of=lambda _run: "8f5bcfa4")
+    return dict(json.loads(encoder.envelopes([event], is_stored=is_stored)[0]))
+
+
+def boiler(**more: object) -> Event:
+    shown = json.loads(next(text for text in blocks("json") if "specversion" in text))
+    run, _, seq = shown["id"].partition("-")
+    stamp = Stamp(int(run, 16), 1_795_415_846_683_762_000, 1)
+    address = Address("site.a.boiler", "message", "site/a/boiler")
+    given = {"address": address, "stamp": stamp, "data": b'{"temperature": 21.5}', "is_json": True}
+    return Event(**{**given, "content_id": int(shown["contentid"], 16), "seq": int(seq), **more})  # type: ignore[arg-type]
+
+
+def test_the_example_is_what_the_encoder_makes():
+    """A consumer is written against the example."""
+    shown = json.loads(next(text for text in blocks("json") if "specversion" in text))
+
+    assert envelope(boiler()) == shown
+    assert list(envelope(boiler())) == list(shown)
+
+
+def test_every_member_that_the_encoder_can_make_is_explained():
+    """A member that comes once a year is the one that has to be looked up."""
+    unsynced = Stamp(1, 0, 1, TimeQuality.UNSYNCED)
+    events = [boiler(), boiler(is_json=False), boiler(lane=Lane.HIGH), boiler(stamp=unsynced)]
+
+    members = {name for event in events for name in envelope(event, is_stored=True)}
+
+    table = README.split("| Member | Meaning |")[1].split("\n\n")[0]
+    assert members >= {"drained", "lane", "timequality", "osboot", "uptimems", "data_base64"}
+    assert [name for name in members if f"`{name}`" not in table and name != "specversion"] == []
+
+
+# -- configurations and the walk -----------------------------------------------------------------------------------
+
+
+def settle_in(text: str, folder: Path, **replaced: str) -> str:
+    """A text of the README with the reader's own folder, hosts and ports."""
+    for old, new in {HOME: str(folder), **replaced}.items():
+        text = text.replace(old, new)
+    return text
+
+
+def furnish(folder: Path) -> None:
+    (folder / "ca.pem").write_text("", encoding="utf-8")
+    (folder / "cloud-password").write_text("s3cret\n", encoding="utf-8")
+    (folder / "cloud-password").chmod(0o600)
+
+
+@pytest.mark.parametrize("number", range(len(blocks("yaml"))))
+def test_every_configuration_passes_check(number, tmp_path):
+    """The first thing that a reader copies."""
+    furnish(tmp_path)
+    config = tmp_path / "fieldgate.yaml"
+    config.write_text(settle_in(blocks("yaml")[number], tmp_path), encoding="utf-8")
+
+    checked = fieldgate("check", "-c", str(config), cwd=tmp_path, env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+
+    assert checked.stdout.endswith("fieldgate.yaml: ok\n"), checked.stdout
+    assert checked.returncode == 0
+
+
+@contextmanager
+def child(*command: str, cwd: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as out:
+        process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(10)
+
+
+def until(what: str, condition: Callable[[], object], *, log: Path) -> None:
+    end_s = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end_s, f"not within 10 s: {what}\n{log.read_text(errors='replace')[-2000:]}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def cloud(folder: Path) -> Iterator[tuple[int, list[tuple[str, dict[str, object]]]]]:
+    """A mosquitto with a certificate and a password; yields its port and what arrives there."""
+    trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
+    mosquitto = mosquitto_path()
+    if mosquitto is None or shutil.which("mosquitto_passwd") is None:
+        pytest.skip("mosquitto is not installed")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
+    subprocess.run(["mosquitto_passwd", "-b", "-c", folder / "passwd", "plant-7", "s3cret"], check=True)
+    port, reader = free_port(), free_port()
+    config = folder / "cloud.conf"
+    pem = folder / "server.pem"
+    config.write_text(
+        f"per_listener_settings true\nuser {USER}\n"
+        f"listener {port} 127.0.0.1\ncertfile {pem}\nkeyfile {pem}\npassword_file {folder}/passwd\n"
+        f"listener {reader} 127.0.0.1\nallow_anonymous true\n"
+    )
+    log = folder / "cloud.log"
+    arrived: list[tuple[str, dict[str, object]]] = []
+    with child(mosquitto, "-c", str(config), cwd=folder, log=log):
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client.on_message = lambda _client, _data, message: arrived.append((message.topic, json.loads(message.payload)))
+        subscribed: list[bool] = []
+        client.on_subscribe = lambda *_: subscribed.append(True)
+        until("the cloud's broker listens", lambda: is_open(reader) and is_open(port), log=log)
+        client.connect("127.0.0.1", reader)
+        client.loop_start()
+        client.subscribe("fieldgate/#", qos=1)
+        until("subscribed", lambda: subscribed, log=log)
+        try:
+            yield port, arrived
+        finally:
+            client.disconnect()
+            client.loop_stop()
+
+
+def is_open(port: int) -> bool:
+    with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
+        return True
+    return False
+
+
+def publish(port: int, topic: str, payload: str, **login: str) -> None:
+    """What `mosquitto_pub -q 1` does; returns once it is acknowledged."""
+    client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+    if login:
+        client.username_pw_set(login["username"], login["password"])
+    client.connect("127.0.0.1", port)
+    client.loop_start()
+    client.publish(topic, payload, qos=1).wait_for_publish(5)
+    client.disconnect()
+    client.loop_stop()
+
+
+def test_the_first_configuration_works_as_it_is_written(tmp_path):
+    """From the README alone, to an event in the cloud; and from the network too."""
+    furnish(tmp_path)
+    lan_port, port = free_port(), free_port()
+    with cloud(tmp_path) as (cloud_port, arrived):
+        own = {"broker.example:8883": f"localhost:{cloud_port}", "127.0.0.1:1883": f"127.0.0.1:{port}"}
+        (tmp_path / "fieldgate.yaml").write_text(settle_in(blocks("yaml")[0], tmp_path, **own), encoding="utf-8")
+        log = tmp_path / "gateway.log"
+
+        assert fieldgate("check", "-c", "fieldgate.yaml", cwd=tmp_path).returncode == 0
+        with child(sys.executable, "-m", "fieldgate", "run", "-c", "fieldgate.yaml", cwd=tmp_path, log=log):
+            until("the uplink is connected", lambda: "uplink.connected" in log.read_text(), log=log)
+            publish(port, "site/a/boiler", '{"temperature": 21.5}')
+            until("the event arrives", lambda: arrived, log=log)
+            status = fieldgate("status", "-c", "fieldgate.yaml", cwd=tmp_path)
+
+            lan = {**own, "/etc/mosquitto": str(tmp_path), "1884": f"{lan_port} 127.0.0.1"}
+            front = settle_in(blocks("conf")[0], tmp_path, **lan)
+            (tmp_path / "front.conf").write_text(f"user {USER}\n{front}", encoding="utf-8")
+            front_log = tmp_path / "front.log"
+            with child(mosquitto_path() or "", "-c", "front.conf", cwd=tmp_path, log=front_log):
+                until("the front listens", lambda: is_open(lan_port), log=front_log)
+                publish(lan_port, "hall/door", '"open"', username="plant-7", password="s3cret")
+                until("the event of the network arrives", lambda: len(arrived) > 1, log=front_log)
+
+    topic, first = arrived[0]
+    shown = json.loads(next(text for text in blocks("json") if "specversion" in text))
+    assert topic == "fieldgate/plant-7/site.a.boiler/message"
+    assert f"`{topic}`" in README
+    assert first.keys() == shown.keys()
+    assert (first["data"], first["source"]) == (shown["data"], shown["source"])
+    assert arrived[1][0] == "fieldgate/plant-7/hall.door/message"
+    excerpt = next(text for text in blocks("text") if text.startswith("gateway  plant-7"))
+    assert without_numbers(status.stdout) == without_numbers(settle_in(excerpt, tmp_path, **own))
+
+
+def without_numbers(status: str) -> list[str]:
+    """What any two gateways in this state would say."""
+    status = re.sub(r"clock [a-z ]+?(?=   )", "clock", status)
+    return re.sub(r"[0-9][0-9.,:]*", "0", status).splitlines()
