@@ -20,7 +20,7 @@ from typing import Final
 
 import pytest
 
-__all__ = ["Disk", "mounted", "needs_root", "private_mounts", "remount"]
+__all__ = ["Disk", "mounted", "needs_root", "private_mounts"]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
@@ -71,19 +71,15 @@ def mounted(kind: str, target: Path, *, options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", target], check=False, capture_output=True)
 
 
-def remount(target: Path, options: str) -> None:
-    """Change a mounted file system."""
-    subprocess.run(["mount", "-o", f"remount,{options}", target], check=True)
-
-
 class Disk:
     """A file system in an image file, whose power can be cut."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, kind: str, *, options: str = "loop") -> None:
         command, size_bytes = _MAKE[kind]
         if shutil.which(command[0]) is None:
             pytest.skip(f"{command[0]} is not installed")
         self.image, self.path = folder / f"{kind}.image", folder / kind
+        self._options = options if options == "loop" else f"loop,{options}"
         self.path.mkdir()
         with self.image.open("wb") as image:
             image.truncate(size_bytes)
@@ -91,7 +87,7 @@ class Disk:
         self.turn_on()
 
     def turn_on(self) -> None:
-        _mount("-o", "loop", self.image, self.path)
+        _mount("-o", self._options, self.image, self.path)
 
     def cut(self) -> None:
         """From now on nothing reaches the image any more, as if the power was gone."""
@@ -100,6 +96,14 @@ class Disk:
             fcntl.ioctl(fd, _SHUTDOWN, struct.pack("<I", _NO_LOG_FLUSH))
         finally:
             os.close(fd)
+
+    def find_an_error(self) -> None:
+        """Let ext4 believe that it has found itself damaged."""
+        (mount,) = (line for line in Path("/proc/self/mounts").read_text().splitlines() if f" {self.path} " in line)
+        trigger = Path("/sys/fs/ext4") / Path(mount.split()[0]).name / "trigger_fs_error"
+        if not trigger.exists():
+            pytest.skip("this kernel's ext4 cannot be told to find an error")
+        trigger.write_text("a test\n")
 
     def turn_off(self) -> None:
         subprocess.run(["umount", self.path], check=True)

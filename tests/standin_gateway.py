@@ -69,19 +69,35 @@ class Bridge:
         self.stored.popleft()
 
 
+async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(OSError):
+        while chunk := await reader.read(65536):
+            writer.write(chunk)
+            await writer.drain()
+    writer.close()
+
+
 async def main(config_path: Path, fault: str) -> None:
     config = YAML(typ="safe").load(config_path)
     port = int(config["listen"][0]["mqtt"].rpartition(":")[2])
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     bridge = Bridge(fault)
-    async with Broker(port=port), asyncio.TaskGroup() as tasks:
+    async with Broker() as broker, asyncio.TaskGroup() as tasks:
+
+        async def admit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            inner_reader, inner_writer = await asyncio.open_connection(broker.host, broker.port)
+            await asyncio.gather(pump(reader, inner_writer), pump(inner_reader, writer))
+
         subscribed = asyncio.Event()
         parts = [
-            tasks.create_task(bridge.listen(port, subscribed)),
+            tasks.create_task(bridge.listen(broker.port, subscribed)),
             tasks.create_task(bridge.send(config["uplinks"]["upstream"]["mqtt"]["url"])),
         ]
+        await subscribed.wait()  # or the bridge would not hear what is published first
+        server = await asyncio.start_server(admit, "127.0.0.1", port)
         await stop.wait()
+        server.close()
         for part in parts:
             part.cancel()
 

@@ -34,5 +34,9 @@ def record(log: Path, *command: str | Path) -> None:
 
 
 def inject(call: str, what: str) -> tuple[str, ...]:
-    """A command to run another under, in which ``call`` is tampered with: ``error=EIO:when=5``, ``delay_exit=…``."""
-    return ("strace", "-f", "-qq", "-e", f"trace={call}", "-e", f"inject={call}:{what}", "-o", "/dev/null")
+    """A command to run another under, in which ``call`` is tampered with: ``error=EIO:when=5``, ``delay_enter=…``.
+
+    Calls are counted per thread. The process that is started is the other one, with its pid and its exit code.
+    """
+    trace = ("-e", f"trace={call}", "-e", f"inject={call}:{what}")
+    return ("strace", "-D", "-f", "--seccomp-bpf", "-qq", *trace, "-o", "/dev/null")

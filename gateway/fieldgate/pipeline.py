@@ -30,6 +30,7 @@ from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.records import BootRecord
+from fieldgate.journal.times import BootClock
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import LocalBroker
@@ -51,7 +52,13 @@ class Pipeline:
         self.journal = journal
         self.run_id = run
         self.started_s = clock.boot_s()
-        self.quality = TimeQuality.SYNCED if clock.is_synced() else TimeQuality.UNSYNCED
+        self._boot_clock = BootClock(
+            clock.os_boot_id(),
+            runs=[one for one in journal.opened.runs if one.run != run],
+            boots=journal.opened.boots,
+            is_synced=clock.is_synced(),
+            offset_ns=clock.wall_ns() - clock.boot_ns(),
+        )
         self._decode: Decode = PassThrough()
         self._decide: Decide = pass_all
         self._loop = asyncio.get_running_loop()
@@ -89,8 +96,7 @@ class Pipeline:
         self._forget_others()
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
-        earlier = [one for one in journal.opened.runs if one.run != run]
-        if earlier and earlier[-1].os_boot != clock.os_boot_id():
+        if self._boot_clock.last_boot_never_knew:
             for feed in self.outbox.all_feeds():
                 feed.os_booted()
 
@@ -120,7 +126,7 @@ class Pipeline:
 
     def now_stamp(self) -> Stamp:
         """Return the stamp for events received now."""
-        return Stamp(self.run_id, clock.wall_ns(), clock.boot_ns(), self.quality)
+        return Stamp(self.run_id, clock.wall_ns(), clock.boot_ns(), self._boot_clock.quality)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -148,21 +154,32 @@ class Pipeline:
         """Sample the rates, and notice when the time becomes known."""
         while True:
             self.rate_in.sample(self.outbox.accepted, clock.boot_s())
-            if self.quality is not TimeQuality.SYNCED and clock.is_synced():
-                self._time_became_known()
+            match self._boot_clock.look(is_synced=clock.is_synced()):
+                case "known":
+                    self._time_became_known()
+                case "lost":
+                    log.warning(
+                        "clock.became_unknown", meaning="events are marked unsynced until the clock is set again"
+                    )
             await asyncio.sleep(_CLOCK_EVERY_S)
 
     def _time_became_known(self) -> None:
-        """Say once per OS boot how far its clock was off, and correct what is still stored (P6)."""
-        self.quality = TimeQuality.SYNCED
+        """Correct what is still stored, and say once per OS boot how far its clock was off (P6)."""
         os_boot = clock.os_boot_id()
         offset_ns = clock.wall_ns() - clock.boot_ns()
         log.info("clock.became_known", offset_s=round(offset_ns / 1e9, 3), os_boot=os_boot)
-        data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})
-        address = Address(self.config.gateway.id, "clock", "fieldgate/clock")
-        event = Event(address, self.now_stamp(), data, True, 0, Lane.NORMAL)
-        self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
+        if not self._boot_clock.is_told:
+            self._boot_clock.is_told = True
+            data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})
+            address = Address(self.config.gateway.id, "clock", "fieldgate/clock")
+            event = Event(address, self.now_stamp(), data, True, 0, Lane.NORMAL)
+            self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
         self.keeper.time_became_known(BootRecord(os_boot, offset_ns, TimeQuality.SYNCED))
+
+    @property
+    def quality(self) -> TimeQuality:
+        """How far the clock can be trusted now."""
+        return self._boot_clock.quality
 
     def filters(self) -> dict[str, Callable[[Event], bool] | None]:
         """Return by the name of each state that is kept which events it is about; None is all."""

@@ -166,7 +166,7 @@ class OutageStory:
 
 def sparkline(values: Sequence[int], width: int, *, full: int = 1) -> str:
     """Draw the last ``width`` values; a full bar is the highest of all, at least ``full``."""
-    top = max([full, *values])
+    top = max([1, full, *values])
     return "".join(_BARS[value * (len(_BARS) - 1) // top] for value in values[-width:])
 
 

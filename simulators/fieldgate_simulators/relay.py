@@ -269,7 +269,8 @@ class End(asyncio.Protocol):
         elif self.is_gone:
             far.transport.close()
         elif far.transport.can_write_eof():
-            far.transport.write_eof()
+            with contextlib.suppress(OSError):  # it may just have been reset
+                far.transport.write_eof()
 
     def _send(self, part: bytes, transport: asyncio.Transport) -> None:
         conditions = self._conditions

@@ -237,10 +237,13 @@ def test_the_picture_keeps_its_height_whatever_the_uplink_says(width):
     """A picture that grows and shrinks jumps on the screen."""
     console = Console(force_terminal=True, width=width, height=24, record=True, file=io.StringIO())
 
-    heights = []
+    shown = [replace(snapshot(0, "live", 0), accepted_rate=0.0)]
     for reason in ("", "no answer", "127.0.0.1:36705 reset the connection instead of answering CONNECT in MQTT 5 " * 2):
+        shown.append(replace(snapshot(12, "link cut", 90), uplink=UplinkView("backoff", reason, 90, 4096)))
+    heights = []
+    for one in shown:
         with LiveView(console) as view:
-            view.show(replace(snapshot(12, "link cut", 90), uplink=UplinkView("backoff", reason, 90, 4096)))
+            view.show(one)
         heights.append(len(console.export_text().rpartition("╭")[2].splitlines()))
 
     assert len(set(heights)) == 1
@@ -279,4 +282,5 @@ def test_a_sparkline_is_as_high_as_its_highest_value():
     assert sparkline([0, 5, 10], 10) == "▁▄█"
     assert sparkline([0, 0], 10) == "▁▁"
     assert sparkline([0, 1], 10, full=100) == "▁▁"
+    assert sparkline([0], 10, full=0) == "▁"
     assert sparkline(list(range(100)), 3) == "▇▇█"

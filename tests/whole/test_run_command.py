@@ -192,10 +192,11 @@ async def test_nohup_means_that_the_terminal_may_go(tmp_path: Path) -> None:
 async def test_no_secret_is_ever_said(tmp_path: Path) -> None:
     """A log is sent around by mail. The planted secrets take every way there is: password, user, file and variable."""
     secret = secrets.token_hex(8)
-    (tmp_path / "word").write_text(f"word-{secret}\n")
-    (tmp_path / "word").chmod(0o600)
+    word = tmp_path / "word"
+    word.write_text(f"word-{secret}\n")
+    word.chmod(0o600)
     uplinks = {
-        "one": {"mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}", "username": "u", "password": "${file:word}"}},
+        "one": {"mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}", "username": "u", "password": f"${{file:{word}}}"}},
         "two": {"mqtt": {"url": "${env:PLANTED_URL}", "username": "${env:PLANTED}", "password": "${env:PLANTED}"}},
     }
     env = {"PLANTED": f"user-{secret}", "PLANTED_URL": f"mqtt://host-{secret}.invalid:1883"}
@@ -221,7 +222,7 @@ async def test_closed_standard_streams_are_no_reason_to_fail(tmp_path: Path, clo
     child = await asyncio.create_subprocess_exec("/bin/sh", "-c", command)
     try:
         await eventually("it runs", gateway.status_or_none)
-        places = [os.readlink(f"/proc/{child.pid}/fd/{number}") for number in (0, 1, 2)]
+        places = [str(Path(f"/proc/{child.pid}/fd/{number}").readlink()) for number in (0, 1, 2)]
         child.terminate()
         code = await asyncio.wait_for(child.wait(), 10)
     finally:

@@ -15,13 +15,12 @@ from typing import Annotated, Any, Final
 import typer
 
 from fieldgate import clock
-from fieldgate.cli.journal_export import export_file, json_line
 from fieldgate.cli.journal_source import answers
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
 from fieldgate.cli.words import count, size
 from fieldgate.config import Config
 from fieldgate.control import ControlError
-from fieldgate.errors import FieldgateError
+from fieldgate.journal.export import export_file, json_line
 
 __all__ = ["register"]
 
@@ -35,10 +34,6 @@ Since = Annotated[
     ),
 ]
 Device = Annotated[str | None, typer.Option(metavar="GLOB", help="Only devices whose name matches this glob.")]
-
-
-class ExportError(FieldgateError):
-    """The export cannot be written."""
 
 
 def register(app: typer.Typer) -> None:
@@ -111,12 +106,7 @@ def export(
     if str(file) == "-":
         asyncio.run(_print_events(answers(loaded, request), as_json=True, at_once=False))
         return
-    if file.exists():
-        raise ExportError(f"{file} exists; export to a new file")
-    try:
-        written = asyncio.run(_export(loaded, request, file, is_quiet=as_json))
-    except OSError as error:
-        raise ExportError(f"{file}: {(error.strerror or str(error)).lower()}") from error
+    written = asyncio.run(_export(loaded, request, file, is_quiet=as_json))
     if as_json:
         typer.echo(json.dumps({"file": str(file), "events": written}))
     else:

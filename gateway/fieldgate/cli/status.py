@@ -23,9 +23,9 @@ _CLOCK: Final = {
 }
 _STATE: Final = {
     "connected": "connected",
-    "connecting": "connecting",
-    "backoff": "not connected, tries again",
-    "refused": "refused: a person must mend this",
+    "connecting": "NOT CONNECTED, connecting",
+    "backoff": "NOT CONNECTED, tries again",
+    "refused": "REFUSED, a person must mend this; tried again",
 }
 
 
@@ -83,7 +83,7 @@ def _listener(one: dict[str, Any]) -> list[str]:
 def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
     optional = "" if one["required"] else "   not required"
-    lines = [f"uplink   {name}   {_STATE[one['state']]}{version} for {age(one['for_s'])}   to {one['to']}{optional}"]
+    lines = [f"uplink   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   to {one['to']}{optional}"]
     if reason := one["problem"] or one["reason"]:
         lines.append(f"         {reason}")
     backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"

@@ -223,7 +223,9 @@ class MqttUplink:
         return wait_s
 
     def _enter(self, state: UplinkState, reason: str) -> None:
-        self._state, self._reason, self._since_s = state, reason, clock.boot_s()
+        if (state == "connected") != (self._state == "connected"):
+            self._since_s = clock.boot_s()
+        self._state, self._reason = state, reason
 
     # -- LinkOwner --------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ UplinkState = Literal["connecting", "connected", "backoff", "refused"]
 
 @dataclass(frozen=True, slots=True)
 class UplinkStatus:
-    """Where an uplink is, why, since when (boot time), and its counters since the process started.
+    """Where an uplink is, why, since when it is connected or is not (boot time), and counters of this process.
 
     ``acked`` and ``parked`` count events, ``sent`` (for the first time), ``retries``, ``in_flight`` and ``stray_acks``
     messages; ``size_bytes`` is what was sent for the first time.

@@ -1,180 +1,195 @@
-"""Write the whole journal somewhere else, in bounded memory and in steps, between which commits go on.
+"""Write events to a file of their own: a plain SQLite database for any tool, or JSON lines.
 
-Nothing is held open in the journal between two steps, so a slow target neither pins its log nor stalls it.
+The file has its name only once it is complete, so an export that was cut short never looks whole.
 """
 
 from __future__ import annotations
 
 import importlib
+import sqlite3
+from abc import ABC, abstractmethod
+from base64 import b64decode
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Final, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import msgspec
 
-from fieldgate.journal.records import ExportProgress, LedgerRow, ScanResult, StoredBlock
+from fieldgate.errors import FieldgateError
 
-__all__ = ["DatabaseTarget", "Export", "JsonLinesTarget"]
+__all__ = ["ExportError", "ExportFile", "export_file", "json_line"]
 
-_STEP_BYTES: Final = 1 << 20
-_LANE_NAMES: Final = ("high", "normal", "low")
+_DATABASE_SUFFIXES: Final = (".db", ".sqlite", ".sqlite3")
+_BATCH: Final = 1_000
+_EVENT_COLUMNS: Final = {
+    "id": str,
+    "gateway": str,
+    "run": str,
+    "number": int,
+    "lane": str,
+    "device": str,
+    "type": str,
+    "topic": str,
+    "time": str,
+    "timequality": str,
+    "uptime_s": float,
+    "is_json": int,
+    "data": str,  # JSON text; bytes where it is none: SQLite does not mind
+    "raw": bytes,
+}
+_LEDGER_COLUMNS: Final = {
+    "uplink": str,
+    "lane": str,
+    "reason": str,
+    "run": str,
+    "events": int,
+    "first": int,
+    "last": int,
+    "time": str,
+}
+
+_encode = msgspec.json.Encoder().encode
 
 
-class Exportable(Protocol):
-    """The part of a journal that an export needs."""
-
-    def scan(self, after_no: int, *, max_bytes: int) -> ScanResult:
-        """Blocks after that number."""
-
-    def ledger(self) -> list[LedgerRow]:
-        """The ledger."""
+class ExportError(FieldgateError):
+    """The export cannot be written."""
 
 
-class Target(Protocol):
-    """Where rows go."""
-
-    def write(self, rows: list[dict[str, object]]) -> None:
-        """Write events."""
-
-    def finish(self, ledger: list[LedgerRow]) -> None:
-        """All events were written."""
-
-    def close(self) -> None:
-        """Let go."""
-
-
-class Export:
-    """One export; use it as a context manager."""
-
-    def __init__(self, target: Target) -> None:
-        self._target = target
-        self.progress = ExportProgress(0, 0, 0)
+class ExportFile(Protocol):
+    """A file that is being written; raises `ExportError` where that is not possible."""
 
     def __enter__(self) -> Self:
-        return self
+        """Begin."""
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._target.close()
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """Let go; what is not complete is deleted."""
 
-    def step(self, journal: Exportable) -> bool:
-        """Write about a megabyte more; answers whether there may be more."""
-        return self.put(self.take(journal), journal.ledger)
+    def write(self, event: dict[str, Any]) -> None:
+        """Add one event, as `fieldgate.journal.facts.event_facts` has it."""
 
-    def take(self, journal: Exportable) -> ScanResult:
-        """The first half of a step, for the journal's thread."""
-        return journal.scan(self.progress.last_block_no, max_bytes=_STEP_BYTES)
-
-    def put(self, result: ScanResult, ledger: Any) -> bool:
-        """The second half, for any thread; ``ledger`` is asked once, at the end."""
-        rows = [row for block in result.blocks for row in _rows(block)]
-        if rows:
-            self._target.write(rows)
-        blocks = self.progress.blocks + len(result.blocks)
-        self.progress = ExportProgress(blocks, self.progress.events + len(rows), result.last_no)
-        if not result.more:
-            self._target.finish(ledger())
-        return result.more
+    def finish(self, ledger: list[dict[str, Any]]) -> None:
+        """Everything is there: add what was lost, and give the file its name."""
 
 
-def _rows(block: StoredBlock) -> list[dict[str, object]]:
-    return [
-        {
-            "run": f"{block.run:016x}",
-            "seq": event.seq,
-            "lane": _LANE_NAMES[event.lane],
-            "device": event.address.device,
-            "type": event.address.type,
-            "topic": event.address.topic,
-            "time_ns": event.stamp.wall_ns,
-            "time_quality": event.stamp.quality,
-            "boot_ns": event.stamp.boot_ns,
-            "content_id": f"{event.content_id:016x}",
-            "is_json": event.is_json,
-            "data": event.data,
-            "raw": event.raw,
-        }
-        for event in block.events
-    ]
+def export_file(path: Path) -> ExportFile:
+    """Return what writes ``path``, which must not exist: a database for .db, .sqlite and .sqlite3, else JSON lines.
+
+    Raises:
+        ExportError: it exists, or cannot be made.
+    """
+    if path.exists():
+        raise ExportError(f"{path} exists; export to a new file")
+    return _Database(path) if path.suffix.lower() in _DATABASE_SUFFIXES else _Lines(path)
 
 
-class JsonLinesTarget:
-    """One JSON object per line; data that is JSON stands as it is, other data as base64."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self._file = file
-
-    def write(self, rows: list[dict[str, object]]) -> None:
-        """Write one line per event."""
-        encode = msgspec.json.Encoder().encode
-        for row in rows:
-            if row["is_json"] and isinstance(row["data"], bytes):
-                row["data"] = msgspec.Raw(row["data"])
-        self._file.write(b"".join(encode(row) + b"\n" for row in rows))
-
-    def finish(self, ledger: list[LedgerRow]) -> None:
-        """The ledger is not an event and has no line."""
-
-    def close(self) -> None:
-        """Write what is buffered; the file is the caller's."""
-        self._file.flush()
+def json_line(event: dict[str, Any]) -> bytes:
+    """Return one event as a line: data that is JSON stands as it is, other data as base64."""
+    if not event["is_json"]:
+        return _encode({**event, "data_base64": event["data"], "data": None}) + b"\n"
+    data = event["data"].encode()
+    if b"\n" in data or b"\r" in data:
+        data = msgspec.json.format(data, indent=-1)
+    return _encode({**event, "data": msgspec.Raw(data)}) + b"\n"
 
 
-class DatabaseTarget:
-    """A plain SQLite database for the sqlite-utils command line: tables ``events`` and ``ledger``."""
+class _Part(ABC):
+    """What both kinds share: the unfinished file beside the one that it becomes."""
 
     def __init__(self, path: Path) -> None:
-        sqlite_utils = importlib.import_module("sqlite_utils")  # 12 MB that a running gateway need not carry
-        path.unlink(missing_ok=True)
-        self._database = sqlite_utils.Database(path)
-        self._database.conn.execute("PRAGMA journal_mode=OFF")
-        self._database.conn.execute("PRAGMA synchronous=OFF")
-        columns = {
-            "run": str,
-            "seq": int,
-            "lane": str,
-            "device": str,
-            "type": str,
-            "topic": str,
-            "time_ns": int,
-            "time_quality": int,
-            "boot_ns": int,
-            "content_id": str,
-            "is_json": int,
-            "data": bytes,
-            "raw": bytes,
-        }
-        self._database["events"].create(columns)
+        self._path = path
+        self._part = path.with_name(path.name + ".part")
+        with self._telling():
+            self._part.unlink(missing_ok=True)
+            self._part.touch(mode=0o600)
 
-    def write(self, rows: list[dict[str, object]]) -> None:
-        """Write one row per event; JSON data as text."""
-        for row in rows:
-            if row["is_json"] and isinstance(row["data"], bytes):
-                row["data"] = row["data"].decode("utf-8", errors="replace")
-        self._database["events"].insert_all(rows)
+    def __enter__(self) -> Self:
+        """See `ExportFile`."""
+        return self
 
-    def finish(self, ledger: list[LedgerRow]) -> None:
-        """Write the ledger and the indexes."""
-        self._database["ledger"].create(
-            {"uplink": str, "lane": str, "reason": str, "run": str, "first_seq": int, "last_seq": int, "count": int}
-        )
-        self._database["ledger"].insert_all(
-            {
-                "uplink": row.entry.uplink,
-                "lane": _LANE_NAMES[row.entry.lane],
-                "reason": row.entry.reason,
-                "run": None if row.entry.run is None else f"{row.entry.run:016x}",
-                "first_seq": row.entry.first_seq,
-                "last_seq": row.entry.last_seq,
-                "count": row.entry.count,
-            }
-            for row in ledger
-        )
-        self._database["events"].create_index(["device"])
-        self._database["events"].create_index(["run", "seq"])
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        """See `ExportFile`."""
+        with self._telling():
+            try:
+                self._close()
+            finally:
+                self._part.unlink(missing_ok=True)
 
-    def close(self) -> None:
-        """Close the database."""
-        self._database.conn.commit()
+    @abstractmethod
+    def _close(self) -> None:
+        """Close the file; again does no harm."""
+
+    def _put_in_place(self) -> None:
+        with self._telling():
+            self._close()
+            self._part.rename(self._path)
+
+    @contextmanager
+    def _telling(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise ExportError(f"{self._path}: {(error.strerror or str(error)).lower()}") from error
+        except sqlite3.Error as error:
+            raise ExportError(f"{self._path}: {error}") from error
+
+
+class _Lines(_Part):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._file = self._part.open("wb")
+
+    def write(self, event: dict[str, Any]) -> None:
+        """See `ExportFile`."""
+        with self._telling():
+            self._file.write(json_line(event))
+
+    def finish(self, ledger: list[dict[str, Any]]) -> None:
+        """See `ExportFile`; the ledger is no event and has no line."""
+        self._put_in_place()
+
+    def _close(self) -> None:
+        self._file.close()
+
+
+class _Database(_Part):
+    """Tables ``events`` and ``ledger``."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._rows: list[dict[str, Any]] = []
+        sqlite_utils = importlib.import_module("sqlite_utils")  # a quarter of a second that others need not wait
+        with self._telling():
+            self._database = sqlite_utils.Database(self._part)
+            self._database.conn.execute("PRAGMA journal_mode=OFF")
+            self._database.conn.execute("PRAGMA synchronous=OFF")
+            self._database["events"].create(_EVENT_COLUMNS, pk="id")
+            self._database["ledger"].create(_LEDGER_COLUMNS)
+
+    def write(self, event: dict[str, Any]) -> None:
+        """See `ExportFile`."""
+        event = dict(event)
+        if not event["is_json"]:
+            event["data"] = b64decode(event["data"])
+        raw = event.pop("raw_base64", None)
+        event["raw"] = None if raw is None else b64decode(raw)
+        self._rows.append(event)
+        if len(self._rows) >= _BATCH:
+            self._insert()
+
+    def _insert(self) -> None:
+        with self._telling():
+            self._database["events"].insert_all(self._rows, ignore=True)
+        self._rows.clear()
+
+    def finish(self, ledger: list[dict[str, Any]]) -> None:
+        """See `ExportFile`."""
+        self._insert()
+        with self._telling():
+            self._database["ledger"].insert_all(ledger)
+            self._database["events"].create_index(["device", "time"])
+        self._put_in_place()
+
+    def _close(self) -> None:
         self._database.close()

@@ -74,6 +74,7 @@ class UplinkFeed:
         self.state = state
         self.is_dirty = False
         self.is_frozen = False
+        self._uncounted_losses = [range(0) for _ in LANES]
         self._unsynced_before_seq = max(lane.last_seq for lane in lanes) if self.state.may_have_sent_unsynced else 0
         self._host = host
         self._lanes = lanes
@@ -198,6 +199,18 @@ class UplinkFeed:
         """Whether this uplink gets such events and does not wait for this stored one (any more)."""
         is_wanted = self.route.is_wanted
         return (is_wanted is None or is_wanted(event)) and not self.still_wants(event)
+
+    def restored(self, *, next_seq: int) -> None:
+        """Numbers from ``next_seq`` on are given from now on: what the state did not see is below."""
+        self._uncounted_losses = [range(to + 1, next_seq) if to >= 0 else range(0) for to in self.state.counted_to]
+
+    def add_loss(self, hole: Hole) -> None:
+        """Book stored events that damage took: they were counted as pending, unless it took the count as well."""
+        self.add_hole(hole)
+        if hole.first_seq in self._uncounted_losses[hole.lane]:
+            self.add_routed(hole.count)
+        else:
+            self.state.count_lost(hole.lane, [hole.first_seq] * hole.count)  # all counted, or none of it
 
     def forget_through(self, lane: int, seq: int) -> None:
         """What the lane had up to ``seq`` was removed or is not wanted; `add_hole` has booked it."""

@@ -89,8 +89,9 @@ class Inspection:
         except NewerSchema as error:
             raise JournalRefused(f"{path}: written by a newer version of Fieldgate ({error})") from error
         except (FileDamaged, sqlite3.Error) as error:
-            self.notes.append(f"{path.name} is damaged: {error}; what can be read of it is shown")
-            self._book.put(Kind.DRAIN, path.name, DrainRecord(path.name, epoch, str(error), None, is_exact=False))
+            damage = ascii(str(error))[1:-1][:200]  # SQLite quotes what it found
+            self.notes.append(f"{path.name} is damaged: {damage}; what can be read of it is shown")
+            self._book.put(Kind.DRAIN, path.name, DrainRecord(path.name, epoch, damage, None, is_exact=False))
         else:
             self._file = file
             self._book = file.book

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,7 +20,6 @@ from fieldgate.journal.active import ActiveFile, Broken, PackedBlock, pack
 from fieldgate.journal.blocks import new_compressor
 from fieldgate.journal.book import Kind
 from fieldgate.journal.drain import Drain
-from fieldgate.journal.export import DatabaseTarget, Export
 from fieldgate.journal.files import Ballast, Folder
 from fieldgate.journal.highwater import HighWaterFile
 from fieldgate.journal.moving import make_mark, move_on
@@ -30,7 +29,6 @@ from fieldgate.journal.records import (
     BlockInfo,
     Commit,
     Committed,
-    ExportProgress,
     JournalFull,
     JournalStats,
     LaneStats,
@@ -370,14 +368,6 @@ class Journal:
         while not walk.step():
             pass
         return walk.report()
-
-    def export(self, target: Path, progress: Callable[[ExportProgress], None] | None = None) -> ExportProgress:
-        """Write a plain SQLite database with one row per event, at once; see `Export` for steps."""
-        with Export(DatabaseTarget(target)) as export:
-            while export.step(self):
-                if progress is not None:
-                    progress(export.progress)
-            return export.progress
 
     def close(self) -> None:
         """Move everything to the data file, save the mark and let go; safe to call twice."""

@@ -235,8 +235,7 @@ class Keeper:
     def time_became_known(self, boot: BootRecord) -> None:
         """Note the clock offset of this OS boot and let every uplink correct what it was not sent yet."""
         self._boots.append(boot)
-        for feed in self.outbox.all_feeds():
-            feed.time_became_known(boot.offset_ns or 0)
+        self.outbox.time_became_known(boot.offset_ns or 0)
         self.turn()
 
     def _fail(self, error: BaseException) -> None:
@@ -405,8 +404,7 @@ class Keeper:
                 continue
             count = loss.count if floor < loss.first_seq else min(loss.count, loss.last_seq - floor)
             hole = Hole(loss.lane, "corrupt", count, loss.run or 0, max(loss.first_seq, floor + 1), loss.last_seq)
-            feed.add_hole(hole)
-            feed.state.count_lost(loss.lane, [hole.first_seq] * count)  # all counted, or none of it
+            feed.add_loss(hole)
             self._ledger.append(_entry(feed.name, hole))
         self._losses.append(loss)
         log.error(

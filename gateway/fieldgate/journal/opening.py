@@ -100,7 +100,7 @@ def open_journal(path: Path, start: Start) -> Opening:
         try:
             return _open(folder, start)
         except (*SQLITE_ERRORS, OSError) as error:
-            if not _is_no_space(error) or not Ballast(path / "ballast", 1).release():
+            if not _is_no_space(error, path) or not Ballast(path / "ballast", 1).release():
                 raise
             return _open(folder, start)
     except SQLITE_ERRORS as error:
@@ -108,7 +108,7 @@ def open_journal(path: Path, start: Start) -> Opening:
         raise _meaning(error, path) from error
     except OSError as error:
         folder.close()
-        if _is_no_space(error):
+        if _is_no_space(error, path):
             raise JournalFull("disk", f"{path}: no space left for the journal") from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise JournalRefused(f"{path}: the journal cannot be used: {error}; check its owner and mode") from error
@@ -118,10 +118,10 @@ def open_journal(path: Path, start: Start) -> Opening:
         raise
 
 
-def _is_no_space(error: Exception) -> bool:
+def _is_no_space(error: Exception, path: Path) -> bool:
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return classify(error, path) is Fault.FULL
 
 
 def _meaning(error: Exception, path: Path) -> Exception:

@@ -81,6 +81,8 @@ class Outbox:
         self._nobody: UplinkFeed | None = None
         if not routes:
             self._nobody = UplinkFeed(nobody, MAX_UPLINKS, self.lanes, self, adopted[NOBODY_NAME])
+        for feed in self.all_feeds():
+            feed.restored(next_seq=next_seq)
         self._all_bits = sum(1 << number for number in range(len(routes))) or NOBODY
         self._has_filters = any(route.is_wanted is not None for route in routes)
         self._bits_cache: dict[tuple[object, int], int] = {}
@@ -221,6 +223,7 @@ class Outbox:
                 if runs != [(0, len(events))]:
                     events = [event for start, stop in runs for event in events[start:stop]]
             batch.write_begins()
+            self.lanes[events[0].lane].writing_to = batch.last_seq
             job.lanes.setdefault(events[0].lane, []).append((batch, events))
             job.count += len(events)
             for feed in self.all_feeds():
@@ -244,23 +247,35 @@ class Outbox:
                         self._settle(batch, start, stop)
                     batch.is_settled = True
         for log in self.lanes:
-            self._evict_from_memory(log)
+            self._evict_from_memory(log, max_bytes=_MEMORY_BYTES)
         self.changed()
 
     def write_failed(self, job: WriteJob) -> None:
         """Nothing of ``job`` was written; its batches wait again, in their old order."""
         batches = [batch for entries in job.lanes.values() for batch, _ in entries]
+        for log in self.lanes:
+            log.writing_to = log.stored_to
         for batch in sorted(batches, key=lambda batch: batch.last_seq, reverse=True):
             batch.is_writing = False
             self._unwritten.appendleft(batch)
             for feed in self.all_feeds():
                 feed.state.pending -= batch.count_wanted_by(feed.bit_number)
 
+    def time_became_known(self, offset_ns: int) -> None:
+        """Let every uplink correct what it was not sent yet: all that is on disk is read from there."""
+        for log in self.lanes:
+            self._evict_from_memory(log, max_bytes=0)
+        for feed in self.all_feeds():
+            feed.time_became_known(offset_ns)
+
     def states(self) -> dict[str, UplinkState]:
         """Return every uplink's state for the next commit and regard it as saved."""
         saved = {}
+        counted_to = [max(log.stored_to, log.writing_to) for log in self.lanes]
         for feed in self.all_feeds():
-            saved[feed.name] = feed.snapshot()
+            state = saved[feed.name] = feed.snapshot()
+            state.routed -= self.pending_in_memory(feed)  # a crash forgets those, and their devices send them again
+            state.counted_to = counted_to
             feed.is_dirty = False
         return saved
 
@@ -352,8 +367,8 @@ class Outbox:
             lane.drop_head()
             head = lane.head
 
-    def _evict_from_memory(self, lane: LaneLog) -> None:
-        while lane.size_bytes > _MEMORY_BYTES and lane.head is not None and lane.head.is_written:
+    def _evict_from_memory(self, lane: LaneLog, *, max_bytes: int) -> None:
+        while lane.size_bytes > max_bytes and lane.head is not None and lane.head.is_written:
             batch = lane.drop_head()
             lane.evicted_to = batch.last_seq
             for feed in self.all_feeds():

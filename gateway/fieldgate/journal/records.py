@@ -20,7 +20,6 @@ __all__ = [
     "BootRecord",
     "Commit",
     "Committed",
-    "ExportProgress",
     "JournalBusy",
     "JournalFull",
     "JournalRefused",
@@ -331,12 +330,3 @@ class VerifyReport:
     def is_sound(self) -> bool:
         """Whether nothing is wrong."""
         return not self.problems
-
-
-@dataclass(frozen=True, slots=True)
-class ExportProgress:
-    """How far an export is."""
-
-    blocks: int
-    events: int
-    last_block_no: int

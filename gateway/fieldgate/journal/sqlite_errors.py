@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 from enum import Enum
@@ -43,15 +44,23 @@ def classify(error: Exception, folder: Path) -> Fault:
         return Fault.UNREADABLE
     if primary in _DAMAGED or primary == sqlite3.SQLITE_ERROR:  # ERROR: a table or column of ours is gone
         return Fault.DAMAGED
-    if primary == sqlite3.SQLITE_READONLY or (code == sqlite3.SQLITE_IOERR_WRITE and _is_read_only(folder)):
+    if primary == sqlite3.SQLITE_READONLY:
         return Fault.READ_ONLY
+    if code == sqlite3.SQLITE_IOERR_WRITE and _why_no_file_can_be_made(folder) == errno.EROFS:
+        return Fault.READ_ONLY
+    if primary == sqlite3.SQLITE_CANTOPEN and _why_no_file_can_be_made(folder) in (errno.ENOSPC, errno.EDQUOT):
+        return Fault.FULL
     if primary in _REFUSED or primary == sqlite3.SQLITE_CANTOPEN:
         return Fault.REFUSED
     return Fault.DEVICE
 
 
-def _is_read_only(folder: Path) -> bool:
+def _why_no_file_can_be_made(folder: Path) -> int:
+    """Try it, because SQLite does not say why it failed, and a file system can take no writes without a flag for it."""
+    probe = folder / "probe"
     try:
-        return bool(os.statvfs(folder).f_flag & os.ST_RDONLY)
-    except OSError:
-        return False
+        os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        probe.unlink()
+    except OSError as error:
+        return error.errno or 0
+    return 0

@@ -55,7 +55,8 @@ class UplinkState(msgspec.Struct):
     ``pending`` counts events that lie on disk and are not done; it is kept apart from ``routed`` so that the
     equation of P4 can fail. ``uncounted`` is per lane what lay on disk when this uplink, or its filter, was new, as
     (after, last): nobody counted that for it when it was accepted; it is counted as it is read. ``filter`` is the
-    filter that the counts were made with.
+    filter that the counts were made with. ``counted_to`` is per lane the highest number on disk with this state, -1
+    where that is not known: what was stored after it, and lost together with newer states, is in no count.
     """
 
     lanes: list[LaneState] = msgspec.field(default_factory=lambda: [LaneState() for _ in LANES])
@@ -68,6 +69,7 @@ class UplinkState(msgspec.Struct):
     may_have_sent_unsynced: bool = False
     uncounted: list[tuple[int, int]] = msgspec.field(default_factory=lambda: [(0, 0) for _ in LANES])
     filter: str = ""
+    counted_to: list[int] = msgspec.field(default_factory=lambda: [-1 for _ in LANES])
 
     @property
     def is_counted(self) -> bool:
@@ -125,7 +127,7 @@ def adopt_states(
 
 def _first_state(route: Route, stored_to: Sequence[int]) -> UplinkState:
     """The state of an uplink that was never seen before."""
-    state = UplinkState(filter=route.filter)
+    state = UplinkState(filter=route.filter, counted_to=list(stored_to))
     if route.starts_at_oldest:
         state.uncounted = [(0, last) for last in stored_to]
     else:

@@ -132,14 +132,14 @@ class LaneLog:
     must be read from there; everything later is in memory.
     """
 
-    __slots__ = ("evicted_to", "head", "lane", "last_seq", "size_bytes", "stored_to", "tail")
+    __slots__ = ("evicted_to", "head", "lane", "last_seq", "size_bytes", "stored_to", "tail", "writing_to")
 
     def __init__(self, lane: int, *, stored_to: int = 0) -> None:
         self.lane = lane
         self.head: Batch | None = None
         self.tail: Batch | None = None
         self.evicted_to = stored_to
-        self.stored_to = stored_to
+        self.stored_to = self.writing_to = stored_to
         self.last_seq = stored_to
         self.size_bytes = 0
 

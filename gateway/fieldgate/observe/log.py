@@ -25,6 +25,7 @@ NAMES: Final = {
     "client.disconnected": "a device's connection is over, and why",
     "client.refused": "connections were turned away at a limit",
     "clock.became_known": "the time of this OS boot is known from now on",
+    "clock.became_unknown": "the clock shows a time that cannot be; it is not believed any more",
     "config.warned": "the configuration can be used, but something in it is likely not meant",
     "gateway.failed": "the gateway ends because of this problem",
     "gateway.no_uplink": "no uplink is configured, and what to write",

@@ -233,6 +233,7 @@ class World:
             state = self.outbox.feeds[name].state
             assert state.pending >= 0
             assert state.pending == 0, f"{name} still counts {state.pending} as pending"
+            assert state.routed == state.delivered + sum(state.ledger.values()), f"P4 does not hold for {name}"
 
 
 def _copy(event: Event) -> Event:
