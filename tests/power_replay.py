@@ -330,7 +330,7 @@ def crash_states(
 
 def put_on_disk(contents: Contents, folder: Path) -> None:
     """Write a state that a cut left into ``folder``."""
-    for name, content in contents.items():
+    for content in contents.values():
         if content is None:
             folder.mkdir()
     for name, content in contents.items():

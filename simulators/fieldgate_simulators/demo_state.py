@@ -128,7 +128,7 @@ def narration(snapshot: Snapshot) -> str:
         case "stopped":
             return "the devices have stopped; waiting for the last events to arrive"
         case _:
-            return "counting what arrived at the upstream broker"
+            return "over; the count that follows was taken at the upstream broker"
 
 
 class OutageStory:
@@ -138,6 +138,7 @@ class OutageStory:
         self.most_buffered = 0
         self.drained_in_s: float | None = None
         self._restored_s: float | None = None
+        self._was_cut = False
 
     @property
     def is_over(self) -> bool:
@@ -147,10 +148,11 @@ class OutageStory:
     def feed(self, snapshot: Snapshot) -> None:
         """Note one moment. Drained is when no more is on its way than the devices make in half a second."""
         if snapshot.phase == "link cut":
+            self._was_cut = True
             self.most_buffered = max(self.most_buffered, snapshot.buffered)
             self._restored_s = self.drained_in_s = None
             return
-        if snapshot.phase == "draining" and self._restored_s is None:
+        if self._was_cut and self._restored_s is None:
             self._restored_s = snapshot.at_s
         if self._restored_s is not None and self.drained_in_s is None:
             self.most_buffered = max(self.most_buffered, snapshot.buffered)

@@ -82,7 +82,7 @@ def found_out(disk: Disk, operations: Sequence[Operation], folder: Path, *, stat
 def test_every_state_that_a_power_cut_may_leave_keeps_what_was_promised(
     in_memory: Path, figure: Figure, states: int
 ) -> None:
-    """Row 15, and row 16 with it: the recording begins before the folder exists. No state may look like a loss either."""
+    """Rows 15 and 16: the recording begins before the folder exists. No state may look like a loss either."""
     disk, operations = recording(in_memory)
 
     broken = found_out(disk, operations, in_memory, states=states)

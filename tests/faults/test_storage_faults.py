@@ -128,6 +128,8 @@ def fill_up(path: Path) -> None:
 async def test_commits_without_space_are_tried_again(tmp_path: Path) -> None:
     """Row 17, without root: the write fails in the middle of a transaction, three times."""
     async with site(tmp_path) as here:
+        await here.gateway.start()  # makes its files, which takes many writes
+        await here.gateway.stop()
         await here.gateway.start(*inject("pwrite64", "error=ENOSPC:when=40..42"))
         with devices_at(here.gateway, "a", total=1_500, window=200) as devices:
             await here.is_full("disk")
@@ -145,6 +147,7 @@ async def test_a_disk_without_inodes_keeps_what_it_has(tmp_path: Path) -> None:
         async with site(tmp_path, state=disk / "state") as here:
             await here.gateway.start()
             with devices_at(here.gateway, "a", total=2_000, window=200) as devices:
+                await eventually("it runs", lambda: len(devices[0].acked) > 100)
                 use_inodes(disk)
                 await devices[0].finished()
                 assert await here.gateway.stop() == 0
@@ -249,7 +252,7 @@ async def test_a_stalling_disk_delays_acknowledgements_and_nothing_else(tmp_path
 
 
 CONNECT = b"\x10\x10\0\x04MQTT\x04\x02\0\x3c\0\x04"
-PUBLISH = b"\x32\x2d\0\x07t/alone\0\x01" + b'{"n": 0, "device": "only", "pad": "-"}'
+PUBLISH = b"\x32\x31\0\x07t/alone\0\x01" + b'{"n": 0, "device": "only", "pad": "-"}'
 
 
 async def ping_s(port: int) -> float:
@@ -330,8 +333,7 @@ def test_missing_rights_are_said_in_one_clear_line(tmp_path: Path, wrong: str) -
     ended = run_once(gateway, *powerless())
     gateway.state.parent.chmod(0o700)
 
-    problems = [line for line in ended.stderr.splitlines() if "level=error" in line]
+    problems = [line for line in ended.stderr.splitlines() if "level=warning" not in line]
     assert ended.returncode == 78
     assert len(problems) == 1
     assert str(gateway.state) in problems[0]
-    assert "Traceback" not in ended.stderr

@@ -237,9 +237,10 @@ def test_the_picture_keeps_its_height_whatever_the_uplink_says(width):
     """A picture that grows and shrinks jumps on the screen."""
     console = Console(force_terminal=True, width=width, height=24, record=True, file=io.StringIO())
 
-    shown = [replace(snapshot(0, "live", 0), accepted_rate=0.0)]
-    for reason in ("", "no answer", "127.0.0.1:36705 reset the connection instead of answering CONNECT in MQTT 5 " * 2):
-        shown.append(replace(snapshot(12, "link cut", 90), uplink=UplinkView("backoff", reason, 90, 4096)))
+    reasons = ("", "no answer", "127.0.0.1:36705 reset the connection instead of answering CONNECT in MQTT 5 " * 2)
+    cut = snapshot(12, "link cut", 90)
+    shown = [replace(cut, uplink=UplinkView("backoff", reason, 90, 4096)) for reason in reasons]
+    shown.append(replace(snapshot(0, "live", 0), accepted_rate=0.0))
     heights = []
     for one in shown:
         with LiveView(console) as view:

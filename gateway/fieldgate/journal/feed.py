@@ -314,7 +314,8 @@ class UplinkFeed:
         if self._gap_out is not None:
             return 0
         hole = self.state.gaps[0]
-        if self.streams[hole.lane].read_seq < hole.first_seq:
+        stream = self.streams[hole.lane]
+        if stream.read_seq < min(hole.first_seq, stream.last_seq):  # something before it is yet to be sent
             return 0
         batch = _GapBatch(gap_event(hole, gateway=self._host.gateway, stamp=self._host.now_stamp()), hole)
         self._gap_out = batch
