@@ -31,7 +31,7 @@ from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.records import BootRecord
 from fieldgate.journal.times import BootClock
-from fieldgate.journal.uplink_state import Route, decode_states, highest_seq
+from fieldgate.journal.uplink_state import Route, UplinkState, decode_states, highest_seq
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import RateMeter
@@ -202,9 +202,14 @@ class Pipeline:
 
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened
-        states = decode_states(opened.uplink_states)
         stats = self.journal.stats()
         stored_to = [lane.last_seq or 0 for lane in stats.lanes]
+        states = decode_states(opened.uplink_states)
+        for name in (
+            opened.uplink_states.keys() - states.keys()
+        ):  # no reason not to start (P5): it gets again what is stored
+            log.error("uplink.began_again", uplink=name, meaning="its place and its counts cannot be read")
+            states[name] = UplinkState(uncounted=[(0, last_seq) for last_seq in stored_to])
         routes = [route_of(name, uplink) for name, uplink in config.uplinks.items()]
         return Outbox(
             routes,

@@ -145,7 +145,7 @@ async def test_what_was_stored_and_never_sent_is_corrected_and_what_was_sent_nev
     async with Broker() as broker, Link("127.0.0.1", broker.port) as link:
         upstream = Upstream(broker.port)
         upstream.start()
-        gateway = Gateway(tmp_path, uplinks={"up": uplink(link.port)}, env=fake.env)
+        gateway = Gateway(tmp_path, uplinks={"up": uplink(link.port)}, env=fake.env, journal={"keep": {"age": "1h"}})
         async with running(gateway):
             sent = await publish(gateway, "sent", 20)
             await eventually("sent as it is known", lambda: len(of_device(upstream, "sent")) == 20)
@@ -164,9 +164,14 @@ async def test_what_was_stored_and_never_sent_is_corrected_and_what_was_sent_nev
             await gateway.drained("up")
             await eventually("all is there", lambda: not upstream.missing([sent, kept, after]))
             await eventually("the offset is told", lambda: clock_events(upstream))
+            arrived = len(upstream.arrived)
+            again = await fieldgate("journal", "replay", "--since", "1h", "--json", config=gateway.config)
+            await eventually("all is there again", lambda: len(upstream.arrived) == arrived + again.json["arrived"])
 
             oracle(upstream, [sent, kept, after])
         upstream.close()
+
+    assert again.json["arrived"] >= 70
 
     now_s = time.time()
     assert {one["timequality"] for one in of_device(upstream, "sent")} == {"unsynced"}

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from fieldgate.journal.records import Commit
 from fieldgate_simulators.broker import Broker
 from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
+from journal_kit import open_journal
 
 F_SETPIPE_SZ = 1031
 
@@ -114,3 +116,32 @@ async def test_without_descriptors_devices_that_are_there_are_served(tmp_path: P
     assert status["journal"]["events"] == 300
     assert code == 0
     assert "Traceback" not in gateway.log_text()
+
+
+async def test_a_state_that_cannot_be_read_is_no_reason_not_to_start(tmp_path: Path) -> None:
+    """Row 13 and P5: what would make every start fail is put aside at once, and said; the uplink gets all again."""
+    async with Broker() as broker:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        gateway = Gateway(tmp_path, uplinks={"up": uplink(9)})
+        await gateway.start()
+        device = Publisher(gateway.port, total=50)
+        try:
+            device.start()
+            await device.finished()
+            await gateway.stop()
+            journal = open_journal(gateway.state)
+            journal.commit(Commit(now_boot_ns=1, uplink_states={"up": b"junk"}))
+            journal.close()
+            gateway.settings["uplinks"]["up"] = uplink(broker.port)
+            await gateway.start()
+            status = await gateway.drained("up")
+            await eventually("all is there", lambda: not upstream.missing([device]))
+        finally:
+            device.close()
+            upstream.close()
+            await gateway.kill()
+
+    assert "uplink.began_again" in gateway.log_text()
+    assert status["uplinks"]["up"]["unaccounted"] == 0
+    assert status["uplinks"]["up"]["delivered"] == 50

@@ -210,7 +210,9 @@ class BlockFile:
     def gone(self, lane: int) -> list[Gone]:
         """What is missing above the floor and accounted for."""
         known = [Gone(single.first_ordinal, single.last_ordinal, single.events) for _, single in self.singles(lane)]
-        return sorted(known + gone_by_loss(self.book, self.epoch, lane))
+        floor = self.floor(lane).ordinal
+        gone = known + gone_by_loss(self.book, self.epoch, lane)
+        return sorted(one for one in gone if one.last_ordinal > floor)
 
     def floor_hint(self, lane: int) -> ReadHint:
         """Where the lane begins: just behind what was removed from its old end."""

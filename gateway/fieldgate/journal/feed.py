@@ -276,7 +276,8 @@ class UplinkFeed:
                     done.add(first, last)
             lanes.append(LaneState(stream.floor, done.pairs()))
         state = self.state
-        state.corrections = [one for one in state.corrections if one.last_seq > lanes[one.lane].floor]
+        removed_to = [min(log.removed_to, saved.floor) for log, saved in zip(self._lanes, lanes, strict=True)]
+        state.corrections = [one for one in state.corrections if one.last_seq > removed_to[one.lane]]  # for a replay
         return UplinkState(
             lanes,
             state.routed,

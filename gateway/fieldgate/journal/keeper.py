@@ -215,7 +215,7 @@ class Keeper:
             self.commits += 1
             self.written_events += job.count
             for removal in commit.remove:
-                self._removed_to[removal.lane] = removal.last_seq
+                self._removed_to[removal.lane] = self.outbox.lanes[removal.lane].removed_to = removal.last_seq
             if self.full_cause is not None:
                 self.full_cause = None
                 log.info("journal.has_room", size_limit_bytes=self._limits.max_size_bytes)

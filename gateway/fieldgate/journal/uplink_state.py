@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -141,8 +142,12 @@ def encode_states(states: dict[str, UplinkState]) -> dict[str, bytes]:
 
 
 def decode_states(stored: dict[str, bytes]) -> dict[str, UplinkState]:
-    """Return the states that the journal stored."""
-    return {name: msgspec.msgpack.decode(state, type=UplinkState) for name, state in stored.items()}
+    """Return the states that the journal stored, without any that cannot be read."""
+    states: dict[str, UplinkState] = {}
+    for name, state in stored.items():
+        with contextlib.suppress(msgspec.MsgspecError):
+            states[name] = msgspec.msgpack.decode(state, type=UplinkState)
+    return states
 
 
 def highest_seq(states: dict[str, UplinkState]) -> int:

@@ -132,7 +132,17 @@ class LaneLog:
     must be read from there; everything later is in memory.
     """
 
-    __slots__ = ("evicted_to", "head", "lane", "last_seq", "size_bytes", "stored_to", "tail", "writing_to")
+    __slots__ = (
+        "evicted_to",
+        "head",
+        "lane",
+        "last_seq",
+        "removed_to",
+        "size_bytes",
+        "stored_to",
+        "tail",
+        "writing_to",
+    )
 
     def __init__(self, lane: int, *, stored_to: int = 0) -> None:
         self.lane = lane
@@ -141,6 +151,7 @@ class LaneLog:
         self.evicted_to = stored_to
         self.stored_to = self.writing_to = stored_to
         self.last_seq = stored_to
+        self.removed_to = 0  # from the disk, in this process
         self.size_bytes = 0
 
     def append(self, batch: Batch) -> None:

@@ -43,6 +43,7 @@ NAMES: Final = {
     "log.dropped": "whoever reads the log was too slow for this many lines",
     "task.failed": "a defect ended a part of the gateway; it is started again",
     "task.restarting": "a part of the gateway could not go on and is tried again",
+    "uplink.began_again": "what was stored of an uplink's place cannot be read; it gets everything stored again",
     "uplink.connected": "an uplink is connected",
     "uplink.forgotten": "an uplink is not configured any more; nothing is kept for it",
     "uplink.lost": "the connection of an uplink is over, and why",

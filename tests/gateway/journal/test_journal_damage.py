@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -343,3 +344,21 @@ def test_a_newer_schema_is_refused_in_plain_words(tmp_path: Path) -> None:
 
     with pytest.raises(JournalRefused, match="newer version"):
         open_journal(tmp_path)
+
+
+def test_counts_are_right_when_a_lost_block_has_left_the_journal(tmp_path: Path) -> None:
+    """A lost block below the floor was taken off twice: the status showed -10 events."""
+    folder = closed(tmp_path, 2_000)
+    path = data_file(folder)
+    with closing(sqlite3.connect(path)) as database:
+        (body,) = database.execute("SELECT body FROM block_normal WHERE block_no = 90").fetchone()
+    flip(path, path.read_bytes().index(body) + len(body) // 2)
+    journal = open_journal(folder, run=2)
+    _, losses = everything(journal)
+
+    write(journal, remove=[Removal(1, 2_000)])
+    write(journal, losses=tuple(losses))
+
+    stats = journal.stats().lanes[1]
+    assert losses
+    assert (stats.events, stats.blocks) == (0, 0)
