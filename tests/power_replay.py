@@ -20,6 +20,7 @@ __all__ = [
     "Contents",
     "Disk",
     "Move",
+    "Name",
     "Operation",
     "Promise",
     "Resize",

@@ -2,8 +2,8 @@
 # Make a virtual environment with Fieldgate and everything its tests need; `make setup` calls this.
 #
 # Usage: setup.sh FOLDER. As root on a machine with apt-get it also installs what only the system can give:
-# python3-venv where `python3 -m venv` needs it, mosquitto as a real broker for the tests. Without mosquitto the
-# tests that need it skip and say so.
+# python3-venv where `python3 -m venv` needs it, mosquitto as a real broker for the tests, strace and file systems for
+# the fault tests, libfaketime for the clock tests. Without them the tests that need them skip and say so.
 set -euo pipefail
 
 venv=${1:?usage: setup.sh FOLDER}
@@ -74,5 +74,28 @@ if ! command -v mosquitto >/dev/null && [ ! -x /usr/sbin/mosquitto ]; then
   else
     say "installing mosquitto and mosquitto-clients"
     install_mosquitto || say "mosquitto could not be installed (see above): tests that need it will skip"
+  fi
+fi
+
+# What the fault tests record, tamper and cut with; each is optional.
+for wanted in strace:strace mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs; do
+  tool=${wanted%%:*} package=${wanted#*:}
+  if command -v "$tool" >/dev/null || [ -x "/usr/sbin/$tool" ]; then
+    continue
+  elif ! can_install; then
+    say "there is no $tool: tests that need it will skip (sudo apt-get install $package)"
+  else
+    say "installing $package"
+    apt_install "$package" || say "$package could not be installed (see above): tests that need it will skip"
+  fi
+done
+
+# A library, not a command: it moves the wall clock of the clock tests.
+if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
+  if ! can_install; then
+    say "there is no libfaketime: tests that need it will skip (sudo apt-get install libfaketime)"
+  else
+    say "installing libfaketime"
+    apt_install libfaketime || say "libfaketime could not be installed (see above): tests that need it will skip"
   fi
 fi

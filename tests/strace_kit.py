@@ -29,8 +29,8 @@ needs_strace = pytest.mark.skipif(bool(_why_not()), reason=_why_not())
 
 def record(log: Path, *command: str | Path) -> None:
     """Run a Python script to its end and write all that it does to files into ``log``."""
-    trace = ["strace", "-f", "-qq", "-y", "-xx", "-s", "1000000", "-e", f"trace={TRACED}", "-o", log]
-    subprocess.run([*trace, sys.executable, *command], stdout=subprocess.DEVNULL, check=True, timeout=60)
+    trace = ["strace", "-f", "-qq", "-y", "-xx", "-s", "1000000", "-e", f"trace={TRACED}", "-o", str(log)]
+    subprocess.run([*trace, sys.executable, *map(str, command)], stdout=subprocess.DEVNULL, check=True, timeout=60)
 
 
 def inject(call: str, what: str) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ import pytest
 
 from fieldgate.journal.records import Commit
 from fieldgate_simulators.broker import Broker
+from fieldgate_simulators.link import Link
 from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
 from journal_kit import open_journal
 
@@ -116,6 +117,33 @@ async def test_without_descriptors_devices_that_are_there_are_served(tmp_path: P
     assert status["journal"]["events"] == 300
     assert code == 0
     assert "Traceback" not in gateway.log_text()
+
+
+async def test_connections_that_break_on_either_side_are_no_defects(tmp_path: Path) -> None:
+    """A reset in the middle of a write is the network's everyday: said in a line, no part is started anew for it."""
+    async with Broker() as broker, Link("127.0.0.1", broker.port) as link:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        async with running(Gateway(tmp_path, uplinks={"up": uplink(link.port)})) as gateway:
+            device = Publisher(gateway.port, window=200)
+            device.start()
+            for round_ in range(1, 4):
+                await eventually("it flows", lambda n=round_: len(upstream.arrived) > 300 * n)
+                link.reset()
+                knock = socket.create_connection(("127.0.0.1", gateway.port))
+                knock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
+                knock.sendall(b"\x10\x0d\x00\x04MQTT\x04\x02\x00\x00\x00\x01a" + b"\xc0\x00" * 1000)
+                knock.close()
+            device.stop()
+            await gateway.drained("up")
+            await eventually("all is there", lambda: not upstream.missing([device]))
+
+            oracle(upstream, [device])
+            device.close()
+        upstream.close()
+
+    assert "task.failed" not in gateway.log_text()
+    assert "library.warned" not in gateway.log_text()
 
 
 async def test_a_state_that_cannot_be_read_is_no_reason_not_to_start(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ class Site:
 
     async def _has_all(self) -> bool:
         uplink = (await self.gateway.status())["uplinks"]["up"]
-        return len({one["id"] for one in self.upstream.events()}) >= uplink["delivered"]
+        return len({one["id"] for one in self.upstream.events()}) >= int(uplink["delivered"])
 
     async def goes_on(self) -> None:
         """New events are taken, kept, sent, and bear ids that were never given."""
@@ -184,17 +184,17 @@ def deleted(state: Path, stored: Stored) -> None:
 @pytest.mark.parametrize(
     ("damage", "kind", "loses"),
     [
-        (cut_in_half, "stopped", SOME),
+        pytest.param(cut_in_half, "stopped", SOME, marks=pytest.mark.long),
         (no_header, "stopped", NOTHING),
         (random_pages, "stopped", SOME),
-        (another_file, "stopped", SOME),
+        pytest.param(another_file, "stopped", SOME, marks=pytest.mark.long),
         (deleted, "stopped", SOME),
         (flipped_log, "crashed", WHATEVER),
         (shorter_log, "crashed", TAIL),
         (no_log, "crashed", TAIL),
         (garbage_beside, "crashed", NOTHING),
         (from_yesterday, "crashed", TAIL),
-        (no_high_water, "crashed", NOTHING),
+        pytest.param(no_high_water, "crashed", NOTHING, marks=pytest.mark.long),
     ],
 )
 async def test_damage_never_keeps_it_from_starting_and_each_loss_is_told(
@@ -293,7 +293,7 @@ def exchanged(state: Path) -> None:
     (state.parent / "other").rename(data_file(state))
 
 
-@pytest.mark.parametrize("accident", [whole_folder, data_file_only, exchanged])
+@pytest.mark.parametrize("accident", [whole_folder, pytest.param(data_file_only, marks=pytest.mark.long), exchanged])
 async def test_files_that_vanish_while_it_runs_are_replaced_and_the_loss_told(
     tmp_path: Path, accident: Callable[[Path], None]
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
+from fieldgate import clock
 from fieldgate.answers.walk import walk
 from fieldgate.control import ControlError
 from fieldgate.journal.feed import UplinkFeed
@@ -19,6 +20,7 @@ __all__ = ["replay"]
 _AHEAD: Final = 2_000
 _BATCH: Final = 200
 _TELL_EVERY_S: Final = 0.5
+_LOOK_EVERY_S: Final = 0.05
 
 
 async def replay(pipeline: Pipeline, query: HistoryQuery, *, uplink: str | None) -> AsyncIterator[dict[str, Any]]:
@@ -43,15 +45,23 @@ async def replay(pipeline: Pipeline, query: HistoryQuery, *, uplink: str | None)
         while len(batch) >= _BATCH:
             feed.replay(batch[:_BATCH])
             del batch[:_BATCH]
-        while feed.replay_backlog > _AHEAD:
+        async for _ in _until_few(feed, _AHEAD):
             yield _progress(pipeline, feed, count, feed.replayed - before)
-            await asyncio.sleep(_TELL_EVERY_S)
     if batch:
         feed.replay(batch)
-    while feed.replay_backlog > 0:
+    async for _ in _until_few(feed, 0):
         yield _progress(pipeline, feed, count, feed.replayed - before)
-        await asyncio.sleep(_TELL_EVERY_S)
     yield _progress(pipeline, feed, count, feed.replayed - before)
+
+
+async def _until_few(feed: UplinkFeed, few: int) -> AsyncIterator[None]:
+    """Wait until no more than ``few`` events of the replay wait for the uplink; yield now and then."""
+    tell_at_s = clock.boot_s()
+    while feed.replay_backlog > few:
+        if clock.boot_s() >= tell_at_s:
+            tell_at_s += _TELL_EVERY_S
+            yield
+        await asyncio.sleep(_LOOK_EVERY_S)
 
 
 def _feed(pipeline: Pipeline, name: str | None) -> UplinkFeed:

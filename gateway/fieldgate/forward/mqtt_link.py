@@ -41,9 +41,10 @@ class Link(asyncio.Protocol):
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def write(self, packets: Sequence[bytes]) -> None:
-        """Send in one write; never blocks."""
-        if packets and self._transport is not None:
-            self._transport.write(packets[0] if len(packets) == 1 else b"".join(packets))
+        """Send in one write; never blocks. What is written to a connection that is over is gone."""
+        transport = self._transport
+        if packets and transport is not None and not transport.is_closing():  # uvloop's raise then
+            transport.write(packets[0] if len(packets) == 1 else b"".join(packets))
 
     def hurry(self) -> None:
         """Let TCP acknowledge at once what was read.
@@ -58,7 +59,7 @@ class Link(asyncio.Protocol):
     def close(self) -> None:
         """Close in good order if everything written has left, else at once: a dead link never takes the rest."""
         transport = self._transport
-        if transport is None:
+        if transport is None or transport.is_closing():
             return
         if transport.get_write_buffer_size():
             transport.abort()

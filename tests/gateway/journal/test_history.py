@@ -104,6 +104,21 @@ def test_since_goes_by_the_wall_and_where_that_was_not_set_by_the_journal_s_cloc
     assert not takes(60 * SECOND, TimeQuality.UNSYNCED, 6_399)
 
 
+@pytest.mark.parametrize(
+    ("since", "meant_s"),
+    [
+        ("0s", 0), ("90s", 90), ("1.5h", 5_400), ("7d", 7 * 86_400), ("99999d", 99_999 * 86_400),
+        ("2027-01-15", 8 * 3_600), ("2027-01-15T09:00:00+02:00", 3_600), ("2027-01-15T08:00:00Z", 0),
+    ],
+)  # fmt: skip
+def test_since_may_be_written_in_many_ways(since: str, meant_s: int) -> None:
+    """A duration back from now (2027-01-15 08:00 UTC here), or a time."""
+    query = HistoryQuery.of(since=since, device=None, now_wall_ns=NOW_NS, now_journal_s=50_000)
+
+    assert query.since_ns == NOW_NS - meant_s * SECOND
+    assert query.since_journal_s == 50_000 - meant_s
+
+
 @pytest.mark.parametrize("since", ["", "1", "1x", "-1h", "1h1m", "yesterday", "2026-13-01", "9" * 5_000 + "d"])
 def test_a_since_that_means_nothing_is_refused(since: str) -> None:
     """With the forms that are understood."""
