@@ -236,7 +236,7 @@ async def test_a_stalling_disk_delays_acknowledgements_and_nothing_else(tmp_path
     async with site(tmp_path, durability="journal") as here:
         await here.gateway.start(*inject("fdatasync", f"delay_enter={int(stall_s * 1e6)}:when=5+"))
         with devices_at(here.gateway, "a", window=1_000) as devices:
-            await eventually("the disk stalls", lambda: len(devices[0].acked) > 500)
+            await eventually("the disk stalls", lambda: len(devices[0].acked) > 6_000)  # six commits at least
             waits_s = [await ping_s(here.gateway.port) for _ in range(10)]
             alone_s = await acknowledged_after_s(here.gateway.port)
             unsettled = (await here.gateway.status())["unsettled_bytes"]
