@@ -31,7 +31,7 @@ from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.records import BootRecord
 from fieldgate.journal.times import BootClock
-from fieldgate.journal.uplink_state import Route, UplinkState, decode_states, highest_seq
+from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, state_of_unknown
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import RateMeter
@@ -75,7 +75,6 @@ class Pipeline:
                 keep_age_s=config.journal.keep.age if config.journal.keep else None,
                 keep_size_bytes=config.journal.keep.size if config.journal.keep else None,
             ),
-            gateway=config.gateway.id,
         )
         self.uplinks = [
             MqttUplink(
@@ -93,12 +92,9 @@ class Pipeline:
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
-        self._forget_others()
+        self._say_what_is_forgotten()
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
-        if self._boot_clock.last_boot_never_knew:
-            for feed in self.outbox.all_feeds():
-                feed.os_booted()
 
     # -- the flow -----------------------------------------------------------------------------------------------
 
@@ -158,6 +154,7 @@ class Pipeline:
                 case "known":
                     self._time_became_known()
                 case "lost":
+                    self.outbox.time_became_unknown()
                     log.warning(
                         "clock.became_unknown", meaning="events are marked unsynced until the clock is set again"
                     )
@@ -187,30 +184,23 @@ class Pipeline:
 
     # -- building -----------------------------------------------------------------------------------------------
 
-    def _forget_others(self) -> None:
+    def _say_what_is_forgotten(self) -> None:
         """Of uplinks that are not configured any more nothing is kept, unless there is none at all for now."""
-        if not self.config.uplinks:
-            return
-        self.keeper.forget = [name for name in self.journal.opened.uplink_states if name not in self.config.uplinks]
-        for name in filter(None, self.keeper.forget):
+        for name in filter(None, self.outbox.forgotten):
             log.warning(
                 "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
             )
-        if self.keeper.forget:
-            for feed in self.outbox.all_feeds():  # what they took over is stored with what is forgotten
-                feed.is_dirty = True
 
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened
         stats = self.journal.stats()
         stored_to = [lane.last_seq or 0 for lane in stats.lanes]
         states = decode_states(opened.uplink_states)
-        for name in (
-            opened.uplink_states.keys() - states.keys()
-        ):  # no reason not to start (P5): it gets again what is stored
+        for name in opened.uplink_states.keys() - states.keys():  # no reason not to start (P5)
             log.error("uplink.began_again", uplink=name, meaning="its place and its counts cannot be read")
-            states[name] = UplinkState(uncounted=[(0, last_seq) for last_seq in stored_to])
+            states[name] = state_of_unknown(stored_to)
         routes = [route_of(name, uplink) for name, uplink in config.uplinks.items()]
+        boots = {one.os_boot for one in opened.runs}
         return Outbox(
             routes,
             gateway=config.gateway.id,
@@ -221,6 +211,9 @@ class Pipeline:
             next_seq=max(opened.next_seq, highest_seq(states) + 1),
             stored_to=stored_to,
             states=states,
+            os_boot=clock.os_boot_id(),
+            stored_boot=boots.pop() if len(boots) == 1 else "",
+            job_bytes=config.journal.max_size_bytes // 16,
             attention=self._attention,
             now_stamp=self.now_stamp,
         )

@@ -95,7 +95,7 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     problems: dict[str, str] = {}
     control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
     parts = pipeline.parts() | {"control": control.run}
-    is_complete = False
+    failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]
         for name, run in parts.items():
@@ -104,15 +104,12 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
             await stop.wait()
         finally:
             log.info("gateway.stopping")
-            is_complete = await _stop_in_time(pipeline)
+            failure = await _stop_in_time(pipeline)
             for task in tasks:
                 task.cancel()
-    if pipeline.keeper.failure is not None:
-        raise pipeline.keeper.failure
-    if not is_complete:
-        raise StopIncomplete(
-            f"not stopped within {_STOP_DEADLINE_S:g} s: what was not written was not acknowledged and will come again"
-        )
+    failure = pipeline.keeper.failure or failure
+    if failure is not None:
+        raise failure
 
 
 async def _stop_with_journal(pipeline: Pipeline, stop: asyncio.Event) -> None:
@@ -121,10 +118,15 @@ async def _stop_with_journal(pipeline: Pipeline, stop: asyncio.Event) -> None:
     stop.set()
 
 
-async def _stop_in_time(pipeline: Pipeline) -> bool:
+async def _stop_in_time(pipeline: Pipeline) -> Exception | None:
+    """Stop in order; return what kept it from being complete."""
     try:
         async with asyncio.timeout(_STOP_DEADLINE_S):
             await pipeline.stop()
     except TimeoutError:
-        return False
-    return True
+        return StopIncomplete(
+            f"not stopped within {_STOP_DEADLINE_S:g} s: what was not written was not acknowledged and will come again"
+        )
+    except (FieldgateError, OSError) as error:
+        return error
+    return None

@@ -137,7 +137,7 @@ async def test_events_flow_before_the_time_is_known_and_one_event_tells_the_offs
     assert sum(line["event"] == "clock.became_known" for line in log_lines(gateway.log_text())) == 1
 
 
-@pytest.mark.parametrize("is_killed", [False, True])
+@pytest.mark.parametrize("is_killed", [pytest.param(False, marks=pytest.mark.long), True])
 async def test_what_was_stored_and_never_sent_is_corrected_and_what_was_sent_never_changes(
     tmp_path: Path, is_killed: bool
 ) -> None:

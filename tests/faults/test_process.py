@@ -43,7 +43,7 @@ async def test_a_gateway_that_was_stopped_for_a_while_goes_on_and_loses_nothing(
             assert gateway.process is not None
             gateway.process.send_signal(signal.SIGSTOP)
             at_stop = len(device.acked)
-            await asyncio.sleep(3)  # the fault itself
+            await asyncio.sleep(2)  # the fault itself
             gateway.process.send_signal(signal.SIGCONT)
             await eventually("it goes on", lambda: len(device.acked) > at_stop + 100)
             device.stop()

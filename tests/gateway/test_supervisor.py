@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
 from fieldgate import supervisor
-from fieldgate.errors import FieldgateError
-from fieldgate.supervisor import keep_alive
+from fieldgate.errors import FieldgateError, JournalError
+from fieldgate.supervisor import StopIncomplete, keep_alive, supervise
 from gateway_kit import eventually
 
 
@@ -87,3 +89,68 @@ async def test_a_defect_in_one_part_is_logged_with_its_place_and_stops_nothing()
     failed = next(one for one in logs if one["event"] == "task.failed")
     assert failed["exc_info"] is True
     assert failed["task"] == "part"
+
+
+class Keeper:
+    def __init__(self, failure: JournalError | None) -> None:
+        self.failure = failure
+
+    async def run(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+        await asyncio.Event().wait()
+
+
+class Pipeline:
+    """As much of one as the supervisor needs, ending as told."""
+
+    def __init__(self, folder: Path, *, failure: JournalError | None = None, stop_s: float = 0.0) -> None:
+        self.config = SimpleNamespace(journal=SimpleNamespace(path=folder))
+        self.keeper = Keeper(failure)
+        self.part = Part()
+        self.is_stopped = False
+        self._stop_s = stop_s
+
+    def parts(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        return {"part": self.part.run}
+
+    async def stop(self) -> None:
+        await asyncio.sleep(self._stop_s)
+        self.is_stopped = True
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_signal_stops_everything_in_order(tmp_path: Path) -> None:
+    """And nothing is raised: that is exit code 0."""
+    pipeline, stop = Pipeline(tmp_path), asyncio.Event()
+    asyncio.get_running_loop().call_later(0.05, stop.set)
+
+    await supervise(pipeline, stop)  # type: ignore[arg-type]  # as much of one as it needs
+
+    assert pipeline.part.starts == 1
+    assert pipeline.is_stopped
+    assert not (tmp_path / "control.sock").exists()
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_journal_s_failure_ends_the_gateway_after_an_orderly_stop(tmp_path: Path) -> None:
+    """Nothing may be acknowledged any more; the service manager starts it again (exit code 1)."""
+    pipeline = Pipeline(tmp_path, failure=JournalError("the disk is broken"))
+
+    with pytest.raises(JournalError, match="the disk is broken"):
+        await asyncio.wait_for(supervise(pipeline, asyncio.Event()), 5)  # type: ignore[arg-type]  # as above
+
+    assert pipeline.is_stopped
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_stop_that_takes_too_long_is_cut_short_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A card that takes no write any more must not keep the machine from shutting down."""
+    monkeypatch.setattr(supervisor, "_STOP_DEADLINE_S", 0.05)
+    stop = asyncio.Event()
+    stop.set()
+
+    with pytest.raises(StopIncomplete, match="what was not written was not acknowledged"):
+        await asyncio.wait_for(supervise(Pipeline(tmp_path, stop_s=60), stop), 5)  # type: ignore[arg-type]  # as above

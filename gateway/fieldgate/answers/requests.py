@@ -111,7 +111,7 @@ async def _verify(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     verification = await keeper.call(Journal.verification)
     while not await keeper.call(lambda _: verification.step()):
         yield BEAT
-    accounts: list[dict[str, Any]] = []
+    accounts: list[dict[str, Any]] | None = None
     stats = await keeper.call(Journal.stats)
     if sum(lane.events for lane in stats.lanes) <= _COUNTABLE_EVENTS:
         count = await keeper.call(partial(_count, filters=pipeline.filters()))

@@ -129,10 +129,10 @@ def verify(config: ConfigFile = None, as_json: AsJson = False) -> None:
             f"{verdict}: {count(facts['blocks'], 'block')}, {count(facts['events'], 'event')}, "
             f"{facts['removed_blocks']:,} removed"
         )
-        for one in facts["accounts"]:
+        for one in facts["accounts"] or ():
             whom = f"uplink {one['uplink']}" if one["uplink"] else "the first uplink"
             typer.echo(f"{whom}: {one['pending']:,} pending by its account, {one['stored']:,} stored for it")
-        if not facts["accounts"]:
+        if facts["accounts"] is None:
             typer.echo("accounts: not compared, too much is stored for that; stop the gateway to compare them")
     raise typer.Exit(0 if facts["sound"] else 1)
 

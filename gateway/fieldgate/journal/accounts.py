@@ -28,10 +28,10 @@ class _Account:
 
     def count(self, lane: int, events: list[Event]) -> None:
         floor, done = self.state.lanes[lane].floor, self.done[lane]
-        after, last = self.state.uncounted[lane]
+        uncounted = IntervalSet(self.state.lanes[lane].uncounted)
         for event in events:
             seq = event.seq
-            if seq > floor and not after < seq <= last and seq not in done:
+            if seq > floor and seq not in uncounted and seq not in done:
                 self.stored += self.is_wanted is None or self.is_wanted(event)
 
 

@@ -94,6 +94,7 @@ def make_file(path: Path, meta: Meta, book: Book) -> None:
     """Create a complete journal file at ``path`` with this book, under another name until it is on the disk."""
     temporary = path.with_name(f"new-{path.name}")
     temporary.unlink(missing_ok=True)
+    temporary.touch(mode=0o600)  # whatever the umask: who can read it can read every event
     connection = sqlite3.connect(temporary, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous=OFF")  # it counts only once it is whole, and is synced then

@@ -89,12 +89,17 @@ def _ledger_facts(row: LedgerRow) -> dict[str, Any]:
     }
 
 
-def verify_facts(report: VerifyReport, accounts: list[dict[str, Any]], *, notes: Sequence[str] = ()) -> dict[str, Any]:
-    """Return what a walk over every block found, and whether each uplink's count of pending events is right."""
+def verify_facts(
+    report: VerifyReport, accounts: list[dict[str, Any]] | None, *, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Return what a walk over every block found, and whether each uplink's count of pending events is right.
+
+    ``accounts`` is None where they were not compared.
+    """
     wrong = [
         f"uplink {one['uplink'] or '(the first)'}: {one['pending']} events are pending by its account, "
         f"{one['stored']} are stored"
-        for one in accounts
+        for one in accounts or ()
         if one["stored"] != one["pending"]
     ]
     problems = [*notes, *report.problems, *wrong]

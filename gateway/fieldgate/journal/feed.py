@@ -1,25 +1,30 @@
 """One uplink's view of the outbox: its cursors, its accounts, and the order in which it gets events.
 
 Order (P3): lane ``high`` first, then ``normal`` and ``low`` together by sequence number. With ``live_first`` a
-second set of cursors carries what came after the last reconnect, and what was stored before follows in the time
-that is left. The accounts of P4: routed = delivered + pending + ledger.
+second set of cursors carries what came after the last reconnect (or after the uplink fell too far behind), and what
+was stored before follows in the time that is left. The accounts of P4: routed = delivered + pending + ledger.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final, Protocol
 
 from fieldgate.forward.uplink import Shipment
-from fieldgate.journal.gaps import Hole, gap_event, join_holes
+from fieldgate.journal.balance import Balance
+from fieldgate.journal.extras import ExtraBatch, Extras
+from fieldgate.journal.gaps import Hole
 from fieldgate.journal.intervals import IntervalSet
+from fieldgate.journal.segments import stop_at
 from fieldgate.journal.stream import Stream
-from fieldgate.journal.times import Correction
+from fieldgate.journal.times import corrected
 from fieldgate.journal.uplink_state import LaneState, Route, UplinkState
 from fieldgate.journal.window import Batch, LaneLog
 from fieldgate_devices.event import LANES, Event, Lane, Stamp, TimeQuality
 
 __all__ = ["FeedHost", "UplinkFeed"]
+
+_MAX_PIECES: Final = 1_000  # intervals above the floors; beyond that new events do not pass stored ones any more
 
 
 class FeedHost(Protocol):
@@ -39,53 +44,50 @@ class FeedHost(Protocol):
     def uplink_went(self, feed: UplinkFeed, *, down: bool) -> None:
         """The uplink's state changed."""
 
-
-class _GapBatch(Batch):
-    """The one gap event that is on its way."""
-
-    __slots__ = ("hole",)
-
-    def __init__(self, event: Event, hole: Hole) -> None:
-        super().__init__([event], b"")
-        self.hole = hole
-
-
-class _ReplayBatch(Batch):
-    """Kept events that are sent once more because a person asked; they stand in no account of P4."""
-
-    __slots__ = ("done", "given")
-
-    def __init__(self, events: list[Event]) -> None:
-        super().__init__(events, b"")
-        self.given = 0
-        self.done = 0
+    def booked(self, feed: UplinkFeed, hole: Hole) -> None:
+        """An uplink never gets some events; to be entered in the ledger with the next commit."""
 
 
 class UplinkFeed:
-    """Implements `fieldgate.forward.uplink.Feed` for the uplink with number ``bit_number``."""
+    """Implements `fieldgate.forward.uplink.Feed` for the uplink with number ``bit_number``.
+
+    While ``is_frozen`` it hands nothing out: its state decides how events are sent after a crash, and is not saved.
+    """
 
     def __init__(
-        self, route: Route, bit_number: int, lanes: tuple[LaneLog, ...], host: FeedHost, state: UplinkState
+        self,
+        route: Route,
+        bit_number: int,
+        lanes: tuple[LaneLog, ...],
+        host: FeedHost,
+        state: UplinkState,
+        *,
+        os_boot: str,
+        next_seq: int,
     ) -> None:
         self.route = route
         self.name = route.name
         self.bit_number = bit_number
         self.down = True
         self.state = state
-        self.is_dirty = False
-        self.is_frozen = False
-        self._uncounted_losses = [range(0) for _ in LANES]
-        self._unsynced_before_seq = max(lane.last_seq for lane in lanes) if self.state.may_have_sent_unsynced else 0
         self._host = host
         self._lanes = lanes
         self.streams = [
             Stream(lane, bit_number, floor=saved.floor, done=IntervalSet(saved.done))
-            for lane, saved in zip(lanes, self.state.lanes, strict=True)
+            for lane, saved in zip(lanes, state.lanes, strict=True)
         ]
         self.live: list[Stream] | None = None
-        self.replayed = 0
-        self._gap_out: _GapBatch | None = None
-        self._replay: deque[_ReplayBatch] = deque()
+        self._balance = Balance(state, next_seq=next_seq, booked=self._booked)
+        self.extras = Extras(self._balance.gaps, gateway=host.gateway)
+        floors = [stream.floor for stream in self.streams]
+        self.is_frozen = state.times.started(os_boot, [lane.stored_to for lane in lanes], floors)
+        self._found_to = [
+            lane.stored_to if floor < lane.stored_to else 0 for lane, floor in zip(lanes, floors, strict=True)
+        ]
+        self.is_dirty = self.is_frozen
+        self._thaws_when_saved = False
+        self._is_closed = False
+        self._to_park: list[tuple[Batch, int, int]] = []
 
     # -- Feed -------------------------------------------------------------------------------------------------
 
@@ -104,8 +106,8 @@ class UplinkFeed:
             left -= self._take_group(self.streams, left, shipments, mark=mark)
             if self.live is not None:
                 self._merge_live()
-        if left > 0 and self._replay:
-            self._take_replay(left, shipments)
+        if left > 0 and self.extras.replays:
+            self.extras.take_replay(left, shipments)
         if any(stream.wants_read for stream in self.streams):
             self._host.changed()
         return shipments
@@ -113,7 +115,7 @@ class UplinkFeed:
     def delivered(self, batch: object, start: int, stop: int) -> None:
         """The far side has ``events[start:stop]`` of ``batch``."""
         assert isinstance(batch, Batch)
-        if isinstance(batch, _GapBatch | _ReplayBatch):
+        if isinstance(batch, ExtraBatch):
             self._extra_done(batch, stop - start)
             return
         if not self._book(batch, start, stop):
@@ -122,26 +124,29 @@ class UplinkFeed:
         self._done_with(batch, start, stop)
 
     def parked(self, batch: object, start: int, stop: int, reason: str) -> None:
-        """The far side will never take these events; they are booked as ``parked``."""
+        """The far side will never take these events; they are booked as ``parked`` once they are on disk.
+
+        Else a crash would forget that they ever were, although their device was told that they are safe.
+        """
         assert isinstance(batch, Batch)
-        if isinstance(batch, _GapBatch | _ReplayBatch):
+        if isinstance(batch, ExtraBatch):
             self._extra_done(batch, stop - start)
-            return
-        if not self._book(batch, start, stop):
-            return
-        first, last = batch.events[start], batch.events[stop - 1]
-        self.add_hole(Hole(first.lane, "parked", stop - start, first.stamp.run, first.seq, last.seq))
-        self._done_with(batch, start, stop)
+        elif batch.waits and not batch.is_written:
+            self._to_park.append((batch, start, stop))
+        else:
+            self._park(batch, start, stop)
 
     def put_back(self) -> None:
         """Hand out again, oldest first, everything that is outstanding."""
-        self._gap_out = None
-        for batch in self._replay:
-            batch.given = batch.done = 0
+        self.extras.put_back()
+        self._to_park.clear()
+        was_live = self.live is not None
         if self.live is not None:
-            self._close_live()
+            self._fold_live()
         for stream in self.streams:
             stream.put_back()
+        if was_live and not self.down:
+            self._open_live()
         self._host.changed()
 
     def is_down(self, down: bool) -> None:
@@ -149,11 +154,12 @@ class UplinkFeed:
         if down == self.down:
             return
         self.down = down
-        if not down and self.route.is_live_first and self.live is None and not self.is_caught_up:
-            self._open_live()
-        if not down and self._host.now_stamp().quality != TimeQuality.SYNCED and not self.state.may_have_sent_unsynced:
-            self.state.may_have_sent_unsynced = True
-            self._freeze()
+        if not down:
+            if self.route.is_live_first:
+                self._open_live()
+            is_synced = self._host.now_stamp().quality == TimeQuality.SYNCED
+            if self.state.times.connects(is_synced=is_synced, stored_to=self._found_to):
+                self._freeze()
         self._host.uplink_went(self, down=down)
 
     # -- what the outbox asks -----------------------------------------------------------------------------------
@@ -164,132 +170,136 @@ class UplinkFeed:
         return all(stream.read_seq >= stream.last_seq for stream in self.streams)
 
     @property
-    def replay_backlog(self) -> int:
-        """How many events of a replay wait here."""
-        return sum(len(batch.events) - batch.done for batch in self._replay)
+    def wants_save_now(self) -> bool:
+        """Whether something waits for the state to be saved."""
+        return self.is_frozen or self._balance.gaps.wants_save
 
-    def replay(self, events: list[Event]) -> None:
-        """Send kept events once more, under their old ids, after everything else; counted in ``replayed``."""
-        self._replay.append(_ReplayBatch(events))
-        self._host.changed()
+    def floor(self, lane: int) -> int:
+        """Return the number up to which this uplink wants nothing of a lane."""
+        stream = self.streams[lane]
+        return self.live[lane].floor if self.live is not None and stream.is_idle else stream.floor
 
     def add_routed(self, count: int) -> None:
         """Count events that this uplink is to get."""
         self.state.routed += count
 
-    def add_hole(self, hole: Hole) -> None:
-        """Book events that this uplink never gets, and tell it so when its cursor has passed them."""
-        ledger = self.state.ledger
-        ledger[hole.reason] = ledger.get(hole.reason, 0) + hole.count
-        join_holes(self.state.gaps, hole)
-        self.is_dirty = True
-        self._host.changed()
+    @property
+    def replayed(self) -> int:
+        """How many events of replays have arrived."""
+        return self.extras.replayed
 
-    def still_wants(self, event: Event) -> bool:
-        """Whether a stored event is not done yet, as far as this uplink goes."""
-        if self.route.is_wanted is not None and not self.route.is_wanted(event):
-            return False
-        stream = self.streams[event.lane]
-        if event.seq <= stream.floor or event.seq in stream.done:
-            return False
-        live = self.live[event.lane] if self.live is not None else None
-        return live is None or not (live.from_seq <= event.seq <= live.floor or event.seq in live.done)
+    @property
+    def replay_backlog(self) -> int:
+        """How many events of a replay wait here."""
+        return self.extras.replay_backlog
 
     def is_past(self, event: Event) -> bool:
         """Whether this uplink gets such events and does not wait for this stored one (any more)."""
         is_wanted = self.route.is_wanted
-        return (is_wanted is None or is_wanted(event)) and not self.still_wants(event)
+        return (is_wanted is None or is_wanted(event)) and not self._still_wants(event)
 
-    def restored(self, *, next_seq: int) -> None:
-        """Numbers from ``next_seq`` on are given from now on: what the state did not see is below."""
-        self._uncounted_losses = [range(to + 1, next_seq) if to >= 0 else range(0) for to in self.state.counted_to]
+    def replay(self, events: Sequence[Event], *, is_stored: bool = False) -> None:
+        """Send kept events once more, under their old ids, after everything else; counted apart."""
+        corrections = self.state.times.corrections
+        self.extras.replay([corrected(event, corrections) for event in events], is_stored=is_stored)
+        self._host.changed()
 
-    def add_loss(self, hole: Hole) -> None:
-        """Book stored events that damage took: they were counted as pending, unless it took the count as well."""
-        self.add_hole(hole)
-        if hole.first_seq in self._uncounted_losses[hole.lane]:
-            self.add_routed(hole.count)
-        else:
-            self.state.count_lost(hole.lane, [hole.first_seq] * hole.count)  # all counted, or none of it
+    def have_read(
+        self, stream: Stream, events: Sequence[Event], *, through_seq: int, handed: Sequence[tuple[int, int]] = ()
+    ) -> None:
+        """Take what was read from disk for ``stream``; see `Stream.chunk_read`."""
+        if self.state.times.corrections:
+            events = [corrected(event, self.state.times.corrections) for event in events]
+        wanted = stream.chunk_read(events, through_seq=through_seq, is_wanted=self.route.is_wanted, handed=handed)
+        self._balance.found(stream.lane, wanted, through_seq=stream.ready_to)
 
-    def forget_through(self, lane: int, seq: int) -> None:
-        """What the lane had up to ``seq`` was removed or is not wanted; `add_hole` has booked it."""
-        self.streams[lane].skip_through(seq)
-        if self.live is not None:
-            self.live[lane].skip_through(seq)
-        for batch in self._lanes[lane]:
-            if batch.events[0].seq > seq:
-                break
-            stop = sum(1 for event in batch.events if event.seq <= seq)
-            nobody = batch.clear(self.bit_number, 0, stop)
-            self._host.acknowledged(batch, 0, stop, nobody_wants=nobody)
-        self.is_dirty = True
+    def give_up(self, lane: int, through_seq: int, events: Sequence[Event], *, reason: str) -> None:
+        """Never hand out anything of a lane up to ``through_seq``; ``events`` are those that are on disk."""
+        lost = [event for event in events if event.seq <= through_seq and self._still_wants(event)]
+        self._balance.gave_up(lane, lost, through_seq=through_seq, reason=reason)
+        self._forget_through(lane, through_seq)
+
+    def damaged(self, lane: int, first_seq: int, last_seq: int, *, count: int, is_exact: bool, run: int) -> None:
+        """``count`` events of that range (or more, unless ``is_exact``) cannot be read any more.
+
+        Where it is certain how many of them this uplink still wanted, they are booked now; else once its cursor has
+        passed and what is pending can be counted.
+        """
+        wants_all = self.route.is_wanted is None and self.streams[lane].is_untouched(first_seq, last_seq)
+        hole = Hole(lane, "corrupt", count, run, first_seq, last_seq)
+        if self._balance.damaged(hole, wants_all=wants_all, is_exact=is_exact):
+            self._changed()
+
+    def were_written(self) -> None:
+        """Batches were written: book those of their events that will never be taken."""
+        waiting, self._to_park = self._to_park, []
+        for batch, start, stop in waiting:
+            self.parked(batch, start, stop, "")
 
     def evicted(self, batch: Batch) -> None:
         """``batch``, which is on disk, left the memory."""
         lane = batch.events[0].lane
         self.streams[lane].evicted(batch)
-        if self.live is not None and self.live[lane].read_seq < batch.last_seq:
-            self._close_live()
+        if self.live is not None and self.live[lane].read_seq >= batch.last_seq:
+            self.live[lane].evicted(batch)
+        elif self.route.is_live_first and self.streams[lane].read_seq < batch.last_seq:
+            if not self.down:
+                self._open_live()
+            elif self.live is not None:
+                self._fold_live()
 
     def time_became_known(self, offset_ns: int) -> None:
         """Correct what this OS boot stored before it knew the time and this uplink was never sent."""
+        times = self.state.times
+        ranges = [
+            (stream.lane, first, last) for stream in self.streams for first, last in stream.never_sent(times.fixed_to)
+        ]
+        times.became_known(ranges, offset_ns, newest=max(lane.last_seq for lane in self._lanes))
         for stream in self.streams:
-            lane = self._lanes[stream.lane]
-            first = max(stream.sent_to, self._unsynced_before_seq) + 1
-            last = lane.evicted_to if stream.limit_seq is None else min(lane.evicted_to, stream.limit_seq - 1)
-            if first <= last:
-                self.state.corrections.append(Correction(stream.lane, first, last, offset_ns))
-                stream.read_again()
-        self._unsynced_before_seq = 0
-        self.state.may_have_sent_unsynced = False
+            stream.read_again()
         self._freeze()
 
-    def os_booted(self) -> None:
-        """What an earlier OS boot stored without ever knowing the time, and never sent, becomes ``estimated``."""
-        if not self.state.may_have_sent_unsynced:
-            for stream in self.streams:
-                lane = self._lanes[stream.lane]
-                if stream.floor < lane.stored_to:
-                    self.state.corrections.append(Correction(stream.lane, stream.floor + 1, lane.stored_to, None))
-        self._unsynced_before_seq = 0
-        self.state.may_have_sent_unsynced = False
-        self._freeze()
+    def time_became_unknown(self) -> None:
+        """What is sent from now on must not be corrected later."""
+        if not self.down and self.state.times.connects(is_synced=False, stored_to=self._found_to):
+            self._freeze()
 
-    def _freeze(self) -> None:
-        """Hand nothing out until the state is saved: what it says decides how events are sent after a crash."""
-        self.is_frozen = True
-        self.is_dirty = True
-        self._host.changed()
+    def close(self) -> None:
+        """Hand out nothing any more: the gateway stops."""
+        self.is_frozen = self._is_closed = True
 
-    def snapshot(self) -> UplinkState:
-        """Return the state to be stored."""
-        lanes = []
-        for lane in LANES:
-            stream = self.streams[lane]
-            done = IntervalSet(stream.done.pairs())
-            if self.live is not None:
-                live = self.live[lane]
-                if live.floor >= live.from_seq:
-                    done.add(live.from_seq, live.floor)
-                for first, last in live.done.pairs():
-                    done.add(first, last)
-            lanes.append(LaneState(stream.floor, done.pairs()))
+    def snapshot(self, *, in_memory: int) -> UplinkState:
+        """Return the state to be stored.
+
+        ``in_memory`` events of this uplink are not on disk: a crash forgets them, and their devices send them again.
+        """
+        for stream in self.streams:
+            stream.pass_over()
+        self._audit()
+        self._balance.gaps.saving()
+        self._thaws_when_saved = self.is_frozen and not self._is_closed
+        lanes = [self._lane_state(lane) for lane in LANES]
         state = self.state
-        removed_to = [min(log.removed_to, saved.floor) for log, saved in zip(self._lanes, lanes, strict=True)]
-        state.corrections = [one for one in state.corrections if one.last_seq > removed_to[one.lane]]  # for a replay
+        state.times.forget_through(  # what is kept for a replay must look then as it did
+            [min(lane.floor, log.removed_to) for lane, log in zip(lanes, self._lanes, strict=True)]
+        )
         return UplinkState(
             lanes,
-            state.routed,
+            state.routed - in_memory,
             state.delivered,
             state.pending,
             dict(state.ledger),
             list(state.gaps),
-            list(state.corrections),
-            state.may_have_sent_unsynced,
-            list(state.uncounted),
+            list(state.unsure),
+            state.times.copy(),
             state.filter,
         )
+
+    def saved(self) -> None:
+        """What `snapshot` returned last is on disk."""
+        self._balance.gaps.saved()
+        if self._thaws_when_saved:
+            self.is_frozen = self._thaws_when_saved = False
 
     # -- inside -------------------------------------------------------------------------------------------------
 
@@ -303,6 +313,8 @@ class UplinkFeed:
                 return taken + low.take(limit - taken, up_to=None, shipments=shipments, mark=mark)
             next_normal, next_low = normal.next_seq(), low.next_seq()
             if next_normal is None or next_low is None:
+                if normal.pass_over() or low.pass_over():
+                    continue
                 return taken  # the smaller of the two is not known before the disk has answered
             first, bound = (normal, next_low) if next_normal < next_low else (low, next_normal)
             before = first.read_seq
@@ -312,48 +324,18 @@ class UplinkFeed:
         return taken
 
     def _take_gap(self, shipments: list[Shipment]) -> int:
-        if self._gap_out is not None:
-            return 0
-        hole = self.state.gaps[0]
+        if self._balance.gaps.close(self._has_passed, self._host.now_stamp()):
+            self._changed()
+        return self.extras.take_gap(shipments)
+
+    def _has_passed(self, hole: Hole) -> bool:
         stream = self.streams[hole.lane]
-        if stream.read_seq < min(hole.first_seq, stream.last_seq):  # something before it is yet to be sent
-            return 0
-        batch = _GapBatch(gap_event(hole, gateway=self._host.gateway, stamp=self._host.now_stamp()), hole)
-        self._gap_out = batch
-        shipments.append(Shipment(batch, batch.events, 0, 1))
-        return 1
+        if self.live is not None and hole.first_seq >= self.live[hole.lane].from_seq:
+            stream = self.live[hole.lane]
+        return stream.read_seq >= min(hole.last_seq, stream.last_seq)
 
-    def _take_replay(self, limit: int, shipments: list[Shipment]) -> None:
-        for batch in self._replay:
-            if limit <= 0:
-                break
-            start, stop = batch.given, min(len(batch.events), batch.given + limit)
-            if start < stop:
-                shipments.append(Shipment(batch, batch.events, start, stop))
-                batch.given = stop
-                limit -= stop - start
-
-    def _extra_done(self, batch: _GapBatch | _ReplayBatch, count: int) -> None:
-        """An event that is in no account has arrived, or is refused for good."""
-        if batch is self._gap_out:
-            self._gap_delivered()
-        elif isinstance(batch, _ReplayBatch):
-            batch.done += count
-            self.replayed += count
-            while self._replay and self._replay[0].done >= len(self._replay[0].events):
-                self._replay.popleft()
-            self._host.changed()
-
-    def _gap_delivered(self) -> None:
-        assert self._gap_out is not None
-        gaps, sent = self.state.gaps, self._gap_out.hole
-        if gaps and gaps[0] == sent:
-            gaps.pop(0)
-        elif gaps:  # it has grown since: what is left is told next
-            now = gaps[0]
-            gaps[0] = Hole(now.lane, now.reason, now.count - sent.count, now.run, sent.last_seq + 1, now.last_seq)
-        self._gap_out = None
-        self.is_dirty = True
+    def _extra_done(self, batch: ExtraBatch, count: int) -> None:
+        self.is_dirty |= self.extras.done(batch, count)
         self._host.changed()
 
     def _book(self, batch: Batch, start: int, stop: int) -> bool:
@@ -361,6 +343,13 @@ class UplinkFeed:
         if self.streams[lane].delivered(batch, start, stop):
             return True
         return self.live is not None and self.live[lane].delivered(batch, start, stop)
+
+    def _park(self, batch: Batch, start: int, stop: int) -> None:
+        if not self._book(batch, start, stop):
+            return
+        first, last = batch.events[start], batch.events[stop - 1]
+        self._balance.lost(Hole(first.lane, "parked", stop - start, first.stamp.run, first.seq, last.seq))
+        self._done_with(batch, start, stop)
 
     def _done_with(self, batch: Batch, start: int, stop: int) -> None:
         if batch.waits:
@@ -374,24 +363,83 @@ class UplinkFeed:
             self.is_dirty = True
             self._host.changed()
 
-    def _open_live(self) -> None:
-        bound = max(lane.last_seq for lane in self._lanes)
-        self.live = [Stream(lane, self.bit_number, floor=bound) for lane in self._lanes]
-        for stream in self.streams:
-            stream.limit_seq = bound + 1
+    def _booked(self, hole: Hole) -> None:
+        self._host.booked(self, hole)
+        self._changed()
 
-    def _close_live(self) -> None:
-        """Give up the live cursors: what they delivered stands as done, the rest follows in the stored ones."""
+    def _changed(self) -> None:
+        self.is_dirty = True
+        self._host.changed()
+
+    def _still_wants(self, event: Event) -> bool:
+        """Whether a stored event is not done yet."""
+        if self.route.is_wanted is not None and not self.route.is_wanted(event):
+            return False
+        return self._cursor(event).wants(event.seq)
+
+    def _cursor(self, event: Event) -> Stream:
+        live = self.live[event.lane] if self.live is not None else None
+        return live if live is not None and event.seq >= live.from_seq else self.streams[event.lane]
+
+    def _forget_through(self, lane: int, seq: int) -> None:
+        self.streams[lane].skip_through(seq)
+        if self.live is not None:
+            self.live[lane].skip_through(seq)
+        for batch in self._lanes[lane]:
+            if batch.events[0].seq > seq:
+                break
+            end = stop_at(batch.events, 0, len(batch.events), seq)
+            for start, stop in batch.runs_wanted_by(self.bit_number, 0, end):
+                nobody = batch.clear(self.bit_number, start, stop)
+                self._host.acknowledged(batch, start, stop, nobody_wants=nobody)
+        self.is_dirty = True
+
+    def _audit(self) -> None:
+        """Where damage took an unknown number: count what is pending once all of it is in memory."""
+        unsure = self.state.unsure
+        if not unsure or any(self.floor(lane.lane) < lane.evicted_to for lane in self._lanes):
+            return
+        if any(self.floor(hole.lane) < min(hole.last_seq, self._lanes[hole.lane].last_seq) for hole in unsure):
+            return
+        stored = [batch for lane in self._lanes for batch in lane if batch.is_written or batch.is_writing]
+        self._balance.settle_unsure(pending=sum(batch.count_wanted_by(self.bit_number) for batch in stored))
+
+    def _freeze(self) -> None:
+        """Hand nothing out until the state is saved: what it says decides how events are sent after a crash."""
+        self.is_frozen = True
+        self._thaws_when_saved = False
+        self._changed()
+
+    def _lane_state(self, lane: int) -> LaneState:
+        done = IntervalSet(self.streams[lane].done.pairs())
+        if self.live is not None:
+            live = self.live[lane]
+            for first, last in live.done.pairs():
+                done.add(first, last)
+            if live.floor >= live.from_seq:
+                done.add(live.from_seq, live.floor)
+        floor = self.floor(lane)
+        done.drop_through(floor)
+        return LaneState(floor, done.pairs(), self.state.lanes[lane].uncounted)
+
+    def _open_live(self) -> None:
+        """Let new events pass what waits now."""
+        if self.live is not None:
+            self._fold_live()
+        if self.is_caught_up or sum(stream.pieces for stream in self.streams) >= _MAX_PIECES:
+            return
+        self.live = []
+        for stream, lane in zip(self.streams, self._lanes, strict=True):
+            bound = max(lane.last_seq, stream.read_seq)
+            stream.limit_seq = bound + 1
+            self.live.append(Stream(lane, self.bit_number, floor=bound))
+
+    def _fold_live(self) -> None:
+        """Give up the live cursors: what they did stands, the rest follows in the stored ones."""
         assert self.live is not None
         for stream, live in zip(self.streams, self.live, strict=True):
-            if live.floor >= live.from_seq:
-                stream.done.add(live.from_seq, live.floor)
-            for first, last in live.done.pairs():
-                stream.done.add(first, last)
-            stream.limit_seq = None
+            stream.absorb(live)
         self.live = None
-        if not self.down:
-            self._open_live()
 
     def _merge_live(self) -> None:
         """Once everything stored is done, the live cursors are the only ones."""

@@ -12,7 +12,7 @@ from typing import Final
 
 from fieldgate.journal.records import JournalBusy, JournalFull, JournalRefused
 
-__all__ = ["Ballast", "Folder", "data_files", "delete_file", "sync_folder"]
+__all__ = ["Ballast", "Folder", "data_files", "delete_file", "lock_holder", "sync_folder"]
 
 _NAME: Final = re.compile(r"journal-(\d{6,})\.db")
 _ASIDE: Final = re.compile(r"journal-(\d{6,})\.db\.damaged-(\d+)")
@@ -188,13 +188,19 @@ def _take_lock(path: Path) -> int:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).strip()
+        holder = lock_holder(lock)
         os.close(lock)
-        raise JournalBusy(path, int(holder) if holder.isdigit() else None) from error
+        raise JournalBusy(path, holder) from error
     with contextlib.suppress(OSError):  # a full disk must not keep the gateway from starting
         os.ftruncate(lock, 0)
         os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
     return lock
+
+
+def lock_holder(lock: int) -> int | None:
+    """The process that noted itself in the lock file, if it still runs: who only reads notes nothing."""
+    noted = os.pread(lock, 32, 0).strip()
+    return int(noted) if noted.isdigit() and Path(f"/proc/{int(noted)}").exists() else None
 
 
 def _refusal(path: Path, error: OSError) -> JournalRefused:

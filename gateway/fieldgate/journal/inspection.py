@@ -19,7 +19,7 @@ from fieldgate.journal.active import lane_stats
 from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema
 from fieldgate.journal.book import Book, Kind
 from fieldgate.journal.drain import Drain
-from fieldgate.journal.files import data_files
+from fieldgate.journal.files import data_files, lock_holder
 from fieldgate.journal.reading import Source, read_lane
 from fieldgate.journal.records import (
     JournalBusy,
@@ -200,9 +200,9 @@ def _share_lock(folder: Path) -> int | None:
     try:
         fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        holder = os.pread(lock, 32, 0).strip()
+        holder = lock_holder(lock)
         os.close(lock)
-        raise JournalBusy(folder, int(holder) if holder.isdigit() else None) from error
+        raise JournalBusy(folder, holder) from error
     return lock
 
 

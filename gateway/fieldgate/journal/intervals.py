@@ -50,7 +50,20 @@ class IntervalSet:
         if self._firsts and self._firsts[0] <= floor:
             self._firsts[0] = floor + 1
 
-    def end_of(self, value: int) -> int | None:
-        """Return the last value of the interval that holds ``value``, or None."""
-        index = bisect_right(self._firsts, value) - 1
-        return self._lasts[index] if index >= 0 and value <= self._lasts[index] else None
+    def overlaps(self, first: int, last: int) -> bool:
+        """Whether any of ``first`` … ``last`` is in the set."""
+        index = bisect_right(self._firsts, last) - 1
+        return index >= 0 and self._lasts[index] >= first
+
+    def uncovered(self, first: int, last: int) -> list[tuple[int, int]]:
+        """Return what of ``first`` … ``last`` is not in the set, lowest first."""
+        rest = []
+        for begin, end in zip(self._firsts, self._lasts, strict=True):
+            if begin > last:
+                break
+            if begin > first:
+                rest.append((first, begin - 1))
+            first = max(first, end + 1)
+        if first <= last:
+            rest.append((first, last))
+        return rest

@@ -12,36 +12,32 @@ It does no I/O and reads no clock: `fieldgate.journal.keeper` does what it answe
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from fieldgate.ingest.source import Settler
 from fieldgate.journal.feed import UplinkFeed
-from fieldgate.journal.policy import UplinkDemand, commit_due_s
-from fieldgate.journal.uplink_state import NOBODY_NAME, Route, UplinkState, adopt_states
-from fieldgate.journal.window import MAX_UPLINKS, NOBODY, Batch, LaneLog
+from fieldgate.journal.gaps import Hole
+from fieldgate.journal.policy import UplinkDemand
+from fieldgate.journal.uplink_state import NOBODY_NAME, Route, UplinkState, starting_state
+from fieldgate.journal.window import MAX_UPLINKS, Batch, LaneLog
+from fieldgate.journal.write_queue import WriteJob, WriteQueue
 from fieldgate_devices.event import LANES, Event, Stamp
 
 __all__ = ["Outbox", "WriteJob"]
 
 _MEMORY_BYTES = 8 << 20  # written batches kept for uplinks that are only a little behind
 _MAX_UNSETTLED_BYTES = 24 << 20  # over all connections: then reading stops everywhere
-_JOB_EVENTS = 2_000
-_HISTORY_EVENTS = 1_000  # what is delivered and only kept for replay waits for a large block …
-_HISTORY_DELAY_S = 5.0  # … or this long
-
-
-@dataclass(slots=True)
-class WriteJob:
-    """Batches on their way to disk, per lane in order; ``events`` are what is to be written of each."""
-
-    lanes: dict[int, list[tuple[Batch, Sequence[Event]]]] = field(default_factory=dict)
-    count: int = 0
+_FAR = 1 << 62
+_EVENT_BYTES = 320  # what an event takes in memory besides its text …
+_BATCH_BYTES = 330  # … and a batch besides its events
 
 
 class Outbox:
-    """See the laws above. ``attention`` is called when there is something to do at the next turn of the loop."""
+    """See the laws above. ``attention`` is called when there is something to do at the next turn of the loop.
+
+    ``os_boot`` is the kernel's boot id now, ``stored_boot`` that of everything stored (empty where there were several),
+    ``job_bytes`` about how much one commit may write.
+    """
 
     def __init__(
         self,
@@ -55,6 +51,9 @@ class Outbox:
         next_seq: int,
         stored_to: Sequence[int],
         states: dict[str, UplinkState],
+        os_boot: str = "",
+        stored_boot: str = "",
+        job_bytes: int = _FAR,
         attention: Callable[[], None],
         now_stamp: Callable[[], Stamp],
     ) -> None:
@@ -63,33 +62,40 @@ class Outbox:
         self.gateway = gateway
         self.next_seq = next_seq
         self.accepted = 0
-        self.unsettled_bytes = 0
-        self.is_journal_stuck = False
+        self.losses: list[tuple[str, Hole]] = []
+        self.history_to = [_FAR for _ in LANES]
         self.lanes = tuple(LaneLog(lane, stored_to=stored_to[lane]) for lane in LANES)
         self._is_relay = is_relay
-        self._writes_all = not is_relay or keeps_history
-        self._hold_s = hold_s
-        self._commit_delay_s = commit_delay_s
+        self._keeps_delivered = not is_relay or keeps_history
+        self._queue = WriteQueue(
+            is_relay=is_relay,
+            hold_s=hold_s,
+            commit_delay_s=commit_delay_s,
+            keeps_delivered=self._keeps_delivered,
+            job_bytes=job_bytes,
+        )
         self._attention = attention
         self.now_stamp = now_stamp
-        nobody = Route(NOBODY_NAME)
-        adopted = adopt_states(routes or [nobody], states, stored_to)
-        self.feeds = {
-            route.name: UplinkFeed(route, number, self.lanes, self, adopted[route.name])
+        routes = routes or [Route(NOBODY_NAME)]
+        self._feeds = [
+            UplinkFeed(
+                route,
+                number,
+                self.lanes,
+                self,
+                starting_state(route, states, stored_to=stored_to, stored_boot=stored_boot),
+                os_boot=os_boot,
+                next_seq=next_seq,
+            )
             for number, route in enumerate(routes)
-        }
-        self._nobody: UplinkFeed | None = None
-        if not routes:
-            self._nobody = UplinkFeed(nobody, MAX_UPLINKS, self.lanes, self, adopted[NOBODY_NAME])
-        for feed in self.all_feeds():
-            feed.restored(next_seq=next_seq)
-        self._all_bits = sum(1 << number for number in range(len(routes))) or NOBODY
+        ]
+        self.feeds = {feed.name: feed for feed in self._feeds if feed.name != NOBODY_NAME}
+        self.forgotten = [name for name in states if self.feeds and name not in self.feeds]
+        for feed in self._feeds:
+            feed.is_dirty |= bool(self.forgotten)  # what they took over is stored with what is forgotten
+        self._all_bits = sum(1 << feed.bit_number for feed in self._feeds)
         self._has_filters = any(route.is_wanted is not None for route in routes)
         self._bits_cache: dict[tuple[object, int], int] = {}
-        self._unwritten: deque[Batch] = deque()
-        self._unwritten_events = 0
-        self._is_stalled = False
-        self._hurry = self._must_hurry()
         self._touched: dict[Settler, None] = {}
         self._is_attentive = False
 
@@ -110,6 +116,7 @@ class Outbox:
             event.seq = seq
             seq += 1
         count = seq - self.next_seq
+        size_bytes += _BATCH_BYTES + _EVENT_BYTES * count
         self.next_seq = seq
         self.accepted += count
         if self._has_filters:
@@ -117,14 +124,10 @@ class Outbox:
         else:
             waits = bytes((self._all_bits,)) * count
         batch = Batch(events, waits, settler=settler, positions=positions, accepted_s=now_s, size_bytes=size_bytes)
-        for feed in self.feeds.values():
+        for feed in self._feeds:
             feed.add_routed(batch.count_wanted_by(feed.bit_number) if self._has_filters else count)
-        if self._nobody is not None:
-            self._nobody.add_routed(count)
         self.lanes[events[0].lane].append(batch)
-        self._unwritten.append(batch)
-        self._unwritten_events += count
-        self.unsettled_bytes += size_bytes
+        self._queue.append(batch)
         if self._has_filters and self._is_relay:
             for start, stop in batch.runs_unwanted(0, count):
                 self._settle(batch, start, stop)
@@ -132,12 +135,17 @@ class Outbox:
 
     def stalled(self) -> None:
         """A device has filled its window: do not let it wait for more events to share the commit."""
-        self._is_stalled = True
+        self._queue.stalled(self.next_seq)
         self.changed()
+
+    @property
+    def unsettled_bytes(self) -> int:
+        """What is held in memory because it is neither written nor delivered everywhere."""
+        return self._queue.size_bytes
 
     def is_open(self) -> bool:
         """Whether further events fit into memory."""
-        return self.unsettled_bytes < _MAX_UNSETTLED_BYTES
+        return self._queue.size_bytes < _MAX_UNSETTLED_BYTES
 
     # -- feeds report (FeedHost) ----------------------------------------------------------------------------------
 
@@ -159,8 +167,12 @@ class Outbox:
     def uplink_went(self, feed: UplinkFeed, *, down: bool) -> None:
         """An uplink went down or came back: the hold may no longer make sense."""
         del feed, down
-        self._hurry = self._must_hurry()
+        self._queue.hurries = self._hurries()
         self.changed()
+
+    def booked(self, feed: UplinkFeed, hole: Hole) -> None:
+        """An uplink never gets some events: ``losses`` holds it for the ledger."""
+        self.losses.append((feed.name, hole))
 
     # -- a turn -----------------------------------------------------------------------------------------------------
 
@@ -168,10 +180,9 @@ class Outbox:
         """Drop from memory what is done, and let every settler write its acknowledgements."""
         self._is_attentive = False
         for lane in self.lanes:
-            self._trim(lane)
-        unwritten = self._unwritten
-        while unwritten and not self._writes_all and not unwritten[0].is_wanted():
-            self._left_unwritten(unwritten.popleft())
+            if lane.head is not None:
+                self._trim(lane)
+        self._queue.drop_delivered()
         touched = self._touched
         if touched:
             self._touched = {}
@@ -180,56 +191,17 @@ class Outbox:
 
     def commit_due_s(self, now_s: float) -> float | None:
         """Return when the next group commit is due; None when nothing waits for one."""
-        if not self._unwritten:
-            self._is_stalled = False
-            return None
-        oldest_s = self._unwritten[0].accepted_s
-        if self._hurry:
-            eligible, since_s = self._unwritten_events, oldest_s
-        else:
-            since_s = oldest_s + self._hold_s
-            if since_s > now_s:
-                return since_s
-            cutoff_s = now_s - self._hold_s
-            eligible = 0
-            is_history = self._writes_all and self._is_relay
-            for batch in self._unwritten:
-                if batch.accepted_s > cutoff_s or eligible >= _JOB_EVENTS:
-                    break
-                eligible += len(batch.events)
-                is_history = is_history and not batch.is_wanted()
-            if is_history and eligible < _HISTORY_EVENTS:
-                return since_s + _HISTORY_DELAY_S
-        return commit_due_s(
-            eligible=eligible,
-            eligible_since_s=since_s,
-            is_stalled=self._is_stalled,
-            commit_delay_s=self._commit_delay_s,
-        )
+        return self._queue.due_s(now_s)
 
     def begin_write(self, now_s: float, *, everything: bool = False) -> WriteJob:
         """Return what must be written now; `written` or `write_failed` must follow before the next call."""
-        job = WriteJob()
-        cutoff_s = now_s if self._hurry or everything else now_s - self._hold_s
-        unwritten = self._unwritten
-        while unwritten and (everything or job.count < _JOB_EVENTS) and unwritten[0].accepted_s <= cutoff_s:
-            batch = unwritten.popleft()
-            events: Sequence[Event] = batch.events
-            if not self._writes_all:
-                runs = batch.runs_wanted()
-                if not runs:
-                    self._left_unwritten(batch)
-                    continue
-                if runs != [(0, len(events))]:
-                    events = [event for start, stop in runs for event in events[start:stop]]
-            batch.write_begins()
-            self.lanes[events[0].lane].writing_to = batch.last_seq
-            job.lanes.setdefault(events[0].lane, []).append((batch, events))
-            job.count += len(events)
-            for feed in self.all_feeds():
-                feed.state.pending += batch.count_wanted_by(feed.bit_number)
-        if not unwritten or not self._hurry:
-            self._is_stalled = False
+        job = self._queue.take(now_s, everything=everything)
+        for lane, entries in job.lanes.items():
+            self.lanes[lane].writing_to = entries[-1][0].last_seq
+            for batch, _ in entries:
+                batch.write_begins()
+                for feed in self._feeds:
+                    feed.state.pending += batch.count_wanted_by(feed.bit_number)
         return job
 
     def written(self, job: WriteJob) -> None:
@@ -240,98 +212,132 @@ class Outbox:
                 batch.is_writing = False
                 batch.is_written = True
                 log.stored_to = batch.last_seq
-                self._left_unwritten(batch)
+                self._queue.left(batch)
                 if not batch.is_settled:
                     runs = batch.runs_wanted() if self._is_relay else [(0, len(batch.events))]
                     for start, stop in runs:
                         self._settle(batch, start, stop)
                     batch.is_settled = True
+        for feed in self._feeds:
+            feed.were_written()
         for log in self.lanes:
             self._evict_from_memory(log, max_bytes=_MEMORY_BYTES)
         self.changed()
 
     def write_failed(self, job: WriteJob) -> None:
         """Nothing of ``job`` was written; its batches wait again, in their old order."""
-        batches = [batch for entries in job.lanes.values() for batch, _ in entries]
         for log in self.lanes:
             log.writing_to = log.stored_to
-        for batch in sorted(batches, key=lambda batch: batch.last_seq, reverse=True):
+        for batch in job.batches:
             batch.is_writing = False
-            self._unwritten.appendleft(batch)
-            for feed in self.all_feeds():
+            for feed in self._feeds:
                 feed.state.pending -= batch.count_wanted_by(feed.bit_number)
+        self._queue.put_back(job)
 
-    def time_became_known(self, offset_ns: int) -> None:
-        """Let every uplink correct what it was not sent yet: all that is on disk is read from there."""
-        for log in self.lanes:
-            self._evict_from_memory(log, max_bytes=0)
-        for feed in self.all_feeds():
-            feed.time_became_known(offset_ns)
+    def journal_is_stuck(self, is_stuck: bool) -> None:
+        """Nothing can be written for now: at level `relay` what is delivered is not kept for replay meanwhile."""
+        self._queue.keeps_delivered = self._keeps_delivered and not (is_stuck and self._is_relay)
 
     def states(self) -> dict[str, UplinkState]:
-        """Return every uplink's state for the next commit and regard it as saved."""
+        """Return every uplink's state for the next commit; `states_saved` must follow if that succeeds."""
         saved = {}
-        counted_to = [max(log.stored_to, log.writing_to) for log in self.lanes]
-        for feed in self.all_feeds():
-            state = saved[feed.name] = feed.snapshot()
-            state.routed -= self.pending_in_memory(feed)  # a crash forgets those, and their devices send them again
+        counted_to = [log.writing_to for log in self.lanes]
+        for feed in self._feeds:
+            in_memory = self.pending_in_memory(feed)
+            state = saved[feed.name] = feed.snapshot(in_memory=in_memory)
             state.counted_to = counted_to
             feed.is_dirty = False
         return saved
 
+    def states_saved(self) -> None:
+        """What `states` returned last is on disk."""
+        for feed in self._feeds:
+            feed.saved()
+        self.forgotten.clear()
+
+    def states_not_saved(self) -> None:
+        """It is not."""
+        for feed in self._feeds:
+            feed.is_dirty = True
+
+    def close(self) -> None:
+        """Hand out nothing any more."""
+        for feed in self._feeds:
+            feed.close()
+
+    def damaged(self, lane: int, first_seq: int, last_seq: int, *, count: int, is_exact: bool = True, run: int) -> None:
+        """Stored events cannot be read any more; see `UplinkFeed.damaged`."""
+        for feed in self._feeds:
+            feed.damaged(lane, first_seq, last_seq, count=count, is_exact=is_exact, run=run)
+
+    def time_became_unknown(self) -> None:
+        """From now on events are unsynced again."""
+        for feed in self._feeds:
+            feed.time_became_unknown()
+
+    def time_became_known(self, offset_ns: int) -> None:
+        """UTC is boot time plus ``offset_ns``: let every uplink correct what it was not sent yet.
+
+        What is on disk is read from there.
+        """
+        for log in self.lanes:
+            self._evict_from_memory(log, max_bytes=0)
+        for feed in self._feeds:
+            feed.time_became_known(offset_ns)
+
     @property
     def is_dirty(self) -> bool:
         """Whether a state differs from what is on disk in a way that a crash would repeat or forget."""
-        return any(feed.is_dirty for feed in self.all_feeds())
+        return any(feed.is_dirty for feed in self._feeds)
+
+    @property
+    def wants_save_now(self) -> bool:
+        """Whether an uplink can hand out nothing, or not all, before its state is saved."""
+        return any(feed.wants_save_now for feed in self._feeds)
 
     @property
     def has_unwritten(self) -> bool:
         """Whether anything in memory is neither written nor delivered everywhere."""
-        return bool(self._unwritten)
+        return len(self._queue) > 0
 
     def removable_to(self, lane: int) -> int:
-        """Return the sequence number up to which no uplink wants anything of ``lane`` from disk."""
-        return min((feed.streams[lane].floor for feed in self.all_feeds()), default=0)
+        """Return the sequence number up to which nobody wants anything of ``lane`` from disk, history included."""
+        floor = min([feed.floor(lane) for feed in self._feeds])
+        return min(floor, self.lanes[lane].stored_to, self.history_to[lane])
 
     def all_feeds(self) -> list[UplinkFeed]:
         """Return every uplink's feed; while none is configured, the one that counts for whoever comes first."""
-        return list(self.feeds.values()) if self._nobody is None else [self._nobody]
+        return self._feeds
 
     def pending_in_memory(self, feed: UplinkFeed) -> int:
         """Return how many events this uplink still wants that are not on disk, nor on their way there."""
-        return sum(
-            batch.count_wanted_by(feed.bit_number)
-            for lane in self.lanes
-            for batch in lane
-            if not batch.is_written and not batch.is_writing
-        )
+        return self._queue.count_wanted_by(feed.bit_number)
 
     def demands(self) -> list[UplinkDemand]:
         """Return what each uplink still wants from disk."""
         return [
             UplinkDemand(
                 feed.name,
-                tuple(stream.floor for stream in feed.streams),
+                tuple(feed.floor(lane) for lane in LANES),
                 feed.route.is_required,
                 feed.route.max_size_bytes,
                 feed.route.max_age_s,
             )
-            for feed in self.all_feeds()
+            for feed in self._feeds
         ]
 
     # -- inside -------------------------------------------------------------------------------------------------------
 
-    def _must_hurry(self) -> bool:
-        if not self._is_relay or self._nobody is not None:
-            return True
-        return any(feed.down and feed.route.is_required for feed in self.feeds.values())
+    def _hurries(self) -> bool:
+        """Whether an event that is not delivered yet will hardly be in time: while an uplink is known to be down."""
+        return not self._is_relay or any(feed.down for feed in self._feeds)
 
     def _bits_of(self, event: Event) -> int:
         key = (event.address, event.lane)
         bits = self._bits_cache.get(key)
         if bits is None:
             bits = 0
-            for feed in self.feeds.values():
+            for feed in self._feeds:
                 if feed.route.is_wanted is None or feed.route.is_wanted(event):
                     bits |= 1 << feed.bit_number
             if len(self._bits_cache) >= 10_000:
@@ -351,10 +357,6 @@ class Outbox:
                 settler.settled(position, 1)
         self._touched[settler] = None
 
-    def _left_unwritten(self, batch: Batch) -> None:
-        self._unwritten_events -= len(batch.events)
-        self.unsettled_bytes -= batch.size_bytes
-
     def _trim(self, lane: LaneLog) -> None:
         """Drop from the head what is delivered everywhere; at level `journal` only once it is written."""
         head = lane.head
@@ -362,7 +364,7 @@ class Outbox:
             head is not None
             and not head.is_writing
             and not head.is_wanted()
-            and (not self._writes_all or head.is_written)
+            and (not self._queue.keeps_delivered or head.is_written)
         ):
             lane.drop_head()
             head = lane.head
@@ -371,5 +373,5 @@ class Outbox:
         while lane.size_bytes > max_bytes and lane.head is not None and lane.head.is_written:
             batch = lane.drop_head()
             lane.evicted_to = batch.last_seq
-            for feed in self.all_feeds():
+            for feed in self._feeds:
                 feed.evicted(batch)

@@ -12,6 +12,7 @@ __all__ = ["BLOCK_EVENTS", "BlockMeta", "Eviction", "UplinkDemand", "commit_due_
 BLOCK_EVENTS = 200  # a block's worth: enough that flash per event hardly falls any further
 _FEW_EVENTS = 25
 _STRETCHED_DELAY_S = 0.5
+_LOW_FIRST = (Lane.LOW, Lane.NORMAL, Lane.HIGH)
 
 
 def commit_due_s(*, eligible: int, eligible_since_s: float, is_stalled: bool, commit_delay_s: float) -> float:
@@ -60,61 +61,70 @@ class Eviction:
 
 
 def plan_eviction(
-    blocks: Sequence[BlockMeta], uplinks: Sequence[UplinkDemand], *, over_bytes: int
+    blocks: Sequence[BlockMeta], uplinks: Sequence[UplinkDemand], *, over_bytes: int, may_drop_required: bool = True
 ) -> tuple[list[Eviction], dict[int, int]]:
     """Return who gives up what so that ``over_bytes`` become free, and per lane up to where blocks then may go.
 
-    ``blocks`` are the oldest blocks of each lane, oldest first within a lane. First goes what only uplinks that
-    are not required still want; then lane ``low``, ``normal``, ``high``, oldest first (DESIGN: drop_oldest).
+    ``blocks`` are the oldest blocks of each lane, oldest first within a lane. First goes what nobody wants and was
+    only kept for replay, then what only uplinks that are not required want, then, unless the devices are to wait
+    instead, the rest; each time ``low`` before ``normal`` before ``high``, and a lane from its old end only.
     """
     freed = 0
-    given_up: dict[tuple[str, int], int] = {}
-
-    def wants(uplink: UplinkDemand, block: BlockMeta) -> bool:
-        through = max(uplink.floors[block.lane], given_up.get((uplink.name, block.lane), 0))
-        return block.last_seq > through
-
-    gone: set[tuple[int, int]] = set()
-    for optional_only in (True, False):
-        for lane in (Lane.LOW, Lane.NORMAL, Lane.HIGH):
-            for block in (block for block in blocks if block.lane == lane):
-                if freed >= over_bytes:
-                    break
-                key = (block.lane, block.last_seq)
-                if key in gone:
-                    continue
-                wanting = [uplink for uplink in uplinks if wants(uplink, block)]
-                if optional_only and any(uplink.is_required for uplink in wanting):
-                    break  # a lane is given up from its old end only, so what lies behind stays too
-                for uplink in wanting:
-                    given_up[uplink.name, block.lane] = block.last_seq
-                gone.add(key)
-                freed += block.size_bytes
-    evictions = [Eviction(name, lane, through, "evicted") for (name, lane), through in given_up.items()]
     free_through: dict[int, int] = {}
-    for lane_number, last_seq in gone:
-        free_through[lane_number] = max(free_through.get(lane_number, 0), last_seq)
+    for may_go in (_is_nobodys, _is_optional, _is_any)[: 3 if may_drop_required else 2]:
+        for lane in _LOW_FIRST:
+            for block in blocks:
+                if block.lane != lane or block.last_seq <= free_through.get(lane, 0):
+                    continue
+                if freed >= over_bytes or not may_go([one for one in uplinks if _wants(one, block)]):
+                    break
+                free_through[lane] = block.last_seq
+                freed += block.size_bytes
+    evictions = [
+        Eviction(uplink.name, lane, through, "evicted")
+        for lane, through in free_through.items()
+        for uplink in uplinks
+        if uplink.floors[lane] < through
+    ]
     return evictions, free_through
 
 
-def plan_limits(blocks: Sequence[BlockMeta], uplink: UplinkDemand) -> list[Eviction]:
+def plan_limits(oldest: Sequence[BlockMeta], uplink: UplinkDemand, *, held_bytes: int) -> list[Eviction]:
     """Return what ``uplink`` gives up to keep within its own ``max_size`` and ``max_age``.
 
-    ``blocks`` are all blocks that it may still want, oldest first within a lane.
+    ``oldest`` are blocks that it still wants, oldest first within a lane, as many as may have to go; ``held_bytes`` is
+    the size of all that it still wants.
     """
-    wanted = [block for block in blocks if block.last_seq > uplink.floors[block.lane]]
-    through: dict[int, tuple[int, str]] = {}
-    if uplink.max_age_s is not None:
-        for block in wanted:
-            if block.age_s > uplink.max_age_s:
-                through[block.lane] = (block.last_seq, "expired")
-    if uplink.max_size_bytes is not None:
-        kept = [block for block in wanted if block.last_seq > through.get(block.lane, (0, ""))[0]]
-        over = sum(block.size_bytes for block in kept) - uplink.max_size_bytes
-        for lane in (Lane.LOW, Lane.NORMAL, Lane.HIGH):
-            for block in (block for block in kept if block.lane == lane):
-                if over <= 0:
-                    break
-                through[block.lane] = (block.last_seq, "evicted")
-                over -= block.size_bytes
-    return [Eviction(uplink.name, lane, last, reason) for lane, (last, reason) in through.items()]
+    expired: dict[int, int] = {}
+    evicted: dict[int, int] = {}
+    over_bytes = held_bytes - uplink.max_size_bytes if uplink.max_size_bytes is not None else 0
+    for block in oldest:
+        if uplink.max_age_s is not None and block.age_s > uplink.max_age_s:
+            expired[block.lane] = block.last_seq
+            over_bytes -= block.size_bytes
+    for lane in _LOW_FIRST:
+        for block in oldest:
+            if over_bytes <= 0:
+                break
+            if block.lane == lane and block.last_seq > expired.get(lane, 0):
+                evicted[lane] = block.last_seq
+                over_bytes -= block.size_bytes
+    given_up = [Eviction(uplink.name, lane, last, "expired") for lane, last in expired.items()]
+    return given_up + [Eviction(uplink.name, lane, last, "evicted") for lane, last in evicted.items()]
+
+
+def _wants(uplink: UplinkDemand, block: BlockMeta) -> bool:
+    return block.last_seq > uplink.floors[block.lane]
+
+
+def _is_nobodys(wanting: Sequence[UplinkDemand]) -> bool:
+    return not wanting
+
+
+def _is_optional(wanting: Sequence[UplinkDemand]) -> bool:
+    return not any(uplink.is_required for uplink in wanting)
+
+
+def _is_any(wanting: Sequence[UplinkDemand]) -> bool:
+    del wanting
+    return True

@@ -3,6 +3,9 @@
 They go out marked ``unsynced``. Once the time is known, what is still stored and was never sent to an uplink is
 corrected for it; what may have been sent stays as it was, because an envelope never changes (P2). Of an OS boot
 that never learned the time, the rest becomes ``estimated`` at the next boot.
+
+`TimeRules` are those of one uplink. ``fixed_to`` is the sequence number up to which no event's time changes any more
+but by the corrections that are listed.
 """
 
 from __future__ import annotations
@@ -15,9 +18,10 @@ import msgspec
 from fieldgate.journal.records import BootRecord, RunRecord
 from fieldgate_devices.event import Event, Stamp, TimeQuality
 
-__all__ = ["BootClock", "Correction", "corrected"]
+__all__ = ["BootClock", "Correction", "TimeRules", "corrected"]
 
 _STEP_NS: Final = 60 * 10**9  # no clock that was set drifts by so much within one OS boot
+_MAX_CORRECTIONS: Final = 300  # a gateway without a clock that boots daily while an uplink is away for a year
 
 
 class Correction(msgspec.Struct, array_like=True, frozen=True):
@@ -32,6 +36,73 @@ class Correction(msgspec.Struct, array_like=True, frozen=True):
     offset_ns: int | None
 
 
+class TimeRules(msgspec.Struct):
+    """As stored. ``may_have_sent_unsynced``: the uplink was connected while this OS boot did not know the time."""
+
+    os_boot: str = ""
+    fixed_to: int = 0
+    may_have_sent_unsynced: bool = False
+    corrections: list[Correction] = []
+
+    def started(self, os_boot: str, stored_to: Sequence[int], floors: Sequence[int]) -> bool:
+        """A process begins; return whether that changes times, so that it must be saved before anything is sent.
+
+        What an earlier OS boot stored without ever knowing the time, and never sent, becomes ``estimated``. What a
+        process of this boot may have sent as unsynced stays so.
+        """
+        is_changed = False
+        newest = max(stored_to)
+        if self.os_boot != os_boot:
+            if not self.may_have_sent_unsynced:
+                for lane, (last, floor) in enumerate(zip(stored_to, floors, strict=True)):
+                    is_changed |= self._correct(lane, max(floor, self.fixed_to) + 1, last, None)
+            self.os_boot = os_boot
+            self.may_have_sent_unsynced = False
+            self.fixed_to = max(self.fixed_to, newest)
+        elif self.may_have_sent_unsynced:
+            self.fixed_to = max(self.fixed_to, newest)
+        return is_changed
+
+    def connects(self, *, is_synced: bool, stored_to: Sequence[int]) -> bool:
+        """The uplink is up; return whether that must be saved before anything is sent.
+
+        While the time is unknown, whatever is sent must not be corrected later. Once it is known, what earlier
+        processes stored and nobody corrected by now is sent as it is.
+        """
+        if not is_synced:
+            is_news, self.may_have_sent_unsynced = not self.may_have_sent_unsynced, True
+            return is_news
+        is_news, self.fixed_to = max(stored_to) > self.fixed_to, max(self.fixed_to, *stored_to)
+        return is_news
+
+    def became_known(self, ranges: Iterable[tuple[int, int, int]], offset_ns: int, *, newest: int) -> None:
+        """The time is known: correct these ``(lane, first, last)``, which were never sent, and nothing else ever."""
+        for lane, first, last in ranges:
+            self._correct(lane, first, last, offset_ns)
+        self.may_have_sent_unsynced = False
+        self.fixed_to = max(self.fixed_to, newest)
+
+    def forget_through(self, floors: Sequence[int]) -> None:
+        """Drop what concerns nothing above these sequence numbers, one per lane."""
+        self.corrections = [one for one in self.corrections if one.last_seq > floors[one.lane]]
+
+    def copy(self) -> TimeRules:
+        """Return a copy that later changes do not reach."""
+        return msgspec.structs.replace(self, corrections=list(self.corrections))
+
+    def _correct(self, lane: int, first: int, last: int, offset_ns: int | None) -> bool:
+        if first > last:
+            return False
+        for index, one in enumerate(self.corrections):
+            if (one.lane, one.offset_ns, one.last_seq + 1) == (lane, offset_ns, first):
+                self.corrections[index] = Correction(lane, one.first_seq, last, offset_ns)
+                return True
+        if len(self.corrections) >= _MAX_CORRECTIONS:
+            return False  # it stays unsynced, and says so
+        self.corrections.append(Correction(lane, first, last, offset_ns))
+        return True
+
+
 def corrected(event: Event, corrections: Iterable[Correction]) -> Event:
     """Return ``event`` with the time that the first correction that covers it gives."""
     stamp = event.stamp
@@ -43,9 +114,7 @@ def corrected(event: Event, corrections: Iterable[Correction]) -> Event:
                 stamp = Stamp(stamp.run, stamp.wall_ns, stamp.boot_ns, TimeQuality.ESTIMATED)
             else:
                 stamp = Stamp(stamp.run, stamp.boot_ns + correction.offset_ns, stamp.boot_ns, TimeQuality.SYNCED)
-            return Event(
-                event.address, stamp, event.data, event.is_json, event.content_id, event.lane, event.seq, event.raw
-            )
+            return msgspec.structs.replace(event, stamp=stamp)
     return event
 
 

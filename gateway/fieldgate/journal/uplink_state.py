@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from fieldgate.journal.gaps import Hole
-from fieldgate.journal.times import Correction
+from fieldgate.journal.times import Correction, TimeRules
 from fieldgate_devices.event import LANES, Event
 
 __all__ = [
@@ -17,14 +17,14 @@ __all__ = [
     "LaneState",
     "Route",
     "UplinkState",
-    "adopt_states",
     "decode_states",
     "encode_states",
     "highest_seq",
+    "starting_state",
+    "state_of_unknown",
 ]
 
-NOBODY_NAME: Final = ""
-"""The state that keeps what comes while no uplink is configured."""
+NOBODY_NAME: Final = ""  # the row that keeps what came before the first uplink was configured
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -44,20 +44,20 @@ class Route(msgspec.Struct, frozen=True):
 
 
 class LaneState(msgspec.Struct, array_like=True):
-    """A cursor as it is stored."""
+    """A cursor as it is stored. ``uncounted`` are numbers of events that are not in ``routed`` before they are read."""
 
     floor: int = 0
     done: list[tuple[int, int]] = []
+    uncounted: list[tuple[int, int]] = []
 
 
 class UplinkState(msgspec.Struct):
     """Cursors and accounts of one uplink as they are stored with each commit.
 
     ``pending`` counts events that lie on disk and are not done; it is kept apart from ``routed`` so that the
-    equation of P4 can fail. ``uncounted`` is per lane what lay on disk when this uplink, or its filter, was new, as
-    (after, last): nobody counted that for it when it was accepted; it is counted as it is read. ``filter`` is the
-    filter that the counts were made with. ``counted_to`` is per lane the highest number on disk with this state, -1
-    where that is not known: what was stored after it, and lost together with newer states, is in no count.
+    equation of P4 can fail. ``filter`` is the filter that the counts were made with. ``counted_to`` is per lane the
+    highest number on disk with this state, -1 where that is not known: what was stored after it is in no count.
+    ``unsure`` are ranges in which damage took a number of events that is not known yet.
     """
 
     lanes: list[LaneState] = msgspec.field(default_factory=lambda: [LaneState() for _ in LANES])
@@ -66,74 +66,85 @@ class UplinkState(msgspec.Struct):
     pending: int = 0
     ledger: dict[str, int] = {}
     gaps: list[Hole] = []
-    corrections: list[Correction] = []
-    may_have_sent_unsynced: bool = False
-    uncounted: list[tuple[int, int]] = msgspec.field(default_factory=lambda: [(0, 0) for _ in LANES])
+    unsure: list[Hole] = []
+    times: TimeRules = msgspec.field(default_factory=TimeRules)
     filter: str = ""
     counted_to: list[int] = msgspec.field(default_factory=lambda: [-1 for _ in LANES])
 
     @property
+    def corrections(self) -> list[Correction]:
+        """Which times are corrected."""
+        return self.times.corrections
+
+    @property
     def is_counted(self) -> bool:
-        """Whether everything on disk that this uplink is to get stands in ``routed``."""
-        return all(after >= last for after, last in self.uncounted)
-
-    def count_read(self, lane: int, wanted: Sequence[Event], *, through_seq: int) -> None:
-        """Count what is found on disk up to ``through_seq``, where it was not counted before."""
-        after, last = self.uncounted[lane]
-        if after >= last:
-            return
-        count = sum(1 for event in wanted if after < event.seq <= last)
-        self.routed += count
-        self.pending += count
-        self.uncounted[lane] = (max(after, min(through_seq, last)), last)
-
-    def count_lost(self, lane: int, seqs: Sequence[int]) -> None:
-        """Take events that lay on disk and that this uplink never gets out of ``pending``; the ledger has them."""
-        after, last = self.uncounted[lane]
-        uncounted = sum(1 for seq in seqs if after < seq <= last)
-        self.routed += uncounted
-        self.pending -= len(seqs) - uncounted
-
-    def count_again(self, stored_to: Sequence[int]) -> None:
-        """Forget what was counted of the disk, because it is not what this uplink is to get now; it is counted anew."""
-        self.routed -= self.pending
-        self.pending = 0
-        self.uncounted = [(lane.floor, last) for lane, last in zip(self.lanes, stored_to, strict=True)]
+        """Whether ``routed`` and ``pending`` hold everything; a new uplink counts what it finds as it reads."""
+        return not any(lane.uncounted for lane in self.lanes)
 
 
-def adopt_states(
-    routes: Sequence[Route], states: dict[str, UplinkState], stored_to: Sequence[int]
-) -> dict[str, UplinkState]:
-    """Return the state with which each uplink of this configuration goes on, from what the journal kept.
+def starting_state(
+    route: Route, states: dict[str, UplinkState], *, stored_to: Sequence[int], stored_boot: str
+) -> UplinkState:
+    """Return the state with which an uplink begins: its own, what was kept for whoever comes first, or a new one.
 
-    The first uplinks take over what was kept for nobody in particular. What was stored while there was no uplink, or
-    before this uplink or its filter was as it is now, is counted as it is read.
+    ``stored_boot`` is the OS boot of everything that is stored; empty where there were several.
     """
-    nobody = states.get(NOBODY_NAME)
-    adopted: dict[str, UplinkState] = {}
-    for route in routes:
-        own = states.get(route.name)
-        if own is None and nobody is not None and route.starts_at_oldest:
-            own = msgspec.msgpack.decode(msgspec.msgpack.encode(nobody), type=UplinkState)
-        elif own is None:
-            own = _first_state(route, stored_to)
-        elif nobody is not None and route.name != NOBODY_NAME:
-            own.count_again(stored_to)
-        if own.filter != route.filter:
-            own.count_again(stored_to)
-            own.filter = route.filter
-        adopted[route.name] = own
-    return adopted
-
-
-def _first_state(route: Route, stored_to: Sequence[int]) -> UplinkState:
-    """The state of an uplink that was never seen before."""
-    state = UplinkState(filter=route.filter, counted_to=list(stored_to))
-    if route.starts_at_oldest:
-        state.uncounted = [(0, last) for last in stored_to]
+    own, nobody = states.get(route.name), states.get(NOBODY_NAME)
+    if own is None and nobody is not None and route.starts_at_oldest:
+        state = _copy(nobody)
+    elif own is None:
+        state = _first_state(route, states, stored_to, stored_boot)
     else:
-        state.lanes = [LaneState(last) for last in stored_to]
+        state = _copy(own)
+        if nobody is not None and route.name != NOBODY_NAME:
+            _add_losses(state, nobody)
+            _count_again(state, stored_to)
+    if state.filter != route.filter:
+        state.filter = route.filter
+        _count_again(state, stored_to)
+    for lane, counted_to in enumerate(state.counted_to):
+        if 0 <= counted_to < stored_to[lane]:  # a newer state was lost, and not all that was stored with it
+            state.lanes[lane].uncounted.append((counted_to + 1, stored_to[lane]))
     return state
+
+
+def _first_state(
+    route: Route, states: dict[str, UplinkState], stored_to: Sequence[int], stored_boot: str
+) -> UplinkState:
+    """The state of an uplink that was never seen before; nobody begins where the first of all others stands."""
+    state = UplinkState(filter=route.filter, counted_to=list(stored_to))
+    state.times.os_boot = stored_boot
+    for lane, last in enumerate(stored_to):
+        floor = 0 if route.starts_at_oldest else last
+        if route.name == NOBODY_NAME:
+            floor = min((other.lanes[lane].floor for other in states.values()), default=0)
+        state.lanes[lane] = LaneState(floor)
+    _count_again(state, stored_to)
+    return state
+
+
+def _count_again(state: UplinkState, stored_to: Sequence[int]) -> None:
+    """Forget what was counted of the disk: not all of it is what this uplink is to get now. It is counted as read."""
+    state.routed -= state.pending
+    state.pending = 0
+    state.unsure = []
+    for lane, last in zip(state.lanes, stored_to, strict=True):
+        lane.uncounted = [(lane.floor + 1, last)] if lane.floor < last else []
+
+
+def _add_losses(state: UplinkState, nobody: UplinkState) -> None:
+    """What was given up while no uplink was configured would have gone to this one."""
+    for reason, count in nobody.ledger.items():
+        state.ledger[reason] = state.ledger.get(reason, 0) + count
+        state.routed += count
+    state.gaps += nobody.gaps
+    floors = [max(lane.floor, other.floor) for lane, other in zip(state.lanes, nobody.lanes, strict=True)]
+    for lane, floor in zip(state.lanes, floors, strict=True):
+        lane.floor = floor
+
+
+def _copy(state: UplinkState) -> UplinkState:
+    return msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=UplinkState)
 
 
 def encode_states(states: dict[str, UplinkState]) -> dict[str, bytes]:
@@ -150,7 +161,21 @@ def decode_states(stored: dict[str, bytes]) -> dict[str, UplinkState]:
     return states
 
 
+def state_of_unknown(stored_to: Sequence[int]) -> UplinkState:
+    """Return what an uplink goes on with whose state cannot be read: it gets again what is stored, as it was sent."""
+    state = UplinkState(counted_to=list(stored_to))
+    state.times.may_have_sent_unsynced = True
+    _count_again(state, stored_to)
+    return state
+
+
 def highest_seq(states: dict[str, UplinkState]) -> int:
-    """Return the highest sequence number that any stored cursor speaks of; a new run must begin above it."""
-    lanes = [lane for state in states.values() for lane in state.lanes]
-    return max((max([lane.floor, *(last for _, last in lane.done)]) for lane in lanes), default=0)
+    """Return the highest sequence number that any stored state speaks of; a new run must begin above it."""
+    numbers = [0]
+    for state in states.values():
+        numbers.append(state.times.fixed_to)
+        numbers += [one.last_seq for one in state.times.corrections]
+        numbers += [hole.last_seq for hole in (*state.unsure, *state.gaps)]
+        for lane in state.lanes:
+            numbers += [lane.floor, *(last for _, last in lane.done), *(last for _, last in lane.uncounted)]
+    return max(numbers)

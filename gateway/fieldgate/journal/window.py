@@ -12,22 +12,21 @@ from typing import Final
 from fieldgate.ingest.source import Settler
 from fieldgate_devices.event import Event
 
-__all__ = ["MAX_UPLINKS", "NOBODY", "Batch", "LaneLog"]
+__all__ = ["MAX_UPLINKS", "Batch", "LaneLog"]
 
-MAX_UPLINKS: Final = 7
-NOBODY: Final = 1 << MAX_UPLINKS  # set while no uplink is configured: wanted by whoever comes first
+MAX_UPLINKS: Final = 8
 _CLEAR: Final = tuple(bytes(value & ~(1 << bit) & 0xFF for value in range(256)) for bit in range(8))
-
-
 _ANY: Final = bytes(1 if value else 0 for value in range(256))
 _HAS: Final = tuple(bytes(1 if value >> bit & 1 else 0 for value in range(256)) for bit in range(8))
+_NOTHING: Final[dict[int, int]] = {}
 
 
 class Batch:
     """Consecutive events of one lane, their settle positions, and who still wants which.
 
     ``waits[i]`` has bit ``u`` set while uplink number ``u`` has not acknowledged ``events[i]``.
-    ``positions`` is the settler's position of the first event when they are consecutive, else a list.
+    ``positions`` is the settler's position of the first event when they are consecutive, else a list. ``size_bytes``
+    is what the batch takes in memory.
     """
 
     __slots__ = (
@@ -65,7 +64,7 @@ class Batch:
         self.is_writing = False
         self.is_settled = settler is None
         self.next: Batch | None = None
-        self.handed_out: dict[int, int] = {}  # by uplinks that mark what was stored first: events handed out so far
+        self.handed_out: dict[int, int] | None = None  # by uplinks that mark what was stored first: events handed out
         self.handed_out_at_write: dict[int, int] | None = None  # the same when the first write began
 
     @property
@@ -94,7 +93,7 @@ class Batch:
         """From now on this is a stored batch; what an uplink was handed before that is not marked for it, ever."""
         self.is_writing = True
         if self.handed_out_at_write is None:
-            self.handed_out_at_write = dict(self.handed_out)
+            self.handed_out_at_write = dict(self.handed_out) if self.handed_out else _NOTHING
 
     def runs_wanted(self) -> list[tuple[int, int]]:
         """Return the runs that anybody still wants."""
@@ -172,6 +171,7 @@ class LaneLog:
         if self.head is None:
             self.tail = None
         self.size_bytes -= batch.size_bytes
+        batch.next = None  # a cursor that stands in it must not keep all that came later in memory
         return batch
 
     def __iter__(self) -> Iterator[Batch]:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
+from fieldgate.errors import JournalError
 from fieldgate.journal.journal import Journal
 
 __all__ = ["Writer"]
@@ -27,7 +28,9 @@ class Writer:
         self._is_closed = False
 
     def submit(self, work: Callable[[Journal], T], done: Callable[[Future[T]], None]) -> None:
-        """Run ``work`` in the thread, then ``done`` with its finished future on the loop."""
+        """Run ``work`` in the thread, then ``done`` with its finished future on the loop; nothing once closed."""
+        if self._is_closed:
+            return
 
         def back(future: Future[T]) -> None:
             if not self._loop.is_closed():
@@ -36,7 +39,13 @@ class Writer:
         self._pool.submit(work, self._journal).add_done_callback(back)
 
     async def call(self, work: Callable[[Journal], T]) -> T:
-        """Run ``work`` in the thread and return what it returns."""
+        """Run ``work`` in the thread and return what it returns.
+
+        Raises:
+            JournalError: the journal is closed.
+        """
+        if self._is_closed:
+            raise JournalError("the journal is closed: the gateway stops")
         return await asyncio.wrap_future(self._pool.submit(work, self._journal), loop=self._loop)
 
     async def close(self) -> None:
@@ -44,5 +53,5 @@ class Writer:
         if self._is_closed:
             return
         self._is_closed = True
-        await self.call(Journal.close)
+        await asyncio.wrap_future(self._pool.submit(Journal.close, self._journal), loop=self._loop)
         self._pool.shutdown(wait=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fieldgate.journal.gaps import Hole
 from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.uplink_state import Route, decode_states, encode_states
 from fieldgate_devices.event import Address, Event, Stamp
@@ -33,17 +32,19 @@ def test_events_lost_with_the_state_that_counted_them_are_routed_and_lost_and_ne
     saved = store(first, 100)
     store(first, 80)  # lost, with its state
 
-    feed = make_outbox(saved, next_seq=181, stored_to=180).feeds["up"]
-    feed.add_loss(Hole(1, "corrupt", 80, 1, 101, 180))
+    outbox = make_outbox(saved, next_seq=181, stored_to=180)
+    outbox.damaged(1, 101, 180, count=80, run=1)
 
+    feed = outbox.feeds["up"]
     assert (feed.state.routed, feed.state.pending, feed.state.ledger) == (180, 100, {"corrupt": 80})
 
 
 def test_events_lost_with_the_very_first_state_are_routed_and_lost() -> None:
     """The first commits of all are lost: there is no state at all."""
-    feed = make_outbox({}, next_seq=81, stored_to=0).feeds["up"]
-    feed.add_loss(Hole(1, "corrupt", 80, 1, 1, 80))
+    outbox = make_outbox({}, next_seq=81, stored_to=0)
+    outbox.damaged(1, 1, 80, count=80, run=1)
 
+    feed = outbox.feeds["up"]
     assert (feed.state.routed, feed.state.pending, feed.state.ledger) == (80, 0, {"corrupt": 80})
 
 
@@ -51,9 +52,10 @@ def test_events_lost_out_of_the_middle_are_pending_no_more() -> None:
     """The state that counted them is there."""
     saved = store(make_outbox({}, next_seq=1, stored_to=0), 100)
 
-    feed = make_outbox(saved, next_seq=101, stored_to=100).feeds["up"]
-    feed.add_loss(Hole(1, "corrupt", 80, 1, 11, 90))
+    outbox = make_outbox(saved, next_seq=101, stored_to=100)
+    outbox.damaged(1, 11, 90, count=80, run=1)
 
+    feed = outbox.feeds["up"]
     assert (feed.state.routed, feed.state.pending, feed.state.ledger) == (100, 20, {"corrupt": 80})
 
 
