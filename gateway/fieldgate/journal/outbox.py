@@ -206,6 +206,7 @@ class Outbox:
 
     def written(self, job: WriteJob) -> None:
         """``job`` is on disk: everything in it is settled."""
+        self._queue.write_ends()
         for lane, entries in job.lanes.items():
             log = self.lanes[lane]
             for batch, _ in entries:

@@ -18,6 +18,7 @@ __all__ = ["WriteJob", "WriteQueue"]
 
 _JOB_EVENTS = 2_000
 _JOB_BYTES = 4 << 20
+_REFILL_S = 0.001
 _HISTORY_EVENTS = 1_000  # what is delivered and only kept for replay waits for a large block …
 _HISTORY_DELAY_S = 5.0  # … or this long
 
@@ -59,6 +60,8 @@ class WriteQueue:
         self._batches: deque[Batch] = deque()
         self._events = 0
         self._stalled_to = 0
+        self._refill_events = 0
+        self._refill_to_s: float | None = 0.0
 
     def __len__(self) -> int:
         return len(self._batches)
@@ -78,6 +81,15 @@ class WriteQueue:
         """A device waits for something that was accepted before the event with number ``next_seq``."""
         self._stalled_to = next_seq
 
+    def write_ends(self) -> None:
+        """A commit has ended: devices that get their acknowledgements now fill their windows again.
+
+        Waiting a moment for them lets all share the next commit; else they fall into groups that take turns, and
+        each commit costs as much for half as many.
+        """
+        self._refill_events = min(self._events, _JOB_EVENTS)
+        self._refill_to_s = None
+
     def drop_delivered(self) -> None:
         """Drop from the old end what everybody has."""
         batches = self._batches
@@ -90,6 +102,8 @@ class WriteQueue:
 
     def due_s(self, now_s: float) -> float | None:
         """Return when the next group commit is due; None when nothing waits for one."""
+        if self._refill_to_s is None:
+            self._refill_to_s = now_s + _REFILL_S
         if not self._batches:
             return None
         oldest = self._batches[0]
@@ -102,12 +116,13 @@ class WriteQueue:
             eligible, is_wanted = self._eligible(now_s)
             if not is_wanted and eligible < _HISTORY_EVENTS:
                 return since_s + _HISTORY_DELAY_S
-        return commit_due_s(
+        due_s = commit_due_s(
             eligible=eligible,
             eligible_since_s=since_s,
             is_stalled=oldest.last_seq < self._stalled_to,
             commit_delay_s=self._commit_delay_s,
         )
+        return due_s if self._events >= self._refill_events else max(due_s, self._refill_to_s)
 
     def _eligible(self, now_s: float) -> tuple[int, bool]:
         """Return how many events have waited for ``hold`` (counted up to what matters), and whether any is wanted."""
