@@ -125,6 +125,33 @@ async def test_a_dead_second_uplink_takes_nothing_from_the_healthy_one(tmp_path:
         upstream.close()
 
 
+async def _time_upstream(folder: Path, *, with_dead: bool) -> float:
+    """Return how long 5,000 events take to be upstream."""
+    folder.mkdir()
+    async with Broker() as broker:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        uplinks = {"good": uplink(broker.port)} | ({"dead": uplink(9, max_size="64KiB")} if with_dead else {})
+        async with running(Gateway(folder, uplinks=uplinks)) as gateway:
+            device = Publisher(gateway.port, window=200, total=5_000)
+            loop = asyncio.get_running_loop()
+            began_s = loop.time()
+            device.start()
+            await eventually("all is upstream", lambda: len(upstream.arrived) >= 5_000, within_s=40)
+            took_s = loop.time() - began_s
+            device.close()
+        upstream.close()
+    return took_s
+
+
+async def test_a_dead_second_uplink_does_not_slow_the_healthy_one(tmp_path: Path) -> None:
+    """Ingest stalled by a dead uplink (thingsboard-gateway#2132); sending never waits for a commit."""
+    alone_s = await _time_upstream(tmp_path / "alone", with_dead=False)
+    beside_s = await _time_upstream(tmp_path / "beside", with_dead=True)
+
+    assert beside_s < 2 * alone_s + 0.5
+
+
 def _has_evicted(gateway: Gateway):  # type: ignore[no-untyped-def]  # a condition for `eventually`
     async def condition() -> bool:
         status = await gateway.status()

@@ -14,7 +14,7 @@ from fieldgate.journal.writer import Writer
 
 __all__ = ["Reads"]
 
-_READ_BYTES = 512 << 10
+_READ_BYTES = 96 << 10  # a commit may have to wait for it
 _ALL = 1 << 62
 
 
