@@ -104,6 +104,7 @@ async def test_a_full_disk_stops_acknowledging_and_recovers_by_itself(tmp_path: 
                 await eventually("what is stored goes out", lambda: len(here.upstream.arrived) >= at_full)
                 await eventually("devices are acknowledged", lambda: len(devices[0].acked) > at_full + 200)
                 here.link.refuse()
+                here.link.reset()
                 await here.is_full("disk")
                 (disk / "others").unlink()
                 at_full = len(devices[0].acked)
