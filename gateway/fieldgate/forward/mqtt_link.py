@@ -37,7 +37,7 @@ class Link(asyncio.Protocol):
 
     A server that acknowledges each message by itself would wake us for each. So where more than 16 PUBACKs come
     within a millisecond, the socket is left alone until the next one: they are read, settled and followed by new
-    messages together. That is a third of the CPU per event, at a millisecond of delay.
+    messages together. That halves the CPU per event, at a millisecond of delay.
     """
 
     def __init__(self, owner: LinkOwner) -> None:
