@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import pytest
 
-from fieldgate.config.model import ListenConfig
+from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.source import Received, Settler
 from fieldgate.mqtt.codec import Decoder, encode

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 
-from fieldgate.config.model import UplinkConfig
-from fieldgate.forward.mqtt_uplink import MqttUplink, Timing
+from fieldgate.config.uplink import UplinkConfig
+from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.forward.uplink import Shipment
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, PingReq, PingResp, PubAck, Publish
+from fieldgate.net.broker_connection import Timing
 from fieldgate_devices.event import Address, Event, Lane, Stamp
 
 RUN = 0x0123_4567_89AB_CDEF

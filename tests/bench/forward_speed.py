@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from fieldgate.config.model import UplinkConfig
+from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.uplink import Shipment
 from fieldgate.mqtt.client_session import ClientSession

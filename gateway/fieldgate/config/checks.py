@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldgate.config.model import Config, ListenConfig, UplinkConfig
+from fieldgate.config.listen import ListenConfig
+from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 from fieldgate.config.quantities import format_size
 from fieldgate.config.texts import is_loopback
+from fieldgate.config.uplink import UplinkConfig
 
 __all__ = ["Finding", "find_errors", "find_warnings"]
 

@@ -9,9 +9,10 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Union, get_args, 
 from annotated_types import Ge, Le
 from pydantic.fields import FieldInfo
 
-from fieldgate.config.model import Config, Section
+from fieldgate.config.model import Config
 from fieldgate.config.quantities import Quantity
 from fieldgate.config.secrets import Secret
+from fieldgate.config.section import Section
 
 __all__ = [
     "PRIVATE_KEYS",

@@ -16,8 +16,11 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from fieldgate.config.fields import choices_of, quantity_of, range_of, section_of
-from fieldgate.config.model import Config, ListenConfig, Section, UplinkConfig
+from fieldgate.config.listen import ListenConfig
+from fieldgate.config.model import Config
 from fieldgate.config.schema import SCHEMA_FILE
+from fieldgate.config.section import Section
+from fieldgate.config.uplink import UplinkConfig
 
 __all__ = ["sample_text"]
 

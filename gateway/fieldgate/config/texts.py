@@ -16,11 +16,11 @@ from fieldgate.mqtt.topics import valid_filter
 __all__ = [
     "TOPIC_PLACEHOLDERS",
     "Address",
+    "check_broker_url",
     "check_event_filter",
     "check_listen_address",
     "check_name",
     "check_topic_template",
-    "check_uplink_url",
     "is_loopback",
     "split_address",
     "split_url",
@@ -113,7 +113,7 @@ def split_url(url: str) -> Address:
     return Address(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
 
 
-def check_uplink_url(url: Resolved) -> Resolved:
+def check_broker_url(url: Resolved) -> Resolved:
     """A broker's URL; a message shows it as it was written, and not at all if it holds a password."""
     try:
         split_url(url.reveal())

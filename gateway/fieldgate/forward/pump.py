@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fieldgate.config.model import UplinkConfig
+from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.batch import Batcher
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.rate import TokenBucket

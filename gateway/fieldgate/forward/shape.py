@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from fieldgate.config.model import UplinkConfig
+from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.batch import BATCH_TYPE, ZSTD_BATCH_TYPE, Batcher
 from fieldgate.forward.encode import CloudEvents, OsBootOf
 from fieldgate.forward.raw import RawProperties

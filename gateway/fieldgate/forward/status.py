@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["UplinkState", "UplinkStatus"]
+from fieldgate.net.broker_connection import ConnectionState
 
-UplinkState = Literal["connecting", "connected", "backoff", "refused"]
-"""``backoff`` mends itself when the far side or the link does; ``refused`` needs a person (and is retried as well)."""
+__all__ = ["UplinkStatus"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +18,7 @@ class UplinkStatus:
     messages; ``size_bytes`` is what was sent for the first time.
     """
 
-    state: UplinkState
+    state: ConnectionState
     reason: str
     since_s: float
     version: Literal["3.1.1", "5"] | None

@@ -22,7 +22,7 @@ from typing import Final
 import structlog
 
 from fieldgate.clock import boot_s
-from fieldgate.config.model import ListenConfig
+from fieldgate.config.listen import ListenConfig
 from fieldgate.errors import FieldgateError
 from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.mqtt_connection import LINGER_S, MqttConnection

@@ -9,8 +9,9 @@ from random import Random
 import pytest
 from structlog.testing import capture_logs
 
-from fieldgate.forward.mqtt_uplink import MqttUplink, Timing
+from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.mqtt.packets import ConnAck, Disconnect, PubAck, Publish, Reason
+from fieldgate.net.broker_connection import Timing
 from uplink_kit import (
     MemoryFeed,
     Peer,

@@ -6,9 +6,9 @@ from random import Random
 
 import pytest
 
-from fieldgate.forward.backoff import Backoff
 from fieldgate.forward.rate import TokenBucket
-from fieldgate.forward.version_choice import VersionChoice
+from fieldgate.mqtt.version_choice import VersionChoice
+from fieldgate.net.backoff import Backoff
 
 
 class TestBackoff:

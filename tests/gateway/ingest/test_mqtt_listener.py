@@ -7,7 +7,7 @@ import socket
 
 import pytest
 
-from fieldgate.config.model import ListenConfig
+from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.mqtt_listener import ListenError, MqttListener
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import (

@@ -1,4 +1,4 @@
-"""Why a connection of an uplink is over, and whom that blames."""
+"""Why a connection to a server is over, and whom that blames."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class End:
 
 
 def end_of(happening: Ended | Refused, *, version: int) -> End:
-    """Return what the end of a session, or its refusal, means for the uplink."""
+    """Return what the end of a session, or its refusal, means for its owner."""
     if isinstance(happening, Refused):
         is_passing = happening.reason == _UNAVAILABLE_311 if version == 4 else happening.reason in _PASSING
         return End(happening.text, Cause.OTHER if is_passing else Cause.REFUSAL)

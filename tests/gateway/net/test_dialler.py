@@ -30,7 +30,7 @@ def resolver(monkeypatch, *addresses: str, gate: threading.Event | None = None) 
             raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    monkeypatch.setattr("fieldgate.forward.dialler.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("fieldgate.net.dialler.socket.getaddrinfo", getaddrinfo)
     return asked
 
 

@@ -1,4 +1,4 @@
-"""TLS as uplinks use it, and the errors of connecting in words that a person can act on."""
+"""TLS as clients use it, and the errors of connecting in words that a person can act on."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WRONG_NAME: Final = frozenset({62, 63, 64})
 
 
 class TlsContexts:
-    """The TLS context of an uplink: always verifies, TLS 1.2 or later; made anew when the CA file has changed."""
+    """The TLS context of a client: always verifies, TLS 1.2 or later; made anew when the CA file has changed."""
 
     def __init__(self, ca: Path | None) -> None:
         self._ca = ca

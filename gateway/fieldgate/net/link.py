@@ -1,4 +1,4 @@
-"""The socket under an MQTT uplink: one TCP or TLS connection as an asyncio protocol."""
+"""The socket under an MQTT client: one TCP or TLS connection as an asyncio protocol."""
 
 from __future__ import annotations
 

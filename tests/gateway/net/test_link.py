@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 
-from fieldgate.forward.mqtt_link import Link
+from fieldgate.net.link import Link
 from gateway_kit import eventually
 
 PUBACK = b"\x40\x02\x00\x01"

@@ -1,7 +1,7 @@
-"""Open a connection to an uplink's server: look up its name, try its addresses, agree on TLS.
+"""Open a connection to a server: look up its name, try its addresses, agree on TLS.
 
 A look-up may hang for as long as the system's resolver likes. It runs in a thread of its own that nobody waits for at
-the end, at most one per uplink, and each attempt to connect asks again.
+the end, at most one per server, and each attempt to connect asks again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import ssl
 import threading
 from typing import Final
 
-from fieldgate.config.model import MqttUplinkConfig
-from fieldgate.forward.connect_errors import TlsContexts
-from fieldgate.forward.mqtt_link import Link, LinkOwner
+from fieldgate.config.broker import BrokerConfig
+from fieldgate.net.connect_errors import TlsContexts
+from fieldgate.net.link import Link, LinkOwner
 
 __all__ = ["Dialler"]
 
@@ -26,7 +26,7 @@ _TLS_GOODBYE_S: Final = 2.0
 class Dialler:
     """Connects to the server of ``config``."""
 
-    def __init__(self, config: MqttUplinkConfig) -> None:
+    def __init__(self, config: BrokerConfig) -> None:
         self._host = config.host
         self._port = config.port
         self._timeout_s = config.connect_timeout

@@ -1,0 +1,38 @@
+"""What every part of the configuration is made of: a section, and types that several sections use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+
+from fieldgate.config.texts import check_name
+
+__all__ = ["FilePath", "Glob", "LaneName", "Name", "Section"]
+
+LaneName = Literal["high", "normal", "low"]
+
+
+def _from_config_folder(path: Path, info: ValidationInfo) -> Path:
+    """A relative path in a file is meant from that file's folder; ``~`` is the home of who runs the gateway."""
+    path = path.expanduser()
+    folder = (info.context or {}).get("folder")
+    return folder / path if folder is not None else path
+
+
+Name = Annotated[str, AfterValidator(check_name)]
+Glob = Annotated[str, Field(min_length=1, max_length=1024)]
+FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_config_folder)]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are refused, values are not converted, nothing changes after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_an_empty_section(cls, written: object) -> object:
+        """``journal:`` with every key commented out is the same as no ``journal:`` at all."""
+        return {} if written is None else written

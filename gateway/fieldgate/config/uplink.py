@@ -1,0 +1,106 @@
+"""``uplinks``: where events go, which ones, and in what form."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field
+
+from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.quantities import Duration, Rate, Size
+from fieldgate.config.section import Glob, LaneName, Section
+from fieldgate.config.texts import check_topic_template
+
+__all__ = ["BatchConfig", "FilterConfig", "MqttUplinkConfig", "UplinkConfig"]
+
+
+class FilterConfig(Section):
+    """Which events an uplink gets."""
+
+    devices: Annotated[tuple[Glob, ...], Field(strict=False, min_length=1)] = Field(
+        ("*",),
+        description="Globs (*, ?, [abc]) of device names; an event must match one.",
+        examples=[["site.a.*", "boiler-?"]],
+    )
+    topics: Annotated[tuple[Glob, ...], Field(strict=False, min_length=1)] = Field(
+        ("*",),
+        description="Globs of topics as the source named them; an event must match one. '*' goes over slashes.",
+        examples=[["site/*/telemetry"]],
+    )
+    lanes: Annotated[tuple[LaneName, ...], Field(strict=False, min_length=1)] = Field(
+        ("high", "normal", "low"), description="Lanes; an event must be in one of them."
+    )
+
+
+class BatchConfig(Section):
+    """How events share a message; format: cloudevents-batch only."""
+
+    max_events: int = Field(100, ge=1, le=10_000, description="Events in one message, at most.")
+    max_delay: Annotated[float, Duration("0s", "1m")] = Field(
+        0.005,
+        description="How long an event may wait for others to share its message. Longer makes fewer messages, which "
+        "is what some brokers bill.",
+    )
+    compression: Literal["none", "zstd"] = Field(
+        "none", description="Compress each message; the far side must expect it."
+    )
+
+
+class MqttUplinkConfig(BrokerConfig):
+    """The MQTT broker of an uplink."""
+
+    topic: Annotated[str, AfterValidator(check_topic_template)] = Field(
+        "fieldgate/{gateway}/{device}/{type}",
+        description="Topic of each message: text with {gateway}, {device}, {type}, {topic} (as the source named it) "
+        "and {lane}. In a message of many events all but {gateway} read 'batch'.",
+    )
+    window: int = Field(
+        1000, ge=1, le=65535, description="Messages on the way at the same time; the broker's own limit holds too."
+    )
+    puback_timeout: Annotated[float, Duration("100ms", "1h")] = Field(
+        30.0, description="A connection on which no message is acknowledged for this long is given up and made anew."
+    )
+
+
+class UplinkConfig(Section):
+    """One way out, with its own place in the journal."""
+
+    mqtt: MqttUplinkConfig = Field(
+        description="The MQTT broker that gets the events.", examples=["{url: 'mqtts://broker.example:8883'}"]
+    )
+    format: Literal["cloudevents", "cloudevents-batch", "raw"] = Field(
+        "cloudevents",
+        description="Envelope: CloudEvents 1.0 JSON, one event per message or many, or the device's own bytes (the "
+        "event's id then goes along as an MQTT 5 user property; over 3.1.1 there is none).",
+    )
+    batch: BatchConfig = Field(
+        default_factory=BatchConfig, description="How events share a message; format: cloudevents-batch only."
+    )
+    required: bool = Field(
+        True,
+        description="Whether an event is kept until this uplink has it. The backlog of one that is not required is "
+        "dropped first.",
+    )
+    max_size: Annotated[int, Size("64KiB", "1000TB")] | None = Field(
+        None,
+        description="Most bytes of the journal that this uplink's backlog may hold. Default: the journal's own limit.",
+        examples=["500MB"],
+    )
+    max_age: Annotated[float, Duration("1s", "3650d")] | None = Field(
+        None,
+        description="Events older than this are no longer sent to this uplink. Default: no limit.",
+        examples=["7d"],
+    )
+    rate: Annotated[float, Rate("1/h", "1000000/s")] | None = Field(
+        None,
+        description="Most events per second, so that a long backlog does not overrun a broker.",
+        examples=["500/s"],
+    )
+    drain: Literal["strict", "live_first"] = Field(
+        "strict",
+        description="After an outage: all in order ('strict'), or new events ahead of stored ones ('live_first').",
+    )
+    only: FilterConfig = Field(default_factory=FilterConfig, description="Which events this uplink gets; default all.")
+    start: Literal["oldest", "now"] = Field(
+        "oldest", description="Where a new uplink begins: at the oldest event that is stored, or with the next one."
+    )

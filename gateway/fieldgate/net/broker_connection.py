@@ -1,0 +1,360 @@
+"""Keep one MQTT client session connected: dial, CONNECT, watch, and try again after a pause.
+
+Promises: it never gives up (a refused password may be mended on the far side), it never tries again without backoff,
+and ``state`` and ``reason`` say where it is, in words. What is sent and what is made of it is the owner's, an uplink
+or a source; the owner is called on the event loop, never while it is being called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Literal, Protocol
+
+from fieldgate import clock
+from fieldgate.config.broker import BrokerConfig
+from fieldgate.errors import UplinkError
+from fieldgate.mqtt.client_happenings import Connected, Ended, Happening, Incoming, Refused, Rejected, Subscribed
+from fieldgate.mqtt.client_session import ClientSession
+from fieldgate.mqtt.client_settings import ClientSettings
+from fieldgate.mqtt.endings import Cause, End, end_of
+from fieldgate.mqtt.version_choice import VersionChoice
+from fieldgate.net.backoff import Backoff
+from fieldgate.net.connect_errors import connect_problem, is_refusal
+from fieldgate.net.dialler import Dialler
+from fieldgate.net.link import Link
+
+__all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing", "client_settings"]
+
+ConnectionState = Literal["connecting", "connected", "backoff", "refused"]
+"""``backoff`` mends itself when the far side or the link does; ``refused`` needs a person (and is retried as well)."""
+
+VERSION_NAMES: Final[dict[int, Literal["3.1.1", "5"]]] = {4: "3.1.1", 5: "5"}
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How fast to try again; a connection was stable if it lasted ``stable_s`` and made progress."""
+
+    base_s: float = 0.5
+    cap_s: float = 60.0
+    stable_s: float = 5.0
+
+
+class ConnectionOwner(Protocol):
+    """Who speaks over the connection."""
+
+    def version_changed(self) -> None:
+        """The next connection speaks another protocol version: nothing encoded so far is of use."""
+
+    def connected(self, *, is_session_present: bool) -> None:
+        """The server has accepted the connection."""
+
+    def happened(self, happening: Rejected | Incoming | Subscribed) -> End | None:
+        """Something came; an `End` is why to leave the server alone for a while."""
+
+    def fill(self, now_s: float) -> float | None:
+        """Send through the session what may be sent now.
+
+        Returns in how many seconds to ask again even if nothing happens, or None.
+        """
+
+    def lost(self, end: End) -> bool:
+        """The connection is over, or did not come about; return whether it made any progress."""
+
+    def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
+        """There is no connection for ``wait_s`` (0: another version is tried at once).
+
+        ``is_news``: for another reason than the last time.
+        """
+
+
+class BrokerConnection:
+    """One session's connections, one at a time. ``since_s`` (boot time): since when it is connected, or is not."""
+
+    def __init__(
+        self,
+        config: BrokerConfig,
+        session: ClientSession,
+        owner: ConnectionOwner,
+        *,
+        rng: Random,
+        timing: Timing | None = None,
+    ) -> None:
+        self.state: ConnectionState = "connecting"
+        self.reason = "not started"
+        self.since_s = clock.boot_s()
+        self.connections = 0
+        self._config = config
+        self._session = session
+        self._owner = owner
+        self._timing = timing or Timing()
+        self._version = VersionChoice(config.version)
+        self._dialler = Dialler(config)
+        self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
+        self._link: Link | None = None
+        self._up: asyncio.Future[End | None] | None = None
+        self._end: asyncio.Future[End] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._wakes_at_s = 0.0
+        self._is_busy = False
+        self._is_stopping = False
+        self._last_reason = ""
+
+    # -- what the owner calls ---------------------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """Let the owner fill the connection, if there is one with room; a fault in that ends `run`, not the caller."""
+        link = self._link
+        if link is None or self._is_busy or link.is_full or not self._session.is_connected:
+            return
+        try:
+            self._flush(link, clock.boot_s())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
+
+    async def run(self) -> None:
+        """Connect and reconnect, until cancelled."""
+        while True:
+            end = await self._live_once()
+            if self._is_stopping:
+                break
+            await asyncio.sleep(self._give_way(end))
+        await asyncio.Event().wait()
+
+    async def stop(self) -> None:
+        """Say DISCONNECT and close."""
+        self._is_stopping = True
+        link = self._link
+        self._finish(End("stopped"))
+        self._drop_link()
+        if link is not None:
+            await asyncio.wait([link.closed])
+
+    # -- one connection ---------------------------------------------------------------------------------------
+
+    async def _live_once(self) -> End:
+        """Connect, and stay connected as long as it lasts; return why it is over."""
+        loop = asyncio.get_running_loop()
+        self._up, self._end = loop.create_future(), loop.create_future()
+        self._enter("connecting", self._last_reason)
+        end = End("the gateway stops")
+        began_s = math.inf
+        try:
+            refused = await self._connect(self._up)
+            if refused is not None:
+                end = refused
+                return end
+            began_s = clock.boot_s()
+            while not self._end.done():
+                await asyncio.wait([self._end], timeout=self._session.poll_interval_s)
+                self._poll()
+            end = self._end.result()
+        finally:
+            self._drop_link()
+            has_progress = self._owner.lost(end)
+        is_stable = has_progress and clock.boot_s() - began_s >= self._timing.stable_s
+        if is_stable and not end.is_takeover:
+            self._backoff.reset()
+        return end
+
+    async def _connect(self, up: asyncio.Future[End | None]) -> End | None:
+        """Open a connection and wait for its CONNACK; return None, or why it did not come about."""
+        config = self._config
+        try:
+            async with asyncio.timeout(config.connect_timeout):
+                await self._dialler.open(self)
+                return await up
+        except (OSError, UplinkError) as error:
+            host, port, wall_ns = config.host, config.port, clock.wall_ns()
+            text = connect_problem(error, host=host, port=port, wall_ns=wall_ns, in_tls=config.is_tls)
+            went_silent = isinstance(error, TimeoutError) and self._link is not None  # some answer an unknown level so
+            is_at_once = went_silent and self._version.closed()
+            return End(text, Cause.REFUSAL if is_refusal(error) else Cause.OTHER, is_at_once=is_at_once)
+
+    def _finish(self, end: End) -> None:
+        """The connection is over; `_live_once` goes on from here."""
+        if self._up is not None and not self._up.done():
+            self._up.set_result(end)
+        if self._end is not None and not self._end.done():
+            self._end.set_result(end)
+
+    def _fail(self, error: Exception) -> None:
+        """A fault of ours: `run` raises it."""
+        for future in (self._up, self._end):
+            if future is not None and not future.done():
+                future.set_exception(error)
+                return
+
+    def _drop_link(self) -> None:
+        """Say goodbye where that is possible, and close."""
+        link, self._link = self._link, None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if link is not None:
+            self._session.disconnect(clock.boot_s())
+            link.write(self._session.output())
+            link.close()
+        self._session.closed()
+
+    def _give_way(self, end: End) -> float:
+        """Say that there is no connection and why; return how long to wait."""
+        if end.is_at_once:
+            self._owner.gave_way(end, was_connected=False, is_news=True, wait_s=0.0)
+            return 0.0
+        wait_s = self._backoff.next_s()
+        was_connected = self.state == "connected"
+        self._enter("refused" if end.cause is Cause.REFUSAL else "backoff", end.text)
+        is_news = was_connected or end.text != self._last_reason
+        self._last_reason = end.text
+        self._owner.gave_way(end, was_connected=was_connected, is_news=is_news, wait_s=wait_s)
+        return wait_s
+
+    def _enter(self, state: ConnectionState, reason: str) -> None:
+        if (state == "connected") != (self.state == "connected"):
+            self.since_s = clock.boot_s()
+        self.state, self.reason = state, reason
+
+    # -- LinkOwner --------------------------------------------------------------------------------------------
+
+    def link_made(self, link: Link) -> None:
+        """Send CONNECT."""
+        self._link = link
+        if self._is_stopping:
+            self._finish(End("stopped"))
+            self._drop_link()
+            return
+        level = self._version.level
+        if level != self._session.version:
+            self._owner.version_changed()
+        self._session.connect(level, clock.boot_s())
+        link.write(self._session.output())
+
+    def link_received(self, link: Link, chunk: bytes) -> None:
+        """What it frees is filled again at once."""
+        if link is not self._link:
+            return
+        now_s = clock.boot_s()
+        self._is_busy = True
+        try:
+            happenings = self._session.received(chunk, now_s)
+            if happenings:
+                self._take(happenings)
+            if not self._flush(link, now_s) and self._session.in_flight.sent_count:
+                link.hurry()
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
+        finally:
+            self._is_busy = False
+
+    def link_writable(self, link: Link) -> None:
+        """Go on where the network was full."""
+        if link is self._link:
+            self.kick()
+
+    def link_lost(self, link: Link, error: Exception | None) -> None:
+        """The socket is closed, not by us."""
+        if link is not self._link:
+            return
+        host, port = self._config.host, self._config.port
+        text = f"{host}:{port} closed the connection"
+        if error is not None:
+            text = connect_problem(error, host=host, port=port, wall_ns=clock.wall_ns())
+        if self._up is not None and not self._up.done():
+            level = self._version.level
+            is_at_once = self._version.closed()
+            self._finish(
+                End(f"{text} instead of answering CONNECT in MQTT {VERSION_NAMES[level]}", is_at_once=is_at_once)
+            )
+            return
+        by_server = error is None or isinstance(error, ConnectionResetError | BrokenPipeError)
+        self._finish(End(text, Cause.SERVER if by_server else Cause.OTHER))
+
+    # -- happenings -------------------------------------------------------------------------------------------
+
+    def _take(self, happenings: Sequence[Happening]) -> None:
+        pause: End | None = None
+        for happening in happenings:
+            match happening:
+                case Connected():
+                    self._connected(is_session_present=happening.is_session_present)
+                case Refused():
+                    self._finish(self._refused(happening))
+                case Ended():
+                    self._finish(end_of(happening, version=self._session.version))
+                case Rejected() | Incoming() | Subscribed():
+                    pause = self._owner.happened(happening) or pause
+        if pause is not None:
+            self._session.disconnect(clock.boot_s())
+            self._finish(pause)
+
+    def _connected(self, *, is_session_present: bool) -> None:
+        self._version.accepted()
+        self.connections += 1
+        self._last_reason = ""
+        self._enter("connected", "")
+        if self._up is not None and not self._up.done():
+            self._up.set_result(None)
+        self._owner.connected(is_session_present=is_session_present)
+
+    def _refused(self, refused: Refused) -> End:
+        if refused.is_version and self._version.refused():
+            return End(refused.text, is_at_once=True)
+        return end_of(refused, version=self._session.version)
+
+    # -- sending ----------------------------------------------------------------------------------------------
+
+    def _flush(self, link: Link, now_s: float) -> bool:
+        """Let the owner fill, and write everything that is to be written; return whether that was anything."""
+        wait_s = None
+        if not link.is_full and not self._is_stopping and self._session.is_connected:
+            was_busy, self._is_busy = self._is_busy, True
+            try:
+                wait_s = self._owner.fill(now_s)
+            finally:
+                self._is_busy = was_busy
+        packets = self._session.output()
+        link.write(packets)
+        if wait_s is not None:
+            self._wake_in(wait_s)
+        return bool(packets)
+
+    def _wake_in(self, wait_s: float) -> None:
+        loop = asyncio.get_running_loop()
+        wakes_at_s = loop.time() + wait_s
+        if self._timer is not None:
+            if self._wakes_at_s <= wakes_at_s:
+                return
+            self._timer.cancel()
+        self._wakes_at_s = wakes_at_s  # kept here: for a time that has come uvloop gives a handle that knows none
+        self._timer = loop.call_later(wait_s, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        self.kick()
+
+    def _poll(self) -> None:
+        link = self._link
+        if link is None:
+            return
+        now_s = clock.boot_s()
+        self._take(self._session.poll(now_s))
+        self._flush(link, now_s)
+
+
+def client_settings(
+    config: BrokerConfig, *, client_id: str, window: int = 1000, puback_timeout_s: float = 30.0
+) -> ClientSettings:
+    """Return who to be at this broker; ``client_id`` is taken where the configuration names none."""
+    return ClientSettings(
+        client_id=config.client_id or client_id,
+        username=None if config.username is None else config.username.reveal(),
+        password=None if config.password is None else config.password.reveal().encode(),
+        keep_alive_s=math.ceil(config.keep_alive),
+        window=window,
+        puback_timeout_s=puback_timeout_s,
+    )
