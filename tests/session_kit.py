@@ -8,10 +8,11 @@ from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.handshake import SessionLimits
-from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker, SessionState
+from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, PubAck, Publish, Subscribe, Subscription, Will
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_roles import Inbox
+from fieldgate.mqtt.session_state import SessionState
 from listener_kit import HeldIntake
 
 __all__ = ["Client", "Server", "ack_ids"]

@@ -25,9 +25,10 @@ from xxhash import xxh3_64_intdigest
 from fieldgate.ingest.event_filter import EventFilter, client_seed, content_id
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.mqtt.ack_line import AckLine
-from fieldgate.mqtt.local_broker import LocalBroker, SessionState
-from fieldgate.mqtt.outbound import Message
+from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.mqtt.message import Message
 from fieldgate.mqtt.packets import Publish, Reason, Will
+from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["InboxLimits", "InboxTally", "MqttInbox", "WindowWatch"]
@@ -297,18 +298,14 @@ class MqttInbox:
 
     def release(self, packet_id: int) -> bool:
         """See `Inbox`."""
-        unreleased = self._state.unreleased
-        if packet_id in unreleased:
-            unreleased.remove(packet_id)
-            return True
-        return False
+        return self._state.release_id(packet_id)
 
     def due(self) -> bytes:
         """See `Inbox`."""
         due, releases = self._line.take_due()
         if releases:
             self._receiving.difference_update(releases)
-            self._state.unreleased.update(releases)
+            self._state.hold_ids(releases)
         if self.is_paused:
             limits = self._limits
             if (

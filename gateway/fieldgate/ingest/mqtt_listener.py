@@ -29,9 +29,10 @@ from fieldgate.ingest.mqtt_connection import LINGER_S, MqttConnection
 from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
 from fieldgate.ingest.source import Intake
 from fieldgate.mqtt.handshake import SessionLimits
-from fieldgate.mqtt.local_broker import LocalBroker, SessionState
+from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Connect
 from fieldgate.mqtt.server_session import ServerSession
+from fieldgate.mqtt.session_state import SessionState
 
 __all__ = ["ListenError", "MqttListener"]
 

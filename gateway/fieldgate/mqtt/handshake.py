@@ -6,7 +6,7 @@ import msgspec
 
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
 
-__all__ = ["SessionLimits", "connack", "refusal", "wanted_expiry_s"]
+__all__ = ["SessionLimits", "connack", "keep_alive", "refusal", "wanted_expiry_s"]
 
 _FOR_EVER_S = 0xFFFFFFFF
 
@@ -22,6 +22,7 @@ class SessionLimits(msgspec.Struct, frozen=True):
     topic_alias_maximum: int = 16
     delivery_window: int = 100
     stuck_s: float = 30.0
+    max_keep_alive_s: int = 3600
 
 
 def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
@@ -45,10 +46,36 @@ def wanted_expiry_s(connect: Connect) -> int:
     return (connect.properties.session_expiry_s or 0) if connect.properties is not None else 0
 
 
+def keep_alive(connect: Connect, limits: SessionLimits) -> tuple[int | None, float]:
+    """Return the Server Keep Alive to tell the client, if any, and the seconds of silence that end its connection.
+
+    One and a half times the keep-alive [MQTT-3.1.2-22]. An MQTT 5 client that asks for none, or for more than
+    ``max_keep_alive_s``, is told that [MQTT-3.2.2-21]. A 3.1.1 client cannot be told: it has what it asks for, and when
+    it asks for none, a silence as long as that of an MQTT 5 client is taken for its end, as the server may
+    [3.1.1: 3.1.2.10].
+    """
+    asked_s = connect.keep_alive_s
+    longest_s = limits.max_keep_alive_s
+    if connect.version != 5:
+        return None, (asked_s or longest_s) * 1.5
+    if not 0 < asked_s <= longest_s:
+        return longest_s, longest_s * 1.5
+    return None, asked_s * 1.5
+
+
 def connack(
-    connect: Connect, limits: SessionLimits, *, is_present: bool, is_assigned: bool, expiry_s: float
+    connect: Connect,
+    limits: SessionLimits,
+    *,
+    is_present: bool,
+    is_assigned: bool,
+    expiry_s: float,
+    server_keep_alive_s: int | None = None,
 ) -> ConnAck:
-    """Return the CONNACK that accepts ``connect`` and, to an MQTT 5 client, names the limits."""
+    """Return the CONNACK that accepts ``connect`` and, to an MQTT 5 client, names the limits.
+
+    What is not named is available: QoS 2, retained messages, wildcards, subscription ids, shared subscriptions.
+    """
     if connect.version != 5:
         return ConnAck(0, is_present)
     return ConnAck(
@@ -58,8 +85,8 @@ def connack(
             receive_maximum=limits.receive_maximum,
             maximum_packet_size=limits.max_packet_bytes,
             topic_alias_maximum=limits.topic_alias_maximum,
-            shared_available=0,
             assigned_client_id=connect.client_id if is_assigned else None,
+            server_keep_alive_s=server_keep_alive_s,
             session_expiry_s=int(expiry_s) if expiry_s != wanted_expiry_s(connect) else None,
         ),
     )

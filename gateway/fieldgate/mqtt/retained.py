@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fieldgate.mqtt.outbound import Message
+from fieldgate.mqtt.message import Message
 
 __all__ = ["RetainedStore"]
 

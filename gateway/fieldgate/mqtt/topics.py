@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-__all__ = ["TopicTrie", "matches", "split_share", "valid_filter", "valid_topic"]
+__all__ = ["TopicTrie", "matches", "split_share", "valid_filter", "valid_topic", "well_formed_filter"]
 
 MAX_TOPIC_BYTES = 65_535
 
@@ -31,17 +31,25 @@ def valid_topic(topic: str) -> bool:
 def valid_filter(filter: str) -> bool:
     """Say whether ``filter`` may be subscribed to.
 
-    ``#`` stands alone in the last level [MQTT-4.7.1-1], ``+`` alone in its level [MQTT-4.7.1-2]. A shared one is
+    It is well formed (`well_formed_filter`), and one that begins with ``$share`` is a shared one:
     ``$share/{name}/{filter}`` where the name has at least one character and no wildcard, and the filter is valid
     itself [MQTT-4.8.2-1, MQTT-4.8.2-2].
     """
-    if not _valid_text(filter):
-        return False
     if filter == "$share" or filter.startswith("$share/"):
         _, _, rest = filter.partition("/")
         name, slash, filter = rest.partition("/")
         if not name or not slash or not filter or "#" in name or "+" in name:
             return False
+    return well_formed_filter(filter)
+
+
+def well_formed_filter(filter: str) -> bool:
+    """Say whether ``filter`` obeys the rules of all filters, shared or not.
+
+    ``#`` stands alone in the last level [MQTT-4.7.1-1], ``+`` alone in its level [MQTT-4.7.1-2].
+    """
+    if not _valid_text(filter):
+        return False
     if "#" in filter and (filter.index("#") != len(filter) - 1 or not (filter == "#" or filter.endswith("/#"))):
         return False
     return "+" not in filter or all(level == "+" or "+" not in level for level in filter.split("/"))

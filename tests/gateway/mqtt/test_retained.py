@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fieldgate.mqtt.outbound import Message
+from fieldgate.mqtt.message import Message
 from fieldgate.mqtt.retained import RetainedStore
 from fieldgate.mqtt.topics import matches, valid_filter
 

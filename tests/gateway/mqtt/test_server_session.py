@@ -16,9 +16,7 @@ from fieldgate.mqtt.packets import (
     PingResp,
     Properties,
     PubAck,
-    PubComp,
     Publish,
-    PubRec,
     Reason,
     SubAck,
     Subscription,
@@ -57,7 +55,7 @@ def test_a_mqtt_5_client_is_told_the_limits() -> None:
         ConnAck(
             0,
             False,
-            Properties(receive_maximum=7, maximum_packet_size=1000, topic_alias_maximum=16, shared_available=0),
+            Properties(receive_maximum=7, maximum_packet_size=1000, topic_alias_maximum=16),
         )
     ]
 
@@ -84,7 +82,10 @@ def test_a_client_id_of_unreasonable_length_is_refused(version: int, code: int) 
     """Ids are kept, logged and compared."""
     client = Server().open(version)
 
-    assert client.send(Connect("i" * 1025, version)) == [ConnAck(code)]
+    (answer,) = client.send(Connect("i" * 1025, version))
+
+    assert isinstance(answer, ConnAck)
+    assert answer.reason == code
     assert client.closed == "politely"
 
 
@@ -101,9 +102,10 @@ def test_an_unknown_version_is_refused_in_the_words_of_mqtt_5() -> None:
     """[MQTT5 3.1.2.2]: 0x84."""
     client = Server().open(5)
 
-    assert client.send_bytes(b"\x10\x0e\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x01c") == [
-        ConnAck(Reason.UNSUPPORTED_PROTOCOL_VERSION)
-    ]
+    (answer,) = client.send_bytes(b"\x10\x0e\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x01c")
+
+    assert isinstance(answer, ConnAck)
+    assert answer.reason == Reason.UNSUPPORTED_PROTOCOL_VERSION
     assert client.closed == "politely"
 
 
@@ -113,7 +115,12 @@ def test_enhanced_authentication_is_refused() -> None:
 
     answers = client.send(Connect("c", 5, properties=Properties(authentication_method="SCRAM")))
 
-    assert answers == [ConnAck(Reason.BAD_AUTHENTICATION_METHOD)]
+    assert answers == [
+        ConnAck(
+            Reason.BAD_AUTHENTICATION_METHOD,
+            properties=Properties(reason_string="enhanced authentication is not supported"),
+        )
+    ]
     assert client.closed == "politely"
 
 
@@ -172,8 +179,6 @@ def test_a_second_connect_is_a_protocol_error(version: int) -> None:
         SubAck(1, (0,)),
         PingResp(),
         UnsubAck(1, (0,)),
-        PubRec(1),
-        PubComp(1),
         Auth(0x18, Properties(authentication_method="m")),
     ],
     ids=repr,
@@ -193,7 +198,7 @@ def test_a_3_1_1_client_is_not_told_why_it_is_ended() -> None:
     """It has no DISCONNECT from the server."""
     client = Server().connect()
 
-    assert client.send(PubComp(1)) == []
+    assert client.send_bytes(b"\xd0\x00") == []
     assert client.closed == "politely"
 
 
@@ -249,14 +254,42 @@ def test_a_client_silent_for_one_and_a_half_keep_alives_is_ended(version: int) -
         assert goodbye(client, client.received()) == Reason.KEEP_ALIVE_TIMEOUT
 
 
-def test_keep_alive_0_means_for_ever() -> None:
-    """FAULTS 69: rumqttd refuses it; it is legal."""
-    server = Server()
+def test_a_3_1_1_client_without_keep_alive_is_taken_and_capped() -> None:
+    """FAULTS 69: rumqttd refuses keep-alive 0, which is legal; a socket that is silent for hours is still no client."""
+    server = Server(limits=SessionLimits(max_keep_alive_s=100))
     client = server.connect(keep_alive_s=0)
 
-    pass_time(server, client, 1e6)
-
+    pass_time(server, client, 149)
     assert client.is_connected
+    pass_time(server, client, 2)
+
+    assert client.session.end_code == "keep_alive_timeout"
+
+
+@pytest.mark.parametrize(("asked_s", "told_s", "enforced_s"), [(0, 100, 150), (101, 100, 150), (100, None, 150)])
+def test_an_mqtt_5_client_is_told_the_longest_keep_alive(asked_s: int, told_s: int | None, enforced_s: float) -> None:
+    """[MQTT-3.2.2-21], and [MQTT-3.1.2-22] holds for what it was told."""
+    server = Server(limits=SessionLimits(max_keep_alive_s=100))
+    client = server.connect(version=5, keep_alive_s=asked_s)
+
+    pass_time(server, client, enforced_s - 1)
+    assert client.is_connected
+    pass_time(server, client, 2)
+
+    assert client.connack.properties.server_keep_alive_s == told_s
+    assert client.session.end_code == "keep_alive_timeout"
+
+
+def test_a_3_1_1_client_has_the_keep_alive_that_it_asks_for() -> None:
+    """It cannot be told another one."""
+    server = Server(limits=SessionLimits(max_keep_alive_s=100))
+    client = server.connect(keep_alive_s=1000)
+
+    pass_time(server, client, 1499)
+    assert client.is_connected
+    pass_time(server, client, 2)
+
+    assert client.session.end_code == "keep_alive_timeout"
 
 
 def test_a_packet_over_the_limit_is_refused_before_its_body_comes() -> None:
