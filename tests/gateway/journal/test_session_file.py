@@ -1,0 +1,193 @@
+"""The file of sessions and retained messages: what was applied is there again, and no damage keeps it from opening."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from fieldgate.journal.session_file import NewerSessionFile, SessionFile
+from fieldgate.mqtt.packets import Properties
+from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession, StoredState, StoredSubscription
+
+
+def message(number: int) -> StoredMessage:
+    properties = Properties(message_expiry_s=60, user=(("n", str(number)),)) if number % 2 else None
+    return StoredMessage(f"site/ä/{number}", b"\x00%d" % number, 1, False, 12.5, "sender", properties)
+
+
+def session(name: str) -> StoredSession:
+    return StoredSession(name, 3600.0, 7.0, (StoredSubscription("site/#", 2, True, True, 1, 9),), (5, 6), "anna")
+
+
+def first_changes(sessions: int = 2, messages: int = 40) -> Changes:
+    changes = Changes(retained={f"light/{n}": message(n) for n in range(10)})
+    for number in range(1, messages + 1):
+        changes.messages[number] = message(number)
+    for number in range(1, sessions + 1):
+        changes.sessions[number] = session(f"client-{number}")
+        for position in range(1, messages + 1):
+            changes.deliveries[number, position] = StoredDelivery(position, 2, False, (9,), position % 3, position == 3)
+    return changes
+
+
+def opened(folder: Path) -> tuple[SessionFile, StoredState]:
+    file = SessionFile(folder)
+    return file, file.state
+
+
+def test_what_was_applied_is_there_after_a_crash(tmp_path: Path) -> None:
+    """No close: the copy is what kill -9 leaves."""
+    file, _ = opened(tmp_path)
+    changes = first_changes()
+    file.apply(changes)
+    file.apply(Changes(deliveries={(1, 1): None, (2, 1): None}, messages={1: None}, retained={"light/3": None}))
+    crashed = tmp_path / "crashed"
+    crashed.mkdir()
+    for path in tmp_path.glob("sessions.db*"):
+        shutil.copy(path, crashed)
+
+    again, state = opened(crashed)
+
+    assert state.sessions == {1: session("client-1"), 2: session("client-2")}
+    assert list(state.deliveries[1]) == list(range(2, 41)), "in the order in which they were queued"
+    assert state.deliveries[2][3] == StoredDelivery(3, 2, False, (9,), 0, True)
+    assert state.messages == {number: message(number) for number in range(2, 41)}
+    assert state.retained.keys() == {f"light/{n}" for n in range(10)} - {"light/3"}
+    assert (again.dropped_rows, again.set_aside) == (0, None)
+    file.close()
+    again.close()
+
+
+def test_a_removed_session_takes_its_deliveries_along(tmp_path: Path) -> None:
+    """Else they would belong to whoever gets its number next."""
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+    file.apply(Changes(sessions={1: None}))
+    file.close()
+
+    again, state = opened(tmp_path)
+
+    assert state.sessions.keys() == state.deliveries.keys() == {2}
+    again.close()
+
+
+def test_only_its_owner_can_read_it(tmp_path: Path) -> None:
+    """It holds what devices say."""
+    old = os.umask(0)
+    try:
+        file, _ = opened(tmp_path)
+        file.apply(first_changes())
+    finally:
+        os.umask(old)
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.glob("sessions.db*")} == {0}
+    file.close()
+
+
+def test_a_changed_row_is_noticed_and_left_out(tmp_path: Path) -> None:
+    """SQLite has no checksum; without ours the row would be believed."""
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+    file.close()
+    connection = sqlite3.connect(tmp_path / "sessions.db")
+    ((body,),) = connection.execute("SELECT body FROM message WHERE number = 7")
+    connection.execute("UPDATE message SET body = ? WHERE number = 7", [body.replace("ä".encode(), "ö".encode())])
+    connection.commit()
+    connection.close()
+
+    again, state = opened(tmp_path)
+
+    assert 7 not in state.messages
+    assert 7 not in state.deliveries[1]
+    assert again.dropped_rows == 3  # the message and what pointed at it, for two sessions
+    again.close()
+    repaired, state = opened(tmp_path)
+    assert (repaired.dropped_rows, len(state.messages)) == (0, 39)
+    repaired.close()
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_no_damage_keeps_it_from_opening_and_nothing_wrong_is_believed(tmp_path: Path, seed: int) -> None:
+    """P5, for this file as well: garbage anywhere, cut anywhere, the log gone or from another day."""
+    rng = random.Random(seed)
+    file, _ = opened(tmp_path)
+    changes = first_changes(messages=300)
+    file.apply(changes)
+    if seed % 3:
+        file.close()  # all in the database; else all in the log
+        victim = tmp_path / "sessions.db"
+    else:
+        victim = tmp_path / "sessions.db-wal"
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for path in tmp_path.glob("sessions.db*"):
+        shutil.copy(path, damaged)
+    content = bytearray((damaged / victim.name).read_bytes())
+    match seed % 4:
+        case 0:
+            del content[rng.randrange(len(content)) :]
+        case 1:
+            at = rng.randrange(len(content))
+            content[at : at + 4096] = rng.randbytes(min(4096, len(content) - at))
+        case 2:
+            content[: rng.randrange(1, 200)] = b""
+        case 3:
+            for _ in range(20):
+                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    (damaged / victim.name).write_bytes(content)
+
+    again, state = opened(damaged)
+
+    for number, one in state.messages.items():
+        assert one == changes.messages[number]
+    for number, many in state.deliveries.items():
+        for position, delivery in many.items():
+            assert delivery == changes.deliveries[number, position]
+    assert all(one == changes.sessions[number] for number, one in state.sessions.items())
+    assert all(one == changes.retained[topic] for topic, one in state.retained.items())
+    again.apply(first_changes())
+    again.close()
+    file.close()
+
+
+def test_damaged_files_are_set_aside_and_the_newest_two_are_kept(tmp_path: Path) -> None:
+    """For inspection, without filling the disk."""
+    for _ in range(4):
+        file, _ = opened(tmp_path)
+        file.close()
+        (tmp_path / "sessions.db").write_bytes(b"garbage" * 1000)
+    file, state = opened(tmp_path)
+
+    assert file.set_aside == tmp_path / "sessions.db.damaged-4"
+    assert state == StoredState()
+    assert sorted(path.name[-1] for path in tmp_path.glob("*damaged*")) == ["3", "4"]
+    file.close()
+
+
+def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """A downgrade must not throw away what the newer version stored."""
+    file, _ = opened(tmp_path)
+    file.close()
+    connection = sqlite3.connect(tmp_path / "sessions.db")
+    connection.execute("PRAGMA user_version=2")
+    connection.close()
+
+    with pytest.raises(NewerSessionFile, match="version 2"):
+        SessionFile(tmp_path)
+
+    assert not list(tmp_path.glob("*damaged*"))
+
+
+def test_a_start_that_was_cut_short_leaves_nothing_behind(tmp_path: Path) -> None:
+    """The new file has another name until it is whole."""
+    (tmp_path / "new-sessions.db").write_bytes(b"half")
+
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+    file.close()
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sessions.db"]
