@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench import outage
+from bench import local, outage
 from bench.gateways import Setup
 from bench.processes import BenchError, NotPossibleHere
 from bench.scenarios import Bed, Record, measure_limited
@@ -15,6 +15,7 @@ __all__ = ["SCENARIOS", "Check", "run_check"]
 LIVE_RATE = 500
 DEVICES = 50
 EVENTS_PER_MIN = 100_000
+CONNECTIONS = 5000
 GROWTH_MB = 2.0  # what "no growth" may be off by: allocator noise
 
 
@@ -149,6 +150,26 @@ SCENARIOS: dict[str, tuple[Check, ...]] = {
             run=outage.measure_backlog_memory,
             value=_growth,
             note="{rss_first_mb} → {rss_last_mb} MB with {stored:,} stored",
+        ),
+    ),
+    "local": (
+        Check(
+            title="fan-out to one local # subscriber, relative to the bridge's",
+            unit="×",
+            target=None,
+            wants_more=True,
+            run=local.measure_fanout,
+            value=_figure("rate_ratio"),
+            note="{rate:,.0f}/s against {bridge_rate:,.0f}/s; PUBACKs {ack_ratio} × the bridge's, {kept_ratio} × those "
+            "without the subscriber; CPU {cpu_us} against {bridge_cpu_us} µs/event",
+        ),
+        Check(
+            title=f"memory of an idle connection, {CONNECTIONS:,} of them",
+            unit="KB",
+            target=12.0,
+            run=lambda bed, setup: local.measure_connections(bed, setup, count=CONNECTIONS),
+            value=_figure("kb_per_connection"),
+            note="RSS {rss_mb} MB; {connects_per_s:,} connects/s; idle CPU {idle_cpu_percent} %",
         ),
     ),
     "quarter": (

@@ -43,7 +43,7 @@ keepalive_interval 10
 FIELDGATE_CONF = """\
 gateway: {{id: bench}}
 listen:
-  - mqtt: 127.0.0.1:{port}
+  - {{mqtt: "127.0.0.1:{port}"{limits}}}
 uplinks:
   up:
     mqtt: {{url: "mqtt://127.0.0.1:{upstream_port}", topic: "fieldgate/{{gateway}}/{{device}}/{{type}}"}}
@@ -99,9 +99,12 @@ def _broker_conf(port: int) -> str:
 
 
 class Gateway:
-    """A gateway with a local MQTT port and one uplink; its state folder survives a restart."""
+    """A gateway with a local MQTT port and one uplink; its state folder survives a restart.
 
-    def __init__(self, setup: Setup, *, place: Place, folder: Path, upstream_port: int) -> None:
+    ``limits`` are further keys of its listener.
+    """
+
+    def __init__(self, setup: Setup, *, place: Place, folder: Path, upstream_port: int, limits: str = "") -> None:
         self.port = free_port()
         self.setup = setup
         if setup == BRIDGE:
@@ -118,6 +121,7 @@ class Gateway:
                     level=setup.level,
                     drain=setup.drain,
                     state=folder / "state",
+                    limits=f", {limits}" if limits else "",
                     extra=os.environ.get("FIELDGATE_EXTRA", ""),
                 )
             )

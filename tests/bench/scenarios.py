@@ -66,10 +66,10 @@ class Bed:
             shutil.rmtree(path, ignore_errors=True)
 
     @contextmanager
-    def pair_up(self, setup: Setup) -> Iterator[tuple[Upstream, Gateway, Path]]:
+    def pair_up(self, setup: Setup, *, limits: str = "") -> Iterator[tuple[Upstream, Gateway, Path]]:
         """Run an upstream and a gateway that forwards to it; ready when a message came through."""
         with self.folder() as folder, Upstream(place=self.place, folder=folder).running() as upstream:
-            gateway = Gateway(setup, place=self.place, folder=folder, upstream_port=upstream.port)
+            gateway = Gateway(setup, place=self.place, folder=folder, upstream_port=upstream.port, limits=limits)
             with gateway.running():
                 self.load.wait_until_through(gateway.port, upstream.port)
                 yield upstream, gateway, folder
