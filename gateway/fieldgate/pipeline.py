@@ -30,10 +30,12 @@ from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.records import BootRecord
+from fieldgate.journal.session_keeper import SessionKeeper, open_session_file
 from fieldgate.journal.times import BootClock
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, state_of_unknown
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate.observe.health import RateMeter
 from fieldgate_devices.event import LANES, Address, Event, Lane, Stamp, TimeQuality
 
@@ -65,9 +67,10 @@ class Pipeline:
         self._os_boots = {one.run: one.os_boot for one in journal.opened.runs} | {run: clock.os_boot_id()}
         self.outbox = self._make_outbox()
         self._accept = self.outbox.accept
+        writer = Writer(journal, self._loop)
         self.keeper = Keeper(
             self.outbox,
-            Writer(journal, self._loop),
+            writer,
             KeeperLimits(
                 max_size_bytes=config.journal.max_size_bytes,
                 drops_oldest=config.journal.when_full == "drop_oldest",
@@ -88,6 +91,7 @@ class Pipeline:
             for name, uplink in config.uplinks.items()
         ]
         self.broker = LocalBroker()
+        self.session_keeper = self._remember_sessions(writer)
         self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
@@ -133,6 +137,7 @@ class Pipeline:
             parts[f"ingest:{listener.name}"] = listener.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
+        parts["sessions"] = self.session_keeper.run
         parts["clock"] = self._watch_clock
         return parts
 
@@ -140,6 +145,7 @@ class Pipeline:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
         for listener in self.listeners:
             await listener.stop()
+        await self.session_keeper.stop()
         await self.keeper.stop()
         for listener in self.listeners:
             await listener.close_clients()
@@ -217,6 +223,15 @@ class Pipeline:
             attention=self._attention,
             now_stamp=self.now_stamp,
         )
+
+    def _remember_sessions(self, writer: Writer) -> SessionKeeper:
+        """Give the broker back what an earlier process stored of it, and store what changes."""
+        keeper = SessionKeeper(open_session_file(self.config.journal.path), writer)
+        memory = BrokerMemory(self.broker, base_s=self.journal.journal_s(0))
+        max_bytes = max([listen.max_unsent for listen in self.config.listen], default=0)
+        memory.restore(keeper.take_state(), max_bytes=max_bytes, now_s=self.started_s)
+        keeper.watch(memory)
+        return keeper
 
     def _attention(self) -> None:
         self._loop.call_soon(self.keeper.turn)

@@ -86,7 +86,14 @@ async def test_every_part_of_the_gateway_is_there(tmp_path: Path) -> None:
     assert f"{gateway.state}   20 events" in shown.out
     assert "relay   epoch 1" in shown.out
     assert status["journal"]["full"] == ""
-    assert status["local_delivery"] == {"delivered": 0, "dropped": {}}
+    assert status["local_delivery"] == {
+        "delivered": 0,
+        "dropped": {},
+        "sessions": 1,
+        "subscriptions": 0,
+        "retained": 0,
+        "stored": {"is_behind": False, "commits": 0, "problem": ""},
+    }
     assert mode == 0o600
 
 

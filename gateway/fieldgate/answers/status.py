@@ -43,7 +43,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "rate_in": round(pipeline.rate_in.per_s, 1),
         "unsettled_bytes": outbox.unsettled_bytes,
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
-        "local_delivery": {"delivered": pipeline.broker.delivered, "dropped": dict(pipeline.broker.drops)},
+        "local_delivery": _local_delivery(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -80,6 +80,18 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
         "ended": dict(listener.ended),
+    }
+
+
+def _local_delivery(pipeline: Pipeline) -> dict[str, Any]:
+    broker, keeper = pipeline.broker, pipeline.session_keeper
+    return {
+        "delivered": broker.delivered,
+        "dropped": dict(broker.drops),
+        "sessions": len(broker.sessions),
+        "subscriptions": len(broker.subscriptions),
+        "retained": broker.retained.count,
+        "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
     }
 
 

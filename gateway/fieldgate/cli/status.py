@@ -53,8 +53,7 @@ def _for_people(answer: dict[str, Any]) -> str:
     ]
     for listener in answer["listeners"]:
         lines += _listener(listener)
-    if dropped := _counts(answer["local_delivery"]["dropped"]):
-        lines.append(f"local    messages that local subscribers did not get: {dropped}")
+    lines += _local(answer["local_delivery"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
@@ -63,6 +62,20 @@ def _for_people(answer: dict[str, Any]) -> str:
     told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"forward:{name}" for name in answer["uplinks"]}
     lines += [f"PROBLEM  {task}: {problem}" for task, problem in answer["problems"].items() if task not in told]
     return "\n".join(lines)
+
+
+def _local(local: dict[str, Any]) -> list[str]:
+    lines = []
+    if local["sessions"] or local["retained"]:
+        lines.append(
+            f"local    {count(local['sessions'], 'session')}   {count(local['subscriptions'], 'subscription')}   "
+            f"{count(local['retained'], 'retained message')}   {local['delivered']:,} delivered"
+        )
+    if dropped := _counts(local["dropped"]):
+        lines.append(f"local    messages that local subscribers did not get: {dropped}")
+    if problem := local["stored"]["problem"]:
+        lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
+    return lines
 
 
 def _listener(one: dict[str, Any]) -> list[str]:

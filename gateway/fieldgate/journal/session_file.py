@@ -52,11 +52,11 @@ class NewerSessionFile(Exception):
 class SessionFile:
     """The open file. ``state`` is what it held when it was opened; ``dropped_rows`` could not be read.
 
-    ``set_aside`` is where a damaged file went, if there was one.
+    ``set_aside`` is where a damaged file went, if there was one. ``problem`` says why there is no file, if that is so:
+    `begin_again` tries again.
 
     Raises:
         NewerSessionFile: a newer version wrote it.
-        sqlite3.Error, OSError: no file can be made.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -64,14 +64,18 @@ class SessionFile:
         self.state = StoredState()
         self.dropped_rows = 0
         self.set_aside: Path | None = None
+        self.problem = ""
         self._connection: sqlite3.Connection | None = None
         is_sound = self.path.exists() and self._load()
-        if self.path.exists() and not is_sound:
-            self.close()
-            self.set_aside = _set_aside(self.path)
         self._drop_orphans()
-        if not is_sound or self.dropped_rows:
-            self.begin_again(_everything(self.state))
+        try:
+            if self.path.exists() and not is_sound:
+                self.close()
+                self.set_aside = _set_aside(self.path)
+            if not is_sound or self.dropped_rows:
+                self.begin_again(_everything(self.state))
+        except (*SQLITE_ERRORS, OSError) as error:
+            self.problem = str(error)
 
     def _load(self) -> bool:
         """Open the file and read all of it; return whether SQLite found it in order."""
@@ -132,7 +136,7 @@ class SessionFile:
                 del state.deliveries[number]
                 self.dropped_rows += len(deliveries)
                 continue
-            for position in [at for at, one in deliveries.items() if one.message not in state.messages]:
+            for position in [at for at, one in deliveries.items() if one.message and one.message not in state.messages]:
                 del deliveries[position]
                 self.dropped_rows += 1
             wanted.update(one.message for one in deliveries.values())

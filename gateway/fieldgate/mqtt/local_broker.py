@@ -66,8 +66,15 @@ class LocalBroker:
 
     def attach(self, connect: Connect, client: Client, *, max_bytes: int, now_s: float) -> tuple[SessionState, bool]:
         """See `Sessions.attach`; ``max_bytes`` may wait for this client."""
-        limits = OutboundLimits(max_bytes=max_bytes, max_retained_bytes=max_bytes + self._limits.max_retained_bytes)
+        limits = self._outbound_limits(max_bytes)
         return self.sessions.attach(connect, client, limits=limits, drops=self.drops, now_s=now_s)
+
+    def new_session(self, client_id: str, *, max_bytes: int) -> SessionState:
+        """See `Sessions.make`; ``max_bytes`` may wait for this client."""
+        return self.sessions.make(client_id, limits=self._outbound_limits(max_bytes), drops=self.drops)
+
+    def _outbound_limits(self, max_bytes: int) -> OutboundLimits:
+        return OutboundLimits(max_bytes=max_bytes, max_retained_bytes=max_bytes + self._limits.max_retained_bytes)
 
     def detach(self, state: SessionState, now_s: float) -> None:
         """See `Sessions.detach`."""

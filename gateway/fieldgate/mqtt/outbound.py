@@ -20,7 +20,7 @@ each change of these, if somebody asked for it.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import msgspec
@@ -33,7 +33,7 @@ from fieldgate.mqtt.violation import Violation
 
 __all__ = ["Delivery", "Outbound", "OutboundLimits", "Reader"]
 
-_MAX_PACKET_ID: Final = 65_535
+_ID_HALVES: Final = ((1, 32_767), (32_768, 65_535))
 
 
 class OutboundLimits(msgspec.Struct, frozen=True):
@@ -73,9 +73,9 @@ class Outbound:
     """The deliveries of one session; lives on while its client is away. ``drops`` counts what it drops, by reason."""
 
     __slots__ = (
-        "_aliases", "_drops", "_in_flight_bytes", "_is_v5", "_limits", "_max_packet", "_resend", "_retained_bytes",
-        "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "next_id", "on_change", "queue",
-        "queued_bytes", "released",
+        "_aliases", "_drops", "_ids", "_in_flight_bytes", "_is_v5", "_limits", "_max_packet", "_resend",
+        "_retained_bytes", "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "next_id",
+        "on_change", "queue", "queued_bytes", "released",
     )  # fmt: skip
 
     def __init__(self, *, limits: OutboundLimits, drops: Counter[str]) -> None:
@@ -83,6 +83,7 @@ class Outbound:
         self.in_flight: dict[int, Delivery] = {}  # by packet id, in the order of sending
         self.released: dict[int, None] = {}  # packet ids, in the order of their PUBRECs
         self.next_id = 1
+        self._ids = _ID_HALVES[0]
         self.queued_bytes = 0
         self.is_congested = False  # the socket holds more than it should; the owner says so
         self.on_change: Callable[[], None] | None = None
@@ -138,10 +139,24 @@ class Outbound:
         if len(kept) == len(self.queue):
             return
         self.queue = deque(kept)
-        self.queued_bytes = sum(delivery.weight for delivery in kept)
-        self._retained_count = sum(1 for delivery in kept if not delivery.weight)
-        self._retained_bytes = sum(delivery.message.size_bytes for delivery in kept if not delivery.weight)
+        self._count_queue()
         self._changed()
+
+    def restore(
+        self, queue: Iterable[Delivery], in_flight: dict[int, Delivery], released: Iterable[int], *, half: int
+    ) -> None:
+        """Begin with what an earlier process left.
+
+        ``half``: which half of the packet ids (0 or 1) is given out from now on, so that none is taken for one of
+        that process.
+        """
+        self.queue.extend(queue)
+        self.in_flight.update(in_flight)
+        self.released.update(dict.fromkeys(released))
+        self._ids = _ID_HALVES[half]
+        self.next_id = self._ids[0]
+        self._in_flight_bytes = sum(delivery.message.size_bytes for delivery in in_flight.values())
+        self._count_queue()
 
     # what comes in
 
@@ -289,10 +304,11 @@ class Outbound:
     def _start(self, delivery: Delivery, now_s: float) -> None:
         packet_id = 0
         if delivery.qos:
+            first_id, last_id = self._ids
             packet_id = self.next_id
             while packet_id in self.in_flight or packet_id in self.released:
-                packet_id = packet_id % _MAX_PACKET_ID + 1
-            self.next_id = packet_id % _MAX_PACKET_ID + 1
+                packet_id = packet_id + 1 if packet_id < last_id else first_id
+            self.next_id = packet_id + 1 if packet_id < last_id else first_id
             self.in_flight[packet_id] = delivery
             self._in_flight_bytes += delivery.message.size_bytes
         encoded = self._encode(delivery, packet_id, now_s, dup=False)
@@ -342,6 +358,11 @@ class Outbound:
         return encode(PubRel(packet_id, Reason.PACKET_ID_NOT_FOUND if is_unknown else 0), 5 if self._is_v5 else 4)
 
     # bookkeeping
+
+    def _count_queue(self) -> None:
+        retained_bytes = [delivery.message.size_bytes for delivery in self.queue if not delivery.weight]
+        self.queued_bytes = sum(delivery.weight for delivery in self.queue)
+        self._retained_count, self._retained_bytes = len(retained_bytes), sum(retained_bytes)
 
     def _finish(self, packet_id: int, delivery: Delivery, now_s: float) -> None:
         self._forget(packet_id, delivery)

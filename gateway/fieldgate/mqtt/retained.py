@@ -6,6 +6,7 @@ alone. Searching costs by the topics visited, so the caller can charge whoever a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fieldgate.mqtt.message import Message
@@ -30,6 +31,7 @@ class RetainedStore:
         self.count = 0
         self.size_bytes = 0
         self.refused = 0
+        self.on_change: Callable[[str], None] | None = None  # told the topic of each change
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._root = _Node()
@@ -37,7 +39,7 @@ class RetainedStore:
     def put(self, message: Message) -> bool:
         """Keep ``message`` as the last of its topic; an empty payload removes it [MQTT-3.3.1-6]."""
         if not message.payload:
-            self._remove(message.topic.split("/"))
+            self._remove(message.topic)
             return True
         levels = message.topic.split("/")
         path = self._walk(levels)
@@ -53,7 +55,24 @@ class RetainedStore:
         node.message = message
         self.count += old is None
         self.size_bytes += message.size_bytes - old_bytes
+        self._changed(message.topic)
         return True
+
+    def get(self, topic: str) -> Message | None:
+        """The message retained for ``topic``."""
+        levels = topic.split("/")
+        path = self._walk(levels)
+        return path[-1].message if len(path) == len(levels) + 1 else None
+
+    def topics(self) -> list[str]:
+        """All topics with a retained message."""
+        found: list[Message] = []
+        _collect(self._root, found, skip_system=False)
+        return [message.topic for message in found]
+
+    def _changed(self, topic: str) -> None:
+        if self.on_change is not None:
+            self.on_change(topic)
 
     def _walk(self, levels: list[str]) -> list[_Node]:
         path = [self._root]
@@ -64,7 +83,8 @@ class RetainedStore:
             path.append(child)
         return path
 
-    def _remove(self, levels: list[str]) -> None:
+    def _remove(self, topic: str) -> None:
+        levels = topic.split("/")
         path = self._walk(levels)
         message = path[-1].message if len(path) == len(levels) + 1 else None
         if message is None:
@@ -72,6 +92,7 @@ class RetainedStore:
         path[-1].message = None
         self.count -= 1
         self.size_bytes -= message.size_bytes
+        self._changed(topic)
         for index in range(len(levels) - 1, -1, -1):
             if path[index + 1].message is not None or path[index + 1].children:
                 return

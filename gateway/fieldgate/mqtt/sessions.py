@@ -8,7 +8,7 @@ end of the session, whichever comes first [MQTT-3.1.3-9], and is not spoken if t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from fieldgate.mqtt.outbound import Outbound, OutboundLimits
 from fieldgate.mqtt.packets import Connect, Reason
@@ -33,6 +33,10 @@ class Sessions:
     def __len__(self) -> int:
         """Answer how many sessions there are."""
         return len(self._states)
+
+    def __iter__(self) -> Iterator[SessionState]:
+        """All sessions."""
+        return iter(list(self._states.values()))
 
     def find(self, client_id: str) -> SessionState | None:
         """The session of a client id, if there is one."""
@@ -74,11 +78,22 @@ class Sessions:
                 state = None
         is_present = state is not None
         if state is None:
-            state = SessionState(connect.client_id, Outbound(limits=limits, drops=drops), self._watch)
-            self._states[connect.client_id] = state
+            state = self._states[connect.client_id] = self.make(connect.client_id, limits=limits, drops=drops)
         state.client = client
         state.forget_at_s = None
+        state.changed()
         return state, is_present
+
+    def make(self, client_id: str, *, limits: OutboundLimits, drops: Counter[str]) -> SessionState:
+        """Make a new session, which is not among the others yet."""
+        return SessionState(client_id, Outbound(limits=limits, drops=drops), self._watch)
+
+    def restore(self, state: SessionState, now_s: float) -> None:
+        """Take in a session of an earlier process, whose client is away; within the limits as any other."""
+        self._states[state.client_id] = state
+        self._away[state.client_id] = state
+        self.away_bytes += state.outbound.kept_bytes
+        self._bound_away(now_s)
 
     def detach(self, state: SessionState, now_s: float) -> None:
         """The client of ``state`` is gone; its session stays for as long as it asked, within the limits."""
@@ -92,6 +107,9 @@ class Sessions:
         self._away[state.client_id] = state
         self.away_bytes += state.outbound.kept_bytes
         state.changed()
+        self._bound_away(now_s)
+
+    def _bound_away(self, now_s: float) -> None:
         while len(self._away) > self._max_away:
             self.ended["max_sessions"] += 1
             self._end(next(iter(self._away.values())), now_s)

@@ -30,7 +30,8 @@ class StoredSubscription(msgspec.Struct, array_like=True, frozen=True):
 class StoredSession(msgspec.Struct, array_like=True, frozen=True):
     """A session without its deliveries. ``away_since_s`` is None while its client was connected.
 
-    ``unreleased`` are the QoS 2 ids between PUBREC and PUBREL of what the client published.
+    ``unreleased`` are the QoS 2 ids between PUBREC and PUBREL of what the client published, as of a clean stop.
+    ``half`` says which half of the packet ids the process used towards this client that wrote this.
     """
 
     client_id: str
@@ -38,7 +39,7 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True):
     away_since_s: float | None = None
     subscriptions: tuple[StoredSubscription, ...] = ()
     unreleased: tuple[int, ...] = ()
-    user: str | None = None
+    half: int = 0
 
 
 class StoredMessage(msgspec.Struct, array_like=True, frozen=True):
@@ -56,7 +57,8 @@ class StoredMessage(msgspec.Struct, array_like=True, frozen=True):
 class StoredDelivery(msgspec.Struct, array_like=True, frozen=True):
     """One message on its way to one session. ``packet_id`` is 0 while it was not sent.
 
-    ``is_received``: the client has said PUBREC; what is owed is PUBREL.
+    ``is_retained``: it answers a subscription. ``share`` is the shared subscription that it came by. ``message`` is 0
+    once the client has said PUBREC: what is owed is PUBREL, and the message is not needed any more.
     """
 
     message: int
@@ -64,7 +66,8 @@ class StoredDelivery(msgspec.Struct, array_like=True, frozen=True):
     retain: bool
     subscription_ids: tuple[int, ...] = ()
     packet_id: int = 0
-    is_received: bool = False
+    is_retained: bool = False
+    share: str | None = None
 
 
 @dataclass(slots=True)

@@ -21,7 +21,7 @@ def message(number: int) -> StoredMessage:
 
 
 def session(name: str) -> StoredSession:
-    return StoredSession(name, 3600.0, 7.0, (StoredSubscription("site/#", 2, True, True, 1, 9),), (5, 6), "anna")
+    return StoredSession(name, 3600.0, 7.0, (StoredSubscription("site/#", 2, True, True, 1, 9),), (5, 6), 1)
 
 
 def first_changes(sessions: int = 2, messages: int = 40) -> Changes:
@@ -31,7 +31,10 @@ def first_changes(sessions: int = 2, messages: int = 40) -> Changes:
     for number in range(1, sessions + 1):
         changes.sessions[number] = session(f"client-{number}")
         for position in range(1, messages + 1):
-            changes.deliveries[number, position] = StoredDelivery(position, 2, False, (9,), position % 3, position == 3)
+            changes.deliveries[number, position] = StoredDelivery(
+                position, 2, False, (9,), position % 3, position == 3, ""
+            )
+        changes.deliveries[number, messages + 1] = StoredDelivery(0, 2, False, (), 77)
     return changes
 
 
@@ -54,8 +57,8 @@ def test_what_was_applied_is_there_after_a_crash(tmp_path: Path) -> None:
     again, state = opened(crashed)
 
     assert state.sessions == {1: session("client-1"), 2: session("client-2")}
-    assert list(state.deliveries[1]) == list(range(2, 41)), "in the order in which they were queued"
-    assert state.deliveries[2][3] == StoredDelivery(3, 2, False, (9,), 0, True)
+    assert list(state.deliveries[1]) == list(range(2, 42)), "in the order in which they were queued"
+    assert state.deliveries[2][3] == StoredDelivery(3, 2, False, (9,), 0, True, "")
     assert state.messages == {number: message(number) for number in range(2, 41)}
     assert state.retained.keys() == {f"light/{n}" for n in range(10)} - {"light/3"}
     assert (again.dropped_rows, again.set_aside) == (0, None)

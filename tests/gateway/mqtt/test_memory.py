@@ -1,0 +1,407 @@
+"""Sessions and retained messages come back as they were: complete after a clean stop, never mixed up after a crash."""
+
+from __future__ import annotations
+
+import copy
+import random
+from itertools import count
+from typing import Any
+
+import pytest
+
+from fieldgate.mqtt.memory import BrokerMemory
+from fieldgate.mqtt.packets import Properties, PubAck, PubComp, Publish, PubRec, PubRel, Subscription, Unsubscribe
+from fieldgate.mqtt.stored import Changes, StoredMessage, StoredState
+from session_kit import Client, Server
+
+KEPT = Properties(session_expiry_s=3600)
+BASE_S = 50_000.0
+
+
+class Disk:
+    """What the file holds, in memory; `fieldgate.journal.session_file` is tested to do the same."""
+
+    def __init__(self) -> None:
+        self.state = StoredState()
+
+    def apply(self, changes: Changes) -> None:
+        state = self.state
+        for number, session in changes.sessions.items():
+            if session is None:
+                state.sessions.pop(number, None)
+                state.deliveries.pop(number, None)
+            else:
+                state.sessions[number] = session
+        for name in ("messages", "retained"):
+            rows: dict[Any, StoredMessage] = getattr(state, name)
+            for key, row in getattr(changes, name).items():
+                if row is None:
+                    rows.pop(key, None)
+                else:
+                    rows[key] = row
+        for (number, position), delivery in changes.deliveries.items():
+            many = state.deliveries.setdefault(number, {})
+            if delivery is None:
+                many.pop(position, None)
+            else:
+                many[position] = delivery
+        for number in list(state.deliveries):
+            assert number in state.sessions or not state.deliveries[number], "a delivery of nobody"
+            state.deliveries[number] = dict(sorted(state.deliveries[number].items()))
+
+    def check(self) -> None:
+        """Every message that is needed is there, and no other."""
+        wanted = {one.message for many in self.state.deliveries.values() for one in many.values()} - {0}
+        assert wanted == self.state.messages.keys()
+
+
+class Gateway:
+    """A server with a memory, which can be stopped, or crash, and start again."""
+
+    def __init__(self) -> None:
+        self.disk = Disk()
+        self.boots = count()
+        self.start()
+
+    def start(self, *, base_s: float = BASE_S, now_s: float = 1000.0) -> None:
+        self.server = Server()
+        self.server.now_s = now_s
+        self.memory = BrokerMemory(self.server.broker, base_s=base_s)
+        self.memory.restore(copy.deepcopy(self.disk.state), max_bytes=2**20, now_s=now_s)
+
+    def look(self) -> Changes:
+        """What happens once a second."""
+        self.server.now_s += 1
+        changes = self.memory.changes(self.server.now_s)
+        self.disk.apply(changes)
+        return changes
+
+    def stop(self) -> None:
+        self.disk.apply(self.memory.changes(self.server.now_s, is_last=True))
+        self.disk.check()
+
+    def connect(self, client_id: str = "c", *, version: int = 5, properties: Properties = KEPT) -> Client:
+        return self.server.connect(client_id, version=version, clean=False, properties=properties)
+
+    def publish(self, *numbers: int, qos: int = 1, topic: str = "t", retain: bool = False, **properties: Any) -> None:
+        for number in numbers:
+            self.server.broker.publish(
+                topic,
+                b"%d" % number,
+                qos=qos,
+                retain=retain,
+                properties=Properties(**properties) if properties else None,
+                now_s=self.server.now_s,
+            )
+
+
+def numbers(packets: list[Any]) -> list[int]:
+    return [int(packet.payload) for packet in packets if isinstance(packet, Publish)]
+
+
+@pytest.mark.parametrize("how", ["stop", "crash"])
+def test_what_waits_for_a_client_that_is_away_waits_over_a_restart(how: str) -> None:
+    """The point of a persistent session; the properties and the rest of the expiry come along."""
+    gateway = Gateway()
+    client = gateway.connect()
+    client.subscribe(Subscription("t", 2, retain_as_published=True))
+    client.vanish()
+    gateway.publish(1, 2, qos=2, content_type="x", message_expiry_s=100, user=(("a", "b"),))
+    gateway.publish(3, retain=True)
+    gateway.publish(4, qos=0)
+    gateway.stop() if how == "stop" else gateway.look()
+
+    gateway.start(base_s=BASE_S + 30)
+    client = gateway.connect()
+
+    assert client.connack.session_present
+    assert numbers(client.early) == [1, 2, 3]
+    first, _, last = [packet for packet in client.early if isinstance(packet, Publish)]
+    assert (first.qos, last.qos, last.retain) == (2, 1, True)
+    assert first.properties == Properties(content_type="x", message_expiry_s=70, user=(("a", "b"),))
+
+
+def test_a_restart_ends_no_session_early_and_none_late() -> None:
+    """The time is the journal's own, which goes on over restarts."""
+    gateway = Gateway()
+    gateway.connect("short", properties=Properties(session_expiry_s=60)).vanish()
+    gateway.connect("long", properties=Properties(session_expiry_s=600)).vanish()
+    gateway.look()
+
+    gateway.start(base_s=BASE_S + 100, now_s=1001.0)
+    gateway.server.broker.tick(1001.5)
+
+    assert not gateway.connect("short").connack.session_present
+    assert gateway.connect("long").connack.session_present
+
+
+def test_a_client_that_was_connected_at_the_crash_is_away_since_then() -> None:
+    """Nobody saw it go."""
+    gateway = Gateway()
+    gateway.connect("c", properties=Properties(session_expiry_s=60))
+    gateway.look()
+
+    gateway.start(base_s=BASE_S + 1000)
+    gateway.server.broker.tick(gateway.server.now_s + 59)
+    assert gateway.server.broker.sessions.find("c") is not None
+
+    gateway.server.broker.tick(gateway.server.now_s + 61)
+    assert gateway.server.broker.sessions.find("c") is None
+
+
+def test_what_was_in_flight_comes_again_with_its_id_and_dup() -> None:
+    """[MQTT-4.4.0-1]; and what had its PUBREC as PUBREL."""
+    gateway = Gateway()
+    client = gateway.connect()
+    client.subscribe(Subscription("t", 2))
+    gateway.publish(1, 2)
+    gateway.publish(3, 4, qos=2)
+    sent = {int(one.payload): one.packet_id for one in client.received() if isinstance(one, Publish)}
+    gateway.look()
+    client.send(PubAck(sent[1]), PubRec(sent[3]))
+    gateway.look()
+
+    gateway.start()
+    again = gateway.connect().early
+
+    assert [(type(one).__name__, getattr(one, "packet_id", 0)) for one in again] == [
+        ("PubRel", sent[3]), ("Publish", sent[2]), ("Publish", sent[4]),
+    ]  # fmt: skip
+    assert all(one.dup for one in again if isinstance(one, Publish))
+
+
+def test_a_new_message_never_gets_an_id_that_the_client_may_remember() -> None:
+    """A QoS 2 id that was given out just before the crash would make the client drop the new message."""
+    gateway = Gateway()
+    client = gateway.connect()
+    client.subscribe(Subscription("t", 2))
+    gateway.look()
+    gateway.publish(1, qos=2)
+    (lost,) = client.received()
+    assert isinstance(lost, Publish)
+    used = {lost.packet_id}
+
+    for round_ in range(3):
+        gateway.start()
+        client = gateway.connect()
+        gateway.publish(10 + round_, qos=2)
+        fresh = [one for one in client.received() + client.early if isinstance(one, Publish) and not one.dup]
+        assert len(fresh) == 1
+        assert fresh[0].packet_id not in used, round_
+        used = {fresh[0].packet_id}
+        client.send(PubRec(fresh[0].packet_id))
+        client.send(PubComp(fresh[0].packet_id))
+        gateway.look()
+
+
+def test_a_client_that_keeps_up_costs_no_write() -> None:
+    """Flash: what is acknowledged within a second was never worth storing."""
+    gateway = Gateway()
+    client = gateway.connect()
+    client.subscribe(Subscription("t", 1))
+    gateway.look()
+
+    for number in range(20):
+        gateway.publish(number)
+        changes = gateway.look()
+        assert not changes, changes
+        (publish,) = client.received()
+        assert isinstance(publish, Publish)
+        client.send(PubAck(publish.packet_id))
+
+
+def test_a_client_that_does_not_keep_up_is_stored_at_the_second_look() -> None:
+    """It may be cut off, or we may; what it is owed must be there."""
+    gateway = Gateway()
+    gateway.connect().subscribe(Subscription("t", 1))
+    gateway.look()
+    gateway.publish(*range(300))
+
+    assert not gateway.look()
+    assert len(gateway.look().deliveries) == 300
+    assert not gateway.look()
+
+    gateway.start()
+    client = gateway.connect()
+    got = [one for one in client.early if isinstance(one, Publish)]
+    while got and len(got) < 300:
+        got += [one for one in client.send(PubAck(got.pop(0).packet_id)) if isinstance(one, Publish)]
+        if got[-1].payload == b"299":
+            break
+    assert numbers(got)[-1] == 299
+
+
+def test_a_retained_message_that_changes_all_the_time_is_stored_twice_a_minute() -> None:
+    """50 devices that retain their state each second would wear a card out."""
+    gateway = Gateway()
+    writes = []
+    for second in range(100):
+        gateway.publish(second, topic="state", retain=True)
+        if gateway.look().retained:
+            writes.append(second)
+
+    assert writes == [0, 30, 60, 90]
+    gateway.stop()
+    assert gateway.disk.state.retained["state"].payload == b"99", "a clean stop leaves the last one"
+
+
+def test_a_retained_message_that_was_cleared_stays_cleared() -> None:
+    """However soon after it was stored."""
+    gateway = Gateway()
+    gateway.publish(1, topic="state", retain=True)
+    gateway.look()
+    gateway.server.broker.publish("state", b"", retain=True, now_s=gateway.server.now_s)
+    assert gateway.look().retained == {"state": None}
+    gateway.server.broker.publish("never", b"1", retain=True, now_s=gateway.server.now_s)
+    gateway.server.broker.publish("never", b"", retain=True, now_s=gateway.server.now_s)
+    assert not gateway.look()
+
+    gateway.start()
+
+    assert gateway.server.broker.retained.count == 0
+
+
+def test_a_session_that_ends_is_forgotten_on_disk() -> None:
+    """By expiry, by a clean start, or because its client does not want it kept any more."""
+    gateway = Gateway()
+    gateway.connect("a").subscribe(Subscription("t", 1))
+    gateway.connect("b").subscribe(Subscription("t", 1))
+    gateway.publish(1)
+    gateway.look()
+    gateway.look()
+    assert len(gateway.disk.state.sessions) == 2
+
+    gateway.server.connect("a", version=5, clean=True)
+    gateway.server.broker.sessions.find("b").keep_for(0)  # type: ignore[union-attr]
+    gateway.look()
+
+    assert gateway.disk.state == StoredState()
+
+
+def test_a_restored_session_is_not_written_again_and_again() -> None:
+    """A gateway that restarts with a thousand sessions must not write all of them each time they are looked at."""
+    gateway = Gateway()
+    gateway.connect().vanish()
+    gateway.publish(7, topic="r", retain=True)
+    gateway.look()
+
+    gateway.start()
+    gateway.look()  # the half of the ids that is in use now
+
+    assert not gateway.look()
+    gateway.server.now_s += 100
+    assert not gateway.look()
+
+
+def test_ids_that_a_client_has_not_released_come_back_after_a_clean_stop() -> None:
+    """A QoS 2 PUBLISH that is sent again after a restart for an update must not become a second event."""
+    gateway = Gateway()
+    client = gateway.connect()
+    client.publish(9, qos=2)
+    gateway.server.intake.settle(0)
+    assert [type(one) for one in client.received()] == [PubRec]
+    gateway.stop()
+
+    gateway.start()
+    client = gateway.connect()
+    answers = client.publish(9, qos=2, dup=True)
+
+    assert [type(one) for one in answers] == [PubRec]
+    assert gateway.server.tally.events == 0
+    assert [type(one) for one in client.send(PubRel(9))] == [PubComp]
+
+
+def canonical(state: StoredState) -> dict[str, Any]:
+    """The state without the numbers that are the file's own affair."""
+
+    def content(number: int) -> StoredMessage | None:
+        return state.messages[number] if number else None
+
+    return {
+        "retained": state.retained,
+        "sessions": {
+            session.client_id: (
+                session.expiry_s,
+                session.away_since_s,
+                set(session.subscriptions),
+                session.unreleased,
+                sorted(
+                    (repr(content(one.message)), one.qos, one.packet_id, one.subscription_ids, one.is_retained)
+                    for one in state.deliveries.get(number, {}).values()
+                ),
+            )
+            for number, session in state.sessions.items()
+        },
+    }
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_in_any_history_the_disk_holds_what_the_broker_holds(seed: int) -> None:
+    """Differences written over time add up to the same as everything written at once; so does what is read back."""
+    rng = random.Random(seed)
+    gateway = Gateway()
+    clients: dict[str, Client] = {}
+    wild = Properties(session_expiry_s=5)
+    for _ in range(rng.randrange(20, 400)):
+        client_id = rng.choice("abcd")
+        client = clients.get(client_id)
+        match rng.randrange(11):
+            case 0 | 1:
+                if client is None or not client.is_connected:
+                    clean = rng.random() < 0.2
+                    clients[client_id] = gateway.server.connect(
+                        client_id, version=5, clean=clean, properties=rng.choice([KEPT, KEPT, wild, Properties()])
+                    )
+            case 2:
+                if client is not None and client.is_connected:
+                    client.vanish()
+            case 3 | 4:
+                if client is not None and client.is_connected:
+                    prefix = rng.choice(["", "", "$share/g/"])
+                    client.subscribe(Subscription(prefix + rng.choice(["t", "t/#", "+", "r/#"]), rng.randrange(3)))
+            case 5:
+                if client is not None and client.is_connected:
+                    client.send(Unsubscribe(3, (rng.choice(["t", "t/#", "+"]),)))
+            case 6 | 7:
+                gateway.publish(*range(rng.randrange(6)), qos=rng.randrange(3), topic=rng.choice(["t", "t/1"]))
+            case 8:
+                gateway.publish(rng.randrange(2), topic=rng.choice(["r/1", "r/2"]), retain=True)
+            case 9:
+                if client is not None and client.is_connected:
+                    for one in client.received():
+                        _answer(client, one, rng)
+            case 10:
+                gateway.look()
+                gateway.disk.check()
+                gateway.server.broker.tick(gateway.server.now_s)
+                if rng.random() < 0.1:
+                    gateway.start(now_s=gateway.server.now_s)
+                    clients.clear()
+    gateway.stop()
+
+    fresh = Disk()
+    fresh.apply(gateway.memory.everything(gateway.server.now_s))
+    fresh.check()
+    assert canonical(gateway.disk.state) == canonical(fresh.state)
+    now_s = gateway.server.now_s
+    before = canonical(gateway.disk.state)
+    gateway.start(now_s=now_s)
+    read_back = Disk()
+    read_back.apply(gateway.memory.everything(now_s))
+    after = canonical(read_back.state)
+    assert after["retained"] == before["retained"]
+    assert {one: each[2:] for one, each in after["sessions"].items()} == {
+        one: each[2:] for one, each in before["sessions"].items()
+    }
+
+
+def _answer(client: Client, packet: Any, rng: random.Random) -> None:
+    if not client.is_connected or rng.random() < 0.3:
+        return
+    match packet:
+        case Publish(qos=1):
+            client.send(PubAck(packet.packet_id))
+        case Publish(qos=2):
+            client.send(PubRec(packet.packet_id))
+        case PubRel():
+            client.send(PubComp(packet.packet_id))
