@@ -79,6 +79,9 @@ class Client:
     def flush(self) -> None:
         self.session.flush()
 
+    def fitting(self, packet: Packet) -> bytes:
+        return self.session.fitting(packet)
+
     def send(self, *packets: Packet) -> list[Packet]:
         """Send in one read; returns the answers, and whatever else has come since the last look."""
         return self.send_bytes(b"".join(encode(packet, self.version) for packet in packets))
@@ -127,8 +130,8 @@ class Server:
         self.ids = count(1)
         self.intake = intake or HeldIntake()
         self.broker = LocalBroker(broker_limits)
-        self.event_filter = EventFilter(events)
         self.limits = limits or SessionLimits()
+        self.event_filter = EventFilter(events, max_levels=self.limits.max_topic_levels)
         self.inbox_limits = inbox_limits or InboxLimits()
         self.tally = InboxTally()
 

@@ -34,7 +34,7 @@ from fieldgate.journal.session_keeper import SessionKeeper, open_session_file
 from fieldgate.journal.times import BootClock
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, state_of_unknown
 from fieldgate.journal.writer import Writer
-from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate.observe.health import RateMeter
 from fieldgate_devices.event import LANES, Address, Event, Lane, Stamp, TimeQuality
@@ -90,7 +90,17 @@ class Pipeline:
             )
             for name, uplink in config.uplinks.items()
         ]
-        self.broker = LocalBroker()
+        local = config.local
+        self.broker = LocalBroker(
+            BrokerLimits(
+                max_sessions=local.max_sessions,
+                max_session_s=local.max_session_expiry,
+                max_subscriptions=local.max_subscriptions,
+                max_retained=local.max_retained,
+                max_retained_bytes=local.max_retained_size,
+                max_away_bytes=local.max_queued,
+            )
+        )
         self.session_keeper = self._remember_sessions(writer)
         self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
         self.rate_in = RateMeter()

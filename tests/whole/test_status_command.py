@@ -89,9 +89,14 @@ async def test_every_part_of_the_gateway_is_there(tmp_path: Path) -> None:
     assert status["local_delivery"] == {
         "delivered": 0,
         "dropped": {},
-        "sessions": 1,
+        "refused": {},
         "subscriptions": 0,
+        "sessions": 1,
+        "sessions_away": 0,
+        "sessions_ended": {},
+        "queued_bytes": 0,
         "retained": 0,
+        "retained_bytes": 0,
         "stored": {"is_behind": False, "commits": 0, "problem": ""},
     }
     assert mode == 0o600

@@ -15,6 +15,8 @@ from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
+from fieldgate.journal.session_keeper import SessionKeeper
+from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import check_accounts
 from fieldgate.pipeline import Pipeline
 from fieldgate_devices.event import LANES, TimeQuality
@@ -43,7 +45,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "rate_in": round(pipeline.rate_in.per_s, 1),
         "unsettled_bytes": outbox.unsettled_bytes,
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
-        "local_delivery": _local_delivery(pipeline),
+        "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -67,6 +69,22 @@ def _look(journal: Journal, *, floors: dict[str, Floors]) -> tuple[JournalStats,
     return journal.stats(), ages
 
 
+def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
+    return {
+        "delivered": broker.delivered,
+        "dropped": dict(broker.drops),
+        "refused": dict(broker.refused + broker.retained.refused),
+        "subscriptions": len(broker.subscriptions),
+        "sessions": len(broker.sessions),
+        "sessions_away": len(broker.sessions.away),
+        "sessions_ended": dict(broker.sessions.ended),
+        "queued_bytes": broker.sessions.away_bytes,
+        "retained": broker.retained.count,
+        "retained_bytes": broker.retained.size_bytes,
+        "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
+    }
+
+
 def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
     return {
         "name": listener.name,
@@ -79,19 +97,8 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "unsaved": listener.tally.unsaved,
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
+        "publishes_refused": dict(listener.tally.refused),
         "ended": dict(listener.ended),
-    }
-
-
-def _local_delivery(pipeline: Pipeline) -> dict[str, Any]:
-    broker, keeper = pipeline.broker, pipeline.session_keeper
-    return {
-        "delivered": broker.delivered,
-        "dropped": dict(broker.drops),
-        "sessions": len(broker.sessions),
-        "subscriptions": len(broker.subscriptions),
-        "retained": broker.retained.count,
-        "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
     }
 
 

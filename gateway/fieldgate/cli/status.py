@@ -73,6 +73,10 @@ def _local(local: dict[str, Any]) -> list[str]:
         )
     if dropped := _counts(local["dropped"]):
         lines.append(f"local    messages that local subscribers did not get: {dropped}")
+    if refused := _counts(local["refused"]):
+        lines.append(f"local    subscriptions and retained messages over a limit: {refused}")
+    if ended := _counts(local["sessions_ended"]):
+        lines.append(f"local    sessions ended while their clients were away: {ended}")
     if problem := local["stored"]["problem"]:
         lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
     return lines
@@ -88,6 +92,8 @@ def _listener(one: dict[str, Any]) -> list[str]:
         lines.append(f"         {one['problem']}; tried again and again")
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
+    if refused := _counts(one["publishes_refused"]):
+        lines.append(f"         publishes refused: {refused}")
     if ended := _counts(one["ended"]):
         lines.append(f"         connections ended: {ended}")
     return lines

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
+from fieldgate.mqtt.topics import topic_problem
 
 __all__ = ["SessionLimits", "connack", "keep_alive", "refusal", "wanted_expiry_s"]
 
-_FOR_EVER_S = 0xFFFFFFFF
+_FOR_EVER_S: Final = 0xFFFFFFFF
+_NOT_AUTHORIZED: Final = 0x05  # of 3.1.1, which has no code for a bad topic
 
 
 class SessionLimits(msgspec.Struct, frozen=True):
@@ -21,6 +25,10 @@ class SessionLimits(msgspec.Struct, frozen=True):
     max_client_id: int = 1024
     topic_alias_maximum: int = 16
     delivery_window: int = 100
+    max_subscriptions: int = 1000
+    max_filter_bytes: int = 65_536
+    max_topic_levels: int = 200
+    max_user_properties: int = 1000
     stuck_s: float = 30.0
     max_keep_alive_s: int = 3600
 
@@ -36,6 +44,8 @@ def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
         return 0x02, "no client id for a session that is to be kept"  # [3.1.1: MQTT-3.1.3-8]
     if connect.properties is not None and connect.properties.authentication_method is not None:
         return Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported"
+    if connect.will is not None and (problem := topic_problem(connect.will.topic, max_levels=limits.max_topic_levels)):
+        return Reason.TOPIC_NAME_INVALID if is_v5 else _NOT_AUTHORIZED, f"will: {problem}"
     return None
 
 

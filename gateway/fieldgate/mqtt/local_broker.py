@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 import msgspec
 
@@ -22,21 +21,17 @@ from fieldgate.mqtt.retained import RetainedStore
 from fieldgate.mqtt.session_state import Client, SessionState
 from fieldgate.mqtt.sessions import Sessions
 from fieldgate.mqtt.subscriptions import Audience, Subscriptions, Terms
-from fieldgate.mqtt.topics import valid_filter
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["BrokerLimits", "LocalBroker"]
-
-_MAX_FILTER_LEVELS: Final = 200
 
 
 class BrokerLimits(msgspec.Struct, frozen=True):
     """What local clients together may cost; see ``LocalConfig``. Sessions are those whose client is away."""
 
     max_sessions: int = 1000
-    max_session_s: float = 86_400.0
-    max_subscriptions: int = 1000
-    max_filter_bytes: int = 65_536
+    max_session_s: float = 7 * 86_400.0
+    max_subscriptions: int = 50_000
     max_retained: int = 10_000
     max_retained_bytes: int = 8 * 2**20
     max_away_bytes: int = 16 * 2**20
@@ -81,7 +76,8 @@ class LocalBroker:
         self.sessions.detach(state, now_s)
 
     def tick(self, now_s: float) -> None:
-        """See `Sessions.tick`."""
+        """Speak wills, and forget sessions and retained messages, that are due; to be called about once a second."""
+        self.retained.expire(now_s)
         self.sessions.tick(now_s)
         self.flush()
 
@@ -96,18 +92,10 @@ class LocalBroker:
     # subscriptions
 
     def subscribe(self, state: SessionState, options: Subscription, subscription_id: int) -> tuple[int, bool]:
-        """Add or replace one subscription; returns the SUBACK's reason code and whether it is new."""
-        topic_filter = options.filter
-        if not valid_filter(topic_filter) or topic_filter.count("/") >= _MAX_FILTER_LEVELS:
-            return Reason.TOPIC_FILTER_INVALID, False
-        if topic_filter not in state.subscriptions:
-            limits = self._limits
-            if (
-                len(state.subscriptions) >= limits.max_subscriptions
-                or state.filter_bytes + len(topic_filter) > limits.max_filter_bytes
-            ):
-                self.refused["max_subscriptions"] += 1
-                return Reason.QUOTA_EXCEEDED, False
+        """Add or replace the subscription to a valid filter; returns the SUBACK's reason code and whether it is new."""
+        if options.filter not in state.subscriptions and len(self.subscriptions) >= self._limits.max_subscriptions:
+            self.refused["max_subscriptions"] += 1
+            return Reason.QUOTA_EXCEEDED, False
         is_new = self.subscriptions.add(state, options, subscription_id)
         return options.qos, is_new
 
@@ -144,7 +132,8 @@ class LocalBroker:
     ) -> None:
         """Publish from the gateway to local clients; never an event."""
         message = Message(topic, payload, qos, retain, now_s, None, properties)
-        self.keep_retained(message)
+        if retain:
+            self.keep_retained(message)
         self._fan_out(message, self.subscriptions.audience(topic), now_s)
         self.flush()
 
@@ -166,10 +155,9 @@ class LocalBroker:
                 )
                 self._fan_out(message, audience, now_s)
 
-    def keep_retained(self, message: Message) -> None:
-        """Keep ``message`` if it is to be retained."""
-        if message.retain:
-            self.retained.put(message)
+    def keep_retained(self, message: Message) -> bool:
+        """Keep a message that is to be retained, or remove what is kept; answers whether there was room."""
+        return self.retained.put(message)
 
     def flush(self) -> None:
         """Write what was gathered for subscribers since the last flush."""

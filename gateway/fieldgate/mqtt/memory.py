@@ -80,7 +80,7 @@ class BrokerMemory:
         self._touched: dict[SessionState, None] = {}
         self._gone_sessions: list[int] = []
         self._gone_messages: list[int] = []
-        self._touched_topics: dict[str, None] = {}
+        self._touched_topics: dict[str, Message | None] = {}
         self._topics_at_s: dict[str, float] = {}  # when each stored topic was written
         self._next_session = 1
         self._next_message = 1
@@ -107,8 +107,8 @@ class BrokerMemory:
             for _, _, delivery in kept.deliveries.values():
                 self._drop_user(delivery.message)
 
-    def _topic_changed(self, topic: str) -> None:
-        self._touched_topics[topic] = None
+    def _topic_changed(self, topic: str, message: Message | None) -> None:
+        self._touched_topics[topic] = message
 
     # what to write
 
@@ -136,7 +136,7 @@ class BrokerMemory:
         self._gone_messages.clear()
         self._topics_at_s.clear()
         self._touched = dict.fromkeys(state for state in self._broker.sessions if state.expiry_s > 0)
-        self._touched_topics = dict.fromkeys(self._broker.retained.topics())
+        self._touched_topics = {message.topic: message for message in self._broker.retained.messages()}
         return self.changes(now_s, is_last=True)
 
     def _session(self, changes: Changes, state: SessionState, now_s: float, *, is_last: bool) -> None:
@@ -264,16 +264,15 @@ class BrokerMemory:
         )
 
     def _retained(self, changes: Changes, now_s: float, *, is_last: bool) -> None:
-        later: dict[str, None] = {}
-        for topic in self._touched_topics:
-            message = self._broker.retained.get(topic)
+        later: dict[str, Message | None] = {}
+        for topic, message in self._touched_topics.items():
             written_s = self._topics_at_s.get(topic)
             if message is None:
                 if written_s is not None:
                     del self._topics_at_s[topic]
                     changes.retained[topic] = None
             elif written_s is not None and now_s - written_s < _RETAINED_EVERY_S and not is_last:
-                later[topic] = None
+                later[topic] = message
             else:
                 self._topics_at_s[topic] = now_s
                 changes.retained[topic] = self._stored(message)

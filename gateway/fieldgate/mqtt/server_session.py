@@ -86,7 +86,12 @@ class ServerSession:
         self._limits = limits
         self._open_inbox = open_inbox
         self._new_client_id = new_client_id
-        self._decoder = Decoder(version=None, max_packet_bytes=limits.max_packet_bytes, from_client=True)
+        self._decoder = Decoder(
+            version=None,
+            max_packet_bytes=limits.max_packet_bytes,
+            from_client=True,
+            max_user_properties=limits.max_user_properties,
+        )
         self._output = SessionOutput(link, max_unsent_bytes=limits.max_unsent_bytes, overfull=self._cut_off)
         self._state: SessionState | None = None
         self._inbox: Inbox | None = None
@@ -157,6 +162,10 @@ class ServerSession:
         self.is_reading = True
         self.last_heard_s = now_s
 
+    def fitting(self, packet: Packet) -> bytes:
+        """Encode an answer of the inbox within the limits of the client."""
+        return self._output.fitting(packet)
+
     def lost(self, problem: str, now_s: float) -> None:
         """The connection broke."""
         if self.phase is not Phase.CLOSED:
@@ -198,6 +207,7 @@ class ServerSession:
         if not is_connected or state is None or inbox is None:
             return
         inbox.end()
+        state.outbound.detach()  # what its own will brings it waits with the session
         if self._will is not None and is_will_due:
             self._bequeath(state, inbox, self._will)
         self._broker.detach(state, self._now_s)
@@ -300,7 +310,7 @@ class ServerSession:
                 unsent=self._output.unsent_bytes,
             )
         )
-        self._subscriptions = SessionSubscriptions(self._broker, state, self._output)
+        self._subscriptions = SessionSubscriptions(self._broker, state, self._output, limits)
         self._inbox = self._open_inbox(self, state, connect)
         self._output.send(
             connack(

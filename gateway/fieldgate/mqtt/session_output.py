@@ -37,17 +37,16 @@ class SessionOutput:
         self._overfull = overfull
         self._out: list[bytes] = []
         self._out_bytes = 0
+        self._is_over = False
 
     def send(self, packet: Packet) -> None:
-        """Gather a packet.
-
-        Raises:
-            Violation: it is larger than the client takes, even without a reason string.
-        """
-        self.gather(self._fitting(packet))
+        """Gather a packet; raises like `fitting`."""
+        self.gather(self.fitting(packet))
 
     def gather(self, encoded: bytes) -> None:
         """Gather bytes; much of them is written at once."""
+        if self._is_over:
+            return
         self._out.append(encoded)
         self._out_bytes += len(encoded)
         if self._out_bytes > _GATHER_BYTES:
@@ -68,14 +67,15 @@ class SessionOutput:
             self._overfull()
 
     def finish(self, *, first: bytes, last: bytes) -> None:
-        """The last write: ``first``, what was gathered, ``last``."""
+        """The last write: ``first``, what was gathered, ``last``. Nothing follows it."""
         chunk = b"".join((first, *self._out, last))
         self.drop()
         if chunk:
             self._link.write(chunk)
 
     def drop(self) -> None:
-        """Forget what was gathered."""
+        """Forget what was gathered, and what is gathered from now on."""
+        self._is_over = True
         self._out.clear()
         self._out_bytes = 0
 
@@ -88,7 +88,7 @@ class SessionOutput:
         if self.version != 5:
             return b""
         try:
-            return self._fitting(Disconnect(reason, Properties(reason_string=problem[:_MAX_PROBLEM])))
+            return self.fitting(Disconnect(reason, Properties(reason_string=problem[:_MAX_PROBLEM])))
         except Violation:
             return b""
 
@@ -97,11 +97,16 @@ class SessionOutput:
         if self.version != 5:
             return encode(ConnAck(code), 4)
         try:
-            return self._fitting(ConnAck(code, False, Properties(reason_string=problem[:_MAX_PROBLEM])))
+            return self.fitting(ConnAck(code, False, Properties(reason_string=problem[:_MAX_PROBLEM])))
         except Violation:
             return b""
 
-    def _fitting(self, packet: Packet) -> bytes:
+    def fitting(self, packet: Packet) -> bytes:
+        """Encode a packet as this client can take it.
+
+        Raises:
+            Violation: it is larger than the client takes, even without a reason string.
+        """
         if not self.tells_problems and not isinstance(packet, ConnAck | Disconnect):
             packet = _without_reason_string(packet)
         encoded = encode(packet, self.version)

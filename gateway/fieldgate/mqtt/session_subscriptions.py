@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import (
     Packet,
@@ -21,6 +22,7 @@ from fieldgate.mqtt.packets import (
 )
 from fieldgate.mqtt.session_output import SessionOutput
 from fieldgate.mqtt.session_state import SessionState
+from fieldgate.mqtt.topics import valid_filter
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["SessionSubscriptions"]
@@ -38,7 +40,8 @@ _PROBLEMS: Final[dict[int, str]] = {
 class SessionSubscriptions:
     """What one client subscribes to, while it is connected."""
 
-    def __init__(self, broker: LocalBroker, state: SessionState, output: SessionOutput) -> None:
+    def __init__(self, broker: LocalBroker, state: SessionState, output: SessionOutput, limits: SessionLimits) -> None:
+        self._limits = limits
         self._broker = broker
         self._state = state
         self._output = output
@@ -61,7 +64,7 @@ class SessionSubscriptions:
         problem = ""
         wanting: list[Subscription] = []
         for number, options in enumerate(packet.subscriptions, 1):
-            code, is_new = self._broker.subscribe(state, options, subscription_id)
+            code, is_new = self._subscribe(options, subscription_id)
             codes.append(code if code < _FAILURE or is_v5 else _FAILURE)
             if code >= _FAILURE:
                 problem = problem or f"filter {number}: {_PROBLEMS.get(code, 'refused')}"
@@ -73,6 +76,23 @@ class SessionSubscriptions:
             if self._budget < 0:
                 raise Violation(Reason.MESSAGE_RATE_TOO_HIGH, "too many searches of the retained messages")
         state.outbound.pump(now_s)
+
+    def _subscribe(self, options: Subscription, subscription_id: int) -> tuple[int, bool]:
+        """Make one subscription; answers its reason code and whether it is new."""
+        state, limits, broker = self._state, self._limits, self._broker
+        wanted = options.filter
+        if not valid_filter(wanted):  # a shared one that is none
+            return Reason.TOPIC_FILTER_INVALID, False
+        if wanted.count("/") >= limits.max_topic_levels:
+            broker.refused["topic_levels"] += 1
+            return Reason.TOPIC_FILTER_INVALID, False
+        if wanted not in state.subscriptions and (
+            len(state.subscriptions) >= limits.max_subscriptions
+            or state.filter_bytes + len(wanted.encode()) > limits.max_filter_bytes
+        ):
+            broker.refused["client_subscriptions"] += 1
+            return Reason.QUOTA_EXCEEDED, False
+        return broker.subscribe(state, options, subscription_id)
 
     def unsubscribe(self, packet: Unsubscribe) -> None:
         """Answer UNSUBSCRIBE [MQTT-3.10.4-4 to 6]; what was queued or is in flight is still delivered."""

@@ -8,7 +8,7 @@ end of the session, whichever comes first [MQTT-3.1.3-9], and is not spoken if t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 from fieldgate.mqtt.outbound import Outbound, OutboundLimits
 from fieldgate.mqtt.packets import Connect, Reason
@@ -43,7 +43,7 @@ class Sessions:
         return self._states.get(client_id)
 
     @property
-    def away(self) -> Iterable[SessionState]:
+    def away(self) -> Collection[SessionState]:
         """The sessions whose client is away, longest away first."""
         return self._away.values()
 

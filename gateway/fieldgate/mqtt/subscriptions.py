@@ -145,7 +145,7 @@ class Subscriptions:
                 self._filed.add(plain, share, share)
             share.join(state, subscribed)
         if is_new:
-            state.filter_bytes += len(full_filter)
+            state.filter_bytes += len(full_filter.encode())
             self._count += 1
         self._changed()
         state.changed()
@@ -163,7 +163,7 @@ class Subscriptions:
             if share.leave(state):
                 del self._shares[full_filter]
                 self._filed.remove(plain, share)
-        state.filter_bytes -= len(full_filter)
+        state.filter_bytes -= len(full_filter.encode())
         self._count -= 1
         self._changed()
         state.changed()

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-__all__ = ["TopicTrie", "matches", "split_share", "valid_filter", "valid_topic", "well_formed_filter"]
+__all__ = [
+    "TopicTrie", "is_reserved", "matches", "split_share", "topic_problem", "valid_filter", "valid_topic",
+    "well_formed_filter",
+]  # fmt: skip
 
 MAX_TOPIC_BYTES = 65_535
 
@@ -26,6 +29,20 @@ def valid_topic(topic: str) -> bool:
     no wildcards [MQTT-4.7.0-1].
     """
     return _valid_text(topic) and "#" not in topic and "+" not in topic
+
+
+def is_reserved(topic: str) -> bool:
+    """Say whether only the broker itself may speak on ``topic``: ``$SYS`` [4.7.2], and ``$share``, no topic at all."""
+    return topic[:1] == "$" and topic.split("/", 1)[0] in ("$SYS", "$share")
+
+
+def topic_problem(topic: str, *, max_levels: int) -> str:
+    """Say why nobody may publish to a valid ``topic``; empty if one may."""
+    if is_reserved(topic):
+        return "the topic is the broker's own"
+    if topic.count("/") >= max_levels:
+        return f"the topic has more than {max_levels} levels"
+    return ""
 
 
 def valid_filter(filter: str) -> bool:

@@ -41,7 +41,7 @@ def server() -> Server:
 
 def test_subscriptions_are_bounded() -> None:
     """They are memory."""
-    server = Server(broker_limits=BrokerLimits(max_subscriptions=2, max_filter_bytes=50))
+    server = Server(limits=SessionLimits(max_subscriptions=2, max_filter_bytes=50))
     client = server.connect(version=5)
 
     (answer,) = client.subscribe(*map(Subscription, "abc"))
@@ -53,7 +53,22 @@ def test_subscriptions_are_bounded() -> None:
     (answer,) = client.subscribe(Subscription("c" * 60), Subscription("c"))
     assert isinstance(answer, SubAck)
     assert answer.reasons == (Reason.QUOTA_EXCEEDED, 0)
-    assert server.broker.refused == {"max_subscriptions": 2}
+    assert server.broker.refused == {"client_subscriptions": 2}
+
+
+def test_subscriptions_of_all_clients_are_bounded() -> None:
+    """A thousand clients with a thousand each would be too many."""
+    server = Server(broker_limits=BrokerLimits(max_subscriptions=2))
+    first, second = server.connect("a", version=5), server.connect("b")
+    first.subscribe(Subscription("a"), Subscription("b"))
+
+    assert second.subscribe(Subscription("a")) == [SubAck(1, (0x80,))]
+    (again,) = first.subscribe(Subscription("a", 1))
+    assert isinstance(again, SubAck)
+    assert again.reasons == (1,)
+    first.vanish()
+    assert second.subscribe(Subscription("a")) == [SubAck(1, (0,))]
+    assert server.broker.refused == {"max_subscriptions": 1}
 
 
 def test_what_waits_for_clients_that_are_away_is_bounded() -> None:

@@ -66,7 +66,7 @@ def test_a_longer_session_than_we_keep_is_granted_for_less() -> None:
     """[MQTT5 3.2.2.3.2]: the client is told."""
     client = Server().connect(version=5, clean=False, properties=Properties(session_expiry_s=0xFFFFFFFF))
 
-    assert client.connack.properties.session_expiry_s == 86_400
+    assert client.connack.properties.session_expiry_s == 7 * 86_400
 
 
 def test_clean_start_forgets_the_session() -> None:
