@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import http
+import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -207,6 +209,31 @@ def replace(path: Path, content: bytes) -> None:
     new.touch(mode=0o600)
     new.write_bytes(content)
     new.replace(path)
+
+
+@contextmanager
+def blunt_server(tls: ssl.SSLContext) -> Iterator[int]:
+    """A TLS server of OpenSSL alone, in a thread: it says why it refuses, where asyncio's only hangs up."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # closed: the end
+                return
+            with suppress(OSError), connection, tls.wrap_socket(connection, server_side=True) as inner:
+                while inner.recv(4096):
+                    pass
+
+    thread = threading.Thread(target=serve, name="blunt-server", daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(5)
 
 
 def quiet_loop() -> None:

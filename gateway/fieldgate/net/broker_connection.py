@@ -252,6 +252,8 @@ class BrokerConnection:
                 self._take(happenings)
             if not self._flush(link, now_s) and self._session.in_flight.sent_count:
                 link.hurry()
+            if self._is_leaving:
+                self._leave(now_s)
         except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
             self._fail(error)
         finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import ssl
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ _ALERTS: Final = {  # RFC 8446, 6.2, by the names that OpenSSL gives them
     "SSLV3_ALERT_CERTIFICATE_EXPIRED": "refuses our certificate: it has expired, says that side",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "refuses our certificate: it was revoked",
     "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "refuses our certificate",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "refuses TLS with us: it wants a certificate ('certificate' and 'key'), or "
+    "there is no cipher in common",
     "SSLV3_ALERT_BAD_CERTIFICATE": "refuses our certificate, or our having none: see 'certificate' and 'key'",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "refuses our certificate: its kind is not supported",
     "TLSV1_ALERT_UNKNOWN_CA": "refuses our certificate: its authority is not known there",
@@ -99,7 +102,7 @@ def join_address(host: str, port: int) -> str:
 def is_refusal(error: BaseException) -> bool:
     """Whether a person must act (wrong certificate, wrong CA file, a log-in refused) before connecting can succeed."""
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
-        return error.reason in _ALERTS
+        return _ssl_name(error) in _ALERTS
     return isinstance(error, ssl.SSLCertVerificationError | UplinkError) and not isinstance(error, TryLater)
 
 
@@ -109,10 +112,10 @@ def connect_problem(error: BaseException, way: Way, *, stage: Stage, wall_ns: in
     match error:
         case ssl.SSLCertVerificationError():
             return _certificate_problem(error, name=way.server_name, wall_ns=wall_ns)
-        case ssl.SSLError() if error.reason in _ALERTS:
-            return f"{way.broker} {_ALERTS[error.reason]}"
+        case ssl.SSLError() if (name := _ssl_name(error)) in _ALERTS:
+            return f"{way.broker} {_ALERTS[name]}"
         case ssl.SSLError():
-            reason = (error.reason or str(error)).replace("_", " ").lower()
+            reason = _ssl_name(error).replace("_", " ").lower()
             return f"TLS with {way.broker} failed: {reason}; is that a TLS port, with TLS 1.2 or later?"
         case socket.gaierror():
             return f"cannot look up {way.first[0]}: {error.strerror}"
@@ -128,6 +131,14 @@ def connect_problem(error: BaseException, way: Way, *, stage: Stage, wall_ns: in
             return f"cannot reach {where}: {error.strerror or error}"
         case _:
             return str(error)
+
+
+def _ssl_name(error: ssl.SSLError) -> str:
+    """OpenSSL's name of what happened; the newer ones Python knows by their text only."""
+    if error.reason is not None:
+        return error.reason
+    text = re.sub(r"^\[[^]]*\] | \(_ssl.*$", "", str(error.args[-1]))
+    return text.replace(" ", "_").upper()
 
 
 def _silence(way: Way, stage: Stage) -> str:
