@@ -135,7 +135,7 @@ def connect_problem(error: BaseException, way: Way, *, stage: Stage, wall_ns: in
 
 def _ssl_name(error: ssl.SSLError) -> str:
     """OpenSSL's name of what happened; the newer ones Python knows by their text only."""
-    if error.reason is not None:
+    if error.reason:  # None, whatever the type stubs say, where Python has no name
         return error.reason
     text = re.sub(r"^\[[^]]*\] | \(_ssl.*$", "", str(error.args[-1]))
     return text.replace(" ", "_").upper()

@@ -136,7 +136,7 @@ class Dialler:
             sock=connection,
             ssl=tls,
             server_hostname=self._way.server_name if tls is not None else None,
-            ssl_handshake_timeout=self._timeout_s if tls is not None else None,
+            ssl_handshake_timeout=2 * self._timeout_s if tls is not None else None,  # never: the caller gives up before
             ssl_shutdown_timeout=_TLS_GOODBYE_S if tls is not None else None,
         )
         if socket_above is not None:

@@ -127,9 +127,9 @@ async def test_the_end_is_said_in_mqtt_and_in_websocket(broker):
         async with running(MemoryFeed(), 1, mqtt=ws(server.port)) as uplink:
             await until(lambda: uplink.status.state == "connected")
         await until(lambda: bool(server.closes))
+        await until(lambda: type(broker.peers[0].packets[-1]).__name__ == "Disconnect")
 
     assert server.closes == [(1000, "")]
-    assert type(broker.peers[0].packets[-1]).__name__ == "Disconnect"
 
 
 async def test_a_server_that_says_no_goodbye_delays_the_stop_by_a_second_at_most(broker):
