@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fieldgate.config.broker_checks import broker_errors, broker_warnings
+from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
@@ -25,19 +26,6 @@ __all__ = ["Finding", "find_errors", "find_warnings"]
 _BUSY_BYTES: Final = 120
 _QUIET_BYTES: Final = 600
 _QUIET_DAY_GB: Final = 50 * 86_400 * _QUIET_BYTES / 10**9
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem at ``loc`` that rests on the values at ``reads`` (those at ``loc`` where nothing is given)."""
-
-    loc: Loc
-    message: str
-    reads: tuple[Loc, ...] = ()
-
-    def rests_on(self, broken: frozenset[Loc]) -> bool:
-        """Whether a value that was wrong by itself took part, so that nothing can be said."""
-        return any(_overlap(loc, bad) for loc in self.reads or (self.loc,) for bad in broken)
 
 
 def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
@@ -62,11 +50,6 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
     yield from _journal_warnings(config, document)
-
-
-def _overlap(one: Loc, other: Loc) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
 
 
 def _ports_used_twice(config: Config) -> Iterator[Finding]:
@@ -113,15 +96,7 @@ def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Doc
     if uplink.format != "cloudevents-batch" and document is not None and document.node(batch) is not None:
         message = f"batch: has no meaning with format {uplink.format!r}; it belongs to format: cloudevents-batch"
         yield Finding(batch, message, ((*loc, "format"),))
-    if mqtt.ca is not None and not mqtt.is_tls:
-        message = f"ca: {str(mqtt.ca)!r} has no meaning for an mqtt:// URL; write mqtts:// for TLS"
-        yield Finding((*loc, "mqtt", "ca"), message, ((*loc, "mqtt", "ca"), (*loc, "mqtt", "url")))
-    elif mqtt.ca is not None and not mqtt.ca.is_file():
-        yield Finding((*loc, "mqtt", "ca"), f"ca: {str(mqtt.ca)!r} is not a file")
-    if mqtt.password is not None and mqtt.username is None and mqtt.version != "5":
-        message = "password: MQTT 3.1.1 has no password without a user name; add 'username' or write version: '5'"
-        reads = tuple((*loc, "mqtt", key) for key in ("password", "username", "version"))
-        yield Finding((*loc, "mqtt", "password"), message, reads)
+    yield from broker_errors((*loc, "mqtt"), mqtt)
 
 
 def _journal_errors(config: Config) -> Iterator[Finding]:
@@ -143,18 +118,11 @@ def _journal_errors(config: Config) -> Iterator[Finding]:
 
 def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
     mqtt = uplink.mqtt
-    url = (*loc, "mqtt", "url")
     if uplink.format == "raw" and mqtt.version != "5":
         over = "over MQTT 3.1.1" if mqtt.version == "3.1.1" else "if the broker speaks MQTT 3.1.1 only"
         message = f"format: 'raw' {over} carries no event id, so copies cannot be told apart; write version: '5'"
         yield Finding((*loc, "format"), message)
-    if not mqtt.is_tls and not is_loopback(mqtt.host):
-        what = "events and the password" if mqtt.password is not None else "events"
-        message = f"url: {str(mqtt.url)!r} sends {what} unencrypted over the network; mqtts:// encrypts"
-        yield Finding(url, message)
-    if mqtt.password is not None and mqtt.password.is_literal:
-        message = "password: the password stands in the file itself; write ${credential:NAME} or ${file:/PATH}"
-        yield Finding((*loc, "mqtt", "password"), message)
+    yield from broker_warnings((*loc, "mqtt"), mqtt)
     if uplink.max_size is not None and uplink.max_size > config.journal.max_size:
         limit = format_size(config.journal.max_size)
         message = f"max_size: {format_size(uplink.max_size)!r} is more than the journal may hold ({limit})"

@@ -39,8 +39,9 @@ class Key(NamedTuple):
 
     @property
     def is_secret(self) -> bool:
-        """Whether its value is never shown."""
-        return _core(self.field.annotation) is Secret
+        """Whether its value, or each value in it, is never shown."""
+        kind = _core(self.field.annotation)
+        return (_core(get_args(kind)[1]) if get_origin(kind) is dict else kind) is Secret
 
 
 def dotted(loc: tuple[str | int, ...]) -> str:

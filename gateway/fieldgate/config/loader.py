@@ -113,8 +113,10 @@ def _problems(document: Document, findings: Iterator[Finding], *, are_warnings: 
 
 def _origins(config: Config, document: Document) -> dict[str, str]:
     origins: dict[str, str] = {}
-    for loc, _ in effective_values(config):
-        if document.node(loc) is not None:
+    for loc, value in effective_values(config):
+        above = document.node(loc[:-1])
+        is_short = above is not None and isinstance(value, str) and above.content == value  # proxy: URL
+        if document.node(loc) is not None or is_short:
             origins[dotted(loc)] = str(document.where(loc))
         else:
             origins[dotted(loc)] = default_state_origin() if loc == ("journal", "path") else "default"

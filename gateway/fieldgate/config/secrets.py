@@ -17,7 +17,7 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["MASK", "Resolved", "Secret"]
+__all__ = ["MASK", "Resolved", "Secret", "credential_path"]
 
 MASK: Final = "•••"
 
@@ -111,21 +111,30 @@ class Secret(Resolved):
         raise TypeError("a secret is not stored or sent")
 
 
+def credential_path(name: str) -> Path:
+    """Return where systemd put the credential ``name``.
+
+    Raises:
+        ValueError: it is no name, or this is no service with credentials.
+    """
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if not folder:
+        raise ValueError(
+            f"the credential {name!r} cannot be read: $CREDENTIALS_DIRECTORY is not set; "
+            f"systemd sets it for a service with LoadCredential={name}:/path"
+        )
+    if not re.fullmatch(r"[A-Za-z0-9_.@:-]+", name) or name in {".", ".."}:
+        raise ValueError(f"{name!r} is not the name of a credential; it is a file name without a folder")
+    return Path(folder) / name
+
+
 def _look_up(kind: str, name: str) -> str:
     if kind == "env":
         if name not in os.environ:
             raise ValueError(f"the environment variable {name!r} is not set")
         return os.environ[name]
     if kind == "credential":
-        folder = os.environ.get("CREDENTIALS_DIRECTORY")
-        if not folder:
-            raise ValueError(
-                f"the credential {name!r} cannot be read: $CREDENTIALS_DIRECTORY is not set; "
-                f"systemd sets it for a service with LoadCredential={name}:/path"
-            )
-        if not re.fullmatch(r"[A-Za-z0-9_.@:-]+", name) or name in {".", ".."}:
-            raise ValueError(f"{name!r} is not the name of a credential; it is a file name without a folder")
-        return _read(Path(folder) / name, f"the credential {name!r}")
+        return _read(credential_path(name), f"the credential {name!r}")
     if not Path(name).is_absolute():
         raise ValueError(f"the secret file {name!r} needs a full path, such as /etc/fieldgate/password")
     return _read(Path(name), f"the secret file {name!r}", is_private=True)

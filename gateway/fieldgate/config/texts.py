@@ -8,38 +8,31 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Final, NamedTuple
-from urllib.parse import urlsplit
 
-from fieldgate.config.secrets import Resolved
 from fieldgate.mqtt.topics import valid_filter
 
 __all__ = [
     "TOPIC_PLACEHOLDERS",
     "Address",
-    "check_broker_url",
     "check_event_filter",
     "check_listen_address",
     "check_name",
     "check_topic_template",
     "is_loopback",
     "split_address",
-    "split_url",
 ]
 
 TOPIC_PLACEHOLDERS: Final = ("gateway", "device", "type", "topic", "lane")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
-_HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
-_PORTS: Final = {"mqtt": 1883, "mqtts": 8883}
 
 
 class Address(NamedTuple):
-    """A host and a port, and whether the way there is encrypted."""
+    """A host and a port."""
 
     host: str
     port: int
-    is_tls: bool = False
 
 
 def check_name(name: str) -> str:
@@ -86,41 +79,6 @@ def check_listen_address(text: str) -> str:
             "allowed: 127.0.0.1:PORT, [::1]:PORT, localhost:PORT"
         )
     return text
-
-
-def split_url(url: str) -> Address:
-    """Split ``mqtt://HOST[:PORT]`` or ``mqtts://HOST[:PORT]``.
-
-    Raises:
-        ValueError: it is neither; the message holds nothing of ``url``.
-    """
-    wanted = "write mqtt://HOST[:PORT] or mqtts://HOST[:PORT]"
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError(f"has no usable host or port; {wanted}") from None
-    if parts.scheme not in _PORTS:
-        raise ValueError(f"is not the URL of an MQTT broker; {wanted}")
-    if "@" in parts.netloc:
-        raise ValueError("holds a user name or password; write them as 'username' and 'password'")
-    if not host or not (":" in host or _HOST.fullmatch(host)):
-        raise ValueError(f"has no usable host; {wanted}")
-    if parts.path not in {"", "/"} or parts.query or parts.fragment:
-        raise ValueError(f"goes on after host and port; {wanted}")
-    if port == 0:
-        raise ValueError("has no such port; allowed: 1 to 65535")
-    return Address(host, port or _PORTS[parts.scheme], parts.scheme == "mqtts")
-
-
-def check_broker_url(url: Resolved) -> Resolved:
-    """A broker's URL; a message shows it as it was written, and not at all if it holds a password."""
-    try:
-        split_url(url.reveal())
-    except ValueError as error:
-        shown = "the URL" if "@" in url.written else repr(url.written)
-        raise ValueError(f"{shown} {error}") from None
-    return url
 
 
 def check_event_filter(text: str) -> str:

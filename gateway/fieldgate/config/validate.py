@@ -21,7 +21,12 @@ from fieldgate.config.positions import Document, Loc, Problem
 __all__ = ["Outcome", "validate"]
 
 _MAX_ROUNDS: Final = 8
-_STAND_INS: Final[dict[str, object]] = {"mqtt": {"url": "mqtt://127.0.0.1"}, "url": "mqtt://127.0.0.1"}
+_STAND_INS: Final[dict[str, object]] = {
+    "mqtt": {"url": "mqtt://127.0.0.1"},
+    "url": "mqtt://127.0.0.1",
+    "proxy.url": "http://127.0.0.1:1",
+    "sas.key": "AA==",
+}
 
 _WANTED: Final = {
     "bool_type": "is neither true nor false",
@@ -99,7 +104,7 @@ def _leave_out(content: dict[str, Any], loc: Loc) -> None:
     key = str(loc[end - 1])
     field = declared_at(loc[:end])
     if field is not None and field.is_required():
-        owner[key] = _STAND_INS[key]
+        owner[key] = _STAND_INS.get(".".join(map(str, loc[end - 2 : end])), _STAND_INS.get(key))
     else:
         owner.pop(key, None)
 
@@ -117,8 +122,10 @@ def _explain(document: Document, loc: Loc, detail: Any) -> Problem:
     where = document.where_key(loc) if is_key else document.where(loc)
     subject = next((step for step in reversed(loc[:-1] if is_key else loc) if isinstance(step, str)), "")
     node = document.node(loc)
-    written = node.value() if node is not None else None
-    return Problem(where, f"{subject}: {_complaint(detail, loc, written, is_private=subject in PRIVATE_KEYS)}")
+    written = node.value() if node is not None else detail["input"]  # a short form has no place of its own
+    return Problem(
+        where, f"{subject}: {_complaint(detail, loc, written, is_private=not PRIVATE_KEYS.isdisjoint(map(str, loc)))}"
+    )
 
 
 def _complaint(detail: Any, loc: Loc, written: object, *, is_private: bool) -> str:

@@ -18,7 +18,8 @@ from fieldgate.forward.uplink import Feed
 from fieldgate.mqtt.client_happenings import Incoming, Rejected, Subscribed, reason_text
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
-from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing, client_settings
+from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
+from fieldgate.net.login import client_settings
 
 __all__ = ["MqttUplink"]
 

@@ -30,12 +30,16 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Why there is no connection any more. ``is_at_once``: try again without waiting, in another version."""
+    """Why there is no connection any more.
+
+    ``is_at_once``: try again without waiting, in another version. ``is_renewal``: we left, to come back at once.
+    """
 
     text: str
     cause: Cause = Cause.OTHER
     is_at_once: bool = False
     is_takeover: bool = False
+    is_renewal: bool = False
 
 
 def end_of(happening: Ended | Refused, *, version: int) -> End:

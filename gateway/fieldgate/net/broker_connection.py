@@ -19,15 +19,15 @@ from fieldgate.config.broker import BrokerConfig
 from fieldgate.errors import UplinkError
 from fieldgate.mqtt.client_happenings import Connected, Ended, Happening, Incoming, Refused, Rejected, Subscribed
 from fieldgate.mqtt.client_session import ClientSession
-from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.endings import Cause, End, end_of
 from fieldgate.mqtt.version_choice import VersionChoice
 from fieldgate.net.backoff import Backoff
-from fieldgate.net.connect_errors import connect_problem, is_refusal
+from fieldgate.net.connect_errors import ClosedByServer
 from fieldgate.net.dialler import Dialler
 from fieldgate.net.link import Link
+from fieldgate.net.login import Login
 
-__all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing", "client_settings"]
+__all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing"]
 
 ConnectionState = Literal["connecting", "connected", "backoff", "refused"]
 """``backoff`` mends itself when the far side or the link does; ``refused`` needs a person (and is retried as well)."""
@@ -94,6 +94,8 @@ class BrokerConnection:
         self._timing = timing or Timing()
         self._version = VersionChoice(config.version)
         self._dialler = Dialler(config)
+        self._login = Login(config, client_id=session.settings.client_id)
+        self._is_leaving = False  # to come back at once: nothing new is sent
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
         self._link: Link | None = None
         self._up: asyncio.Future[End | None] | None = None
@@ -122,7 +124,7 @@ class BrokerConnection:
             end = await self._live_once()
             if self._is_stopping:
                 break
-            await asyncio.sleep(self._give_way(end))
+            await self._login.pause(self._give_way(end))
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
@@ -163,17 +165,16 @@ class BrokerConnection:
 
     async def _connect(self, up: asyncio.Future[End | None]) -> End | None:
         """Open a connection and wait for its CONNACK; return None, or why it did not come about."""
-        config = self._config
         try:
-            async with asyncio.timeout(config.connect_timeout):
+            self._login.check()
+            async with asyncio.timeout(self._config.connect_timeout):
                 await self._dialler.open(self)
                 return await up
         except (OSError, UplinkError) as error:
-            host, port, wall_ns = config.host, config.port, clock.wall_ns()
-            text = connect_problem(error, host=host, port=port, wall_ns=wall_ns, in_tls=config.is_tls)
+            text, is_refusal = self._dialler.problem(error), self._dialler.is_refusal(error)
             went_silent = isinstance(error, TimeoutError) and self._link is not None  # some answer an unknown level so
             is_at_once = went_silent and self._version.closed()
-            return End(text, Cause.REFUSAL if is_refusal(error) else Cause.OTHER, is_at_once=is_at_once)
+            return End(text, Cause.REFUSAL if is_refusal else Cause.OTHER, is_at_once=is_at_once)
 
     def _finish(self, end: End) -> None:
         """The connection is over; `_live_once` goes on from here."""
@@ -203,6 +204,8 @@ class BrokerConnection:
 
     def _give_way(self, end: End) -> float:
         """Say that there is no connection and why; return how long to wait."""
+        if end.is_renewal:
+            return 0.0
         if end.is_at_once:
             self._owner.gave_way(end, was_connected=False, is_news=True, wait_s=0.0)
             return 0.0
@@ -231,7 +234,10 @@ class BrokerConnection:
         level = self._version.level
         if level != self._session.version:
             self._owner.version_changed()
-        self._session.connect(level, clock.boot_s())
+        now_s = clock.boot_s()
+        self._is_leaving = False
+        self._session.settings = self._login.renewed(self._session.settings, now_s)
+        self._session.connect(level, now_s)
         link.write(self._session.output())
 
     def link_received(self, link: Link, chunk: bytes) -> None:
@@ -246,6 +252,8 @@ class BrokerConnection:
                 self._take(happenings)
             if not self._flush(link, now_s) and self._session.in_flight.sent_count:
                 link.hurry()
+            if self._is_leaving:
+                self._leave(now_s)
         except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
             self._fail(error)
         finally:
@@ -260,18 +268,16 @@ class BrokerConnection:
         """The socket is closed, not by us."""
         if link is not self._link:
             return
-        host, port = self._config.host, self._config.port
-        text = f"{host}:{port} closed the connection"
-        if error is not None:
-            text = connect_problem(error, host=host, port=port, wall_ns=clock.wall_ns())
+        fault = ClosedByServer(f"{self._dialler.broker} closed the connection") if error is None else error
+        text, is_refusal = self._dialler.problem(fault), self._dialler.is_refusal(fault)
         if self._up is not None and not self._up.done():
             level = self._version.level
-            is_at_once = self._version.closed()
-            self._finish(
-                End(f"{text} instead of answering CONNECT in MQTT {VERSION_NAMES[level]}", is_at_once=is_at_once)
-            )
+            is_at_once = not is_refusal and self._version.closed()
+            cause = Cause.REFUSAL if is_refusal else Cause.OTHER
+            text = f"{text} instead of answering CONNECT in MQTT {VERSION_NAMES[level]}" if not is_refusal else text
+            self._finish(End(text, cause, is_at_once=is_at_once))
             return
-        by_server = error is None or isinstance(error, ConnectionResetError | BrokenPipeError)
+        by_server = isinstance(fault, ConnectionResetError | BrokenPipeError)
         self._finish(End(text, Cause.SERVER if by_server else Cause.OTHER))
 
     # -- happenings -------------------------------------------------------------------------------------------
@@ -311,7 +317,7 @@ class BrokerConnection:
     def _flush(self, link: Link, now_s: float) -> bool:
         """Let the owner fill, and write everything that is to be written; return whether that was anything."""
         wait_s = None
-        if not link.is_full and not self._is_stopping and self._session.is_connected:
+        if not link.is_full and not self._is_stopping and not self._is_leaving and self._session.is_connected:
             was_busy, self._is_busy = self._is_busy, True
             try:
                 wait_s = self._owner.fill(now_s)
@@ -344,17 +350,11 @@ class BrokerConnection:
         now_s = clock.boot_s()
         self._take(self._session.poll(now_s))
         self._flush(link, now_s)
+        if self._login.is_due(now_s):
+            self._leave(now_s)
 
-
-def client_settings(
-    config: BrokerConfig, *, client_id: str, window: int = 1000, puback_timeout_s: float = 30.0
-) -> ClientSettings:
-    """Return who to be at this broker; ``client_id`` is taken where the configuration names none."""
-    return ClientSettings(
-        client_id=config.client_id or client_id,
-        username=None if config.username is None else config.username.reveal(),
-        password=None if config.password is None else config.password.reveal().encode(),
-        keep_alive_s=math.ceil(config.keep_alive),
-        window=window,
-        puback_timeout_s=puback_timeout_s,
-    )
+    def _leave(self, now_s: float) -> None:
+        """Leave, to come back with a new password, once everything sent is acknowledged: no copy need follow then."""
+        self._is_leaving = True
+        if not self._session.in_flight.sent_count or self._login.is_late(now_s):
+            self._finish(End("the password ends soon: back with the next one", is_renewal=True))

@@ -1,88 +1,183 @@
-"""TLS as clients use it, and the errors of connecting in words that a person can act on."""
+"""The errors of connecting, in words that a person can act on."""
 
 from __future__ import annotations
 
+import errno
+import re
 import socket
 import ssl
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from enum import Enum
 from typing import Final
 
 from fieldgate.errors import UplinkError
 
-__all__ = ["TlsContexts", "connect_problem", "is_refusal"]
+__all__ = [
+    "ClosedByServer",
+    "ConnectRefused",
+    "Stage",
+    "TryLater",
+    "Way",
+    "connect_problem",
+    "is_refusal",
+    "join_address",
+]
 
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
 _UNKNOWN_AUTHORITY: Final = frozenset({2, 18, 19, 20, 21})
 _WRONG_NAME: Final = frozenset({62, 63, 64})
 
+_ALERTS: Final = {  # RFC 8446, 6.2, by the names that OpenSSL gives them
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "refuses our certificate: it has expired, says that side",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "refuses our certificate: it was revoked",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "refuses our certificate",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "refuses TLS with us: it wants a certificate ('certificate' and 'key'), or "
+    "there is no cipher in common",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "refuses our certificate, or our having none: see 'certificate' and 'key'",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "refuses our certificate: its kind is not supported",
+    "TLSV1_ALERT_UNKNOWN_CA": "refuses our certificate: its authority is not known there",
+    "TLSV1_ALERT_ACCESS_DENIED": "refuses our certificate: access denied",
+    "TLSV1_ALERT_DECRYPT_ERROR": "refuses our certificate: its signature does not fit",
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "wants a certificate of ours; set 'certificate' and 'key'",
+    "TLSV1_UNRECOGNIZED_NAME": "does not know the name it was asked for; see 'server_name'",
+    "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "knows none of the protocol names in 'alpn'",
+}
 
-class TlsContexts:
-    """The TLS context of a client: always verifies, TLS 1.2 or later; made anew when the CA file has changed."""
 
-    def __init__(self, ca: Path | None) -> None:
-        self._ca = ca
-        self._made: tuple[tuple[int, int], ssl.SSLContext] | None = None
+class ConnectRefused(UplinkError):
+    """Something on the way says no until a person acts."""
 
-    def get(self) -> ssl.SSLContext:
-        """Return the context.
 
-        Raises:
-            UplinkError: the CA file cannot be used.
-        """
-        try:
-            stat = self._ca.stat() if self._ca is not None else None
-            key = (stat.st_mtime_ns, stat.st_size) if stat is not None else (0, 0)
-            if self._made is None or self._made[0] != key:
-                context = ssl.create_default_context(cafile=self._ca)
-                context.minimum_version = ssl.TLSVersion.TLSv1_2
-                self._made = (key, context)
-        except (OSError, ssl.SSLError) as error:
-            detail = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-            raise UplinkError(f"{self._ca}: no usable PEM file of certificate authorities: {detail}") from error
-        return self._made[1]
+class TryLater(UplinkError):
+    """Something on the way says no for now."""
+
+
+class ClosedByServer(ConnectionResetError):
+    """The server ended the connection and said why; the message is for a person."""
+
+
+class Stage(Enum):
+    """How far connecting has come, and whose answer is waited for."""
+
+    LOOK_UP = "the name server"
+    TCP = "TCP"
+    PROXY = "the proxy's answer to CONNECT"
+    TLS = "TLS"
+    WEBSOCKET = "the WebSocket handshake"
+    MQTT = "MQTT"
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where to: the broker, the name its certificate must bear, and the proxy (host and port) if there is one."""
+
+    host: str
+    port: int
+    server_name: str
+    proxy: tuple[str, int] | None = None
+
+    @property
+    def broker(self) -> str:
+        """The broker in words."""
+        return join_address(self.host, self.port)
+
+    @property
+    def first(self) -> tuple[str, int]:
+        """What TCP connects to."""
+        return self.proxy or (self.host, self.port)
+
+    @property
+    def first_name(self) -> str:
+        """What TCP connects to, in words."""
+        return f"the proxy {join_address(*self.proxy)}" if self.proxy is not None else self.broker
+
+
+def join_address(host: str, port: int) -> str:
+    """``HOST:PORT``, with brackets where they are needed."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether a person must act (wrong certificate, wrong CA file) before connecting can succeed."""
-    return isinstance(error, ssl.SSLCertVerificationError | UplinkError)
+    """Whether a person must act (wrong certificate, wrong CA file, a log-in refused) before connecting can succeed."""
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+        return _ssl_name(error) in _ALERTS
+    return isinstance(error, ssl.SSLCertVerificationError | UplinkError) and not isinstance(error, TryLater)
 
 
-def connect_problem(error: BaseException, *, host: str, port: int, wall_ns: int, in_tls: bool = False) -> str:
-    """Return in words why connecting to ``host``:``port`` failed (``in_tls``: it may be TLS), or why it broke."""
-    where = f"{host}:{port}"
+def connect_problem(error: BaseException, way: Way, *, stage: Stage, wall_ns: int) -> str:
+    """Return in words why connecting failed at ``stage``, or why the connection broke (``Stage.MQTT``)."""
+    where = way.first_name if stage is Stage.TCP else way.broker
     match error:
         case ssl.SSLCertVerificationError():
-            return _certificate_problem(error, host=host, wall_ns=wall_ns)
+            return _certificate_problem(error, name=way.server_name, wall_ns=wall_ns)
+        case ssl.SSLError() if (name := _ssl_name(error)) in _ALERTS:
+            return f"{way.broker} {_ALERTS[name]}"
         case ssl.SSLError():
-            reason = (error.reason or str(error)).replace("_", " ").lower()
-            return f"TLS with {where} failed: {reason}; is that a TLS port, with TLS 1.2 or later?"
+            reason = _ssl_name(error).replace("_", " ").lower()
+            return f"TLS with {way.broker} failed: {reason}; is that a TLS port, with TLS 1.2 or later?"
         case socket.gaierror():
-            return f"cannot look up {host}: {error.strerror}"
+            return f"cannot look up {way.first[0]}: {error.strerror}"
         case TimeoutError():
-            return f"{where} did not answer in time"
+            return _silence(way, stage)
+        case ClosedByServer():
+            return str(error)
         case ConnectionRefusedError():
             return f"{where} refuses connections: nothing listens there"
-        case ConnectionResetError() if in_tls:
-            return f"{where} hung up while TLS was agreed on; is that a TLS port, with TLS 1.2 or later?"
-        case ConnectionResetError() | BrokenPipeError():
-            return f"{where} reset the connection"
+        case ConnectionError() if error.errno in {None, errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}:
+            return _hang_up(way, stage)
         case OSError():
             return f"cannot reach {where}: {error.strerror or error}"
         case _:
             return str(error)
 
 
-def _certificate_problem(error: ssl.SSLCertVerificationError, *, host: str, wall_ns: int) -> str:
+def _ssl_name(error: ssl.SSLError) -> str:
+    """OpenSSL's name of what happened; the newer ones Python knows by their text only."""
+    if error.reason:  # None, whatever the type stubs say, where Python has no name
+        return error.reason
+    text = re.sub(r"^\[[^]]*\] | \(_ssl.*$", "", str(error.args[-1]))
+    return text.replace(" ", "_").upper()
+
+
+def _silence(way: Way, stage: Stage) -> str:
+    match stage:
+        case Stage.LOOK_UP:
+            return f"the name server did not answer in time for {way.first[0]}"
+        case Stage.TCP:
+            return f"{way.first_name} did not answer in time"
+        case Stage.PROXY:
+            return f"{way.first_name} did not connect to {way.broker} in time"
+        case Stage.TLS | Stage.WEBSOCKET:
+            return f"{way.broker} connected and did not answer in time: {stage.value} hangs"
+        case Stage.MQTT:
+            return f"{way.broker} did not answer in time"
+
+
+def _hang_up(way: Way, stage: Stage) -> str:
+    match stage:
+        case Stage.PROXY:
+            return f"{way.first_name} hung up instead of connecting to {way.broker}"
+        case Stage.TLS:
+            return f"{way.broker} hung up while TLS was agreed on; is that a TLS port, with TLS 1.2 or later?"
+        case Stage.WEBSOCKET:
+            return f"{way.broker} hung up instead of answering the WebSocket handshake"
+        case Stage.LOOK_UP | Stage.TCP:
+            return f"{way.first_name} reset the connection"
+        case Stage.MQTT:
+            return f"{way.broker} reset the connection"
+
+
+def _certificate_problem(error: ssl.SSLCertVerificationError, *, name: str, wall_ns: int) -> str:
     code = error.verify_code
     now = datetime.fromtimestamp(wall_ns / 1e9, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if code == _EXPIRED:
-        return f"the certificate of {host} has expired (this machine's clock says {now})"
+        return f"the certificate of {name} has expired (this machine's clock says {now})"
     if code == _NOT_YET_VALID:
-        return f"the certificate of {host} is not valid yet (this machine's clock says {now}; is it set?)"
+        return f"the certificate of {name} is not valid yet (this machine's clock says {now}; is it set?)"
     if code in _UNKNOWN_AUTHORITY:
-        return f"the certificate of {host} is signed by an authority that is not known here; set 'ca' to its PEM file"
+        return f"the certificate of {name} is signed by an authority that is not known here; set 'ca' to its PEM file"
     if code in _WRONG_NAME:
-        return f"the certificate is not for {host}: {error.verify_message}"
-    return f"the certificate of {host} cannot be verified: {error.verify_message}"
+        return f"the certificate is not for {name}: {error.verify_message}"
+    return f"the certificate of {name} cannot be verified: {error.verify_message}"

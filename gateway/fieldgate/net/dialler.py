@@ -1,7 +1,8 @@
-"""Open a connection to a server: look up its name, try its addresses, agree on TLS.
+"""Open a connection to a broker: look up a name, try its addresses, ask the proxy, agree on TLS and WebSocket.
 
 A look-up may hang for as long as the system's resolver likes. It runs in a thread of its own that nobody waits for at
-the end, at most one per server, and each attempt to connect asks again.
+the end, at most one per broker, and each attempt to connect asks again. With a proxy only the proxy's name is looked
+up here; the broker's is the proxy's business.
 """
 
 from __future__ import annotations
@@ -14,23 +15,32 @@ import ssl
 import threading
 from typing import Final
 
+from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
-from fieldgate.net.connect_errors import TlsContexts
+from fieldgate.net.connect_errors import Stage, TryLater, Way, connect_problem, is_refusal
 from fieldgate.net.link import Link, LinkOwner
+from fieldgate.net.proxy_tunnel import ProxyTunnel
+from fieldgate.net.tls import TlsContexts
+from fieldgate.net.websocket_client import WebSocketClient
 
 __all__ = ["Dialler"]
 
 _TLS_GOODBYE_S: Final = 2.0
+_READ_BYTES: Final = 4096
 
 
 class Dialler:
-    """Connects to the server of ``config``."""
+    """Connects to the broker of ``config``. ``stage`` is how far the last attempt has come."""
 
     def __init__(self, config: BrokerConfig) -> None:
-        self._host = config.host
-        self._port = config.port
+        place = config.place
+        proxy = config.proxy.place if config.proxy is not None else None
+        self.stage = Stage.LOOK_UP
+        self._config = config
+        self._place = place
+        self._way = Way(place.host, place.port, config.server_name or place.host, proxy)
         self._timeout_s = config.connect_timeout
-        self._tls = TlsContexts(config.ca) if config.is_tls else None
+        self._tls = TlsContexts(config) if place.is_tls else None
         self._lookup: asyncio.Future[list[str]] | None = None
 
     async def open(self, owner: LinkOwner) -> None:
@@ -38,51 +48,131 @@ class Dialler:
 
         Raises:
             OSError: no address can be reached, or TLS failed.
-            UplinkError: the CA file cannot be used.
+            UplinkError: a file cannot be used, or the proxy or the WebSocket handshake says no.
         """
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + self._timeout_s
+        self.stage = Stage.LOOK_UP
         tls = self._tls.get() if self._tls is not None else None
         addresses = await self._addresses()
         for left in range(len(addresses), 0, -1):
+            self.stage = Stage.TCP
             try:
                 async with asyncio.timeout((deadline_s - loop.time()) / left):
-                    await loop.create_connection(
-                        lambda: Link(owner),
-                        addresses[-left],
-                        self._port,
-                        ssl=tls,
-                        server_hostname=self._host if tls is not None else None,
-                        ssl_shutdown_timeout=_TLS_GOODBYE_S if tls is not None else None,
-                    )
+                    await self._open_one(owner, addresses[-left], tls)
             except ssl.SSLCertVerificationError:
                 raise
-            except OSError:
+            except (OSError, TryLater):
                 if left == 1:
                     raise
             else:
+                self.stage = Stage.MQTT
                 return
 
+    @property
+    def broker(self) -> str:
+        """The broker in words."""
+        return self._way.broker
+
+    def problem(self, error: BaseException) -> str:
+        """Return in words why connecting failed, or why the connection broke."""
+        wall_ns = clock.wall_ns()
+        text = connect_problem(error, self._way, stage=self.stage, wall_ns=wall_ns)
+        own = self._own_problem(error)
+        return f"{text}; {own}" if own else text
+
+    def is_refusal(self, error: BaseException) -> bool:
+        """Whether a person must act before connecting can succeed."""
+        return is_refusal(error) or bool(self._own_problem(error))
+
+    def _own_problem(self, error: BaseException) -> str:
+        """Our own certificate may be the reason why TLS failed, or the broker hung up behind it."""
+        if self._tls is None or self.stage not in {Stage.TLS, Stage.WEBSOCKET, Stage.MQTT}:
+            return ""
+        if isinstance(error, TimeoutError | ssl.SSLCertVerificationError):
+            return ""
+        return self._tls.own_problem(clock.wall_ns())
+
+    # -- one address ------------------------------------------------------------------------------------------
+
+    async def _open_one(self, owner: LinkOwner, address: str, tls: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        connection = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connection.setblocking(False)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.sock_connect(connection, (address, self._way.first[1]))
+            if self._config.proxy is not None:
+                self.stage = Stage.PROXY
+                await self._tunnel(ProxyTunnel(self._config.proxy, self._place.host, self._place.port), connection)
+            self.stage = Stage.TLS if tls is not None else Stage.MQTT
+            await self._climb(owner, connection, tls)
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _tunnel(self, tunnel: ProxyTunnel, connection: socket.socket) -> None:
+        """Have the proxy connect us."""
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(connection, tunnel.request())
+        while True:
+            chunk = await loop.sock_recv(connection, _READ_BYTES)
+            if not chunk:
+                raise ConnectionResetError
+            if tunnel.feed(chunk):
+                return
+
+    async def _climb(self, owner: LinkOwner, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Put TLS, WebSocket and the link onto a connected socket."""
+        loop = asyncio.get_running_loop()
+        link = Link(owner)
+        socket_above = None
+        if self._place.is_websocket:
+            headers = {name: value.reveal() for name, value in self._config.headers.items()}
+            socket_above = WebSocketClient(link, self._place, server_name=self._way.server_name, headers=headers)
+        transport, _ = await loop.create_connection(
+            lambda: link if socket_above is None else socket_above,
+            sock=connection,
+            ssl=tls,
+            server_hostname=self._way.server_name if tls is not None else None,
+            ssl_handshake_timeout=2 * self._timeout_s if tls is not None else None,  # never: the caller gives up before
+            ssl_shutdown_timeout=_TLS_GOODBYE_S if tls is not None else None,
+        )
+        if socket_above is not None:
+            self.stage = Stage.WEBSOCKET
+            try:
+                await socket_above.opened
+            except BaseException:
+                transport.abort()
+                raise
+
+    # -- names ------------------------------------------------------------------------------------------------
+
     async def _addresses(self) -> list[str]:
-        """Return the server's addresses, in the system's order of preference."""
+        """Return the addresses to connect to, in the system's order of preference."""
+        host, port = self._way.first
         with contextlib.suppress(ValueError):
-            return [str(ipaddress.ip_address(self._host))]
+            return [str(ipaddress.ip_address(host))]
         if self._lookup is None or self._lookup.done():
             self._lookup = asyncio.get_running_loop().create_future()
-            name = f"look-up:{self._host}"
-            threading.Thread(target=self._look_up, args=(self._lookup,), name=name, daemon=True).start()
+            lookup = threading.Thread(
+                target=_look_up, args=(host, port, self._lookup), name=f"look-up:{host}", daemon=True
+            )
+            lookup.start()
         return await asyncio.shield(self._lookup)
 
-    def _look_up(self, answer: asyncio.Future[list[str]]) -> None:
-        """Runs in the thread."""
-        found: list[str] | OSError
-        try:
-            infos = socket.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
-            found = list(dict.fromkeys(str(info[4][0]) for info in infos))
-        except (OSError, UnicodeError) as error:
-            found = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-            answer.get_loop().call_soon_threadsafe(_tell, answer, found)
+
+def _look_up(host: str, port: int, answer: asyncio.Future[list[str]]) -> None:
+    """Runs in the thread."""
+    found: list[str] | OSError
+    try:
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        found = list(dict.fromkeys(str(info[4][0]) for info in infos))
+    except (OSError, UnicodeError) as error:
+        found = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
+    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
+        answer.get_loop().call_soon_threadsafe(_tell, answer, found)
 
 
 def _tell(answer: asyncio.Future[list[str]], found: list[str] | OSError) -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from pydantic import ValidationError
 
-from fieldgate.config import Config, JournalConfig, ListenConfig, load
+from fieldgate.config import Config, JournalConfig, ListenConfig, MqttUplinkConfig, load
 from fieldgate.config.loader import SEARCH_PATHS, find_file, read
 from fieldgate.config.places import default_gateway_id, default_state_folder
 
@@ -171,6 +171,8 @@ def test_no_code_can_make_a_listener_that_others_can_reach() -> None:
         ("mqtts://b.example", "b.example", 8883, True),
         ("mqtts://b.example:443/", "b.example", 443, True),
         ("mqtt://[::1]:1885", "::1", 1885, False),
+        ("ws://b.example", "b.example", 80, False),
+        ("wss://b.example/a/b?c=d", "b.example", 443, True),
     ],
 )
 def test_a_url_gives_host_port_and_tls(tmp_path: Path, url: str, host: str, port: int, is_tls: bool) -> None:
@@ -178,6 +180,24 @@ def test_a_url_gives_host_port_and_tls(tmp_path: Path, url: str, host: str, port
     mqtt = load(write(tmp_path, f"uplinks: {{a: {{mqtt: {{url: '{url}'}}}}}}\n")).config.uplinks["a"].mqtt
 
     assert (mqtt.host, mqtt.port, mqtt.is_tls) == (host, port, is_tls)
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("wss://b", "/mqtt"),
+        ("ws://b:9/", "/"),
+        ("wss://b/x?y=1", "/x?y=1"),
+        ("wss://b?y=1", "/mqtt?y=1"),
+        ("mqtt://b", ""),
+    ],
+)
+def test_a_websocket_without_a_path_is_at_mqtt(url: str, path: str) -> None:
+    """Where mosquitto, EMQX and HiveMQ have it; a path that is written counts, also if it is only a slash."""
+    place = MqttUplinkConfig(url=url).place
+
+    assert place.path == path
+    assert place.is_websocket == bool(path)
 
 
 def test_what_works_but_may_surprise_is_a_warning_with_its_place(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import trustme
 from jsonschema import Draft202012Validator
 
 import fieldgate
@@ -21,13 +22,21 @@ from fieldgate.config.schema import SCHEMA_FILE, json_schema, schema_text
 
 CONFIG_FOLDER = Path(__file__).parents[3] / "deploy" / "config"
 KEYS = list(all_keys())
+REQUIRED = {
+    "uplinks.NAME.mqtt",
+    "uplinks.NAME.mqtt.url",
+    "uplinks.NAME.mqtt.proxy.url",
+    "uplinks.NAME.mqtt.sas.key",
+}
 
 
 def filled_in(sample: str) -> str:
     """The sample with everything uncommented that is a setting, as somebody would who wants it all."""
     with_uplink = re.sub(r"^#(?=uplinks:|  )", "", sample, flags=re.MULTILINE)
     complete = re.sub(r"^(\s*)#(?=\S)", r"\1", with_uplink, flags=re.MULTILINE)
-    return complete.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one that has a batch
+    one_login = re.sub(r"^ *sas: .*\n", "", complete, flags=re.MULTILINE)  # a token stands for a password
+    over_websocket = one_login.replace("mqtts://broker.example:8883", "wss://broker.example")  # as headers need
+    return over_websocket.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one with a batch
 
 
 def as_values(text: str) -> Any:
@@ -54,7 +63,7 @@ def test_every_key_is_described(key: Key) -> None:
 
     assert len(description) >= 10
     assert description.endswith(".")
-    assert key.field.is_required() == (key.path in {"uplinks.NAME.mqtt", "uplinks.NAME.mqtt.url"})
+    assert key.field.is_required() == (key.path in REQUIRED)
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
@@ -69,7 +78,7 @@ def test_every_key_is_in_the_sample_with_its_description(key: Key) -> None:
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
 def test_every_key_is_used_by_the_gateway(key: Key) -> None:
     """No option is accepted and then ignored; ``sources`` accepts nothing."""
-    if key.path in {"sources", "uplinks.NAME.mqtt.url"}:  # the second is read as host, port and is_tls
+    if key.path == "sources" or key.name == "url":  # a URL is read as host, port, is_tls and place
         return
     attribute = re.compile(rf"\.{key.name}(_s|_bytes)?\b")
     gateway = Path(fieldgate.__file__).parent
@@ -99,11 +108,16 @@ def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
 def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is shown must be right: the values of the sample are defaults or examples that load."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    (tmp_path / "cloud-password").write_text("x", encoding="utf-8")
+    for name in ("cloud-password", "cloud-header", "proxy-password"):
+        (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / "ca.pem").touch()
+    leaf = trustme.CA().issue_cert("plant-7.example")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "plant-7.crt")
+    leaf.private_key_pem.write_to_path(tmp_path / "plant-7.key")
+    (tmp_path / "plant-7.key").chmod(0o600)
     file = tmp_path / "fieldgate.yaml"
     text = filled_in(sample_text())
-    file.write_text(text.replace("/etc/fieldgate/ca.pem", "ca.pem"), encoding="utf-8")
+    file.write_text(text.replace("/etc/fieldgate/", ""), encoding="utf-8")
 
     reading = read(file)
 
@@ -111,7 +125,8 @@ def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch:
     assert reading.loaded is not None
     written = {re.sub(r"\[\d+\]", "[]", key) for key, origin in reading.loaded.origins.items() if origin != "default"}
     leaves = {key.path.replace(".NAME.", ".cloud.") for key in KEYS if not _has_keys_below(key)}
-    assert written >= leaves - {"journal.keep.age", "journal.keep.size"}
+    aside = {leaf for leaf in leaves if re.search(r"\.sas\.|keep\.|proxy\.(username|password)|\.headers$", leaf)}
+    assert written >= leaves - aside
 
 
 def _has_keys_below(key: Key) -> bool:

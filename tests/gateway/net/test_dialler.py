@@ -101,3 +101,34 @@ async def test_stop_does_not_wait_for_the_resolver(monkeypatch):
         await until(lambda: uplink.status.state == "connecting")
 
     gate.set()
+
+
+async def test_a_server_that_moves_is_found_at_its_new_address(broker, monkeypatch):
+    """The name stays, the address changes while the uplink tries; no restart."""
+    addresses = ["127.0.0.2"]
+    asked: list[str] = []
+
+    def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr("fieldgate.net.dialler.socket.getaddrinfo", getaddrinfo)
+    feed = MemoryFeed()
+    feed.add(make_events(3))
+    async with running(feed, broker.port, mqtt=url(broker.port)) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+        addresses[:] = ["127.0.0.1"]
+        await feed.settled(3)
+
+    assert len(asked) >= 2
+
+
+@pytest.mark.parametrize("scheme", ["mqtts", "ws", "wss"])
+async def test_every_kind_of_url_says_that_the_name_is_not_found(scheme, monkeypatch):
+    """Whatever is above TCP, the name comes first."""
+    resolver(monkeypatch)
+
+    async with running(MemoryFeed(), 1, mqtt={"url": f"{scheme}://broker.test"}) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+
+        assert uplink.status.reason == "cannot look up broker.test: Temporary failure in name resolution"

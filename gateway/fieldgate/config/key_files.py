@@ -1,0 +1,75 @@
+"""Files of certificates and keys: where they are, that they belong together, and that a key is not open to everyone."""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+import stat
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field, ValidationInfo
+
+from fieldgate.config.secrets import credential_path
+
+__all__ = ["PemFile", "check_private", "load_own", "ssl_detail"]
+
+_CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
+
+
+def _where_it_is(path: Path, info: ValidationInfo) -> Path:
+    """``${credential:NAME}`` is that file; a relative path begins at the configuration's folder."""
+    written = str(path)
+    if (match := _CREDENTIAL.fullmatch(written)) is not None:
+        return credential_path(match[1])
+    if "${" in written:
+        raise ValueError(f"{written!r} is neither a path nor ${{credential:NAME}}, the only reference that is a file")
+    path = path.expanduser()
+    folder = (info.context or {}).get("folder")
+    return folder / path if folder is not None else path
+
+
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_where_it_is)]
+
+
+def check_private(path: Path) -> None:
+    """Refuse a key that every user of this machine can open; those of systemd are guarded by their folder.
+
+    Raises:
+        OSError: there is no such file.
+        ValueError: it is open to everyone.
+    """
+    mode = stat.S_IMODE(path.stat().st_mode)
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if mode & 0o007 and not (folder and path.parent == Path(folder)):
+        raise ValueError(f"{str(path)!r} is open to everyone (mode {mode:04o}); allowed: 0600, 0640")
+
+
+def load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Have ``context`` show our own certificate.
+
+    Raises:
+        ValueError: the files cannot be used, do not belong together, or the key is open to everyone.
+    """
+    try:
+        check_private(key)
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ValueError(f"{str(key)!r} is not the key of the certificate {str(certificate)!r}") from error
+        files = " and ".join(repr(str(path)) for path in dict.fromkeys((certificate, key)))
+        raise ValueError(f"no usable certificate and key in PEM form in {files}: {ssl_detail(error)}") from error
+    except OSError as error:
+        missing = key if not key.is_file() else certificate
+        raise ValueError(f"{str(missing)!r} cannot be read: {ssl_detail(error)}") from error
+
+
+def ssl_detail(error: OSError) -> str:
+    """What OpenSSL or the system says, as words."""
+    return str(getattr(error, "reason", None) or error.strerror or error).replace("_", " ").lower()
+
+
+def _no_passphrase() -> str:
+    """Without this OpenSSL asks on the terminal."""
+    raise ValueError("the key has a passphrase, which nobody can type here; write it without: openssl pkey -in KEY")

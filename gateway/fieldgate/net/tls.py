@@ -1,0 +1,80 @@
+"""TLS as clients use it: the other side is always verified, our own certificate is shown where there is one."""
+
+from __future__ import annotations
+
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.certificates import read_validity
+from fieldgate.config.key_files import load_own, ssl_detail
+from fieldgate.errors import UplinkError
+
+__all__ = ["TlsContexts"]
+
+_Stamp = tuple[int, int, int]
+
+
+class TlsContexts:
+    """The TLS context for one broker: always verifies, TLS 1.2 or later; made anew when a file of it has changed."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        self._ca, self._certificate, self._key = config.ca, config.certificate, config.key
+        self._alpn = list(config.alpn)
+        self._made: tuple[list[_Stamp | None], ssl.SSLContext] | None = None
+
+    def get(self) -> ssl.SSLContext:
+        """Return the context.
+
+        Raises:
+            UplinkError: one of the files cannot be used.
+        """
+        stamps = [_stamp(path) for path in (self._ca, self._certificate, self._key)]
+        if self._made is None or self._made[0] != stamps:
+            self._made = (stamps, self._make())
+        return self._made[1]
+
+    def own_problem(self, wall_ns: int) -> str:
+        """Return in words what is wrong with our own certificate at this time; nothing if it is well, or not there."""
+        if self._certificate is None:
+            return ""
+        try:
+            validity = read_validity(self._certificate)
+        except (OSError, ValueError):  # `get` says so
+            return ""
+        now = datetime.fromtimestamp(wall_ns / 1e9, UTC)
+        clock = f"(this machine's clock says {now:%Y-%m-%d %H:%M} UTC"
+        if now > validity.not_after:
+            end = f"{validity.not_after:%Y-%m-%d %H:%M} UTC"
+            return f"our own certificate {self._certificate} has expired at {end} {clock})"
+        if now < validity.not_before:
+            return f"our own certificate {self._certificate} is not valid yet {clock}; is it set?)"
+        return ""
+
+    def _make(self) -> ssl.SSLContext:
+        try:
+            context = ssl.create_default_context(cafile=self._ca)
+        except (OSError, ssl.SSLError) as error:
+            raise UplinkError(
+                f"{self._ca}: no usable PEM file of certificate authorities: {ssl_detail(error)}"
+            ) from error
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if self._alpn:
+            context.set_alpn_protocols(self._alpn)
+        if self._certificate is not None:
+            try:
+                load_own(context, self._certificate, self._key or self._certificate)
+            except ValueError as error:
+                raise UplinkError(str(error)) from error
+        return context
+
+
+def _stamp(path: Path | None) -> _Stamp | None:
+    if path is None:
+        return None
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size, status.st_ino
