@@ -93,8 +93,10 @@ def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: 
     if state.pending:
         ages.append(stored_age_s)
     accounts = check_accounts(routed=state.routed, delivered=state.delivered, pending=pending, ledger=state.ledger)
+    is_done = status.state == "connected" and not pending and not status.in_flight
     return {
         **asdict(status),
+        "quiet": "nothing to send" if is_done else status.quiet,
         "for_s": round(clock.boot_s() - status.since_s, 1),
         "problem": problem,
         "to": f"{mqtt.host}:{mqtt.port}",

@@ -84,7 +84,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
     optional = "" if one["required"] else "   not required"
     lines = [f"uplink   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   to {one['to']}{optional}"]
-    if reason := one["problem"] or one["reason"]:
+    if reason := one["problem"] or one["reason"] or one["quiet"]:
         lines.append(f"         {reason}")
     backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"
     if one["oldest_s"] is not None:

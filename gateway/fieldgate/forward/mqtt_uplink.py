@@ -10,12 +10,13 @@ from random import Random
 
 import structlog
 
+from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Incoming, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Incoming, Rejected, Subscribed
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing, client_settings
@@ -52,7 +53,17 @@ class MqttUplink:
             puback_timeout_s=mqtt.puback_timeout,
         )
         self._session = ClientSession(settings, delivered=self._delivered)
-        self._pump = Pump(config, feed, self._session, gateway=gateway, os_boot_of=os_boot_of)
+        timing = timing or Timing()
+        self._pump = Pump(
+            config,
+            feed,
+            self._session,
+            gateway=gateway,
+            os_boot_of=os_boot_of,
+            rng=rng,
+            retry_base_s=timing.base_s,
+            retry_cap_s=timing.cap_s,
+        )
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
         self.kick = self._connection.kick
         self._has_run = False
@@ -65,6 +76,7 @@ class MqttUplink:
         return UplinkStatus(
             state=connection.state,
             reason=connection.reason,
+            quiet=self._pump.quiet(clock.boot_s()) if connection.state == "connected" else "",
             since_s=connection.since_s,
             version=VERSION_NAMES[session.version] if connection.state == "connected" else None,
             in_flight=len(session.in_flight),
@@ -108,11 +120,10 @@ class MqttUplink:
         )
         self._feed.is_down(False)
 
-    def happened(self, happening: Rejected | Incoming | Subscribed) -> End | None:
+    def happened(self, happening: Rejected | Incoming | Subscribed) -> None:
         """See `ConnectionOwner`. An uplink subscribes to nothing."""
-        if isinstance(happening, Rejected) and self._pump.rejected(happening):
-            return End(f"the server refuses a message for now: {reason_text(happening.reason)}")
-        return None
+        if isinstance(happening, Rejected):
+            self._pump.rejected(happening, clock.boot_s())
 
     def fill(self, now_s: float) -> float | None:
         """See `ConnectionOwner`."""
@@ -123,7 +134,7 @@ class MqttUplink:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
         self._feed.is_down(True)
-        return self._pump.lost(is_by_server=end.cause is Cause.SERVER)
+        return self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
 
     def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
         """See `ConnectionOwner`."""

@@ -26,6 +26,7 @@ from fieldgate.net.backoff import Backoff
 from fieldgate.net.connect_errors import connect_problem, is_refusal
 from fieldgate.net.dialler import Dialler
 from fieldgate.net.link import Link
+from fieldgate.net.takeover import TakeoverWatch
 
 __all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing", "client_settings"]
 
@@ -95,6 +96,7 @@ class BrokerConnection:
         self._version = VersionChoice(config.version)
         self._dialler = Dialler(config)
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
+        self._takeover = TakeoverWatch(session.settings.client_id)
         self._link: Link | None = None
         self._up: asyncio.Future[End | None] | None = None
         self._end: asyncio.Future[End] | None = None
@@ -152,7 +154,7 @@ class BrokerConnection:
             while not self._end.done():
                 await asyncio.wait([self._end], timeout=self._session.poll_interval_s)
                 self._poll()
-            end = self._end.result()
+            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s)
         finally:
             self._drop_link()
             has_progress = self._owner.lost(end)
