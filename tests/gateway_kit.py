@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import paho.mqtt.client as paho
 
 from fieldgate.control import GatewayNotRunning, ask, socket_path
@@ -148,6 +149,12 @@ async def running(gateway: Gateway) -> AsyncIterator[Gateway]:
         yield gateway
     finally:
         await gateway.kill()
+
+
+async def publish_once(port: int, topic: str, payload: bytes) -> None:
+    """Publish one message at QoS 1 and wait for its PUBACK."""
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        await client.publish(topic, payload, qos=1)
 
 
 @dataclass

@@ -29,6 +29,7 @@ from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
+from fieldgate.journal.parking import Parking, parked_limit_bytes
 from fieldgate.journal.records import BootRecord
 from fieldgate.journal.times import BootClock
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, state_of_unknown
@@ -65,6 +66,7 @@ class Pipeline:
         self._os_boots = {one.run: one.os_boot for one in journal.opened.runs} | {run: clock.os_boot_id()}
         self.outbox = self._make_outbox()
         self._accept = self.outbox.accept
+        self._go_on_with_retries()
         self.keeper = Keeper(
             self.outbox,
             Writer(journal, self._loop),
@@ -191,6 +193,12 @@ class Pipeline:
                 "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
             )
 
+    def _go_on_with_retries(self) -> None:
+        """Parked events that the last process was told to send again are sent again by this one."""
+        retrying = self.journal.parked(lambda head: head.is_retrying)
+        for name, feed in self.outbox.feeds.items():
+            feed.shelf.go_on([one.event for one in retrying if one.uplink == name])
+
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened
         stats = self.journal.stats()
@@ -214,6 +222,7 @@ class Pipeline:
             os_boot=clock.os_boot_id(),
             stored_boot=boots.pop() if len(boots) == 1 else "",
             job_bytes=config.journal.max_size_bytes // 16,
+            parking=Parking(opened.parked, max_bytes=parked_limit_bytes(config.journal.max_size_bytes)),
             attention=self._attention,
             now_stamp=self.now_stamp,
         )

@@ -93,6 +93,7 @@ def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: 
     if state.pending:
         ages.append(stored_age_s)
     accounts = check_accounts(routed=state.routed, delivered=state.delivered, pending=pending, ledger=state.ledger)
+    parked = pipeline.outbox.parking.of(uplink.name)
     is_done = status.state == "connected" and not pending and not status.in_flight
     return {
         **asdict(status),
@@ -104,6 +105,8 @@ def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: 
         "is_counted": state.is_counted,
         "oldest_s": max((age_s for age_s in ages if age_s is not None), default=None),
         "required": feed.route.is_required,
+        "parked": len(parked),
+        "parked_retrying": sum(head.is_retrying for head in parked),
         "replayed": feed.replayed,
         "replaying": feed.replay_backlog,
     }

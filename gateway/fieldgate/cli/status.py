@@ -94,8 +94,12 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
         lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
         if lost:
             lines.append(f"         LOST: {_counts(lost)}")
-        if parked := one["ledger"].get("parked"):
-            lines.append(f"         parked: {count(parked, 'event')} that the far side does not take")
+    if one["parked"]:
+        again = f", {one['parked_retrying']:,} sent again" if one["parked_retrying"] else ""
+        lines.append(
+            f"         parked: {count(one['parked'], 'event')} that the far side does not take{again} "
+            "(see: fieldgate parked list)"
+        )
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
