@@ -260,6 +260,8 @@ class Upstream:
         assert self._subscribed.wait(10)
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
+        if message.topic.endswith("/status"):
+            return  # what an uplink says of itself is no event
         envelope = json.loads(message.payload)
         self.arrived.extend(envelope if isinstance(envelope, list) else [envelope])
 

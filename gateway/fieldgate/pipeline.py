@@ -86,6 +86,7 @@ class Pipeline:
                 gateway=config.gateway.id,
                 rng=random.Random(),
                 os_boot_of=self._os_boots.get,
+                run=run,
             )
             for name, uplink in config.uplinks.items()
         ]

@@ -84,7 +84,8 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
     optional = "" if one["required"] else "   not required"
     lines = [f"uplink   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   to {one['to']}{optional}"]
-    if reason := one["problem"] or one["reason"] or one["quiet"]:
+    quiet = one["quiet"] if one["pending"] or one["in_flight"] else ""  # else the next line says it
+    if reason := one["problem"] or one["reason"] or quiet:
         lines.append(f"         {reason}")
     backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"
     if one["oldest_s"] is not None:

@@ -82,7 +82,7 @@ class Pump:
         """The session has a new connection; what it holds is sent again by the next `fill`."""
         session = self._session
         self._acked_before = session.acked
-        self._shape.connected(session.version, session.max_packet_bytes)
+        self._shape.connected(session.version, session.terms.max_packet_bytes)
         if not is_session_present:
             for run in (*self._suspicion.suspects, *self._retries.runs()):
                 run.is_known = False
@@ -229,7 +229,7 @@ class Pump:
         batch, events, start, stop, is_stored = shipment
         count = stop - start
         messages = self._shape.messages(events if count == len(events) else events[start:stop], is_stored=is_stored)
-        limit = self._session.max_packet_bytes
+        limit = self._session.terms.max_packet_bytes
         if limit is not None and (too_large := messages.too_large(limit)):
             at = 0
             for index in (*too_large, count):
@@ -270,7 +270,7 @@ class Pump:
 
     def _gather(self, batcher: Batcher, batch: object, start: int, envelopes: list[bytes], now_s: float) -> None:
         """Let envelopes wait for their message, but for those that are too large for any."""
-        limit = self._session.max_packet_bytes
+        limit = self._session.terms.max_packet_bytes
         if limit is None or max(map(len, envelopes)) + 2 <= batcher.max_bytes:
             batcher.add(batch, start, envelopes, now_s)
             return
@@ -283,7 +283,7 @@ class Pump:
     def _send_again(self, room: int, now_s: float) -> int:
         """Send up to ``room`` messages that an earlier connection left, oldest first; return how many."""
         session, sent = self._session, 0
-        limit = session.max_packet_bytes
+        limit = session.terms.max_packet_bytes
         while (run := session.in_flight.next_held(min(room - sent, self._allowed(now_s)))) is not None:
             parts = [run]
             if limit is not None and max(map(len, run.packets())) > limit:

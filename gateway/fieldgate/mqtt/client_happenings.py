@@ -11,7 +11,7 @@ from fieldgate.mqtt.in_flight import Run
 from fieldgate.mqtt.packets import ConnAck, Disconnect, Publish, Reason
 
 __all__ = [
-    "Connected", "Ended", "Happening", "Incoming", "Refused", "Rejected", "Subscribed", "connack_text",
+    "Announced", "Connected", "Ended", "Happening", "Incoming", "Refused", "Rejected", "Subscribed", "connack_text",
     "disconnect_text", "reason_text",
 ]  # fmt: skip
 
@@ -56,6 +56,13 @@ class Subscribed(msgspec.Struct):
     reasons: tuple[int, ...]
 
 
+class Announced(msgspec.Struct):
+    """The server's answer to `ClientSession.announce`: a PUBACK's reason."""
+
+    reason: int
+    text: str
+
+
 class Ended(msgspec.Struct):
     """The connection is over, in words; ``is_by_server``: the server said DISCONNECT with ``reason``."""
 
@@ -64,7 +71,7 @@ class Ended(msgspec.Struct):
     is_by_server: bool = False
 
 
-Happening = Connected | Refused | Rejected | Incoming | Subscribed | Ended
+Happening = Connected | Refused | Rejected | Incoming | Subscribed | Announced | Ended
 
 _RETURN_CODES: Final = {  # [MQTT 3.1.1, 3.2.2.3]
     1: "the server does not speak this protocol version",
@@ -83,6 +90,7 @@ _ADVICE: Final[dict[int, str]] = {
     Reason.SERVER_SHUTTING_DOWN: "the server shuts down",
     Reason.SESSION_TAKEN_OVER: "another client uses the same client id; give each its own",
     Reason.QUOTA_EXCEEDED: "a quota of the server is used up",
+    Reason.RETAIN_NOT_SUPPORTED: "the server keeps no retained messages; write status_topic: off",
     Reason.USE_ANOTHER_SERVER: "the server asks to use another server",
     Reason.SERVER_MOVED: "the server has moved",
     Reason.CONNECTION_RATE_EXCEEDED: "the server wants fewer attempts to connect",

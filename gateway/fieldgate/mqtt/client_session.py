@@ -9,7 +9,9 @@ Laws of this file:
 - A server that is silent, or acknowledges nothing, is given up (`ServerWatch`).
 - A received PUBLISH is acknowledged when the owner says so, in order of receipt [MQTT-4.6.0-2].
 
-What it will not do: QoS 2, AUTH, topic aliases, wills.
+- An announcement (`announce`) is a message of its own kind: one at a time, never sent again, in no count.
+
+What it will not do: QoS 2, AUTH.
 """
 
 from __future__ import annotations
@@ -18,7 +20,10 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
+import msgspec
+
 from fieldgate.mqtt.client_happenings import (
+    Announced,
     Connected,
     Ended,
     Happening,
@@ -31,6 +36,7 @@ from fieldgate.mqtt.client_happenings import (
 )
 from fieldgate.mqtt.client_inbox import ClientInbox
 from fieldgate.mqtt.client_settings import ClientSettings
+from fieldgate.mqtt.client_terms import ServerTerms, refusal, terms_of
 from fieldgate.mqtt.client_watch import ServerWatch
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
 from fieldgate.mqtt.framing import encode_publishes, short_pubacks
@@ -41,7 +47,6 @@ from fieldgate.mqtt.packets import (
     Packet,
     PingReq,
     PingResp,
-    Properties,
     PubAck,
     Publish,
     Reason,
@@ -55,7 +60,6 @@ from fieldgate.mqtt.violation import Violation
 
 __all__ = ["ClientSession"]
 
-_MAX_WINDOW: Final = 65_000  # leaves packet ids for SUBSCRIBE
 _NOTHING: Final[tuple[Happening, ...]] = ()
 
 
@@ -72,8 +76,7 @@ class ClientSession:
         self.settings = settings
         self.in_flight = InFlight(first_id=first_id)
         self.version = 5
-        self.window = 0  # most messages without a PUBACK, as this server wants it
-        self.max_packet_bytes: int | None = None  # the server's Maximum Packet Size
+        self.terms = ServerTerms()
         self.acked = self.sent = self.resent = self.stray_acks = 0
         self._delivered = delivered
         self._phase = _Phase.CLOSED
@@ -81,6 +84,7 @@ class ClientSession:
         self._tail = b""  # the beginning of a packet, kept from the decoder until its kind is known
         self._out: list[bytes] = []
         self._inbox = ClientInbox(None)
+        self._announced = 0  # packet id of an announcement that waits for its PUBACK
         self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
     # -- connections ------------------------------------------------------------------------------------------
@@ -99,6 +103,7 @@ class ClientSession:
         self._tail = b""
         self._inbox = ClientInbox(settings.receive_maximum if version == 5 else None)
         self._watch.begins(now_s)
+        self._announced = 0
         self._out.clear()
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
@@ -115,6 +120,14 @@ class ClientSession:
             self._write(encode(goodbye, self.version), now_s)
         self._phase = _Phase.CLOSED
 
+    def _leave(self, now_s: float) -> None:
+        """End a connection that is of no use; where there is a will, the server is to publish it [MQTT-3.14.4-3]."""
+        if self.settings.will is None:
+            self.disconnect(now_s)
+        elif self.version == 5:
+            self.disconnect(now_s, Reason.DISCONNECT_WITH_WILL)
+        self._phase = _Phase.CLOSED
+
     def closed(self) -> None:
         """The connection is gone."""
         self._phase = _Phase.CLOSED
@@ -124,7 +137,9 @@ class ClientSession:
 
     def room(self, window: int) -> int:
         """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
-        return min(window, self.window) - self.in_flight.sent_count if self._phase is _Phase.CONNECTED else 0
+        if self._phase is not _Phase.CONNECTED:
+            return 0
+        return min(window, self.terms.window - bool(self._announced)) - self.in_flight.sent_count
 
     def publish(
         self,
@@ -138,7 +153,7 @@ class ClientSession:
     ) -> int:
         """Send ``events[start:]`` of ``batch`` as new messages; return how many bytes that is. See `encode_publishes`.
 
-        The caller keeps to `room` and to ``max_packet_bytes``, and has nothing held left to send.
+        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send.
         """
         in_flight = self.in_flight
         if not in_flight.sent_count:
@@ -178,6 +193,19 @@ class ClientSession:
             self._watch.waiting_since_s = now_s
         self.resent += run.count
         self._write(self.in_flight.send_again(run), now_s)
+
+    def announce(self, message: Publish, now_s: float) -> bool:
+        """Send one message (QoS 1) that is no event; `Announced` answers. Return whether it was sent.
+
+        It is not sent again if the connection ends before its PUBACK: the next one has its own.
+        """
+        if self._phase is not _Phase.CONNECTED or not (packet_id := self.in_flight.reserve()):
+            return False
+        if not self.in_flight.sent_count:
+            self._watch.waiting_since_s = now_s
+        self._announced = packet_id
+        self._write(encode(msgspec.structs.replace(message, packet_id=packet_id), self.version), now_s)
+        return True
 
     def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
         """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
@@ -245,6 +273,9 @@ class ClientSession:
     def _take(self, packets: Sequence[Packet], happenings: list[Happening], now_s: float) -> None:
         acks: list[int] = []
         for packet in packets:
+            if self._announced and type(packet) is PubAck and packet.packet_id == self._announced:
+                happenings.append(self._answered(packet, now_s))
+                continue
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is _Phase.CONNECTED:
                 acks.append(packet.packet_id)
                 continue
@@ -314,6 +345,14 @@ class ClientSession:
         text = packet.properties.reason_string if packet.properties is not None else None
         happenings.append(Rejected(run, packet.reason, text or ""))
 
+    def _answered(self, packet: PubAck, now_s: float) -> Announced:
+        """The server took an announcement, or did not."""
+        self.in_flight.release(self._announced)
+        self._announced = 0
+        self._watch.waiting_since_s = now_s
+        text = packet.properties.reason_string if packet.properties is not None else None
+        return Announced(packet.reason, text or "")
+
     def _incoming(self, packet: Publish, happenings: list[Happening], now_s: float) -> None:
         try:
             happenings.append(self._inbox.take(packet))
@@ -325,19 +364,13 @@ class ClientSession:
     def _first(self, packet: Packet, now_s: float) -> Happening:
         if not isinstance(packet, ConnAck):
             return self._violated(Reason.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} instead of CONNACK", now_s)
-        properties = packet.properties or Properties()
-        if packet.reason:
+        refused = refusal(packet, self.version)
+        if refused is not None:
             self._phase = _Phase.CLOSED
-            is_version = packet.reason == (Reason.UNSUPPORTED_PROTOCOL_VERSION if self.version == 5 else 1)
-            return Refused(packet.reason, connack_text(packet, self.version), is_version=is_version)
-        if properties.maximum_qos == 0:
-            self._phase = _Phase.CLOSED
-            return Refused(Reason.QOS_NOT_SUPPORTED, "the server takes QoS 0 only, which confirms nothing")
+            return refused
         self._phase = _Phase.CONNECTED
-        self.window = min(self.settings.window, _MAX_WINDOW, properties.receive_maximum or _MAX_WINDOW)
-        self.max_packet_bytes = properties.maximum_packet_size
-        server_keep_alive_s = properties.server_keep_alive_s
-        self._watch.keep_alive_s = self.settings.keep_alive_s if server_keep_alive_s is None else server_keep_alive_s
+        self.terms = terms_of(packet, self.settings)
+        self._watch.keep_alive_s = self.terms.keep_alive_s
         self._watch.waiting_since_s = now_s
         self.in_flight.hold_all(is_session_present=packet.session_present)
         return Connected(packet.session_present)
@@ -374,9 +407,10 @@ class ClientSession:
         if watch.is_dead(now_s):
             self._phase = _Phase.CLOSED
             return [Ended(f"the server has been silent for {now_s - watch.heard_s:.0f} s: the link is dead")]
-        why = watch.forgets(now_s, sent_count=in_flight.sent_count, is_overtaken=in_flight.is_overtaken)
+        sent_count = in_flight.sent_count + bool(self._announced)
+        why = watch.forgets(now_s, sent_count=sent_count, is_overtaken=in_flight.is_overtaken)
         if why:
-            self.disconnect(now_s)
+            self._leave(now_s)
             return [Ended(why)]
         if watch.is_ping_due(now_s):
             self._write(encode(PingReq(), self.version), now_s)

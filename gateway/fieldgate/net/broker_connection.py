@@ -17,10 +17,20 @@ from typing import Final, Literal, Protocol
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.errors import UplinkError
-from fieldgate.mqtt.client_happenings import Connected, Ended, Happening, Incoming, Refused, Rejected, Subscribed
+from fieldgate.mqtt.client_happenings import (
+    Announced,
+    Connected,
+    Ended,
+    Happening,
+    Incoming,
+    Refused,
+    Rejected,
+    Subscribed,
+)
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.endings import Cause, End, end_of
+from fieldgate.mqtt.packets import Will
 from fieldgate.mqtt.version_choice import VersionChoice
 from fieldgate.net.backoff import Backoff
 from fieldgate.net.connect_errors import connect_problem, is_refusal
@@ -54,7 +64,7 @@ class ConnectionOwner(Protocol):
     def connected(self, *, is_session_present: bool) -> None:
         """The server has accepted the connection."""
 
-    def happened(self, happening: Rejected | Incoming | Subscribed) -> End | None:
+    def happened(self, happening: Rejected | Incoming | Subscribed | Announced) -> End | None:
         """Something came; an `End` is why to leave the server alone for a while."""
 
     def fill(self, now_s: float) -> float | None:
@@ -288,7 +298,7 @@ class BrokerConnection:
                     self._finish(self._refused(happening))
                 case Ended():
                     self._finish(end_of(happening, version=self._session.version))
-                case Rejected() | Incoming() | Subscribed():
+                case Rejected() | Incoming() | Subscribed() | Announced():
                     pause = self._owner.happened(happening) or pause
         if pause is not None:
             self._session.disconnect(clock.boot_s())
@@ -349,7 +359,12 @@ class BrokerConnection:
 
 
 def client_settings(
-    config: BrokerConfig, *, client_id: str, window: int = 1000, puback_timeout_s: float = 30.0
+    config: BrokerConfig,
+    *,
+    client_id: str,
+    window: int = 1000,
+    puback_timeout_s: float = 30.0,
+    will: Will | None = None,
 ) -> ClientSettings:
     """Return who to be at this broker; ``client_id`` is taken where the configuration names none."""
     return ClientSettings(
@@ -359,4 +374,5 @@ def client_settings(
         keep_alive_s=math.ceil(config.keep_alive),
         window=window,
         puback_timeout_s=puback_timeout_s,
+        will=will,
     )
