@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import paho.mqtt.client as paho
 
 from fieldgate.control import GatewayNotRunning, ask, socket_path
@@ -150,6 +151,12 @@ async def running(gateway: Gateway) -> AsyncIterator[Gateway]:
         await gateway.kill()
 
 
+async def publish_once(port: int, topic: str, payload: bytes) -> None:
+    """Publish one message at QoS 1 and wait for its PUBACK."""
+    async with aiomqtt.Client("127.0.0.1", port) as client:
+        await client.publish(topic, payload, qos=1)
+
+
 @dataclass
 class Publisher:
     """A paho device that publishes numbered messages as fast as its window allows, over kills of the gateway."""
@@ -253,6 +260,8 @@ class Upstream:
         assert self._subscribed.wait(10)
 
     def _on_message(self, client: Any, userdata: Any, message: paho.MQTTMessage) -> None:
+        if message.topic.endswith("/status"):
+            return  # what an uplink says of itself is no event
         envelope = json.loads(message.payload)
         self.arrived.extend(envelope if isinstance(envelope, list) else [envelope])
 

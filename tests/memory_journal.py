@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -18,9 +18,13 @@ from fieldgate.journal.records import (
     LaneStats,
     LedgerEntry,
     Loss,
+    ParkedEvent,
+    ParkedHead,
     ReadHint,
     ReadResult,
+    RetryMark,
     StoredBlock,
+    Unparked,
 )
 from fieldgate_devices.event import LANES, Event
 
@@ -45,6 +49,7 @@ class MemoryJournal:
     booked: set[int] = field(default_factory=set)  # block numbers of losses
     told: dict[int, int] = field(default_factory=dict)
     boots: set[str] = field(default_factory=set)  # whose clock is known
+    parked: dict[tuple[str, int, int], ParkedEvent] = field(default_factory=dict)
     now_s: float = 0.0
     fails: bool = False
     next_no: int = 1
@@ -87,6 +92,8 @@ class MemoryJournal:
         self.states.update(commit.uplink_states)
         for name in commit.forget_uplinks:
             self.states.pop(name, None)
+            self.parked = {key: one for key, one in self.parked.items() if one.uplink != name}
+        self._change_parked(commit)
         self.ledger += commit.ledger
         self.boots |= {boot.os_boot for boot in commit.boots}
         self.booked |= {loss.block_no or 0 for loss in commit.losses}
@@ -96,6 +103,22 @@ class MemoryJournal:
             self.told[no] = self.commits
         losses = tuple(_loss(block) for block in self.blocks if block.info.block_no in overdue)
         return Committed((), tuple(EVENT_BYTES * len(block.events) for block in commit.blocks), (), removed, losses)
+
+    def _change_parked(self, commit: Commit) -> None:
+        for change in commit.parking:
+            match change:
+                case ParkedEvent(uplink, _, event):
+                    self.parked[uplink, event.stamp.run, event.seq] = replace(change, event=_copy(event))
+                case RetryMark(uplink, run, seq):
+                    self.parked[uplink, run, seq] = replace(self.parked[uplink, run, seq], is_retrying=True)
+                case Unparked(uplink, _, run, seq):
+                    del self.parked[uplink, run, seq]
+
+    def parked_heads(self) -> list[ParkedHead]:
+        return [
+            ParkedHead(one.uplink, one.event.lane, one.event.stamp.run, one.event.seq, 100, one.is_retrying)
+            for one in self.parked.values()
+        ]
 
     def read(self, lane: int, after_seq: int, *, max_bytes: int, hint: ReadHint | None = None) -> ReadResult:
         del hint

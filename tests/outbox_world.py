@@ -16,11 +16,13 @@ import msgspec
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.commits import Commits
 from fieldgate.journal.eviction import UplinkLimits, apply_eviction, plan_room
+from fieldgate.journal.extras import ExtraBatch
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.gather import handed_in
 from fieldgate.journal.outbox import NOBODY_NAME, Outbox, WriteJob
+from fieldgate.journal.parking import ParkedKey, Parking
 from fieldgate.journal.reads import Reads
-from fieldgate.journal.records import BootRecord, Commit, JournalFull
+from fieldgate.journal.records import BootRecord, Commit, JournalFull, ParkedEvent
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq
 from fieldgate_devices.event import LANES, Address, Event, Stamp, TimeQuality
 from memory_journal import MemoryJournal, SlowWriter
@@ -59,10 +61,11 @@ class Account:
     damaged: set[Id] = field(default_factory=set)
     passed: set[Id] = field(default_factory=set)  # damaged, and the cursor is past them
     filter: str = ""
+    unparked: int = 0  # told as parked, and delivered or dropped since
 
     def copy(self) -> Account:
         sets = set(self.routed), set(self.delivered), dict(self.lost), set(self.damaged), set(self.passed)
-        return Account(*sets, self.filter)
+        return Account(*sets, self.filter, self.unparked)
 
     @property
     def pending(self) -> set[Id]:
@@ -84,6 +87,8 @@ class Chances:
     forget_time: float = 0
     reboot: float = 0
     replay: float = 0
+    retry: float = 0
+    drop: float = 0
 
 
 class World:
@@ -147,6 +152,7 @@ class World:
             states=states,
             os_boot=f"boot-{self.boot_no}",
             stored_boot=f"boot-{self.boot_no}" if len(boots) == 1 else "",
+            parking=Parking(self.disk.parked_heads()),
             attention=lambda: None,
             now_stamp=self.stamp,
         )
@@ -176,6 +182,9 @@ class World:
                 self.sent = {key: value for key, value in self.sent.items() if key[0] not in (name, f"{name}-gap")}
         for loss in losses:
             self.commits.lost(loss)
+        for name, feed in self.outbox.feeds.items():
+            retrying = [one for one in self.disk.parked.values() if one.uplink == name and one.is_retrying]
+            feed.shelf.go_on([one.event for one in retrying])
         for name in self.outbox.feeds:
             self.arrived.setdefault(name, set())
             self.told.setdefault(name, {})
@@ -291,7 +300,8 @@ class World:
         if _is_gap(event):
             assert self.sent.setdefault((f"{name}-gap", own), envelope) == envelope, f"gap event {own} changed"
             return
-        first = self.sent.setdefault((name, own), envelope)
+        key = f"{name}-retry" if self._is_retry(shipment) else name
+        first = self.sent.setdefault((key, own), envelope)
         assert first == envelope, f"the envelope of {own} changed from {first} to {envelope}"
         if not self._is_extra(shipment):
             assert own not in self.out[name], f"{own} was handed out twice"
@@ -301,6 +311,9 @@ class World:
 
     def _is_extra(self, shipment: Shipment) -> bool:
         return type(shipment.batch).__name__ == "ExtraBatch"
+
+    def _is_retry(self, shipment: Shipment) -> bool:
+        return isinstance(shipment.batch, ExtraBatch) and shipment.batch.is_retry
 
     def acknowledge(self, name: str, *, in_order: bool, parks: bool = False) -> None:
         flying = self.flying[name]
@@ -320,8 +333,13 @@ class World:
                 self.feeds[name].parked(shipment.batch, first, end, "too large")
                 self._book_parked()
                 continue
+            if parks and self._is_retry(shipment):
+                self.feeds[name].parked(shipment.batch, first, end, "still too large")
+                continue
             for event in shipment.events[first:end]:
                 self._arrives(name, event)
+                if self._is_retry(shipment):
+                    self._unpark(name, _id(event), "")
             if not self._is_extra(shipment):
                 self._book(name, shipment.events[first:end], "")
             self.feeds[name].delivered(shipment.batch, first, end)
@@ -338,6 +356,32 @@ class World:
             else:
                 account.delivered.add(own)
             account.damaged.discard(own)
+
+    def _unpark(self, name: str, own: Id, reason: str) -> None:
+        account = self.accounts[name]
+        if account.lost.get(own) != "parked":
+            return
+        account.unparked += 1
+        del account.lost[own]
+        if reason:
+            account.lost[own] = reason
+        else:
+            account.delivered.add(own)
+
+    def _some_parked(self, name: str) -> list[ParkedEvent]:
+        found = [one for one in self.disk.parked.values() if one.uplink == name]
+        return self.rng.sample(found, min(len(found), self.rng.randint(0, 5)))
+
+    def retry(self, name: str) -> None:
+        """A person wants parked events sent again."""
+        self.feeds[name].retry_parked([one.event for one in self._some_parked(name)])
+
+    def drop(self, name: str) -> None:
+        """A person gives up parked events, perhaps while they are on their way once more."""
+        for one in self._some_parked(name):
+            own = _id(one.event)
+            if self.feeds[name].drop_parked([ParkedKey(name, *own)]):
+                self._unpark(name, own, "dropped")
 
     def _book_parked(self) -> None:
         """What is parked counts once it is on disk: until then a crash could forget that it ever was."""
@@ -491,6 +535,8 @@ class World:
                 (chances.lose_connection, lambda: self.lose_connection(name)),
                 (chances.park, lambda: self.acknowledge(name, in_order=self.rng.random() < 0.5, parks=True)),
                 (chances.replay, lambda: self.replay(name)),
+                (chances.retry, lambda: self.retry(name)),
+                (chances.drop, lambda: self.drop(name)),
             ]
         for chance, happen in happenings:
             rare -= chance
@@ -588,6 +634,8 @@ class World:
         assert state.delivered == len(account.delivered), f"{name!r} delivered"
         assert told == Counter(account.lost.values()), f"{name!r} ledger"
         assert state.pending + in_memory + corrupt == pending, f"{name!r} pending"
+        kept = {(head.run, head.seq) for head in self.outbox.parking.of(name)}
+        assert kept == {own for own, reason in account.lost.items() if reason == "parked"}, f"{name!r} parked"
         assert 0 <= corrupt <= len(account.damaged)
         assert state.pending >= 0
         assert state.routed == state.delivered + state.pending + in_memory + corrupt + sum(told.values())
@@ -619,7 +667,11 @@ class World:
             told: Counter[str] = Counter()
             for gap in self.told[name].values():
                 told[gap["reason"]] += gap["count"]
-            assert told == Counter(state.ledger), f"{name} was told {told}, not {state.ledger}"
+            told["parked"] -= account.unparked
+            lost = Counter(state.ledger)
+            lost["parked"] += 0
+            del lost["dropped"]
+            assert told == lost, f"{name} was told {told}, not {state.ledger}"
             assert state.gaps == []
 
 

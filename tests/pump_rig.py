@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from random import Random
 from typing import Any
 
 from fieldgate.forward.pump import Pump
@@ -23,7 +24,7 @@ class Rig:
         window = changes.get("mqtt", {}).get("window", 1000)
         self.session = ClientSession(ClientSettings("me", window=window), delivered=self.feed.delivered)
         config = uplink_config(1883, **changes)
-        self.pump = Pump(config, self.feed, self.session, gateway="gw", os_boot_of=lambda _run: None)
+        self.pump = Pump(config, self.feed, self.session, gateway="gw", os_boot_of=lambda _run: None, rng=Random(1))
         self.now_s = 0.0
         self._decoder = Decoder(version=None, max_packet_bytes=1 << 28, from_client=True)
 
@@ -40,17 +41,25 @@ class Rig:
         packets = self._decoder.feed(b"".join(self.session.output()))
         return [packet for packet in packets if isinstance(packet, Publish)]
 
-    def ack(self, *packet_ids: int, reason: int = 0) -> bool:
-        """Answer, and say whether the pump wants to leave the server alone."""
+    def ack(self, *packet_ids: int, reason: int = 0) -> None:
+        """Answer each of these."""
         chunk = b"".join(encode(PubAck(packet_id, reason), self.version) for packet_id in packet_ids)
-        happenings = self.session.received(chunk, self.now_s)
-        wants_rest = [self.pump.rejected(happening) for happening in happenings if isinstance(happening, Rejected)]
+        for happening in self.session.received(chunk, self.now_s):
+            if isinstance(happening, Rejected):
+                self.pump.rejected(happening, self.now_s)
         self.pump.acknowledged()
-        return any(wants_rest)
 
-    def lose(self, *, is_by_server: bool = True) -> bool:
+    def lose(self, *, is_by_server: bool = True, is_too_large: bool = False) -> bool:
         self.session.closed()
-        return self.pump.lost(is_by_server=is_by_server)
+        return self.pump.lost(is_by_server=is_by_server, is_too_large=is_too_large)
+
+    def fill_after_the_pause(self) -> list[Publish]:
+        """Let the time pass that the pump asks for, and fill, until something is sent."""
+        while True:
+            assert self.wait_s is not None
+            self.now_s += self.wait_s
+            if sent := self.fill():
+                return sent
 
 
 def number(publish: Publish) -> int:

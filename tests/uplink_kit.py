@@ -119,7 +119,8 @@ class MemoryFeed:
 
 
 def uplink_config(port: int, **changes: Any) -> UplinkConfig:
-    mqtt = {"url": f"mqtt://127.0.0.1:{port}", "keep_alive": "60s", **changes.pop("mqtt", {})}
+    own = {"url": f"mqtt://127.0.0.1:{port}", "keep_alive": "60s", "status_topic": "off"}
+    mqtt = {**own, **changes.pop("mqtt", {})}
     return UplinkConfig.model_validate({"mqtt": mqtt, **changes})
 
 

@@ -29,6 +29,7 @@ from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
+from fieldgate.journal.parking import Parking, parked_limit_bytes
 from fieldgate.journal.records import BootRecord
 from fieldgate.journal.session_keeper import SessionKeeper, open_session_file
 from fieldgate.journal.times import BootClock
@@ -68,6 +69,7 @@ class Pipeline:
         self.outbox = self._make_outbox()
         self._accept = self.outbox.accept
         writer = Writer(journal, self._loop)
+        self._go_on_with_retries()
         self.keeper = Keeper(
             self.outbox,
             writer,
@@ -87,6 +89,7 @@ class Pipeline:
                 gateway=config.gateway.id,
                 rng=random.Random(),
                 os_boot_of=self._os_boots.get,
+                run=run,
             )
             for name, uplink in config.uplinks.items()
         ]
@@ -207,6 +210,12 @@ class Pipeline:
                 "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
             )
 
+    def _go_on_with_retries(self) -> None:
+        """Parked events that the last process was told to send again are sent again by this one."""
+        retrying = self.journal.parked(lambda head: head.is_retrying)
+        for name, feed in self.outbox.feeds.items():
+            feed.shelf.go_on([one.event for one in retrying if one.uplink == name])
+
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened
         stats = self.journal.stats()
@@ -230,6 +239,7 @@ class Pipeline:
             os_boot=clock.os_boot_id(),
             stored_boot=boots.pop() if len(boots) == 1 else "",
             job_bytes=config.journal.max_size_bytes // 16,
+            parking=Parking(opened.parked, max_bytes=parked_limit_bytes(config.journal.max_size_bytes)),
             attention=self._attention,
             now_stamp=self.now_stamp,
         )

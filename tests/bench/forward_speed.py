@@ -12,6 +12,7 @@ import argparse
 import time
 from collections import deque
 from collections.abc import Sequence
+from random import Random
 
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.pump import Pump
@@ -77,7 +78,7 @@ def measure(form: str, version: int, ack: str, *, events: int, batch: int) -> tu
     feed = Feed(make_batches(events, batch))
     config = UplinkConfig.model_validate({"mqtt": {"url": "mqtt://127.0.0.1", "window": WINDOW}, "format": form})
     session = ClientSession(ClientSettings("bench", window=WINDOW), delivered=feed.delivered)
-    pump = Pump(config, feed, session, gateway="gw", os_boot_of=lambda _run: None)
+    pump = Pump(config, feed, session, gateway="gw", os_boot_of=lambda _run: None, rng=Random(1))
     session.connect(version, 0.0)
     session.output()
     session.received(encode(ConnAck(), version), 0.0)

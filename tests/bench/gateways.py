@@ -46,7 +46,10 @@ listen:
   - {{mqtt: "127.0.0.1:{port}"{limits}}}
 uplinks:
   up:
-    mqtt: {{url: "mqtt://127.0.0.1:{upstream_port}", topic: "fieldgate/{{gateway}}/{{device}}/{{type}}"}}
+    mqtt:
+      url: mqtt://127.0.0.1:{upstream_port}
+      topic: fieldgate/{{gateway}}/{{device}}/{{type}}
+      status_topic: off
     format: {format}
     drain: {drain}
 journal: {{path: "{state}", durability: {level}}}

@@ -222,7 +222,8 @@ async def test_verify_finds_damage_and_wrong_accounts(gateway: Gateway) -> None:
     other = await ask(gateway, "verify")
 
     assert whole["sound"] is True
-    assert whole["accounts"] == [{"uplink": "up", "pending": 60, "stored": 60}]
+    account = {"uplink": "up", "pending": 60, "stored": 60, "parked": 0, "parked_kept": 0}
+    assert whole["accounts"] == [account]
     assert damaged.code == 1
     assert "events cannot be read" in damaged.out
     assert other.code == 1

@@ -267,6 +267,7 @@ def cloud(folder: Path) -> Iterator[tuple[int, list[tuple[str, dict[str, object]
     arrived: list[tuple[str, dict[str, object]]] = []
     with child(mosquitto, "-c", str(config), cwd=folder, log=log):
         client = paho.Client(paho.CallbackAPIVersion.VERSION2)
+        client.message_callback_add("fieldgate/+/status", lambda *_: None)  # what the uplink says of itself
         client.on_message = lambda _client, _data, message: arrived.append((message.topic, json.loads(message.payload)))
         subscribed: list[bool] = []
         client.on_subscribe = lambda *_: subscribed.append(True)

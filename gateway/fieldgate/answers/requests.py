@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from fieldgate import clock
+from fieldgate.answers.parked import parked_handlers
 from fieldgate.answers.replay import replay
 from fieldgate.answers.status import status_facts
 from fieldgate.answers.walk import walk
@@ -59,6 +60,7 @@ def handlers(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Handler]
         "journal.read": partial(_read, pipeline),
         "journal.verify": partial(_verify, pipeline),
         "journal.replay": partial(_replay, pipeline),
+        **parked_handlers(pipeline),
     }
 
 

@@ -112,8 +112,11 @@ def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: 
     if state.pending:
         ages.append(stored_age_s)
     accounts = check_accounts(routed=state.routed, delivered=state.delivered, pending=pending, ledger=state.ledger)
+    parked = pipeline.outbox.parking.of(uplink.name)
+    is_done = status.state == "connected" and not pending and not status.in_flight
     return {
         **asdict(status),
+        "quiet": "nothing to send" if is_done else status.quiet,
         "for_s": round(clock.boot_s() - status.since_s, 1),
         "problem": problem,
         "to": f"{mqtt.host}:{mqtt.port}",
@@ -121,6 +124,8 @@ def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: 
         "is_counted": state.is_counted,
         "oldest_s": max((age_s for age_s in ages if age_s is not None), default=None),
         "required": feed.route.is_required,
+        "parked": len(parked),
+        "parked_retrying": sum(head.is_retrying for head in parked),
         "replayed": feed.replayed,
         "replaying": feed.replay_backlog,
     }

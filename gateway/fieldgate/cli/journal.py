@@ -69,6 +69,8 @@ def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
             f"lost    {count(row['events'], 'event')} for {whom}: {row['reason']} "
             f"({row['lane']} {row['first']} … {row['last']}, {row['time']})"
         )
+    for uplink, parked in facts["parked"].items():
+        typer.echo(f"parked  {count(parked['events'], 'event')} for {uplink}   {size(parked['bytes'])}")
     for note in facts.get("notes", ()):
         typer.echo(f"note    {note}")
 
@@ -132,6 +134,8 @@ def verify(config: ConfigFile = None, as_json: AsJson = False) -> None:
         for one in facts["accounts"] or ():
             whom = f"uplink {one['uplink']}" if one["uplink"] else "the first uplink"
             typer.echo(f"{whom}: {one['pending']:,} pending by its account, {one['stored']:,} stored for it")
+            if one["parked"]:
+                typer.echo(f"{whom}: {one['parked']:,} parked by its account, {one['parked_kept']:,} kept")
         if facts["accounts"] is None:
             typer.echo("accounts: not compared, too much is stored for that; stop the gateway to compare them")
     raise typer.Exit(0 if facts["sound"] else 1)

@@ -1,17 +1,18 @@
-"""Where the journal commands get their answers: the running gateway, or the files of a stopped one."""
+"""Where the journal and parked commands get their answers: the running gateway, or the files of a stopped one."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
-from typing import Any
+from typing import Any, Final
 
 from fieldgate import clock
+from fieldgate.answers.parked import Chosen
 from fieldgate.config import Config
 from fieldgate.control import ControlError, GatewayNotRunning, socket_path, stream
 from fieldgate.errors import FieldgateError
 from fieldgate.journal.accounts import PendingCount
-from fieldgate.journal.facts import event_facts, stats_facts, verify_facts
+from fieldgate.journal.facts import event_facts, parked_facts, stats_facts, verify_facts
 from fieldgate.journal.history import HistoryQuery, NewestEvents, Place, history_step
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.records import VerifyReport
@@ -19,6 +20,12 @@ from fieldgate.journal.uplink_state import NOBODY_NAME
 from fieldgate.pipeline import route_of
 
 __all__ = ["answers"]
+
+_NEEDS_GATEWAY: Final = {
+    "journal.replay": "a replay",
+    "parked.retry": "sending a parked event again",
+    "parked.drop": "dropping a parked event",
+}
 
 
 async def answers(config: Config, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
@@ -28,8 +35,8 @@ async def answers(config: Config, request: dict[str, Any]) -> AsyncIterator[dict
         async for item in stream(socket_path(folder), request):
             yield item
     except GatewayNotRunning as error:
-        if request["do"] == "journal.replay":
-            raise FieldgateError(f"{error}; a replay needs the running gateway") from error
+        if request["do"] in _NEEDS_GATEWAY:
+            raise FieldgateError(f"{error}; {_NEEDS_GATEWAY[request['do']]} needs the running gateway") from error
     else:
         return
     if not folder.is_dir():
@@ -53,6 +60,15 @@ def _of_files(stored: Inspection, config: Config, request: dict[str, Any]) -> It
             while not newest.step(stored):
                 pass
             yield from (event_facts(event, gateway=config.gateway.id) for event in newest.events)
+        case "parked.list" | "parked.show" as asked:
+            chosen = Chosen(request["uplink"], request["ids"])
+            for one in stored.parked(chosen.takes):
+                yield parked_facts(
+                    one,
+                    gateway=config.gateway.id,
+                    now_journal_s=stored.journal_s(),
+                    has_data=asked == "parked.show",
+                )
         case _:
             yield from _read(stored, config, request)
 

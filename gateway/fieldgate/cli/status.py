@@ -103,7 +103,8 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
     optional = "" if one["required"] else "   not required"
     lines = [f"uplink   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   to {one['to']}{optional}"]
-    if reason := one["problem"] or one["reason"]:
+    quiet = one["quiet"] if one["pending"] or one["in_flight"] else ""  # else the next line says it
+    if reason := one["problem"] or one["reason"] or quiet:
         lines.append(f"         {reason}")
     backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"
     if one["oldest_s"] is not None:
@@ -113,8 +114,12 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
         lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
         if lost:
             lines.append(f"         LOST: {_counts(lost)}")
-        if parked := one["ledger"].get("parked"):
-            lines.append(f"         parked: {count(parked, 'event')} that the far side does not take")
+    if one["parked"]:
+        again = f", {one['parked_retrying']:,} sent again" if one["parked_retrying"] else ""
+        lines.append(
+            f"         parked: {count(one['parked'], 'event')} that the far side does not take{again} "
+            "(see: fieldgate parked list)"
+        )
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:

@@ -46,6 +46,15 @@ class BatchConfig(Section):
     )
 
 
+def _check_status_topic(text: str) -> str:
+    """A topic that is the same for all events, or the word 'off'."""
+    check_topic_template(text)
+    for name in ("device", "type", "topic", "lane"):
+        if f"{{{name}}}" in text:
+            raise ValueError(f"{text!r} is not about one event; allowed: text with {{gateway}}, or 'off'")
+    return text
+
+
 class MqttUplinkConfig(BrokerConfig):
     """The MQTT broker of an uplink."""
 
@@ -54,12 +63,23 @@ class MqttUplinkConfig(BrokerConfig):
         description="Topic of each message: text with {gateway}, {device}, {type}, {topic} (as the source named it) "
         "and {lane}. In a message of many events all but {gateway} read 'batch'.",
     )
+    status_topic: Annotated[str, AfterValidator(_check_status_topic)] = Field(
+        "fieldgate/{gateway}/status",
+        description="Topic of the retained message that says 'online' or 'offline' (the last will as well), with "
+        "{gateway} if wanted; 'off' for servers that allow neither (AWS IoT unless its policy does, Azure IoT Hub).",
+        examples=["off"],
+    )
     window: int = Field(
         1000, ge=1, le=65535, description="Messages on the way at the same time; the broker's own limit holds too."
     )
     puback_timeout: Annotated[float, Duration("100ms", "1h")] = Field(
         30.0, description="A connection on which no message is acknowledged for this long is given up and made anew."
     )
+
+    @property
+    def presence_topic(self) -> str | None:
+        """``status_topic``, None where it is off."""
+        return None if self.status_topic == "off" else self.status_topic
 
 
 class UplinkConfig(Section):

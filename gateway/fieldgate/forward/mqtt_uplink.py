@@ -7,17 +7,21 @@ uplink is, in words. Wired by ``pipeline.py``, which calls `kick` when the feed 
 from __future__ import annotations
 
 from random import Random
+from typing import Literal
 
 import structlog
 
+from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Incoming, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Announced, Incoming, Rejected, Subscribed, reason_text
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
+from fieldgate.mqtt.packets import Reason
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
 from fieldgate.net.login import client_settings
 
@@ -41,23 +45,39 @@ class MqttUplink:
         gateway: str,
         rng: Random,
         os_boot_of: OsBootOf = lambda _run: None,
+        run: int = 0,
         timing: Timing | None = None,
     ) -> None:
         self.name = name
         self._feed = feed
         mqtt = config.mqtt
+        self._presence: Presence | None = None
+        if mqtt.presence_topic is not None:
+            self._presence = Presence(mqtt.presence_topic, gateway=gateway, uplink=name, run=run)
         settings = client_settings(
             mqtt,
             client_id=f"fieldgate-{gateway}-{name}",
             window=mqtt.window,
             puback_timeout_s=mqtt.puback_timeout,
+            will=self._presence.will() if self._presence is not None else None,
         )
         self._session = ClientSession(settings, delivered=self._delivered)
-        self._pump = Pump(config, feed, self._session, gateway=gateway, os_boot_of=os_boot_of)
+        timing = timing or Timing()
+        self._pump = Pump(
+            config,
+            feed,
+            self._session,
+            gateway=gateway,
+            os_boot_of=os_boot_of,
+            rng=rng,
+            retry_base_s=timing.base_s,
+            retry_cap_s=timing.cap_s,
+        )
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
         self.kick = self._connection.kick
         self._has_run = False
         self._acked_events = 0
+        self._is_birth_refused = False
 
     @property
     def status(self) -> UplinkStatus:
@@ -66,6 +86,7 @@ class MqttUplink:
         return UplinkStatus(
             state=connection.state,
             reason=connection.reason,
+            quiet=self._pump.quiet(clock.boot_s()) if connection.state == "connected" else "",
             since_s=connection.since_s,
             version=VERSION_NAMES[session.version] if connection.state == "connected" else None,
             in_flight=len(session.in_flight),
@@ -88,7 +109,8 @@ class MqttUplink:
         await self._connection.run()
 
     async def stop(self) -> None:
-        """Say DISCONNECT and close; what is in flight is sent again by the next process."""
+        """Say that it is offline and DISCONNECT; what is in flight is sent again by the next process."""
+        self._announce("offline")
         await self._connection.stop()
 
     # -- ConnectionOwner --------------------------------------------------------------------------------------
@@ -107,13 +129,32 @@ class MqttUplink:
             session_present=is_session_present,
             in_flight=len(self._session.in_flight),
         )
+        self._announce("online")
         self._feed.is_down(False)
 
-    def happened(self, happening: Rejected | Incoming | Subscribed) -> End | None:
+    def happened(self, happening: Rejected | Incoming | Subscribed | Announced) -> None:
         """See `ConnectionOwner`. An uplink subscribes to nothing."""
-        if isinstance(happening, Rejected) and self._pump.rejected(happening):
-            return End(f"the server refuses a message for now: {reason_text(happening.reason)}")
-        return None
+        if isinstance(happening, Rejected):
+            self._pump.rejected(happening, clock.boot_s())
+        elif isinstance(happening, Announced) and happening.reason >= Reason.UNSPECIFIED_ERROR:
+            self._birth_refused(happening)
+
+    def _announce(self, state: Literal["online", "offline"]) -> None:
+        if self._presence is not None:
+            message = self._presence.message(
+                state,
+                wall_ns=clock.wall_ns(),
+                is_synced=clock.is_synced(),
+                is_retained=self._session.terms.is_retain_available,
+            )
+            self._session.announce(message, clock.boot_s())
+
+    def _birth_refused(self, answer: Announced) -> None:
+        """Events are not held up by that; it is said once."""
+        if not self._is_birth_refused and self._presence is not None:
+            self._is_birth_refused = True
+            why = reason_text(answer.reason) + (f", it says {answer.text!r}" if answer.text else "")
+            _log.warning("uplink.status_refused", uplink=self.name, topic=self._presence.topic, reason=why)
 
     def fill(self, now_s: float) -> float | None:
         """See `ConnectionOwner`."""
@@ -124,7 +165,7 @@ class MqttUplink:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
         self._feed.is_down(True)
-        return self._pump.lost(is_by_server=end.cause is Cause.SERVER)
+        return self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
 
     def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
         """See `ConnectionOwner`."""

@@ -8,12 +8,14 @@ is the same.
 
 from __future__ import annotations
 
+from random import Random
 from typing import Final
 
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.batch import Batcher
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.rate import TokenBucket
+from fieldgate.forward.retries import Retries
 from fieldgate.forward.shape import Messages, Shape
 from fieldgate.forward.suspicion import Suspicion
 from fieldgate.forward.uplink import Feed, Shipment
@@ -30,17 +32,32 @@ _FIRST_TAKE: Final = 16  # events taken before their size is known
 _MAX_TAKE: Final = 200  # events taken at once, so that a change of their size is noticed in time
 _MAX_SPLIT: Final = 60_000  # messages in flight above which a batch is not taken apart
 _BURST_S: Final = 0.1
+_NOTICED_AFTER_S: Final = 1.0  # a PUBACK that takes longer is worth a word
 _NEVER: Final = frozenset({
     Reason.NOT_AUTHORIZED, Reason.TOPIC_NAME_INVALID, Reason.PAYLOAD_FORMAT_INVALID, Reason.PACKET_TOO_LARGE,
 })  # fmt: skip
 """PUBACK reasons that sending again cannot change."""
+_NOBODYS_FAULT: Final = frozenset({Reason.QUOTA_EXCEEDED, Reason.PACKET_ID_IN_USE})
+"""Those that say nothing about the message, however often they come."""
 
 
 class Pump:
-    """Feeds ``session`` from ``feed``. ``parked`` and ``size_bytes`` count events and bytes over its life."""
+    """Feeds ``session`` from ``feed``. ``parked`` and ``size_bytes`` count events and bytes over its life.
+
+    ``retry_base_s`` and ``retry_cap_s`` bound how long a message waits that the server refused for now.
+    """
 
     def __init__(
-        self, config: UplinkConfig, feed: Feed, session: ClientSession, *, gateway: str, os_boot_of: OsBootOf
+        self,
+        config: UplinkConfig,
+        feed: Feed,
+        session: ClientSession,
+        *,
+        gateway: str,
+        os_boot_of: OsBootOf,
+        rng: Random,
+        retry_base_s: float = 0.5,
+        retry_cap_s: float = 60.0,
     ) -> None:
         self.parked = 0
         self.park_reason = ""  # why the last event was parked
@@ -49,6 +66,7 @@ class Pump:
         self._session = session
         self._window = config.mqtt.window
         self._suspicion = Suspicion(session.in_flight)
+        self._retries = Retries(session.in_flight, rng=rng, base_s=retry_base_s, cap_s=retry_cap_s)
         self._shape = Shape(config, gateway=gateway, os_boot_of=os_boot_of)
         self._bucket: TokenBucket | None = None
         if config.rate is not None:
@@ -64,9 +82,9 @@ class Pump:
         """The session has a new connection; what it holds is sent again by the next `fill`."""
         session = self._session
         self._acked_before = session.acked
-        self._shape.connected(session.version, session.max_packet_bytes)
+        self._shape.connected(session.version, session.terms.max_packet_bytes)
         if not is_session_present:
-            for run in self._suspicion.suspects:
+            for run in (*self._suspicion.suspects, *self._retries.runs()):
                 run.is_known = False
 
     def acknowledged(self) -> None:
@@ -74,28 +92,42 @@ class Pump:
         if self._session.acked == self._acked_seen:
             return
         self._acked_seen = self._session.acked
+        self._retries.acknowledged()
         self._suspicion.acknowledged()
 
-    def rejected(self, rejected: Rejected) -> bool:
-        """The server refused a message; return whether to leave the server alone for a while."""
-        run = rejected.run
+    def rejected(self, rejected: Rejected, now_s: float) -> None:
+        """The server refused a message [MQTT5 3.4.2.1]: park it, or have it tried again later."""
+        run, why = rejected.run, reason_text(rejected.reason)
+        if rejected.text:
+            why += f", it says {rejected.text!r}"
         if rejected.reason in _NEVER:
-            text = f"the server refuses it: {reason_text(rejected.reason)}"
-            self._park(run, f"{text}, it says {rejected.text!r}" if rejected.text else text)
-            return False
-        if rejected.reason == Reason.QUOTA_EXCEEDED:  # says nothing about this message
-            self._session.in_flight.hold(run)
-        elif self._suspicion.refused(run):
-            self._park(run, f"the server refuses it again and again: {reason_text(rejected.reason)}")
-        return True
+            self._park(run, f"the server refuses it: {why}")
+            return
+        self.acknowledged()  # of what came before
+        if rejected.reason in _NOBODYS_FAULT:
+            self._retries.wait(run, now_s, reason=why)
+            return
+        match self._suspicion.failed(run):
+            case "innocent":
+                self._retries.wait(run, now_s, reason=why)
+            case "suspect":
+                self._retries.refused(now_s, reason=why)
+            case "guilty":
+                self._park(run, f"the server refuses it again and again: {why}")
 
-    def lost(self, *, is_by_server: bool) -> bool:
-        """The connection is over, closed by the server or not; return whether anything was acknowledged on it."""
+    def lost(self, *, is_by_server: bool, is_too_large: bool = False) -> bool:
+        """The connection is over, closed by the server or not; return whether anything was acknowledged on it.
+
+        ``is_too_large``: the server said DISCONNECT 0x95.
+        """
         in_flight = self._session.in_flight
         has_progress = self._session.acked > self._acked_before
         is_fruitless = in_flight.sent_count > 0 and not has_progress
-        guilty = self._suspicion.lost(is_fruitless=is_fruitless, is_by_server=is_by_server)
-        if guilty is not None:
+        guilty = self._suspicion.lost(is_fruitless=is_fruitless, is_by_server=is_by_server, is_too_large=is_too_large)
+        if guilty is not None and is_too_large:
+            size = len(guilty.packets()[0])
+            self._park(guilty, f"too large: the server ends the connection over its {size} bytes (0x95)")
+        elif guilty is not None:
             self._park(guilty, "the server closes the connection whenever it gets this event, and takes others")
         return has_progress
 
@@ -103,22 +135,51 @@ class Pump:
         """Forget everything taken; the feed hands it out again."""
         self._session.in_flight.clear()
         self._suspicion.clear()
+        self._retries.clear()
         if self._shape.batcher is not None:
             self._shape.batcher.clear()
         self._feed.put_back()
+
+    def quiet(self, now_s: float) -> str:
+        """Return what holds up sending now, in words; empty where nothing does."""
+        retries, session, suspicion = self._retries, self._session, self._suspicion
+        if (pause_s := retries.pause_s(now_s)) > 0:
+            return f"the server refuses messages for now: {retries.reason}; tried again in {pause_s:.0f} s"
+        since_s = session.waits_since_s
+        if since_s is not None and now_s - since_s >= _NOTICED_AFTER_S:
+            return f"waiting for PUBACK since {now_s - since_s:.0f} s, {session.in_flight.sent_count} on the way"
+        if suspicion.is_narrow:
+            return "one message at a time, to find the one over which the server ends the connection"
+        if len(retries):
+            return f"{len(retries)} refused for now wait for another try: {retries.reason}"
+        if self._bucket is not None and not self._bucket.available(now_s):
+            return f"paused by rate: {self._bucket.rate:g} events per second at most"
+        return ""
 
     # -- filling ----------------------------------------------------------------------------------------------
 
     def fill(self, now_s: float) -> float | None:
         """Send what may be sent now; return in how many seconds to call again even if nothing happens, or None."""
+        session, retries = self._session, self._retries
+        if len(retries) or retries.is_refusing:
+            pause_s = retries.pause_s(now_s)
+            if pause_s > 0:
+                return pause_s
+            retries.release(now_s)
+        room = session.room(1 if self._suspicion.is_narrow else retries.width(self._window))
+        wait_s = self._fill(room, now_s) if room > 0 else None
+        waits_s = [one for one in (wait_s, retries.next_s(now_s)) if one is not None]
+        return min(waits_s, default=None)
+
+    def _fill(self, room: int, now_s: float) -> float | None:
+        """Send up to ``room`` messages: first what waits to be sent again, then what is new."""
         session = self._session
-        room = session.room(1 if self._suspicion.is_narrow else self._window)
-        if room <= 0:
-            return None
         if session.in_flight.held:
             room -= self._send_again(room, now_s)
             if session.in_flight.held:
                 return self._rate_wait_s(now_s)
+        if self._retries.is_full:
+            return None
         if self._shape.batcher is None:
             is_idle = not self._fill_single(room, now_s)
             wait_s = None
@@ -168,7 +229,7 @@ class Pump:
         batch, events, start, stop, is_stored = shipment
         count = stop - start
         messages = self._shape.messages(events if count == len(events) else events[start:stop], is_stored=is_stored)
-        limit = self._session.max_packet_bytes
+        limit = self._session.terms.max_packet_bytes
         if limit is not None and (too_large := messages.too_large(limit)):
             at = 0
             for index in (*too_large, count):
@@ -209,7 +270,7 @@ class Pump:
 
     def _gather(self, batcher: Batcher, batch: object, start: int, envelopes: list[bytes], now_s: float) -> None:
         """Let envelopes wait for their message, but for those that are too large for any."""
-        limit = self._session.max_packet_bytes
+        limit = self._session.terms.max_packet_bytes
         if limit is None or max(map(len, envelopes)) + 2 <= batcher.max_bytes:
             batcher.add(batch, start, envelopes, now_s)
             return
@@ -222,7 +283,7 @@ class Pump:
     def _send_again(self, room: int, now_s: float) -> int:
         """Send up to ``room`` messages that an earlier connection left, oldest first; return how many."""
         session, sent = self._session, 0
-        limit = session.max_packet_bytes
+        limit = session.terms.max_packet_bytes
         while (run := session.in_flight.next_held(min(room - sent, self._allowed(now_s)))) is not None:
             parts = [run]
             if limit is not None and max(map(len, run.packets())) > limit:

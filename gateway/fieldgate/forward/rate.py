@@ -17,7 +17,7 @@ class TokenBucket:
     def __init__(self, rate: float, *, burst: float | None = None) -> None:
         if rate <= 0:
             raise ValueError(f"rate {rate!r} must be above 0")
-        self._rate = rate
+        self.rate = rate
         self._burst = max(1.0, rate * _BURST_S if burst is None else burst)
         self._tokens = self._burst
         self._at_s: float | None = None
@@ -25,7 +25,7 @@ class TokenBucket:
     def available(self, now_s: float) -> int:
         """Return how many events may pass now."""
         if self._at_s is not None and now_s > self._at_s:
-            self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self._rate)
+            self._tokens = min(self._burst, self._tokens + (now_s - self._at_s) * self.rate)
         self._at_s = now_s
         return max(0, int(self._tokens + 1e-9))
 
@@ -36,4 +36,4 @@ class TokenBucket:
     def wait_s(self, count: int = 1) -> float:
         """Return how long after the last `available` that many may pass (the burst, if that is fewer)."""
         missing = min(float(count), self._burst) - self._tokens
-        return max(0.0, missing / self._rate)
+        return max(0.0, missing / self.rate)

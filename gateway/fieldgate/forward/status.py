@@ -15,11 +15,13 @@ class UplinkStatus:
     """Where an uplink is, why, since when it is connected or is not (boot time), and counters of this process.
 
     ``acked`` and ``parked`` count events, ``sent`` (for the first time), ``retries``, ``in_flight`` and ``stray_acks``
-    messages; ``size_bytes`` is what was sent for the first time.
+    messages; ``size_bytes`` is what was sent for the first time. ``quiet`` says what holds up sending although it is
+    connected, empty where nothing does.
     """
 
     state: ConnectionState
     reason: str
+    quiet: str
     since_s: float
     version: Literal["3.1.1", "5"] | None
     in_flight: int

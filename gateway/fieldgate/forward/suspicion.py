@@ -6,15 +6,20 @@ becomes a suspect and is left out; so does one that the server has refused three
 When the server then takes another message, the suspects are put on trial: sent once more, alone. Who fails again is
 guilty. When there is no other message to try, or none of many is taken, the fault is the server's, and all are tried
 again from the beginning.
+
+A server that says that a packet was too large for it (DISCONNECT 0x95) is believed: all that was on the way then is
+sent one at a time, until it says so of a message that is alone. That one is guilty at once.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from fieldgate.mqtt.in_flight import InFlight, Run
 
-__all__ = ["Suspicion"]
+__all__ = ["Suspicion", "Verdict"]
+
+Verdict = Literal["innocent", "suspect", "guilty"]
 
 _FRUITLESS_BEFORE_NARROW: Final = 2
 _FAILURES_BEFORE_SUSPECT: Final = 3
@@ -29,15 +34,17 @@ class Suspicion:
         self._in_flight = in_flight
         self._on_trial: list[Run] = []
         self._fruitless = 0
+        self._singly_to = 0  # messages before this one in the order of sending go one at a time
 
     @property
     def is_narrow(self) -> bool:
         """Whether only one message may be on the way."""
-        return self._fruitless >= _FRUITLESS_BEFORE_NARROW or bool(self._on_trial)
+        return self._fruitless >= _FRUITLESS_BEFORE_NARROW or bool(self._on_trial) or self._singly_to > 0
 
     def acknowledged(self) -> None:
         """The server took a message."""
         self._fruitless = 0
+        self._look_for_large()
         if self._on_trial:
             self._on_trial = [
                 run for run in self._on_trial if run in self._in_flight.held or run in self._in_flight.sent
@@ -46,32 +53,46 @@ class Suspicion:
             self._on_trial += self.suspects
             self._release()
 
-    def refused(self, run: Run) -> bool:
-        """The server refused a message (no longer in flight) for a reason that may pass; return whether for ever."""
+    def failed(self, run: Run) -> Verdict:
+        """The server did not take a message, no longer in flight, for a reason that may pass; say what it is now.
+
+        ``innocent``: the caller has it sent again. ``suspect``: it is kept here. ``guilty``: it will never be taken.
+        """
         if run in self._on_trial:
             self._on_trial.remove(run)
-            return True
+            return "guilty"
         run.refusals += 1
         if run.refusals < _FAILURES_BEFORE_SUSPECT:
-            self._in_flight.hold(run)
-            return False
+            return "innocent"
         self.suspects.append(run)
         if len(self.suspects) >= _MAX_SUSPECTS:
             self.acquit()
-        return False
+        return "suspect"
 
-    def lost(self, *, is_fruitless: bool, is_by_server: bool) -> Run | None:
+    def lost(self, *, is_fruitless: bool, is_by_server: bool, is_too_large: bool = False) -> Run | None:
         """A connection ended; return the message, no longer in flight, that the server will never take.
 
-        ``is_fruitless``: something was sent on it and nothing acknowledged.
+        ``is_fruitless``: something was sent on it and nothing acknowledged. ``is_too_large``: the server said so.
         """
         in_flight, was_narrow = self._in_flight, self.is_narrow
         if is_fruitless:
             self._fruitless += 1
-        if not (was_narrow and is_by_server and in_flight.sent_count == 1):
+        is_alone = in_flight.sent_count == 1
+        if is_too_large and not is_alone:
+            newest = max((run.order + run.count for run in in_flight.sent), default=0)
+            self._singly_to = max(self._singly_to, newest)
+        if not (is_alone and is_by_server and (was_narrow or is_too_large)):
             return None
         run = in_flight.remove(in_flight.sent[0].first_id)
-        return run if run is not None and self.refused(run) else None
+        assert run is not None
+        if is_too_large:
+            self._on_trial = [one for one in self._on_trial if one is not run]
+            self._look_for_large()
+            return run
+        verdict = self.failed(run)
+        if verdict == "innocent":
+            in_flight.hold(run)
+        return run if verdict == "guilty" else None
 
     def acquit(self) -> None:
         """Try all suspects again from the beginning."""
@@ -83,7 +104,15 @@ class Suspicion:
         """Begin anew."""
         self.suspects.clear()
         self._on_trial.clear()
-        self._fruitless = 0
+        self._fruitless = self._singly_to = 0
+
+    def _look_for_large(self) -> None:
+        """Stop sending singly once all that was on the way when a packet was too large is dealt with."""
+        if self._singly_to:
+            held, sent = self._in_flight.held, self._in_flight.sent
+            oldest = min([runs[0].order for runs in (held, sent) if runs], default=self._singly_to)
+            if oldest >= self._singly_to:
+                self._singly_to = 0
 
     def _release(self) -> None:
         for run in self.suspects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -47,6 +48,7 @@ class PendingCount:
             if name in states
         }
         self._stored = stored
+        self._kept = Counter(head.uplink for head in stored.parked_heads())
         self._lane = 0
         self._after = self._first(0)
         self._hint: ReadHint | None = None
@@ -72,8 +74,14 @@ class PendingCount:
         return False
 
     def facts(self) -> list[dict[str, Any]]:
-        """Return for each uplink what it has pending by its own account, and what was found stored for it."""
+        """Return for each uplink what it has pending and parked by its own account, and what was found of either."""
         return [
-            {"uplink": name, "pending": account.state.pending, "stored": account.stored}
+            {
+                "uplink": name,
+                "pending": account.state.pending,
+                "stored": account.stored,
+                "parked": account.state.ledger.get("parked", 0),
+                "parked_kept": self._kept[name],
+            }
             for name, account in self._accounts.items()
         ]

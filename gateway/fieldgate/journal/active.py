@@ -17,6 +17,7 @@ import zstandard
 from fieldgate.errors import JournalError
 from fieldgate.journal.blockfile import BlockFile, tail_after
 from fieldgate.journal.blocks import Row, encode_body, encode_seqs, seal
+from fieldgate.journal.parking import parked_limit_bytes
 from fieldgate.journal.records import JournalFull, LaneStats, NewBlock
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.wal import WalGauge
@@ -74,6 +75,7 @@ class ActiveFile:
         self.was_checkpointed = True
         self._checkpoint_bytes = min(_CHECKPOINT_BYTES, max_size_bytes // 8)
         self._reserve_bytes = min(_RESERVE_BYTES, max_size_bytes // 16)
+        self._reserve_bytes += 2 * parked_limit_bytes(max_size_bytes)  # as rows and, on the way there, in the log
         self._wal = WalGauge(file.path, page_size=file.page_size)
         file.connection.execute(f"PRAGMA max_page_count={max(max_size_bytes // file.page_size, 64)}")  # a backstop
 

@@ -15,6 +15,7 @@ import msgspec
 
 from fieldgate.journal.gaps import GapLine, Hole
 from fieldgate.journal.intervals import IntervalSet
+from fieldgate.journal.records import ParkedHead
 from fieldgate.journal.uplink_state import UplinkState
 from fieldgate_devices.event import Event
 
@@ -37,6 +38,12 @@ class Balance:
         ledger[hole.reason] = ledger.get(hole.reason, 0) + hole.count
         self.gaps.add(hole)
         self._booked(hole)
+
+    def moved(self, head: ParkedHead, *, to: str) -> None:
+        """A parked event, already taken out of the ledger and told as a gap, is lost for another reason now."""
+        ledger = self._state.ledger
+        ledger[to] = ledger.get(to, 0) + 1
+        self._booked(Hole(head.lane, to, 1, head.run, head.seq, head.seq))
 
     def found(self, lane: int, events: Sequence[Event], *, through_seq: int) -> None:
         """Count what a new uplink finds on disk, as it is read: nobody counted it when it was accepted."""

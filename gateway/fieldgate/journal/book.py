@@ -1,4 +1,5 @@
-"""The small things of a journal file, mirrored in memory: places of uplinks, floors, ledger, runs, boots, losses.
+"""The small things of a journal file, mirrored in memory: places of uplinks, floors, ledger, runs, boots, losses,
+parked events.
 
 What is read comes from memory; what is written goes to table ``book`` in the transaction of the commit that it
 belongs to. `undo` takes back in memory what a failed transaction took back on the disk. Because all of it is in
@@ -31,6 +32,7 @@ class Kind:
     LEDGER: Final = "ledger"
     LOSS: Final = "loss"
     DRAIN: Final = "drain"
+    PARKED: Final = "parked"
 
 
 class BookRow(NamedTuple):
@@ -108,6 +110,11 @@ class Book:
     def blobs(self, kind: str) -> dict[str, bytes]:
         """Return all blobs of a kind by name."""
         return {row.name: row.blob for row in self._of(kind)}
+
+    def blob(self, kind: str, name: str) -> bytes:
+        """Return the blob of one row; empty if there is no such row."""
+        row = self._rows.get((kind, name))
+        return b"" if row is None else row.blob
 
     def _of(self, kind: str) -> list[BookRow]:
         return sorted(row for row in self._rows.values() if row.kind == kind)

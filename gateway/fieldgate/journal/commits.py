@@ -48,6 +48,7 @@ class Commits:
             remove=self.removals(),
             boots=tuple(notes.boots),
             forget_uplinks=tuple(outbox.forgotten),
+            parking=outbox.parking.take_changes(),
         )
 
     def removals(self) -> tuple[Removal, ...]:
@@ -72,6 +73,7 @@ class Commits:
         """Nothing of it was written: all of it goes with a later one."""
         self._outbox.write_failed(job)
         self._outbox.states_not_saved()
+        self._outbox.parking.give_back(commit.parking)
         notes = self._notes
         notes.ledger[:0], notes.losses[:0], notes.boots[:0] = commit.ledger, commit.losses, commit.boots
 

@@ -1,4 +1,7 @@
-"""What an uplink is sent besides the events that are routed to it: gap events and replays. In no account of P4."""
+"""What an uplink is sent besides what it gets in order: gap events, parked events once more, and replays.
+
+Gap events and replays stand in no account of P4; what becomes of a parked event is told to `fieldgate.journal.shelf`.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +17,26 @@ __all__ = ["ExtraBatch", "Extras"]
 
 
 class ExtraBatch(Batch):
-    """A gap event, or kept events that a person asked for once more. ``is_stored``: see `Shipment`."""
+    """A gap event, a parked event to be tried again, or kept events that a person asked for once more.
 
-    __slots__ = ("done", "given", "is_gap", "is_stored")
+    ``is_stored``: see `Shipment`.
+    """
 
-    def __init__(self, events: Sequence[Event], *, is_gap: bool = False, is_stored: bool = False) -> None:
+    __slots__ = ("done", "given", "is_gap", "is_retry", "is_stored")
+
+    def __init__(
+        self, events: Sequence[Event], *, is_gap: bool = False, is_retry: bool = False, is_stored: bool = False
+    ) -> None:
         super().__init__(events, b"")
         self.is_gap = is_gap
+        self.is_retry = is_retry
         self.is_stored = is_stored
         self.given = 0
         self.done = 0
 
 
 class Extras:
-    """One gap event is on its way at a time; replays follow when nothing else is left to send."""
+    """One gap event is on its way at a time; then come retries, and replays when nothing else is left to send."""
 
     def __init__(self, gaps: GapLine, *, gateway: str) -> None:
         self.replayed = 0
@@ -35,6 +44,7 @@ class Extras:
         self._gateway = gateway
         self._gap_out: ExtraBatch | None = None
         self.replays: deque[ExtraBatch] = deque()
+        self.retries: list[ExtraBatch] = []
 
     @property
     def replay_backlog(self) -> int:
@@ -53,6 +63,22 @@ class Extras:
         batch = self._gap_out = ExtraBatch([gap_event(hole, gateway=self._gateway)], is_gap=True)
         shipments.append(Shipment(batch, batch.events, 0, 1))
         return 1
+
+    def retry(self, events: Sequence[Event]) -> None:
+        """Send parked events once more, each by itself."""
+        self.retries += [ExtraBatch([event], is_retry=True, is_stored=True) for event in events]
+
+    def cancel_retry(self, run: int, seq: int) -> None:
+        """Do not send a parked event after all; what is on its way is not stopped by that."""
+        self.retries = [one for one in self.retries if (one.events[0].stamp.run, one.events[0].seq) != (run, seq)]
+
+    def take_retries(self, limit: int, shipments: list[Shipment]) -> int:
+        """Append up to ``limit`` parked events; return how many."""
+        ready = [batch for batch in self.retries if not batch.given][: max(0, limit)]
+        for batch in ready:
+            batch.given = 1
+            shipments.append(Shipment(batch, batch.events, 0, 1, batch.is_stored))
+        return len(ready)
 
     def take_replay(self, limit: int, shipments: list[Shipment]) -> None:
         """Append up to ``limit`` events of replays."""
@@ -73,6 +99,9 @@ class Extras:
             self._gap_out = None
             self._gaps.told()
             return True
+        if batch.is_retry:
+            self.retries = [one for one in self.retries if one is not batch]
+            return True
         batch.done += count
         self.replayed += count
         while self.replays and self.replays[0].done >= len(self.replays[0].events):
@@ -82,5 +111,5 @@ class Extras:
     def put_back(self) -> None:
         """Everything that is outstanding is to be sent again."""
         self._gap_out = None
-        for batch in self.replays:
+        for batch in (*self.replays, *self.retries):
             batch.given = batch.done = 0

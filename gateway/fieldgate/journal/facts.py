@@ -10,10 +10,10 @@ from typing import Any, Final
 import msgspec
 
 from fieldgate.journal.history import Stored
-from fieldgate.journal.records import LedgerRow, VerifyReport
+from fieldgate.journal.records import LedgerRow, ParkedEvent, ParkedHead, VerifyReport
 from fieldgate_devices.event import Event, Lane, TimeQuality
 
-__all__ = ["event_facts", "event_lines", "stats_facts", "verify_facts"]
+__all__ = ["event_facts", "event_lines", "parked_facts", "parked_id", "stats_facts", "verify_facts"]
 
 _QUALITY: Final = tuple(TimeQuality(number).name.lower() for number in range(len(TimeQuality)))
 _LANES: Final = tuple(Lane(number).name.lower() for number in range(len(Lane)))
@@ -72,6 +72,38 @@ def stats_facts(stored: Stored) -> dict[str, Any]:
             for lane in stats.lanes
         },
         "ledger": [_ledger_facts(row) for row in stored.ledger()],
+        "parked": _parked_counts(stored.parked_heads()),
+    }
+
+
+def _parked_counts(heads: Sequence[ParkedHead]) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {}
+    for head in heads:
+        of_uplink = counts.setdefault(head.uplink, {"events": 0, "bytes": 0})
+        of_uplink["events"] += 1
+        of_uplink["bytes"] += head.size_bytes
+    return counts
+
+
+def parked_id(head: ParkedHead) -> str:
+    """Return the id by which a person names a parked event."""
+    return f"{head.run:016x}-{head.seq}"
+
+
+def parked_facts(parked: ParkedEvent, *, gateway: str, now_journal_s: int, has_data: bool) -> dict[str, Any]:
+    """Return one parked event: why, since when, and the event itself, with its content only if ``has_data``."""
+    facts = event_facts(parked.event, gateway=gateway)
+    size_bytes = len(parked.event.payload)
+    if not has_data:
+        facts = {key: value for key, value in facts.items() if key not in ("data", "raw_base64")}
+    return {
+        "uplink": parked.uplink,
+        "reason": parked.reason,
+        "parked_at": _iso(parked.wall_ns),
+        "parked_for_s": max(0, now_journal_s - parked.parked_s),
+        "retrying": parked.is_retrying,
+        "payload_bytes": size_bytes,
+        **facts,
     }
 
 
@@ -101,6 +133,12 @@ def verify_facts(
         f"{one['stored']} are stored"
         for one in accounts or ()
         if one["stored"] != one["pending"]
+    ]
+    wrong += [
+        f"uplink {one['uplink'] or '(the first)'}: {one['parked']} events are parked by its account, "
+        f"{one['parked_kept']} are kept"
+        for one in accounts or ()
+        if one["parked_kept"] > one["parked"]
     ]
     problems = [*notes, *report.problems, *wrong]
     return {

@@ -15,7 +15,10 @@ from fieldgate.journal.balance import Balance
 from fieldgate.journal.extras import ExtraBatch, Extras
 from fieldgate.journal.gaps import Hole
 from fieldgate.journal.intervals import IntervalSet
+from fieldgate.journal.parking import ParkedKey, Parking
+from fieldgate.journal.records import ParkedHead
 from fieldgate.journal.segments import stop_at
+from fieldgate.journal.shelf import Shelf
 from fieldgate.journal.stream import Stream
 from fieldgate.journal.times import corrected
 from fieldgate.journal.uplink_state import LaneState, Route, UplinkState
@@ -31,6 +34,7 @@ class FeedHost(Protocol):
     """What a feed asks of its outbox."""
 
     gateway: str
+    parking: Parking
 
     def acknowledged(self, batch: Batch, start: int, stop: int, *, nobody_wants: bool) -> None:
         """An uplink has ``events[start:stop]`` of a batch that is in memory."""
@@ -46,6 +50,9 @@ class FeedHost(Protocol):
 
     def booked(self, feed: UplinkFeed, hole: Hole) -> None:
         """An uplink never gets some events; to be entered in the ledger with the next commit."""
+
+    def parked_went(self, heads: Sequence[ParkedHead]) -> None:
+        """Parked events, of any uplink, had to go for newer ones."""
 
 
 class UplinkFeed:
@@ -79,6 +86,7 @@ class UplinkFeed:
         self.live: list[Stream] | None = None
         self._balance = Balance(state, next_seq=next_seq, booked=self._booked)
         self.extras = Extras(self._balance.gaps, gateway=host.gateway)
+        self.shelf = Shelf(self.name, state, self._balance, self.extras, host.parking)
         floors = [stream.floor for stream in self.streams]
         self.is_frozen = state.times.started(os_boot, [lane.stored_to for lane in lanes], floors)
         self._found_to = [
@@ -87,7 +95,7 @@ class UplinkFeed:
         self.is_dirty = self.is_frozen
         self._thaws_when_saved = False
         self._is_closed = False
-        self._to_park: list[tuple[Batch, int, int]] = []
+        self._to_park: list[tuple[Batch, int, int, str]] = []
 
     # -- Feed -------------------------------------------------------------------------------------------------
 
@@ -99,6 +107,8 @@ class UplinkFeed:
         left = max_events
         if self.state.gaps:
             left -= self._take_gap(shipments)
+        if self.extras.retries:
+            left -= self.extras.take_retries(left, shipments)
         mark = self.route.is_live_first
         if self.live is not None:
             left -= self._take_group(self.live, left, shipments, mark=mark)
@@ -116,6 +126,8 @@ class UplinkFeed:
         """The far side has ``events[start:stop]`` of ``batch``."""
         assert isinstance(batch, Batch)
         if isinstance(batch, ExtraBatch):
+            if batch.is_retry:
+                self.shelf.taken(batch)
             self._extra_done(batch, stop - start)
             return
         if not self._book(batch, start, stop):
@@ -130,11 +142,14 @@ class UplinkFeed:
         """
         assert isinstance(batch, Batch)
         if isinstance(batch, ExtraBatch):
+            if batch.is_retry:
+                gone = self.shelf.refused(batch, reason=reason, wall_ns=self._host.now_stamp().wall_ns)
+                self._host.parked_went(gone)
             self._extra_done(batch, stop - start)
         elif batch.waits and not batch.is_written:
-            self._to_park.append((batch, start, stop))
+            self._to_park.append((batch, start, stop, reason))
         else:
-            self._park(batch, start, stop)
+            self._park(batch, start, stop, reason)
 
     def put_back(self) -> None:
         """Hand out again, oldest first, everything that is outstanding."""
@@ -233,8 +248,19 @@ class UplinkFeed:
     def were_written(self) -> None:
         """Batches were written: book those of their events that will never be taken."""
         waiting, self._to_park = self._to_park, []
-        for batch, start, stop in waiting:
-            self.parked(batch, start, stop, "")
+        for batch, start, stop, reason in waiting:
+            self.parked(batch, start, stop, reason)
+
+    def retry_parked(self, events: Sequence[Event]) -> int:
+        """Send these parked events again; return how many were not about to be."""
+        count = self.shelf.retry(events)
+        if count:
+            self._changed()
+        return count
+
+    def drop_parked(self, keys: Sequence[ParkedKey]) -> int:
+        """Give up these parked events; return how many were parked."""
+        return self.shelf.drop(keys)
 
     def evicted(self, batch: Batch) -> None:
         """``batch``, which is on disk, left the memory."""
@@ -344,11 +370,13 @@ class UplinkFeed:
             return True
         return self.live is not None and self.live[lane].delivered(batch, start, stop)
 
-    def _park(self, batch: Batch, start: int, stop: int) -> None:
+    def _park(self, batch: Batch, start: int, stop: int, reason: str) -> None:
         if not self._book(batch, start, stop):
             return
         first, last = batch.events[start], batch.events[stop - 1]
         self._balance.lost(Hole(first.lane, "parked", stop - start, first.stamp.run, first.seq, last.seq))
+        wall_ns = self._host.now_stamp().wall_ns
+        self._host.parked_went(self.shelf.keep(batch.events[start:stop], reason=reason, wall_ns=wall_ns))
         self._done_with(batch, start, stop)
 
     def _done_with(self, batch: Batch, start: int, stop: int) -> None:

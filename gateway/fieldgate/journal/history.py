@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Final, Protocol
 
 from fieldgate.errors import FieldgateError
-from fieldgate.journal.records import JournalStats, LedgerRow, Loss, ReadHint, ReadResult
+from fieldgate.journal.records import JournalStats, LedgerRow, Loss, ParkedHead, ReadHint, ReadResult
 from fieldgate_devices.event import LANES, Event, TimeQuality
 
 __all__ = ["HistoryError", "HistoryQuery", "HistoryStep", "NewestEvents", "Place", "Stored", "history_step"]
@@ -38,6 +38,9 @@ class Stored(Protocol):
 
     def uplink_states(self) -> dict[str, bytes]:
         """What the last commit left of each uplink's state."""
+
+    def parked_heads(self) -> list[ParkedHead]:
+        """What is parked, without its content."""
 
 
 class HistoryError(FieldgateError):

@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,6 +21,7 @@ from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema
 from fieldgate.journal.book import Book, Kind
 from fieldgate.journal.drain import Drain
 from fieldgate.journal.files import data_files, lock_holder
+from fieldgate.journal.parked_rows import parked_events, parked_heads
 from fieldgate.journal.reading import Source, read_lane
 from fieldgate.journal.records import (
     JournalBusy,
@@ -28,6 +30,8 @@ from fieldgate.journal.records import (
     LaneStats,
     LedgerRow,
     Loss,
+    ParkedEvent,
+    ParkedHead,
     ReadHint,
     ReadResult,
 )
@@ -177,6 +181,14 @@ class Inspection:
     def ledger(self) -> list[LedgerRow]:
         """See `Journal.ledger`."""
         return ledger.ledger_rows(self._book)
+
+    def parked(self, is_wanted: Callable[[ParkedHead], bool] = lambda _head: True) -> list[ParkedEvent]:
+        """See `Journal.parked`."""
+        return parked_events(self._book, is_wanted=is_wanted)
+
+    def parked_heads(self) -> list[ParkedHead]:
+        """See `Journal.parked_heads`."""
+        return parked_heads(self._book)
 
     def uplink_states(self) -> dict[str, bytes]:
         """See `Journal.uplink_states`."""

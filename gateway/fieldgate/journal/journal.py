@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -24,6 +24,7 @@ from fieldgate.journal.files import Ballast, Folder
 from fieldgate.journal.highwater import HighWaterFile
 from fieldgate.journal.moving import make_mark, move_on
 from fieldgate.journal.opening import Opening, Start, note_losses, open_journal
+from fieldgate.journal.parked_rows import change_parked, forget_parked, parked_events, parked_heads
 from fieldgate.journal.reading import Source, block_info, read_lane, scan_blocks
 from fieldgate.journal.records import (
     BlockInfo,
@@ -35,6 +36,8 @@ from fieldgate.journal.records import (
     LedgerRow,
     Loss,
     OpenReport,
+    ParkedEvent,
+    ParkedHead,
     ReadHint,
     ReadResult,
     ScanResult,
@@ -176,12 +179,15 @@ class Journal:
             book.put(Kind.STATE, uplink, blob=state)
         for uplink in commit.forget_uplinks:
             book.drop(Kind.STATE, uplink)
+            forget_parked(book, uplink)
         for boot in commit.boots:
             ledger.add_boot(book, boot, base_s=self._active.base_s)
         for loss in commit.losses:
             book.put(Kind.LOSS, loss_name(loss), NotedLoss(loss, is_booked=True))
         ledger_ids = tuple(ledger.add_entry(book, entry) for entry in commit.ledger)
         ledger.mark_reported(book, set(commit.reported))
+        if commit.parking:
+            change_parked(book, commit.parking, journal_s=self.journal_s(commit.now_boot_ns))
         return ledger_ids
 
     def _move_on(self, damage: str) -> None:
@@ -317,6 +323,14 @@ class Journal:
     def ledger(self) -> list[LedgerRow]:
         """All ledger rows, the oldest first."""
         return ledger.ledger_rows(self._active.file.book)
+
+    def parked(self, is_wanted: Callable[[ParkedHead], bool] = lambda _head: True) -> list[ParkedEvent]:
+        """Parked events whose heads are wanted, the longest parked first."""
+        return parked_events(self._active.file.book, is_wanted=is_wanted)
+
+    def parked_heads(self) -> list[ParkedHead]:
+        """The heads of all parked events."""
+        return parked_heads(self._active.file.book)
 
     # -- state -------------------------------------------------------------------------------------------------------
 

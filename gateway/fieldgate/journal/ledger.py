@@ -7,14 +7,25 @@ exact, its range becomes an envelope).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from fieldgate.journal.book import Book, Kind
-from fieldgate.journal.records import BootRecord, LedgerEntry, LedgerRow, RunRecord
+from fieldgate.journal.records import BootRecord, LedgerEntry, LedgerRow, RunRecord, Unparked
 
-__all__ = ["add_boot", "add_entry", "add_run", "boot_base_s", "boots", "ledger_rows", "mark_reported", "runs"]
+__all__ = [
+    "add_boot",
+    "add_entry",
+    "add_run",
+    "boot_base_s",
+    "boots",
+    "ledger_rows",
+    "mark_reported",
+    "runs",
+    "take_back",
+]
 
 _MAX_ROWS_OF_A_KIND: Final = 256
 _MAX_RUNS: Final = 4096
@@ -100,6 +111,29 @@ def mark_reported(book: Book, row_ids: set[int]) -> None:
             row.run = row.run if row.run == total.run else None
         row.is_reported = True
         book.put(Kind.LEDGER, total_name, row)
+
+
+def take_back(book: Book, left: Sequence[Unparked]) -> None:
+    """Events are parked no more: each is taken out of the count of a row that it may be in. Ranges stay envelopes."""
+    if not left:
+        return
+    rows = {name: row for name, row in book.values(Kind.LEDGER, _Row).items() if row.reason == "parked"}
+    changed: set[str] = set()
+    for one in left:
+        own = [(name, row) for name, row in rows.items() if row.uplink == one.uplink and row.lane == one.lane]
+        exact = (name for name, row in own if row.run in (None, one.run) and row.first_seq <= one.seq <= row.last_seq)
+        name = next(exact, own[-1][0] if own else None)
+        if name is None:
+            continue
+        changed.add(name)
+        rows[name].count -= 1
+        if rows[name].count <= 0:
+            del rows[name]
+    for name in changed:
+        if name in rows:
+            book.put(Kind.LEDGER, name, rows[name])
+        else:
+            book.drop(Kind.LEDGER, name)
 
 
 def ledger_rows(book: Book) -> list[LedgerRow]:

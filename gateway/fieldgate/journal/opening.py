@@ -21,6 +21,7 @@ from fieldgate.journal.book import Book, BookRow, Kind
 from fieldgate.journal.drain import Drain
 from fieldgate.journal.files import Ballast, Folder
 from fieldgate.journal.highwater import HighWater, HighWaterFile
+from fieldgate.journal.parked_rows import parked_heads
 from fieldgate.journal.records import (
     BootRecord,
     JournalBusy,
@@ -36,7 +37,7 @@ from fieldgate.journal.tailcheck import continue_after_loss
 
 __all__ = ["CARRIED", "Opening", "begin_file", "open_journal"]
 
-CARRIED: Final = (Kind.STATE, Kind.LEDGER, Kind.LOSS, Kind.RUN, Kind.BOOT, Kind.DRAIN)
+CARRIED: Final = (Kind.STATE, Kind.LEDGER, Kind.LOSS, Kind.RUN, Kind.BOOT, Kind.DRAIN, Kind.PARKED)
 """What a new file takes over from the book of the one before."""
 
 _INDEX_S: Final = 2.5  # a start may take 5 s when something is damaged
@@ -71,6 +72,7 @@ class Opening:
             losses=tuple(loss.loss for loss in noted if not loss.is_booked),
             set_aside=tuple(self.set_aside),
             notes=tuple(self.notes),
+            parked=tuple(parked_heads(book)),
         )
 
 

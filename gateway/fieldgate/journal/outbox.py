@@ -17,7 +17,9 @@ from collections.abc import Callable, Sequence
 from fieldgate.ingest.source import Settler
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.gaps import Hole
+from fieldgate.journal.parking import Parking
 from fieldgate.journal.policy import UplinkDemand
+from fieldgate.journal.records import ParkedHead
 from fieldgate.journal.uplink_state import NOBODY_NAME, Route, UplinkState, starting_state
 from fieldgate.journal.window import MAX_UPLINKS, Batch, LaneLog
 from fieldgate.journal.write_queue import WriteJob, WriteQueue
@@ -36,7 +38,7 @@ class Outbox:
     """See the laws above. ``attention`` is called when there is something to do at the next turn of the loop.
 
     ``os_boot`` is the kernel's boot id now, ``stored_boot`` that of everything stored (empty where there were several),
-    ``job_bytes`` about how much one commit may write.
+    ``job_bytes`` about how much one commit may write, ``parking`` what is parked (nothing, and no bound of its own).
     """
 
     def __init__(
@@ -54,6 +56,7 @@ class Outbox:
         os_boot: str = "",
         stored_boot: str = "",
         job_bytes: int = _FAR,
+        parking: Parking | None = None,
         attention: Callable[[], None],
         now_stamp: Callable[[], Stamp],
     ) -> None:
@@ -63,6 +66,7 @@ class Outbox:
         self.next_seq = next_seq
         self.accepted = 0
         self.losses: list[tuple[str, Hole]] = []
+        self.parking = parking or Parking(())
         self.history_to = [_FAR for _ in LANES]
         self.lanes = tuple(LaneLog(lane, stored_to=stored_to[lane]) for lane in LANES)
         self._is_relay = is_relay
@@ -90,7 +94,10 @@ class Outbox:
             for number, route in enumerate(routes)
         ]
         self.feeds = {feed.name: feed for feed in self._feeds if feed.name != NOBODY_NAME}
-        self.forgotten = [name for name in states if self.feeds and name not in self.feeds]
+        known = dict.fromkeys((*states, *self.parking.uplinks()))
+        self.forgotten = [name for name in known if self.feeds and name not in self.feeds]
+        for name in self.forgotten:
+            self.parking.forget_uplink(name)
         for feed in self._feeds:
             feed.is_dirty |= bool(self.forgotten)  # what they took over is stored with what is forgotten
         self._all_bits = sum(1 << feed.bit_number for feed in self._feeds)
@@ -173,6 +180,11 @@ class Outbox:
     def booked(self, feed: UplinkFeed, hole: Hole) -> None:
         """An uplink never gets some events: ``losses`` holds it for the ledger."""
         self.losses.append((feed.name, hole))
+
+    def parked_went(self, heads: Sequence[ParkedHead]) -> None:
+        """Parked events had to go for newer ones: their uplinks never get them."""
+        for head in heads:
+            self.feeds[head.uplink].shelf.move(head, to="evicted")
 
     # -- a turn -----------------------------------------------------------------------------------------------------
 

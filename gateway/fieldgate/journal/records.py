@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from fieldgate.errors import FieldgateError, JournalError
 from fieldgate_devices.event import Event
@@ -30,12 +30,17 @@ __all__ = [
     "Loss",
     "NewBlock",
     "OpenReport",
+    "ParkedEvent",
+    "ParkedHead",
+    "ParkingChange",
     "ReadHint",
     "ReadResult",
     "Removal",
+    "RetryMark",
     "RunRecord",
     "ScanResult",
     "StoredBlock",
+    "Unparked",
     "VerifyReport",
 ]
 
@@ -168,6 +173,55 @@ class Loss:
 
 
 @dataclass(frozen=True, slots=True)
+class ParkedEvent:
+    """An event that ``uplink``'s far side refused for ``reason``, kept as it was sent.
+
+    ``wall_ns`` is when that was, ``parked_s`` since when it is parked on the journal's own clock (filled in by the
+    journal), ``is_retrying`` whether it is on its way once more.
+    """
+
+    uplink: str
+    reason: str
+    event: Event
+    wall_ns: int
+    parked_s: int = 0
+    is_retrying: bool = False
+
+
+class ParkedHead(NamedTuple):
+    """A parked event without its content; ``size_bytes`` is what counts against the limit."""
+
+    uplink: str
+    lane: int
+    run: int
+    seq: int
+    size_bytes: int
+    is_retrying: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RetryMark:
+    """A parked event is to be sent again, also after a restart."""
+
+    uplink: str
+    run: int
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unparked:
+    """An event is parked no more: it was taken after all, dropped by a person, or had to go."""
+
+    uplink: str
+    lane: int
+    run: int
+    seq: int
+
+
+ParkingChange = ParkedEvent | RetryMark | Unparked
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
     """Everything that becomes durable together: one transaction, one fsync."""
 
@@ -180,6 +234,7 @@ class Commit:
     remove: Sequence[Removal] = ()
     losses: Sequence[Loss] = ()
     boots: Sequence[BootRecord] = ()
+    parking: Sequence[ParkingChange] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +341,7 @@ class OpenReport:
     losses: tuple[Loss, ...]
     set_aside: tuple[Path, ...]
     notes: tuple[str, ...]
+    parked: tuple[ParkedHead, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

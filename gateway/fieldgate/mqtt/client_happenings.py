@@ -11,7 +11,7 @@ from fieldgate.mqtt.in_flight import Run
 from fieldgate.mqtt.packets import ConnAck, Disconnect, Publish, Reason
 
 __all__ = [
-    "Connected", "Ended", "Happening", "Incoming", "Refused", "Rejected", "Subscribed", "connack_text",
+    "Announced", "Connected", "Ended", "Happening", "Incoming", "Refused", "Rejected", "Subscribed", "connack_text",
     "disconnect_text", "reason_text",
 ]  # fmt: skip
 
@@ -31,7 +31,10 @@ class Refused(msgspec.Struct):
 
 
 class Rejected(msgspec.Struct):
-    """The server refused one message; it is no longer in flight. The owner parks it or holds it again."""
+    """The server refused one message; it is no longer in flight. The owner parks it or holds it again.
+
+    A first `Reason.PACKET_ID_IN_USE` is none: such a message is held again, under another id.
+    """
 
     run: Run
     reason: int
@@ -53,6 +56,13 @@ class Subscribed(msgspec.Struct):
     reasons: tuple[int, ...]
 
 
+class Announced(msgspec.Struct):
+    """The server's answer to `ClientSession.announce`: a PUBACK's reason."""
+
+    reason: int
+    text: str
+
+
 class Ended(msgspec.Struct):
     """The connection is over, in words; ``is_by_server``: the server said DISCONNECT with ``reason``."""
 
@@ -61,7 +71,7 @@ class Ended(msgspec.Struct):
     is_by_server: bool = False
 
 
-Happening = Connected | Refused | Rejected | Incoming | Subscribed | Ended
+Happening = Connected | Refused | Rejected | Incoming | Subscribed | Announced | Ended
 
 _RETURN_CODES: Final = {  # [MQTT 3.1.1, 3.2.2.3]
     1: "the server does not speak this protocol version",
@@ -74,10 +84,16 @@ _ADVICE: Final[dict[int, str]] = {
     Reason.CLIENT_ID_NOT_VALID: "the server does not accept the client id",
     Reason.BAD_USER_NAME_OR_PASSWORD: "the server refuses the user name or password",
     Reason.NOT_AUTHORIZED: "the server does not authorise this client",
+    Reason.SERVER_UNAVAILABLE: "the server is not available",
+    Reason.SERVER_BUSY: "the server is busy",
     Reason.BANNED: "the server has banned this client",
-    Reason.SESSION_TAKEN_OVER: "another client connected with the same client id; give each its own",
+    Reason.SERVER_SHUTTING_DOWN: "the server shuts down",
+    Reason.SESSION_TAKEN_OVER: "another client uses the same client id; give each its own",
+    Reason.QUOTA_EXCEEDED: "a quota of the server is used up",
+    Reason.RETAIN_NOT_SUPPORTED: "the server keeps no retained messages; write status_topic: off",
     Reason.USE_ANOTHER_SERVER: "the server asks to use another server",
     Reason.SERVER_MOVED: "the server has moved",
+    Reason.CONNECTION_RATE_EXCEEDED: "the server wants fewer attempts to connect",
 }
 
 

@@ -6,11 +6,12 @@ Laws of this file:
 - What the server has acknowledged goes straight to ``delivered``; everything else that matters is a `Happening`.
 - QoS 1 messages live in `InFlight` over connections. On a new one they are ``held`` until the owner has them sent
   again (`resend`), before anything new; the owner decides how many at a time.
-- A silent server is given up: after 1.25 x keep-alive at most when the link is dead, after ``puback_timeout_s`` when
-  it answers pings and nothing else, or leaves one message behind all others.
+- A server that is silent, or acknowledges nothing, is given up (`ServerWatch`).
 - A received PUBLISH is acknowledged when the owner says so, in order of receipt [MQTT-4.6.0-2].
 
-What it will not do: QoS 2, AUTH, topic aliases, wills.
+- An announcement (`announce`) is a message of its own kind: one at a time, never sent again, in no count.
+
+What it will not do: QoS 2, AUTH.
 """
 
 from __future__ import annotations
@@ -19,7 +20,10 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
+import msgspec
+
 from fieldgate.mqtt.client_happenings import (
+    Announced,
     Connected,
     Ended,
     Happening,
@@ -32,6 +36,8 @@ from fieldgate.mqtt.client_happenings import (
 )
 from fieldgate.mqtt.client_inbox import ClientInbox
 from fieldgate.mqtt.client_settings import ClientSettings
+from fieldgate.mqtt.client_terms import ServerTerms, refusal, terms_of
+from fieldgate.mqtt.client_watch import ServerWatch
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
 from fieldgate.mqtt.framing import encode_publishes, short_pubacks
 from fieldgate.mqtt.in_flight import Delivered, InFlight, Piece, Run
@@ -41,7 +47,6 @@ from fieldgate.mqtt.packets import (
     Packet,
     PingReq,
     PingResp,
-    Properties,
     PubAck,
     Publish,
     Reason,
@@ -55,10 +60,7 @@ from fieldgate.mqtt.violation import Violation
 
 __all__ = ["ClientSession"]
 
-_MAX_WINDOW: Final = 65_000  # leaves packet ids for SUBSCRIBE
 _NOTHING: Final[tuple[Happening, ...]] = ()
-_PING_AFTER: Final = 0.75  # of the keep-alive: silence after which the server is asked
-_PING_PATIENCE: Final = 0.5  # of the keep-alive: how long it may take to answer
 
 
 class _Phase(Enum):
@@ -74,8 +76,7 @@ class ClientSession:
         self.settings = settings
         self.in_flight = InFlight(first_id=first_id)
         self.version = 5
-        self.window = 0  # most messages without a PUBACK, as this server wants it
-        self.max_packet_bytes: int | None = None  # the server's Maximum Packet Size
+        self.terms = ServerTerms()
         self.acked = self.sent = self.resent = self.stray_acks = 0
         self._delivered = delivered
         self._phase = _Phase.CLOSED
@@ -83,11 +84,8 @@ class ClientSession:
         self._tail = b""  # the beginning of a packet, kept from the decoder until its kind is known
         self._out: list[bytes] = []
         self._inbox = ClientInbox(None)
-        self._keep_alive_s = settings.keep_alive_s
-        self._heard_s = self._written_s = 0.0
-        self._pinged_s: float | None = None
-        self._waiting_since_s = 0.0  # last PUBACK, or when the first message since was sent
-        self._head_since_s = 0.0  # when the oldest message was overtaken
+        self._announced = 0  # packet id of an announcement that waits for its PUBACK
+        self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
     # -- connections ------------------------------------------------------------------------------------------
 
@@ -104,8 +102,8 @@ class ClientSession:
         self._decoder = Decoder(version=version, max_packet_bytes=settings.max_packet_bytes, from_client=False)
         self._tail = b""
         self._inbox = ClientInbox(settings.receive_maximum if version == 5 else None)
-        self._pinged_s = None
-        self._heard_s = now_s
+        self._watch.begins(now_s)
+        self._announced = 0
         self._out.clear()
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
@@ -122,6 +120,14 @@ class ClientSession:
             self._write(encode(goodbye, self.version), now_s)
         self._phase = _Phase.CLOSED
 
+    def _leave(self, now_s: float) -> None:
+        """End a connection that is of no use; where there is a will, the server is to publish it [MQTT-3.14.4-3]."""
+        if self.settings.will is None:
+            self.disconnect(now_s)
+        elif self.version == 5:
+            self.disconnect(now_s, Reason.DISCONNECT_WITH_WILL)
+        self._phase = _Phase.CLOSED
+
     def closed(self) -> None:
         """The connection is gone."""
         self._phase = _Phase.CLOSED
@@ -131,7 +137,9 @@ class ClientSession:
 
     def room(self, window: int) -> int:
         """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
-        return min(window, self.window) - self.in_flight.sent_count if self._phase is _Phase.CONNECTED else 0
+        if self._phase is not _Phase.CONNECTED:
+            return 0
+        return min(window, self.terms.window - bool(self._announced)) - self.in_flight.sent_count
 
     def publish(
         self,
@@ -145,12 +153,12 @@ class ClientSession:
     ) -> int:
         """Send ``events[start:]`` of ``batch`` as new messages; return how many bytes that is. See `encode_publishes`.
 
-        The caller keeps to `room` and to ``max_packet_bytes``, and has nothing held left to send.
+        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send.
         """
         in_flight = self.in_flight
         if not in_flight.sent_count:
-            self._waiting_since_s = now_s
-        self._written_s = now_s
+            self._watch.waiting_since_s = now_s
+        self._watch.written_s = now_s
         done, total, size = 0, len(payloads), 0
         while done < total:
             first_id, count = in_flight.span(total - done)
@@ -171,7 +179,7 @@ class ClientSession:
     ) -> int:
         """Send one message that carries all of ``pieces``; return its size. As `publish` otherwise."""
         if not self.in_flight.sent_count:
-            self._waiting_since_s = now_s
+            self._watch.waiting_since_s = now_s
         first_id, _ = self.in_flight.span(1)
         wire = encode_publishes([topic], [properties], [payload], first_id)
         self.in_flight.add(Run(first_id, 1, wire, pieces=pieces))
@@ -182,9 +190,22 @@ class ClientSession:
     def resend(self, run: Run, now_s: float) -> None:
         """Send again what `InFlight.next_held` gave."""
         if not self.in_flight.sent_count:
-            self._waiting_since_s = now_s
+            self._watch.waiting_since_s = now_s
         self.resent += run.count
         self._write(self.in_flight.send_again(run), now_s)
+
+    def announce(self, message: Publish, now_s: float) -> bool:
+        """Send one message (QoS 1) that is no event; `Announced` answers. Return whether it was sent.
+
+        It is not sent again if the connection ends before its PUBACK: the next one has its own.
+        """
+        if self._phase is not _Phase.CONNECTED or not (packet_id := self.in_flight.reserve()):
+            return False
+        if not self.in_flight.sent_count:
+            self._watch.waiting_since_s = now_s
+        self._announced = packet_id
+        self._write(encode(msgspec.structs.replace(message, packet_id=packet_id), self.version), now_s)
+        return True
 
     def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
         """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
@@ -210,8 +231,7 @@ class ClientSession:
 
     def received(self, chunk: bytes, now_s: float) -> Sequence[Happening]:
         """Take what was read from the socket."""
-        self._heard_s = now_s
-        self._pinged_s = None
+        self._watch.heard(now_s)
         decoder = self._decoder
         if self._phase is _Phase.CLOSED or decoder is None:
             return _NOTHING
@@ -242,7 +262,7 @@ class ClientSession:
         used = self.in_flight.acknowledge(chunk, self._delivered)
         if used:
             self.acked += used >> 2
-            self._waiting_since_s = now_s
+            self._watch.waiting_since_s = now_s
             chunk = chunk[used:]
         size = len(chunk)
         if size < 5 and chunk[:1] == b"\x40" and (size == 1 or size < 2 + chunk[1]):
@@ -253,6 +273,9 @@ class ClientSession:
     def _take(self, packets: Sequence[Packet], happenings: list[Happening], now_s: float) -> None:
         acks: list[int] = []
         for packet in packets:
+            if self._announced and type(packet) is PubAck and packet.packet_id == self._announced:
+                happenings.append(self._answered(packet, now_s))
+                continue
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is _Phase.CONNECTED:
                 acks.append(packet.packet_id)
                 continue
@@ -281,9 +304,9 @@ class ClientSession:
         self.acked += taken
         self.stray_acks += size - taken
         if taken:
-            self._waiting_since_s = now_s
+            self._watch.waiting_since_s = now_s
         if not was_overtaken:
-            self._head_since_s = now_s
+            self._watch.head_since_s = now_s
 
     def _other(self, packet: Packet, happenings: list[Happening], now_s: float) -> None:
         match packet:
@@ -311,16 +334,24 @@ class ClientSession:
         if run is None:
             self.stray_acks += 1
             return
-        self._waiting_since_s = now_s
+        self._watch.waiting_since_s = now_s
         run.is_known = False
-        if packet.reason == Reason.PACKET_ID_IN_USE:
-            packet_id = self.in_flight.fresh_id()
-            if packet_id:
-                run.renumber(packet_id)
-            self.in_flight.hold(run)
-            return
+        if packet.reason == Reason.PACKET_ID_IN_USE and (packet_id := self.in_flight.fresh_id()):
+            run.renumber(packet_id)
+            if not run.tries:  # a server that minds the next id as well is the owner's to be patient with
+                run.tries = 1
+                self.in_flight.hold(run)
+                return
         text = packet.properties.reason_string if packet.properties is not None else None
         happenings.append(Rejected(run, packet.reason, text or ""))
+
+    def _answered(self, packet: PubAck, now_s: float) -> Announced:
+        """The server took an announcement, or did not."""
+        self.in_flight.release(self._announced)
+        self._announced = 0
+        self._watch.waiting_since_s = now_s
+        text = packet.properties.reason_string if packet.properties is not None else None
+        return Announced(packet.reason, text or "")
 
     def _incoming(self, packet: Publish, happenings: list[Happening], now_s: float) -> None:
         try:
@@ -333,20 +364,14 @@ class ClientSession:
     def _first(self, packet: Packet, now_s: float) -> Happening:
         if not isinstance(packet, ConnAck):
             return self._violated(Reason.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} instead of CONNACK", now_s)
-        properties = packet.properties or Properties()
-        if packet.reason:
+        refused = refusal(packet, self.version)
+        if refused is not None:
             self._phase = _Phase.CLOSED
-            is_version = packet.reason == (Reason.UNSUPPORTED_PROTOCOL_VERSION if self.version == 5 else 1)
-            return Refused(packet.reason, connack_text(packet, self.version), is_version=is_version)
-        if properties.maximum_qos == 0:
-            self._phase = _Phase.CLOSED
-            return Refused(Reason.QOS_NOT_SUPPORTED, "the server takes QoS 0 only, which confirms nothing")
+            return refused
         self._phase = _Phase.CONNECTED
-        self.window = min(self.settings.window, _MAX_WINDOW, properties.receive_maximum or _MAX_WINDOW)
-        self.max_packet_bytes = properties.maximum_packet_size
-        server_keep_alive_s = properties.server_keep_alive_s
-        self._keep_alive_s = self.settings.keep_alive_s if server_keep_alive_s is None else server_keep_alive_s
-        self._waiting_since_s = now_s
+        self.terms = terms_of(packet, self.settings)
+        self._watch.keep_alive_s = self.terms.keep_alive_s
+        self._watch.waiting_since_s = now_s
         self.in_flight.hold_all(is_session_present=packet.session_present)
         return Connected(packet.session_present)
 
@@ -366,35 +391,31 @@ class ClientSession:
 
     @property
     def poll_interval_s(self) -> float:
-        """How often to call `poll`: often enough for each limit to be kept to within a twentieth."""
-        limits_s = [1.0, self.settings.puback_timeout_s / 20]
-        if self._keep_alive_s:
-            limits_s.append(self._keep_alive_s / 20)
-        return max(min(limits_s), 0.01)
+        """How often to call `poll`."""
+        return self._watch.poll_interval_s
+
+    @property
+    def waits_since_s(self) -> float | None:
+        """Since when a PUBACK is due and none has come; None while nothing is on the way."""
+        return self._watch.waiting_since_s if self.in_flight.sent_count else None
 
     def poll(self, now_s: float) -> Sequence[Happening]:
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not _Phase.CONNECTED:
             return _NOTHING
-        keep_alive_s, patience_s = self._keep_alive_s, self.settings.puback_timeout_s
-        if self._pinged_s is not None and now_s - self._pinged_s >= _PING_PATIENCE * keep_alive_s:
+        watch, in_flight = self._watch, self.in_flight
+        if watch.is_dead(now_s):
             self._phase = _Phase.CLOSED
-            silence_s = now_s - self._heard_s
-            return [Ended(f"the server has been silent for {silence_s:.0f} s: the link is dead")]
-        in_flight = self.in_flight
-        if in_flight.sent_count and now_s - self._waiting_since_s >= patience_s:
-            self.disconnect(now_s)
-            return [Ended(f"no PUBACK for {patience_s:g} s with {in_flight.sent_count} messages on the way")]
-        if in_flight.is_overtaken and now_s - self._head_since_s >= patience_s:
-            self.disconnect(now_s)
-            return [Ended(f"the server has passed over a message for {patience_s:g} s")]
-        if keep_alive_s and self._pinged_s is None:
-            quiet_s = now_s - min(self._heard_s, self._written_s)
-            if quiet_s >= _PING_AFTER * keep_alive_s:
-                self._write(encode(PingReq(), self.version), now_s)
-                self._pinged_s = now_s
+            return [Ended(f"the server has been silent for {now_s - watch.heard_s:.0f} s: the link is dead")]
+        sent_count = in_flight.sent_count + bool(self._announced)
+        why = watch.forgets(now_s, sent_count=sent_count, is_overtaken=in_flight.is_overtaken)
+        if why:
+            self._leave(now_s)
+            return [Ended(why)]
+        if watch.is_ping_due(now_s):
+            self._write(encode(PingReq(), self.version), now_s)
         return _NOTHING
 
     def _write(self, packet: bytes, now_s: float) -> None:
         self._out.append(packet)
-        self._written_s = now_s
+        self._watch.written_s = now_s

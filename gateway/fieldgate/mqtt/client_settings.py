@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from fieldgate.mqtt.packets import Connect, Properties
+from fieldgate.mqtt.packets import Connect, Properties, Will
 
 __all__ = ["ClientSettings"]
 
@@ -21,6 +21,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
     session_expiry_s: int = 86_400
     receive_maximum: int = 100
     max_packet_bytes: int = 256 * 1024
+    will: Will | None = None
 
     def connect(self, version: int) -> Connect:
         """Return the CONNECT for protocol level ``version`` (4 or 5).
@@ -42,5 +43,6 @@ class ClientSettings(msgspec.Struct, frozen=True):
             keep_alive_s=self.keep_alive_s,
             username=self.username,
             password=self.password,
+            will=self.will,
             properties=properties,
         )

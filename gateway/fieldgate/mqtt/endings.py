@@ -33,6 +33,7 @@ class End:
     """Why there is no connection any more.
 
     ``is_at_once``: try again without waiting, in another version. ``is_renewal``: we left, to come back at once.
+    ``is_takeover``: another client has our client id. ``is_too_large``: a packet of ours was (DISCONNECT 0x95).
     """
 
     text: str
@@ -40,6 +41,7 @@ class End:
     is_at_once: bool = False
     is_takeover: bool = False
     is_renewal: bool = False
+    is_too_large: bool = False
 
 
 def end_of(happening: Ended | Refused, *, version: int) -> End:
@@ -48,5 +50,9 @@ def end_of(happening: Ended | Refused, *, version: int) -> End:
         is_passing = happening.reason == _UNAVAILABLE_311 if version == 4 else happening.reason in _PASSING
         return End(happening.text, Cause.OTHER if is_passing else Cause.REFUSAL)
     is_ours = happening.is_by_server and happening.reason not in _PASSING
-    is_takeover = happening.reason == Reason.SESSION_TAKEN_OVER
-    return End(happening.text, Cause.SERVER if is_ours else Cause.OTHER, is_takeover=is_takeover)
+    return End(
+        happening.text,
+        Cause.SERVER if is_ours else Cause.OTHER,
+        is_takeover=happening.is_by_server and happening.reason == Reason.SESSION_TAKEN_OVER,
+        is_too_large=happening.is_by_server and happening.reason == Reason.PACKET_TOO_LARGE,
+    )

@@ -53,6 +53,7 @@ class Run:
         "refusals",
         "skip",
         "start",
+        "tries",
         "wire",
     )
 
@@ -76,7 +77,8 @@ class Run:
         self.order = 0
         self.packet_bytes = len(wire) // count
         self.is_known = False  # the server of the present session may have it: DUP is due
-        self.refusals = 0
+        self.refusals = 0  # since nothing but the server was to blame
+        self.tries = 0  # how often the server has refused it for now
 
     def carries(self) -> tuple[Piece, ...]:
         """Return what all packets of this run carry."""
@@ -86,7 +88,7 @@ class Run:
         """Cut off the first ``count`` packets (fewer than all) and return them; this run keeps the rest."""
         head = Run(self.first_id, count, self.wire, batch=self.batch, start=self.start)
         head.skip, head.order, head.packet_bytes = self.skip, self.order, self.packet_bytes
-        head.is_known, head.refusals = self.is_known, self.refusals
+        head.is_known, head.refusals, head.tries = self.is_known, self.refusals, self.tries
         self.drop(count)
         return head
 

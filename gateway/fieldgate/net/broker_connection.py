@@ -17,7 +17,16 @@ from typing import Final, Literal, Protocol
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.errors import UplinkError
-from fieldgate.mqtt.client_happenings import Connected, Ended, Happening, Incoming, Refused, Rejected, Subscribed
+from fieldgate.mqtt.client_happenings import (
+    Announced,
+    Connected,
+    Ended,
+    Happening,
+    Incoming,
+    Refused,
+    Rejected,
+    Subscribed,
+)
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End, end_of
 from fieldgate.mqtt.version_choice import VersionChoice
@@ -26,6 +35,7 @@ from fieldgate.net.connect_errors import ClosedByServer
 from fieldgate.net.dialler import Dialler
 from fieldgate.net.link import Link
 from fieldgate.net.login import Login
+from fieldgate.net.takeover import TakeoverWatch
 
 __all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing"]
 
@@ -53,7 +63,7 @@ class ConnectionOwner(Protocol):
     def connected(self, *, is_session_present: bool) -> None:
         """The server has accepted the connection."""
 
-    def happened(self, happening: Rejected | Incoming | Subscribed) -> End | None:
+    def happened(self, happening: Rejected | Incoming | Subscribed | Announced) -> End | None:
         """Something came; an `End` is why to leave the server alone for a while."""
 
     def fill(self, now_s: float) -> float | None:
@@ -97,6 +107,7 @@ class BrokerConnection:
         self._login = Login(config, client_id=session.settings.client_id)
         self._is_leaving = False  # to come back at once: nothing new is sent
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
+        self._takeover = TakeoverWatch(session.settings.client_id)
         self._link: Link | None = None
         self._up: asyncio.Future[End | None] | None = None
         self._end: asyncio.Future[End] | None = None
@@ -154,7 +165,7 @@ class BrokerConnection:
             while not self._end.done():
                 await asyncio.wait([self._end], timeout=self._session.poll_interval_s)
                 self._poll()
-            end = self._end.result()
+            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s)
         finally:
             self._drop_link()
             has_progress = self._owner.lost(end)
@@ -292,7 +303,7 @@ class BrokerConnection:
                     self._finish(self._refused(happening))
                 case Ended():
                     self._finish(end_of(happening, version=self._session.version))
-                case Rejected() | Incoming() | Subscribed():
+                case Rejected() | Incoming() | Subscribed() | Announced():
                     pause = self._owner.happened(happening) or pause
         if pause is not None:
             self._session.disconnect(clock.boot_s())

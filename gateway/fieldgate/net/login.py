@@ -11,6 +11,7 @@ import msgspec
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.mqtt.client_settings import ClientSettings
+from fieldgate.mqtt.packets import Will
 from fieldgate.net.connect_errors import TryLater
 from fieldgate.net.sas import AZURE_USERNAME, SasTokens
 
@@ -61,7 +62,12 @@ class Login:
 
 
 def client_settings(
-    config: BrokerConfig, *, client_id: str, window: int = 1000, puback_timeout_s: float = 30.0
+    config: BrokerConfig,
+    *,
+    client_id: str,
+    window: int = 1000,
+    puback_timeout_s: float = 30.0,
+    will: Will | None = None,
 ) -> ClientSettings:
     """Return who to be at this broker; ``client_id`` is taken where the configuration names none."""
     client_id = config.client_id or client_id
@@ -75,4 +81,5 @@ def client_settings(
         keep_alive_s=math.ceil(config.keep_alive),
         window=window,
         puback_timeout_s=puback_timeout_s,
+        will=will,
     )

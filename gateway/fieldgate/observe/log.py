@@ -52,6 +52,7 @@ NAMES: Final = {
     "uplink.lost": "the connection of an uplink is over, and why",
     "uplink.lost_events": "events that this uplink never gets, and why",
     "uplink.refused": "the far side does not let the uplink in; a person must mend that",
+    "uplink.status_refused": "the server does not take what the uplink says of itself; events are not concerned",
     "uplink.unreachable": "an uplink cannot connect for now",
     "uplink.version_changed": "the broker does not speak this MQTT version; the other one is tried",
 }

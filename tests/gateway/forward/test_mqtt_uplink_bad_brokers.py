@@ -86,17 +86,51 @@ async def test_refused_events_are_parked_with_the_reason_and_the_rest_flows(brok
         assert uplink.status.reconnects == 0
 
 
-async def test_a_refusal_that_passes_is_retried_after_a_pause(broker, feed):
-    """Fault 37, for now: quota exceeded."""
-    broker.on_connect = lambda peer: peer.send(ConnAck(session_present=peer.number > 1))
-    broker.on_publish = lambda peer, publish: peer.ack(publish, 0x97 if peer.number == 1 else 0)
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x97])
+async def test_a_refusal_that_passes_is_retried_after_a_pause(broker, feed, code):
+    """Fault 37, for now: the connection stays, and the status says what is waited for."""
+    refused = []
+    broker.on_publish = lambda peer, publish: peer.ack(publish, 0 if len(refused) >= 3 else refused.append(1) or code)
     feed.add(make_events(3))
 
     async with running(feed, broker.port) as uplink:
         await feed.settled(3)
 
-        assert feed.delivered_seqs == [1, 2, 3]
-        assert uplink.status.reconnects == 1
+        assert sorted(feed.delivered_seqs) == [1, 2, 3]
+        assert uplink.status.reconnects == 0
+        assert len(broker.arrived) == 6
+
+
+async def test_an_id_in_use_is_answered_with_another_one(broker, feed):
+    """0x91: the message is good, its number is not."""
+    broker.on_publish = lambda peer, publish: peer.ack(publish, 0x91 if publish.packet_id == 2 else 0)
+    feed.add(make_events(3))
+
+    async with running(feed, broker.port):
+        await feed.settled(3)
+
+    assert sorted(feed.delivered_seqs) == [1, 2, 3]
+    assert [publish.packet_id for publish in broker.arrived] == [1, 2, 3, 4]
+
+
+async def test_an_event_over_which_the_broker_ends_the_connection_as_too_large_is_parked(broker, feed):
+    """DISCONNECT 0x95; the rest flows."""
+
+    def picky(peer: Peer, publish: Publish) -> None:
+        if len(publish.payload) < 2000:
+            peer.ack(publish)
+            return
+        peer.send(Disconnect(Reason.PACKET_TOO_LARGE))
+        peer.close()
+
+    broker.on_publish = picky
+    feed.add([*make_events(5), make_event(6, b'"%b"' % (b"x" * 2000)), *make_events(5, 7)])
+
+    async with running(feed, broker.port):
+        await feed.settled(11)
+
+    assert sorted(feed.delivered_seqs) == [1, 2, 3, 4, 5, 7, 8, 9, 10, 11]
+    assert "0x95" in feed.done[6]
 
 
 async def test_an_event_on_which_the_broker_hangs_up_is_parked(broker, feed):

@@ -8,7 +8,7 @@ import pytest
 
 from fieldgate.mqtt.packets import Reason
 from pump_rig import Rig, number
-from uplink_kit import make_events
+from uplink_kit import make_event, make_events
 
 
 @pytest.mark.parametrize("reason", [Reason.NOT_AUTHORIZED, Reason.TOPIC_NAME_INVALID, Reason.PAYLOAD_FORMAT_INVALID])
@@ -19,46 +19,133 @@ def test_what_the_server_will_never_take_is_parked_at_once(reason):
     rig.connect()
     rig.fill()
 
-    assert not rig.ack(2, reason=reason)
+    rig.ack(2, reason=reason)
     rig.ack(1, 3)
 
     assert sorted(rig.feed.delivered_seqs) == [1, 3]
-    assert rig.feed.done[2] != "delivered"
+    assert rig.feed.done[2].startswith("the server refuses it")
 
 
 @pytest.mark.parametrize(
     "reason", [Reason.UNSPECIFIED_ERROR, Reason.IMPLEMENTATION_SPECIFIC_ERROR, Reason.QUOTA_EXCEEDED]
 )
-def test_a_refusal_that_may_pass_is_never_delivered_and_comes_again_in_order(reason):
-    """Fault 37: retry, never "sent"."""
+def test_a_refusal_that_may_pass_is_tried_again_after_a_pause_on_the_same_connection(reason):
+    """Fault 37: retry with back-off, never "sent", and the others need not wait for it."""
     rig = Rig()
     rig.feed.add(make_events(4))
     rig.connect()
     rig.fill()
 
-    assert rig.ack(2, reason=reason)
-    rig.ack(1)
-    rig.lose(is_by_server=False)
-    rig.connect(session_present=True)
-    again = rig.fill()
+    rig.ack(2, reason=reason)
+    assert rig.fill() == []
+    assert rig.wait_s >= 0.25
+    rig.ack(1, 3, 4)
+    assert rig.feed.delivered_seqs == [1, 3, 4]
+    (again,) = rig.fill_after_the_pause()
 
-    assert [(number(publish), publish.dup) for publish in again] == [(2, False), (3, True), (4, True)]
-    rig.ack(*(publish.packet_id for publish in again))
-    assert rig.feed.delivered_seqs == [1, 2, 3, 4]
+    assert (number(again), again.dup) == (2, False)
+    rig.ack(again.packet_id)
+    assert rig.feed.delivered_seqs == [1, 3, 4, 2]
 
 
-def test_a_quota_that_lasts_parks_nothing():
-    """It says nothing about the event; tomorrow it is taken."""
+def test_no_matching_subscribers_is_success():
+    """0x10 is below 0x80: the server has the event, though nobody is there to read it."""
+    rig = Rig()
+    rig.feed.add(make_events(3))
+    rig.connect()
+    rig.fill()
+
+    rig.ack(1, 2, 3, reason=Reason.NO_MATCHING_SUBSCRIBERS)
+
+    assert rig.feed.delivered_seqs == [1, 2, 3]
+
+
+def test_a_quota_that_lasts_parks_nothing_and_holds_up_nobody():
+    """It says nothing about the event; tomorrow it is taken. Each try is further from the last."""
     rig = Rig()
     rig.feed.add(make_events(2))
-    for _ in range(20):
-        rig.connect(session_present=True)
+    rig.connect()
+    tries = []
+    for turn in range(200):
+        rig.feed.add(make_events(1, 100 + turn))
         for publish in rig.fill():
-            rig.ack(publish.packet_id, reason=Reason.QUOTA_EXCEEDED if number(publish) == 1 else 0)
-        rig.lose(is_by_server=False)
+            is_over_quota = number(publish) == 1
+            tries += [rig.now_s] * is_over_quota
+            rig.ack(publish.packet_id, reason=Reason.QUOTA_EXCEEDED if is_over_quota else 0)
+        rig.now_s += 0.5
 
-    assert rig.feed.done == {2: "delivered"}
+    assert sorted(rig.feed.done) == [2, *range(100, 300)]
     assert rig.pump.parked == 0
+    assert len(tries) < 12
+    assert tries[-1] - tries[-2] > 10 * (tries[1] - tries[0])
+
+
+def test_a_server_that_refuses_everything_for_now_is_asked_ever_more_rarely():
+    """A day over the quota is neither a hot loop nor a growing heap: what waits is bounded."""
+    rig = Rig()
+    rig.feed.add(make_events(5000))
+    rig.connect()
+    asked = 0
+    while rig.now_s < 3600:
+        for publish in rig.fill():
+            asked += 1
+            rig.ack(publish.packet_id, reason=Reason.QUOTA_EXCEEDED)
+        rig.fill()
+        rig.now_s += rig.wait_s
+
+    assert rig.feed.handed_out < 1000 + 150
+    assert asked < 20_000
+    for _ in range(300):
+        for publish in rig.fill():
+            rig.ack(publish.packet_id)
+        rig.now_s += 1.0
+    assert sorted(rig.feed.delivered_seqs) == list(range(1, 5001))
+
+
+def test_a_server_that_minds_every_packet_id_is_not_asked_in_a_loop():
+    """0x91: another id at once, once; then with pauses, and never parked."""
+    rig = Rig()
+    rig.feed.add(make_events(1))
+    rig.connect()
+    (first,) = rig.fill()
+
+    rig.ack(first.packet_id, reason=Reason.PACKET_ID_IN_USE)
+    (second,) = rig.fill()
+    assert second.packet_id != first.packet_id
+    assert (second.payload, second.dup) == (first.payload, False)
+    for _ in range(10):
+        rig.ack(second.packet_id, reason=Reason.PACKET_ID_IN_USE)
+        assert rig.fill() == []
+        (second,) = rig.fill_after_the_pause()
+
+    rig.ack(second.packet_id)
+    assert rig.feed.delivered_seqs == [1]
+
+
+def test_a_packet_too_large_for_a_server_that_only_says_so_is_found_and_parked():
+    """DISCONNECT 0x95 names no packet: all that was on the way goes one at a time until one is alone with it."""
+    rig = Rig()
+    events = make_events(30)
+    events[20] = make_event(21, b'"%b"' % (b"x" * 5000))
+    rig.feed.add(events)
+    connections = 0
+    is_over = True
+    while is_over:
+        connections += 1
+        rig.connect(session_present=True)
+        is_over = False
+        while not is_over and (sent := rig.fill()):
+            for publish in sent:
+                if len(publish.payload) > 5000:
+                    is_over = True
+                    break
+                rig.ack(publish.packet_id)
+        rig.lose(is_too_large=is_over)
+
+    assert connections <= 4
+    assert sorted(rig.feed.delivered_seqs) == [seq for seq in range(1, 31) if seq != 21]
+    assert "too large" in rig.feed.done[21]
+    assert "0x95" in rig.feed.done[21]
 
 
 def play(rig: Rig, closes_on: set[int], connections: int, *, is_by_server: bool = True) -> int:
@@ -172,12 +259,12 @@ def test_after_two_fruitless_connections_one_message_at_a_time_until_one_is_ackn
 
 
 def test_a_pump_that_takes_a_refusal_for_delivery_is_caught():
-    """Mutant of `test_a_refusal_that_may_pass_is_never_delivered_and_comes_again_in_order`."""
+    """Mutant of `test_a_refusal_that_may_pass_is_tried_again_after_a_pause_on_the_same_connection`."""
     rig = Rig()
     rig.feed.add(make_events(1))
     rig.connect()
     rig.fill()
-    rig.pump.rejected = lambda rejected: rig.feed.delivered(*rejected.run.carries()[0]) or True  # type: ignore[method-assign]
+    rig.pump.rejected = lambda rejected, now_s: rig.feed.delivered(*rejected.run.carries()[0])  # type: ignore[method-assign]
 
     rig.ack(1, reason=Reason.QUOTA_EXCEEDED)
 
@@ -188,15 +275,13 @@ def test_an_event_refused_again_and_again_is_parked_once_another_was_taken():
     """0x83 every time, while others are taken: the event is at fault."""
     rig = Rig()
     rig.feed.add(make_events(3))
-    for _ in range(12):
-        rig.connect(session_present=True)
-        wants_rest = False
-        while not wants_rest and (sent := rig.fill()):
-            for publish in sent:
-                refused = number(publish) == 2
-                wants_rest |= rig.ack(publish.packet_id, reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR if refused else 0)
-        rig.lose(is_by_server=False)
-        rig.feed.add(make_events(1, 100 + len(rig.feed.batches)))
+    rig.connect()
+    for turn in range(60):
+        rig.feed.add(make_events(1, 100 + turn))
+        for publish in rig.fill():
+            is_refused = number(publish) == 2
+            rig.ack(publish.packet_id, reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR if is_refused else 0)
+        rig.now_s += 0.5
 
     assert "again and again" in rig.feed.done[2]
     assert rig.feed.done[1] == rig.feed.done[3] == "delivered"

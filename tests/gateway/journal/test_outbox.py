@@ -15,10 +15,13 @@ from fieldgate.forward.uplink import Shipment
 from fieldgate.journal import outbox as outbox_module
 from fieldgate.journal import write_queue
 from fieldgate.journal.balance import Balance
+from fieldgate.journal.extras import ExtraBatch
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.gaps import GapLine, Hole
 from fieldgate.journal.intervals import IntervalSet
 from fieldgate.journal.outbox import Outbox, WriteJob
+from fieldgate.journal.parking import Parking
+from fieldgate.journal.shelf import Shelf
 from fieldgate.journal.stream import Stream
 from fieldgate.journal.uplink_state import Route, UplinkState, decode_states, encode_states
 from fieldgate.journal.write_queue import WriteQueue
@@ -66,6 +69,8 @@ SCENARIOS = {
     "a filter": Scenario([[PART, B]]),
     "live first": Scenario([[LIVE, B]]),
     "parked": Scenario([[A, OPTIONAL]], Chances(park=5)),
+    "parked, tried again": Scenario([[A, OPTIONAL]], Chances(park=8, retry=5, drop=1)),
+    "parked, tried again, live first": Scenario([[LIVE, PART]], Chances(park=8, retry=5, drop=1, evict=1, damage=1)),
     "evicted": Scenario([[PART, B]], Chances(park=2, evict=3)),
     "evicted, live first": Scenario([[LIVE, B]], Chances(park=2, evict=3)),
     "a full journal": Scenario([[PART, B]], Chances(lose_connection=8), {"max_events": 60}),
@@ -270,7 +275,9 @@ def test_counting_what_a_crash_forgets_is_found_out(monkeypatch: pytest.MonkeyPa
 
 def test_parking_what_is_not_on_disk_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: an event is given up, its device is told that it is safe, and a crash forgets all of it."""
-    monkeypatch.setattr(UplinkFeed, "parked", lambda self, batch, start, stop, reason: self._park(batch, start, stop))
+    monkeypatch.setattr(
+        UplinkFeed, "parked", lambda self, batch, start, stop, reason: self._park(batch, start, stop, reason)
+    )
 
     assert is_found_out("parked")
 
@@ -407,3 +414,26 @@ def test_a_state_survives_being_stored() -> None:
 
     assert again == states
     assert isinstance(again["a"], UplinkState)
+
+
+def test_parked_events_that_a_failed_commit_forgets_are_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: what was to be written of the parking is not written again."""
+    monkeypatch.setattr(Parking, "give_back", lambda self, changes: None)
+
+    assert is_found_out("parked, tried again")
+
+
+def test_a_retried_event_that_stays_in_the_ledger_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: what the far side took after all counts as delivered and as parked."""
+    monkeypatch.setattr(Shelf, "_take_out", lambda self: None)
+
+    assert is_found_out("parked, tried again")
+
+
+def test_a_retried_event_that_counts_before_it_arrived_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: sending a parked event again is taken for its delivery."""
+    monkeypatch.setattr(
+        Shelf, "retry", lambda self, events: [self.taken(ExtraBatch([event], is_retry=True)) for event in events]
+    )
+
+    assert is_found_out("parked, tried again")

@@ -1,0 +1,39 @@
+"""Notice that another client uses our client id: the server says so in MQTT 5, in 3.1.1 it only hangs up.
+
+Two clients of one id throw each other out at every connect. Each success of one is the end of the other, so success
+must not make it try again sooner.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from fieldgate.mqtt.endings import Cause, End
+
+__all__ = ["TakeoverWatch"]
+
+_SOON_S: Final = 30.0
+_CLOSES_BEFORE_SUSPICION: Final = 3
+
+
+class TakeoverWatch:
+    """Follows how the connections of one client end."""
+
+    def __init__(self, client_id: str) -> None:
+        self._client_id = client_id
+        self._closes = 0
+
+    def ended(self, end: End, *, lasted_s: float) -> End:
+        """A connection that was accepted is over; return its end, with what may be behind it."""
+        if end.is_takeover:
+            text = f"another client uses the same client id {self._client_id!r}; give each its own"
+            return replace(end, text=f"{text}: session taken over (0x8e)")
+        if end.cause is not Cause.SERVER or end.is_too_large or lasted_s > _SOON_S:
+            self._closes = 0
+            return end
+        self._closes += 1
+        if self._closes < _CLOSES_BEFORE_SUSPICION:
+            return end
+        text = f"{end.text}, again and again soon after connecting; perhaps "
+        return replace(end, text=f"{text}another client uses the same client id {self._client_id!r}", is_takeover=True)

@@ -1,0 +1,137 @@
+"""What an uplink says of itself while nothing moves: every quiet state has its words."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from random import Random
+
+import pytest
+
+from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.mqtt.endings import Cause, End
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, Reason
+from fieldgate.net.broker_connection import Timing
+from fieldgate.net.takeover import TakeoverWatch
+from uplink_kit import MemoryFeed, ScriptedBroker, make_events, running, until, uplink_config
+
+
+@pytest.fixture
+async def broker():
+    async with ScriptedBroker().serving() as broker:
+        yield broker
+
+
+@pytest.fixture
+async def feed():
+    return MemoryFeed()
+
+
+async def test_a_refusal_for_now_names_the_reason_and_the_next_try(broker, feed):
+    """Else a gateway over its quota looks idle."""
+    broker.on_publish = lambda peer, publish: peer.ack(publish, 0x97)
+    feed.add(make_events(1))
+
+    async with running(feed, broker.port, timing=Timing(base_s=30, cap_s=60, stable_s=0)) as uplink:
+        await until(lambda: "quota exceeded (0x97); tried again in" in uplink.status.quiet)
+        assert uplink.status.state == "connected"
+
+
+async def test_a_puback_that_does_not_come_is_waited_for_with_a_time(broker, feed):
+    """Fault 35, before the connection is given up."""
+    broker.on_publish = lambda peer, publish: None
+    feed.add(make_events(7))
+
+    async with running(feed, broker.port) as uplink:
+        await until(lambda: uplink.status.quiet.startswith("waiting for PUBACK since"))
+        assert uplink.status.quiet.endswith("7 on the way")
+
+
+async def test_a_rate_that_is_used_up_is_named(broker, feed):
+    """An installer who set it should see that it is why."""
+    feed.add(make_events(50))
+
+    async with running(feed, broker.port, rate="1/s") as uplink:
+        await until(lambda: uplink.status.quiet == "paused by rate: 1 events per second at most")
+
+
+@pytest.mark.parametrize(
+    ("code", "state", "words"),
+    [
+        (Reason.BAD_USER_NAME_OR_PASSWORD, "refused", "refuses the user name or password"),
+        (Reason.NOT_AUTHORIZED, "refused", "does not authorise this client"),
+        (Reason.SERVER_BUSY, "backoff", "the server is busy"),
+        (Reason.QUOTA_EXCEEDED, "backoff", "a quota of the server is used up"),
+        (Reason.CONNECTION_RATE_EXCEEDED, "backoff", "fewer attempts to connect"),
+    ],
+)
+async def test_a_connack_that_says_no_is_said_in_words(broker, feed, code, state, words):
+    """What mends itself is told from what a person must mend."""
+    broker.on_connect = lambda peer: peer.send(ConnAck(code, properties=Properties(reason_string="ask Anna")))
+
+    async with running(feed, broker.port) as uplink:
+        await until(lambda: uplink.status.state == state)
+        assert words in uplink.status.reason
+        assert "ask Anna" in uplink.status.reason
+
+
+async def test_a_takeover_in_mqtt_5_names_the_client_id(broker, feed):
+    """Fault 39."""
+    broker.on_connect = lambda peer: (peer.send(ConnAck()), peer.send(Disconnect(Reason.SESSION_TAKEN_OVER)))
+
+    async with running(feed, broker.port) as uplink:
+        await until(lambda: "another client uses the same client id 'fieldgate-gw-cloud'" in uplink.status.reason)
+
+
+async def test_a_takeover_in_3_1_1_is_suspected_and_backs_off_further_each_time(broker, feed):
+    """Fault 39: that server only hangs up, and each connect worked, so success must not make the next try sooner."""
+    broker.on_connect = lambda peer: peer.send(ConnAck())
+    broker.on_publish = lambda peer, publish: (peer.ack(publish), peer.close())
+    bounds: list[float] = []
+    uplink = MqttUplink(
+        "cloud",
+        uplink_config(broker.port, mqtt={"version": "3.1.1"}),
+        feed,
+        gateway="gw",
+        rng=_Recording(bounds),
+        timing=Timing(0.001, 10.0, stable_s=0.0),
+    )
+    feed.add(make_events(1))
+    task = asyncio.create_task(uplink.run(), name="uplink")
+    try:
+        for number in range(2, 12):
+            await until(lambda number=number: len(bounds) >= number - 1)
+            feed.add(make_events(1, number))  # progress on each connection
+            uplink.kick()
+        await until(lambda: "perhaps another client uses the same client id" in uplink.status.reason)
+    finally:
+        await uplink.stop()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    assert bounds[2:] == sorted(bounds[2:])
+    assert bounds[-1] > 50 * bounds[1]
+
+
+def test_one_lasting_connection_clears_the_suspicion():
+    """A broker that restarts three times in a week is no second gateway."""
+    watch = TakeoverWatch("me")
+    closed = End("closed", Cause.SERVER)
+
+    ends = [watch.ended(closed, lasted_s=lasted_s) for lasted_s in (1, 1, 3600, 1, 1)]
+
+    assert not any(end.is_takeover for end in ends)
+    assert watch.ended(closed, lasted_s=1).is_takeover
+
+
+class _Recording(Random):
+    """The longest wait each time, shortened."""
+
+    def __init__(self, bounds: list[float]) -> None:
+        super().__init__(1)
+        self._bounds = bounds
+
+    def uniform(self, a: float, b: float) -> float:
+        self._bounds.append(b)
+        return min(b, 0.005)
