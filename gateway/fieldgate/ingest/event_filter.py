@@ -11,7 +11,7 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from fieldgate.mqtt.packets import Reason
-from fieldgate.mqtt.topics import is_reserved, matches, topic_problem, valid_topic
+from fieldgate.mqtt.topics import has_control, is_reserved, matches, topic_problem, valid_topic
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["EventFilter", "TopicRefused", "client_seed", "content_id"]
@@ -59,6 +59,7 @@ class EventFilter:
 
         Raises:
             TopicRefused: nothing may be published to such a topic.
+            Violation: no client should send such a topic.
         """
         seed = self.seeds.get(topic)
         if seed is not None:
@@ -82,6 +83,8 @@ class EventFilter:
     def _check(self, topic: str) -> None:
         if not valid_topic(topic):
             raise TopicRefused(Reason.TOPIC_NAME_INVALID, "the topic is none", is_reserved=False)
+        if has_control(topic):
+            raise Violation(Reason.MALFORMED_PACKET, "the topic has a control character")
         problem = topic_problem(topic, max_levels=self._max_levels)
         if problem:
             reserved = is_reserved(topic)
