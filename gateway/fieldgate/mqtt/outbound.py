@@ -73,8 +73,8 @@ class Outbound:
     """The deliveries of one session; lives on while its client is away. ``drops`` counts what it drops, by reason."""
 
     __slots__ = (
-        "_aliases", "_drops", "_ids", "_in_flight_bytes", "_is_v5", "_limits", "_max_packet", "_resend",
-        "_retained_bytes", "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "next_id",
+        "_aliases", "_drops", "_ids", "_in_flight_bytes", "_is_v5", "_max_packet", "_resend", "_retained_bytes",
+        "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "limits", "next_id",
         "on_change", "queue", "queued_bytes", "released",
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ class Outbound:
         self.queued_bytes = 0
         self.is_congested = False  # the socket holds more than it should; the owner says so
         self.on_change: Callable[[], None] | None = None
-        self._limits = limits
+        self.limits = limits
         self._drops = drops
         self._in_flight_bytes = 0
         self._retained_count = 0
@@ -182,14 +182,14 @@ class Outbound:
         if self._write is None:
             if qos == 0:
                 return False  # nobody is promised QoS 0 while away
-            if self.queued_bytes + self._in_flight_bytes + size_bytes > self._limits.max_bytes:
+            if self.queued_bytes + self._in_flight_bytes + size_bytes > self.limits.max_bytes:
                 self._drops["client_away"] += 1
                 return False
         elif qos == 0:
-            if self.queued_bytes + self._unsent() > self._limits.max_bytes // 2:
+            if self.queued_bytes + self._unsent() > self.limits.max_bytes // 2:
                 self._drops["client_slow"] += 1
                 return False
-        elif self.queued_bytes + self._unsent() > self._limits.max_bytes:
+        elif self.queued_bytes + self._unsent() > self.limits.max_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "client does not read what it subscribed to")
         self.queued_bytes += size_bytes
         self.queue.append(Delivery(message, qos, retain, subscription_ids, size_bytes, share))
@@ -203,7 +203,7 @@ class Outbound:
         Raises:
             Violation: the client subscribes faster than it reads what it subscribed to.
         """
-        limits = self._limits
+        limits = self.limits
         if self._retained_count >= limits.max_retained or self._retained_bytes > limits.max_retained_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "too many retained messages wait for this client")
         self._retained_count += 1
@@ -378,7 +378,7 @@ class Outbound:
     def _has_room(self) -> bool:
         on_the_way = len(self.in_flight) - len(self._resend)
         return on_the_way + len(self.released) < self._window and (
-            not on_the_way or self._in_flight_bytes < self._limits.max_bytes
+            not on_the_way or self._in_flight_bytes < self.limits.max_bytes
         )
 
     def _changed(self) -> None:
