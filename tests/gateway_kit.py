@@ -241,11 +241,15 @@ class Publisher:
 class Upstream:
     """A subscriber at the upstream broker, with a session of its own so that it misses nothing."""
 
-    def __init__(self, port: int, *, topic: str = "#", client_id: str = "upstream-log") -> None:
+    def __init__(
+        self, port: int, *, topic: str = "#", client_id: str = "upstream-log", login: tuple[str, str] | None = None
+    ) -> None:
         self.arrived: list[dict[str, Any]] = []  # envelopes in order of arrival
         self._client = paho.Client(
             paho.CallbackAPIVersion.VERSION2, client_id=client_id, clean_session=False, protocol=paho.MQTTv311
         )
+        if login is not None:
+            self._client.username_pw_set(*login)
         self._client.max_inflight_messages_set(1000)
         self._client.reconnect_delay_set(min_delay=1, max_delay=1)
         self._client.on_message = self._on_message

@@ -173,6 +173,38 @@ class WebSocketServer:
             await connection.close()
 
 
+@dataclass
+class TlsRelay:
+    """TLS before a TCP port, as a cloud's front door: who has not offered ``alpn`` is not let in."""
+
+    upstream_port: int
+    alpn: str = ""
+    subjects: list[str] = field(default_factory=list)
+    port: int = 0
+
+    @asynccontextmanager
+    async def serving(self, tls: ssl.SSLContext) -> AsyncIterator[TlsRelay]:
+        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=tls)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.alpn and writer.get_extra_info("ssl_object").selected_alpn_protocol() != self.alpn:
+            writer.close()
+            return
+        certificate = writer.get_extra_info("peercert") or {}
+        self.subjects += [
+            value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"
+        ]
+        there, here = await asyncio.open_connection("127.0.0.1", self.upstream_port)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(pour(reader, here), name="tls-up")
+            both.create_task(pour(there, writer), name="tls-down")
+
+
 def server_context(authority: Any, *names: str, alpn: tuple[str, ...] = (), **validity: datetime) -> ssl.SSLContext:
     """TLS for a server with a certificate of ``authority`` (trustme)."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -31,10 +31,10 @@ from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End, end_of
 from fieldgate.mqtt.version_choice import VersionChoice
 from fieldgate.net.backoff import Backoff
-from fieldgate.net.connect_errors import ClosedByServer
 from fieldgate.net.dialler import Dialler
 from fieldgate.net.link import Link
 from fieldgate.net.login import Login
+from fieldgate.net.refusals import ClosedByServer
 from fieldgate.net.takeover import TakeoverWatch
 
 __all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing"]

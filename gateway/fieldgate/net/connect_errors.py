@@ -12,17 +12,9 @@ from enum import Enum
 from typing import Final
 
 from fieldgate.errors import UplinkError
+from fieldgate.net.refusals import ClosedByServer, TryLater, join_address
 
-__all__ = [
-    "ClosedByServer",
-    "ConnectRefused",
-    "Stage",
-    "TryLater",
-    "Way",
-    "connect_problem",
-    "is_refusal",
-    "join_address",
-]
+__all__ = ["Stage", "Way", "connect_problem", "is_refusal"]
 
 _EXPIRED: Final = 10
 _NOT_YET_VALID: Final = 9
@@ -44,18 +36,6 @@ _ALERTS: Final = {  # RFC 8446, 6.2, by the names that OpenSSL gives them
     "TLSV1_UNRECOGNIZED_NAME": "does not know the name it was asked for; see 'server_name'",
     "TLSV1_ALERT_NO_APPLICATION_PROTOCOL": "knows none of the protocol names in 'alpn'",
 }
-
-
-class ConnectRefused(UplinkError):
-    """Something on the way says no until a person acts."""
-
-
-class TryLater(UplinkError):
-    """Something on the way says no for now."""
-
-
-class ClosedByServer(ConnectionResetError):
-    """The server ended the connection and said why; the message is for a person."""
 
 
 class Stage(Enum):
@@ -92,11 +72,6 @@ class Way:
     def first_name(self) -> str:
         """What TCP connects to, in words."""
         return f"the proxy {join_address(*self.proxy)}" if self.proxy is not None else self.broker
-
-
-def join_address(host: str, port: int) -> str:
-    """``HOST:PORT``, with brackets where they are needed."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -17,9 +17,10 @@ from typing import Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
-from fieldgate.net.connect_errors import Stage, TryLater, Way, connect_problem, is_refusal
+from fieldgate.net.connect_errors import Stage, Way, connect_problem, is_refusal
 from fieldgate.net.link import Link, LinkOwner
 from fieldgate.net.proxy_tunnel import ProxyTunnel
+from fieldgate.net.refusals import TryLater
 from fieldgate.net.tls import TlsContexts
 from fieldgate.net.websocket_client import WebSocketClient
 

@@ -12,7 +12,7 @@ from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.packets import Will
-from fieldgate.net.connect_errors import TryLater
+from fieldgate.net.refusals import TryLater
 from fieldgate.net.sas import AZURE_USERNAME, SasTokens
 
 __all__ = ["Login", "client_settings"]

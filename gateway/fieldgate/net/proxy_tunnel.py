@@ -9,8 +9,8 @@ import base64
 from typing import Final
 
 from fieldgate.config.proxy import ProxyConfig
-from fieldgate.net.connect_errors import ConnectRefused, TryLater, join_address
 from fieldgate.net.http_head import BUSY_STATUSES, Head, HeadReader, NoHttp
+from fieldgate.net.refusals import ConnectRefused, TryLater, join_address
 
 __all__ = ["ProxyTunnel"]
 

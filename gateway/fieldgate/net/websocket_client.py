@@ -21,8 +21,8 @@ from websockets.typing import Subprotocol
 from websockets.uri import WebSocketURI
 
 from fieldgate.config.urls import BrokerUrl
-from fieldgate.net.connect_errors import ClosedByServer, ConnectRefused, TryLater, join_address
 from fieldgate.net.http_head import BUSY_STATUSES, Head, HeadReader, NoHttp
+from fieldgate.net.refusals import ClosedByServer, ConnectRefused, TryLater, join_address
 
 __all__ = ["WebSocketClient"]
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from fieldgate.config.uplink import MqttUplinkConfig
-from fieldgate.net.connect_errors import ConnectRefused
 from fieldgate.net.proxy_tunnel import ProxyTunnel
+from fieldgate.net.refusals import ConnectRefused
 from uplink_kit import MemoryFeed, ScriptedBroker, free_port, make_events, running, until
 from way_kit import ConnectProxy, WebSocketServer, server_context
 

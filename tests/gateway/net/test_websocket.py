@@ -17,7 +17,7 @@ from websockets.http11 import Request, Response
 
 from fieldgate.config.urls import split_broker_url
 from fieldgate.net.link import Link
-from fieldgate.net.websocket_client import WebSocketClient
+from fieldgate.net.websocket_client import WebSocketClient, _FrameTransport
 from uplink_kit import FAST, MemoryFeed, ScriptedBroker, free_port, make_event, make_events, running, until
 from way_kit import WebSocketServer, pour, server_context
 
@@ -434,17 +434,26 @@ async def test_a_network_that_takes_nothing_makes_the_link_full_and_writable_aga
     writer.close()
 
 
-async def test_small_acknowledgements_are_read_together_over_websocket():
-    """The link paces what it reads; that reaches the socket below the frames."""
+async def test_small_acknowledgements_are_read_together_over_websocket(monkeypatch):
+    """The link paces what it reads; that reaches the socket below the frames, and ends again."""
+    pauses = []
+    pause = _FrameTransport.pause_reading
+
+    def counted(transport: _FrameTransport) -> None:
+        pause(transport)
+        pauses.append(transport._socket.below.is_reading())
+
+    monkeypatch.setattr(_FrameTransport, "pause_reading", counted)
     owner = Owner()
     link, _, _, writer = await opened(owner)
 
-    for _ in range(400):
-        writer.write(b"\x82\x04\x40\x02\x00\x01")
-        await asyncio.sleep(0)
-    await until(lambda: b"".join(owner.chunks) == b"\x40\x02\x00\x01" * 400)
+    for _ in range(3):
+        writer.write(b"\x82\x04\x40\x02\x00\x01" * 100)
+        await until(lambda: b"".join(owner.chunks) == b"\x40\x02\x00\x01" * 100)
+        owner.chunks.clear()
 
-    assert len(owner.chunks) < 200
+    assert pauses
+    assert not any(pauses)
     link.close()
     writer.close()
 
