@@ -1,9 +1,9 @@
 """Print what forwarding costs per event without the kernel: take, encode, frame, and book the PUBACKs.
 
-    python tests/bench/forward_speed.py [--events 200000] [--batch 50]
+    python tests/bench/forward_speed.py [--events 200000] [--batch 50] [--aliases 10]
 
-Every format in both protocol versions; ``acks`` in order (as servers send them) and, in MQTT 5, as mosquitto words
-them while nobody subscribes (0x10).
+Every format in both protocol versions (``--aliases``: Topic Alias Maximum in MQTT 5); ``acks`` in order, as
+servers send them, and, in MQTT 5, as mosquitto words them while nobody subscribes (0x10).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from fieldgate.forward.uplink import Shipment
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.codec import PUBACKS, encode
-from fieldgate.mqtt.packets import ConnAck
+from fieldgate.mqtt.packets import ConnAck, Properties
 from fieldgate_devices.event import Address, Event, Stamp
 
 WINDOW = 1000
@@ -73,15 +73,16 @@ def make_batches(count: int, size: int) -> list[list[Event]]:
     return batches
 
 
-def measure(form: str, version: int, ack: str, *, events: int, batch: int) -> tuple[float, float]:
-    """Return microseconds of CPU per event for sending and for the acknowledgements."""
+def measure(form: str, version: int, ack: str, *, events: int, batch: int, aliases: int) -> tuple[float, float, float]:
+    """Return microseconds of CPU per event for sending and for the acknowledgements, and bytes per event."""
     feed = Feed(make_batches(events, batch))
     config = UplinkConfig.model_validate({"mqtt": {"url": "mqtt://127.0.0.1", "window": WINDOW}, "format": form})
     session = ClientSession(ClientSettings("bench", window=WINDOW), delivered=feed.delivered)
     pump = Pump(config, feed, session, gateway="gw", os_boot_of=lambda _run: None, rng=Random(1))
     session.connect(version, 0.0)
     session.output()
-    session.received(encode(ConnAck(), version), 0.0)
+    properties = Properties(topic_alias_maximum=aliases) if aliases and version == 5 else None
+    session.received(encode(ConnAck(properties=properties), version), 0.0)
     pump.connected(is_session_present=False)
     sending = acking = 0.0
     clock = time.process_time
@@ -99,7 +100,7 @@ def measure(form: str, version: int, ack: str, *, events: int, batch: int) -> tu
         pump.acknowledged()
         acking += clock() - got
         sending += sent - began
-    return sending / events * 1e6, acking / events * 1e6
+    return sending / events * 1e6, acking / events * 1e6, pump.size_bytes / events
 
 
 def main() -> None:
@@ -107,14 +108,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=200_000)
     parser.add_argument("--batch", type=int, default=50)
+    parser.add_argument("--aliases", type=int, default=0)
     options = parser.parse_args()
-    print(f"{'format':18} {'MQTT':6} {'acks':8} {'send':>6} {'ack':>6} {'sum':>6}  µs per event, best of 3")  # noqa: T201
-    for form in ("raw", "cloudevents", "cloudevents-batch"):
+    print(f"{'format':18} {'MQTT':6} {'acks':8} {'send':>6} {'ack':>6} {'sum':>6} {'bytes':>6}  per event, best of 3")  # noqa: T201
+    for form in ("raw", "cloudevents", "cloudevents-batch", "cloudevents-binary"):
         for version, ack in ((4, "in order"), (5, "in order"), (5, "0x10")):
-            rounds = [measure(form, version, ack, events=options.events, batch=options.batch) for _ in range(3)]
-            send, acks = min(rounds, key=sum)
+            if form == "cloudevents-binary" and version == 4:
+                continue
+            rounds = [
+                measure(form, version, ack, events=options.events, batch=options.batch, aliases=options.aliases)
+                for _ in range(3)
+            ]
+            send, acks, size = min(rounds, key=lambda one: one[0] + one[1])
             name = "3.1.1" if version == 4 else "5"
-            print(f"{form:18} {name:6} {ack:8} {send:6.2f} {acks:6.2f} {send + acks:6.2f}")  # noqa: T201
+            print(f"{form:18} {name:6} {ack:8} {send:6.2f} {acks:6.2f} {send + acks:6.2f} {size:6.0f}")  # noqa: T201
 
 
 if __name__ == "__main__":

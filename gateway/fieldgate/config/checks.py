@@ -96,6 +96,12 @@ def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Doc
     if uplink.format != "cloudevents-batch" and document is not None and document.node(batch) is not None:
         message = f"batch: has no meaning with format {uplink.format!r}; it belongs to format: cloudevents-batch"
         yield Finding(batch, message, ((*loc, "format"),))
+    if uplink.format == "cloudevents-binary" and mqtt.version == "3.1.1":
+        message = (
+            "format: 'cloudevents-binary' needs MQTT 5: the attributes are its user properties; "
+            "write version: '5' or format: cloudevents"
+        )
+        yield Finding((*loc, "format"), message, ((*loc, "format"), (*loc, "mqtt", "version")))
     yield from broker_errors((*loc, "mqtt"), mqtt)
 
 

@@ -76,11 +76,6 @@ class MqttUplinkConfig(BrokerConfig):
         30.0, description="A connection on which no message is acknowledged for this long is given up and made anew."
     )
 
-    @property
-    def presence_topic(self) -> str | None:
-        """``status_topic``, None where it is off."""
-        return None if self.status_topic == "off" else self.status_topic
-
 
 class UplinkConfig(Section):
     """One way out, with its own place in the journal."""
@@ -88,10 +83,11 @@ class UplinkConfig(Section):
     mqtt: MqttUplinkConfig = Field(
         description="The MQTT broker that gets the events.", examples=["{url: 'mqtts://broker.example:8883'}"]
     )
-    format: Literal["cloudevents", "cloudevents-batch", "raw"] = Field(
+    format: Literal["cloudevents", "cloudevents-batch", "cloudevents-binary", "raw"] = Field(
         "cloudevents",
-        description="Envelope: CloudEvents 1.0 JSON, one event per message or many, or the device's own bytes (the "
-        "event's id then goes along as an MQTT 5 user property; over 3.1.1 there is none).",
+        description="Envelope: CloudEvents 1.0 JSON, one event per message or many; CloudEvents in binary mode (the "
+        "data as payload, attributes as MQTT 5 user properties; MQTT 5 only); or the device's own bytes (the event's "
+        "id then goes along as an MQTT 5 user property; over 3.1.1 there is none).",
     )
     batch: BatchConfig = Field(
         default_factory=BatchConfig, description="How events share a message; format: cloudevents-batch only."

@@ -51,9 +51,11 @@ class MqttUplink:
         self.name = name
         self._feed = feed
         mqtt = config.mqtt
+        if config.format == "cloudevents-binary":  # whose attributes 3.1.1 cannot carry: no falling back to it
+            mqtt = mqtt.model_copy(update={"version": "5"})
         self._presence: Presence | None = None
-        if mqtt.presence_topic is not None:
-            self._presence = Presence(mqtt.presence_topic, gateway=gateway, uplink=name, run=run)
+        if mqtt.status_topic != "off":
+            self._presence = Presence(mqtt.status_topic, gateway=gateway, uplink=name, run=run)
         settings = client_settings(
             mqtt,
             client_id=f"fieldgate-{gateway}-{name}",

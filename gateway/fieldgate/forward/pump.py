@@ -8,6 +8,7 @@ is the same.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import Final
 
@@ -82,7 +83,8 @@ class Pump:
         """The session has a new connection; what it holds is sent again by the next `fill`."""
         session = self._session
         self._acked_before = session.acked
-        self._shape.connected(session.version, session.terms.max_packet_bytes)
+        terms = session.terms
+        self._shape.connected(session.version, terms.max_packet_bytes, terms.topic_aliases)
         if not is_session_present:
             for run in (*self._suspicion.suspects, *self._retries.runs()):
                 run.is_known = False
@@ -228,8 +230,16 @@ class Pump:
         """Send one run of events."""
         batch, events, start, stop, is_stored = shipment
         count = stop - start
-        messages = self._shape.messages(events if count == len(events) else events[start:stop], is_stored=is_stored)
-        limit = self._session.terms.max_packet_bytes
+        run = events if count == len(events) else events[start:stop]
+        shape, limit = self._shape, self._session.terms.max_packet_bytes
+        if (aliases := shape.aliases) is not None:
+            numbers = len(aliases.topics) - 1
+            messages = shape.short_messages(aliases, run, is_stored=is_stored)
+            if limit is None or not messages.too_large(limit - aliases.longest):  # nor with its topic in full
+                self._publish(messages, batch, start, now_s, aliases=aliases.topics)
+                return
+            aliases.take_back(numbers)
+        messages = shape.messages(run, is_stored=is_stored)
         if limit is not None and (too_large := messages.too_large(limit)):
             at = 0
             for index in (*too_large, count):
@@ -241,8 +251,10 @@ class Pump:
             return
         self._publish(messages, batch, start, now_s)
 
-    def _publish(self, messages: Messages, batch: object, start: int, now_s: float) -> None:
-        size = self._session.publish(*messages, batch=batch, start=start, now_s=now_s)
+    def _publish(
+        self, messages: Messages, batch: object, start: int, now_s: float, *, aliases: Sequence[bytes] = ()
+    ) -> None:
+        size = self._session.publish(*messages, batch=batch, start=start, now_s=now_s, aliases=aliases)
         count = len(messages.payloads)
         self.size_bytes += size
         self._event_bytes = size // count + 1

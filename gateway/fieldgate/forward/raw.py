@@ -7,7 +7,8 @@ Gateway, device and type are in the topic; a property costs the broker more than
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import repeat
 from typing import Final
 
 from fieldgate.forward.encode import (
@@ -18,14 +19,13 @@ from fieldgate.forward.encode import (
     doubts,
     id_suffix,
 )
-from fieldgate.mqtt.codec import encode_properties
+from fieldgate.forward.property_blocks import LENGTHS, block_length, properties_body
 from fieldgate.mqtt.packets import Properties
 from fieldgate_devices.event import Address, Event, Lane, Stamp
 
 __all__ = ["RawProperties"]
 
 _MAX_CACHED: Final = 10_000
-_lengths: dict[int, bytes] = {}
 _ID: Final = b"\x26\x00\x0cfieldgate-id"
 _TIME: Final = b"\x26\x00\x0efieldgate-time\x00\x1b"
 _CONTENT_ID: Final = b"\x26\x00\x13fieldgate-contentid\x00\x10"
@@ -39,15 +39,19 @@ class RawProperties:
         self._suffixes: dict[Address, bytes] = {}
         self._time_text = TimeText().of
 
-    def blocks(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
-        """Return the property block of each event, with its length."""
+    def payloads(self, events: Sequence[Event]) -> list[bytes]:
+        """Return what each device sent."""
+        return [event.payload for event in events]
+
+    def blocks(self, events: Sequence[Event], *, is_stored: bool, firsts: Iterable[bytes] = repeat(b"")) -> list[bytes]:
+        """Return the property block of each event, with its length; ``firsts`` are properties to stand first."""
         # One formatting call per event; everything that does not differ from event to event is bytes already.
         blocks: list[bytes] = []
         append = blocks.append
-        known, length = self._suffixes.get, _lengths.get
+        known, length = self._suffixes.get, LENGTHS.get
         stamp = lane = is_json = None
         shared = run = b""
-        for event in events:
+        for event, first in zip(events, firsts, strict=False):
             if event.stamp is not stamp or event.is_json is not is_json or event.lane != lane:
                 stamp, lane, is_json = event.stamp, event.lane, event.is_json
                 shared = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored)
@@ -56,12 +60,15 @@ class RawProperties:
             seq = b"%d%b" % (event.seq, self._suffix(event.address) if suffix is None else suffix)
             content_id = event.content_id
             id_size = 17 + len(seq)
-            size = len(shared) + len(_ID) + 2 + id_size + (len(_CONTENT_ID) + 16 if content_id else 0)
-            begin = length(size) or _begin(size)
+            size = len(first) + len(shared) + len(_ID) + 2 + id_size + (len(_CONTENT_ID) + 16 if content_id else 0)
+            begin = length(size) or block_length(size)
             if content_id:
-                append(b"%b%b%b\x00%c%b%b%b%016x" % (begin, shared, _ID, id_size, run, seq, _CONTENT_ID, content_id))
+                append(
+                    b"%b%b%b%b\x00%c%b%b%b%016x"
+                    % (begin, first, shared, _ID, id_size, run, seq, _CONTENT_ID, content_id)
+                )
             else:
-                append(b"%b%b%b\x00%c%b%b" % (begin, shared, _ID, id_size, run, seq))
+                append(b"%b%b%b%b\x00%c%b%b" % (begin, first, shared, _ID, id_size, run, seq))
         return blocks
 
     def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool) -> bytes:
@@ -70,7 +77,7 @@ class RawProperties:
         user += [(f"fieldgate-{name}", value) for name, value in doubts(stamp, self._os_boot_of).items()]
         if is_stored:
             user.append(("fieldgate-drained", "true"))
-        return part + _body(Properties(user=tuple(user))) if user else part
+        return part + properties_body(Properties(user=tuple(user))) if user else part
 
     def _suffix(self, address: Address) -> bytes:
         suffix = id_suffix(address).encode()
@@ -80,27 +87,5 @@ class RawProperties:
         return suffix
 
 
-def _body(properties: Properties) -> bytes:
-    """The encoded properties without their length."""
-    block = encode_properties(properties)
-    at = 0
-    while block[at] > 0x7F:
-        at += 1
-    return block[at + 1 :]
-
-
-def _begin(size: int) -> bytes:
-    """A Variable Byte Integer [MQTT5 1.5.5], remembered."""
-    parts = bytearray()
-    left = size
-    while left > 0x7F:
-        parts.append(left & 0x7F | 0x80)
-        left >>= 7
-    parts.append(left)
-    if len(_lengths) >= _MAX_CACHED:
-        _lengths.clear()
-    return _lengths.setdefault(size, bytes(parts))
-
-
-_JSON: Final = _body(Properties(content_type=JSON_TYPE))
-_BINARY: Final = _body(Properties(content_type=BINARY_TYPE))
+_JSON: Final = properties_body(Properties(content_type=JSON_TYPE))
+_BINARY: Final = properties_body(Properties(content_type=BINARY_TYPE))

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from fieldgate.config.uplink import UplinkConfig
+from fieldgate.forward.aliases import TopicAliases
 from fieldgate.forward.batch import BATCH_TYPE, ZSTD_BATCH_TYPE, Batcher
+from fieldgate.forward.binary import BinaryProperties
 from fieldgate.forward.encode import CloudEvents, OsBootOf
 from fieldgate.forward.raw import RawProperties
 from fieldgate.forward.topic_template import TopicTemplate
@@ -23,9 +25,9 @@ EVENT_TYPE: Final = "application/cloudevents+json"
 class Messages(NamedTuple):
     """Messages of a run of events; see `encode_publishes` for the form of each part."""
 
-    topics: list[bytes]
-    properties: list[bytes]
-    payloads: list[bytes]
+    topics: Sequence[bytes]
+    properties: Sequence[bytes]
+    payloads: Sequence[bytes]
 
     def part(self, start: int, stop: int) -> Messages:
         """Return ``[start:stop]`` of all three."""
@@ -43,12 +45,15 @@ class Shape:
         self.batcher: Batcher | None = None
         self._topics = TopicTemplate(config.mqtt.topic, gateway=gateway)
         self._envelopes = CloudEvents(gateway=gateway, os_boot_of=os_boot_of).envelopes
-        self._raw: RawProperties | None = None
+        self._properties: RawProperties | BinaryProperties | None = None
         self._content_type = EVENT_TYPE
         self._block = b""
         self._is_v5 = False
+        self.aliases: TopicAliases | None = None
         if config.format == "raw":
-            self._raw = RawProperties(os_boot_of=os_boot_of)
+            self._properties = RawProperties(os_boot_of=os_boot_of)
+        elif config.format == "cloudevents-binary":
+            self._properties = BinaryProperties(gateway=gateway, os_boot_of=os_boot_of)
         elif config.format == "cloudevents-batch":
             batch = config.batch
             is_compressed = batch.compression == "zstd"
@@ -57,10 +62,11 @@ class Shape:
                 max_events=batch.max_events, max_delay_s=batch.max_delay, is_compressed=is_compressed
             )
 
-    def connected(self, version: int, max_packet_bytes: int | None) -> None:
-        """From now on for this protocol level and this server's Maximum Packet Size."""
+    def connected(self, version: int, max_packet_bytes: int | None, topic_aliases: int = 0) -> None:
+        """From now on for this protocol level, and this server's Maximum Packet Size and Topic Alias Maximum."""
         self._is_v5 = version == 5
         self._block = encode_properties(Properties(content_type=self._content_type)) if self._is_v5 else b""
+        self.aliases = TopicAliases(topic_aliases, shared_block=self._block) if topic_aliases else None
         if self.batcher is not None:
             room = None
             if max_packet_bytes is not None:
@@ -70,19 +76,31 @@ class Shape:
     def messages(self, events: Sequence[Event], *, is_stored: bool) -> Messages:
         """Return one message per event."""
         topics = self._topics.of_run(events)
-        if self._raw is None:
+        if self._properties is None:
             return Messages(topics, [self._block] * len(events), self._envelopes(events, is_stored=is_stored))
-        payloads = [event.payload for event in events]
+        payloads = self._properties.payloads(events)
         if self._is_v5:
-            return Messages(topics, self._raw.blocks(events, is_stored=is_stored), payloads)
+            return Messages(topics, self._properties.blocks(events, is_stored=is_stored), payloads)
         return Messages(topics, [b""] * len(events), payloads)
+
+    def short_messages(self, aliases: TopicAliases, events: Sequence[Event], *, is_stored: bool) -> Messages:
+        """Return the same with topic aliases, of which `messages` has none."""
+        found = None if self._topics.uses_lane else aliases.known(events)
+        if found is None:
+            topics = self._topics.of_run(events)
+            found = aliases.decide(events, topics, is_by_address=not self._topics.uses_lane)
+        sent, firsts, blocks = found
+        if self._properties is None:
+            return Messages(sent, blocks, self._envelopes(events, is_stored=is_stored))
+        blocks = self._properties.blocks(events, is_stored=is_stored, firsts=firsts)
+        return Messages(sent, blocks, self._properties.payloads(events))
 
     def envelopes(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
         """Return the envelope of each event, for a batch."""
         return self._envelopes(events, is_stored=is_stored)
 
     def joint(self, payload: bytes) -> Messages:
-        """Return the one message around a batch."""
+        """Return the one message around a batch; it has no alias, which would save nothing worth having."""
         return Messages([self._topics.batch], [self._block], [payload])
 
     def size_of_joint(self, payload: bytes) -> int:

@@ -25,12 +25,15 @@ _FORBIDDEN: Final = re.compile("[+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\
 
 
 class TopicTemplate:
-    """Answers topics as they stand in a PUBLISH: UTF-8, two bytes of length first. Remembers up to 10,000 of them."""
+    """Answers topics as they stand in a PUBLISH: UTF-8, two bytes of length first. Remembers up to 10,000 of them.
+
+    ``uses_lane``: the topic depends on the lane as well, else on the address alone.
+    """
 
     def __init__(self, template: str, *, gateway: str) -> None:
         self._parts = _FIELD.split(template)  # literal, field, literal, field, … literal
         self._gateway = gateway
-        self._uses_lane = "lane" in self._parts[1::2]
+        self.uses_lane = "lane" in self._parts[1::2]
         self._known: dict[Address | tuple[Address, int], bytes] = {}
         self.batch = self._field(dict.fromkeys(("device", "type", "topic", "lane"), BATCH_WORD))
 
@@ -38,7 +41,7 @@ class TopicTemplate:
         """Return the topic of each event."""
         known = self._known.get
         make = self._make
-        if self._uses_lane:
+        if self.uses_lane:
             return [known((event.address, event.lane)) or make(event) for event in events]
         return [known(event.address) or make(event) for event in events]
 
@@ -54,7 +57,7 @@ class TopicTemplate:
         )
         if len(self._known) >= _MAX_CACHED:
             self._known.clear()
-        self._known[(address, event.lane) if self._uses_lane else address] = field
+        self._known[(address, event.lane) if self.uses_lane else address] = field
         return field
 
     def _field(self, values: dict[str, str]) -> bytes:

@@ -150,8 +150,11 @@ class ClientSession:
         batch: object,
         start: int,
         now_s: float,
+        aliases: Sequence[bytes] = (),
     ) -> int:
         """Send ``events[start:]`` of ``batch`` as new messages; return how many bytes that is. See `encode_publishes`.
+
+        ``aliases``: see `Run`.
 
         The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send.
         """
@@ -167,7 +170,7 @@ class ClientSession:
             else:  # the ids wrap, or some are still in use
                 end = done + count
                 wire = encode_publishes(topics[done:end], properties[done:end], payloads[done:end], first_id)
-            in_flight.add(Run(first_id, count, wire, batch=batch, start=start + done))
+            in_flight.add(Run(first_id, count, wire, batch=batch, start=start + done, aliases=aliases))
             self._out.append(wire)
             done += count
             size += len(wire)

@@ -11,8 +11,17 @@ from struct import Struct
 from typing import Final
 
 from fieldgate.mqtt.codec import PUBACKS, PacketTooLarge
+from fieldgate.mqtt.wire import pack_varint
 
-__all__ = ["encode_publishes", "packet_ends", "packet_size", "payload_of", "short_pubacks", "with_packet_id"]
+__all__ = [
+    "encode_publishes",
+    "packet_ends",
+    "packet_size",
+    "payload_of",
+    "short_pubacks",
+    "with_packet_id",
+    "with_topic",
+]
 
 _MAX_REMAINING: Final = 268_435_455
 _MAX_CACHED: Final = 4_096
@@ -64,6 +73,22 @@ def with_packet_id(packet: bytes, packet_id: int) -> bytes:
     body, _ = _read_begin(packet, 0)
     at = body + 2 + int.from_bytes(packet[body : body + 2], "big")
     return b"%b%b%b" % (packet[:at], packet_id.to_bytes(2, "big"), packet[at + 2 :])
+
+
+def with_topic(packet: bytes, topics: Sequence[bytes]) -> bytes:
+    """Return a PUBLISH of MQTT 5 with its topic in full where a topic alias, its first property, stands for it.
+
+    ``topics`` are by alias, as they stand in a PUBLISH.
+    """
+    body, _ = _read_begin(packet, 0)
+    topic_end = body + 2 + int.from_bytes(packet[body : body + 2], "big")
+    at, size = _read_begin(packet, topic_end + 1)
+    if packet[at : at + 1] != b"\x23":
+        return packet
+    topic = topics[int.from_bytes(packet[at + 1 : at + 3], "big")]
+    block = pack_varint(size - 3) + packet[at + 3 : at + size]
+    rest = b"%b%b%b" % (packet[topic_end : topic_end + 2], block, packet[at + size :])
+    return b"%b%b%b" % (_begin(len(topic) + len(rest)), topic, rest)
 
 
 def payload_of(packet: bytes, version: int) -> bytes:

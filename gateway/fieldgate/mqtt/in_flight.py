@@ -17,11 +17,11 @@ from __future__ import annotations
 
 from bisect import insort
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fieldgate.mqtt.codec import PUBACKS
-from fieldgate.mqtt.framing import packet_ends, with_packet_id
+from fieldgate.mqtt.framing import packet_ends, with_packet_id, with_topic
 
 __all__ = ["Delivered", "InFlight", "Piece", "Run"]
 
@@ -39,10 +39,12 @@ class Run:
     """``count`` packets with ids from ``first_id`` on: those after the first ``skip`` packets of ``wire``.
 
     Packet ``k`` carries ``events[start + k]`` of ``batch``; where ``pieces`` is set there is one packet, which
-    carries all of these. ``order`` counts packets in the order of their first sending.
+    carries all of these. ``order`` counts packets in the order of their first sending. ``aliases`` are the topics by
+    alias of the connection for which ``wire`` was made; what is sent again bears its topic in full.
     """
 
     __slots__ = (
+        "aliases",
         "batch",
         "count",
         "first_id",
@@ -66,7 +68,9 @@ class Run:
         batch: object = None,
         start: int = 0,
         pieces: tuple[Piece, ...] | None = None,
+        aliases: Sequence[bytes] = (),
     ) -> None:
+        self.aliases = aliases
         self.first_id = first_id
         self.count = count
         self.wire = wire
@@ -86,7 +90,7 @@ class Run:
 
     def cut(self, count: int) -> Run:
         """Cut off the first ``count`` packets (fewer than all) and return them; this run keeps the rest."""
-        head = Run(self.first_id, count, self.wire, batch=self.batch, start=self.start)
+        head = Run(self.first_id, count, self.wire, batch=self.batch, start=self.start, aliases=self.aliases)
         head.skip, head.order, head.packet_bytes = self.skip, self.order, self.packet_bytes
         head.is_known, head.refusals, head.tries = self.is_known, self.refusals, self.tries
         self.drop(count)
@@ -101,16 +105,17 @@ class Run:
         self.count -= count
 
     def packets(self) -> list[bytes]:
-        """Return the packets as they were first sent."""
-        wire = self.wire
+        """Return the packets as they were first sent, with their topics in full."""
+        wire, aliases = self.wire, self.aliases
         ends = packet_ends(wire)
         begins = [0, *ends]
-        return [wire[begins[k] : ends[k]] for k in range(self.skip, self.skip + self.count)]
+        packets = [wire[begins[k] : ends[k]] for k in range(self.skip, self.skip + self.count)]
+        return [with_topic(packet, aliases) for packet in packets] if aliases else packets
 
     def renumber(self, packet_id: int) -> None:
         """Give the single packet of this run another id."""
         self.wire = with_packet_id(self.packets()[0], packet_id)
-        self.first_id, self.skip = packet_id, 0
+        self.first_id, self.skip, self.aliases = packet_id, 0, ()
 
     def again(self) -> bytes:
         """Return the bytes to send on a later connection; DUP is set where the server may know the packets."""
