@@ -209,7 +209,7 @@ class BrokerMemory:
                 delivery.retain,
                 delivery.subscription_ids,
                 packet_id,
-                not delivery.weight,
+                delivery.is_stored,
                 delivery.share,
             )
         for identity in kept.deliveries.keys() - there:
@@ -333,8 +333,8 @@ class BrokerMemory:
                 one.qos,
                 one.retain,
                 one.subscription_ids,
-                0 if one.is_retained else message.size_bytes,
                 one.share,
+                one.is_retained,
             )
             kept.deliveries[id(delivery)] = position, one.packet_id, delivery
             self._messages.setdefault(id(message), _KeptMessage(one.message, message)).users += 1

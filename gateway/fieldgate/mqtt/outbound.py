@@ -45,7 +45,7 @@ class OutboundLimits(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, gc=False):
-    """A message for this client. ``weight`` is what it is charged in the queue, 0 for a retained one.
+    """A message for this client. ``is_stored``: a retained one, sent because the client subscribed.
 
     ``share`` names the shared subscription it was chosen for, which may give it to another member.
     """
@@ -54,8 +54,8 @@ class Delivery(msgspec.Struct, gc=False):
     qos: int
     retain: bool
     subscription_ids: tuple[int, ...]
-    weight: int
     share: str | None = None
+    is_stored: bool = False
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -160,25 +160,17 @@ class Outbound:
 
     # what comes in
 
-    def deliver(
-        self,
-        message: Message,
-        *,
-        qos: int,
-        retain: bool,
-        subscription_ids: tuple[int, ...],
-        now_s: float,
-        share: str | None = None,
-    ) -> bool:
+    def deliver(self, delivery: Delivery, now_s: float) -> bool:
         """Send a live message, or queue it; answers whether it was taken.
 
         Raises:
             Violation: a connected client has fallen behind by more than it may.
         """
+        qos = delivery.qos
         if self._write is not None and not self.queue and not self.is_congested and (not qos or self._has_room()):
-            self._start(Delivery(message, qos, retain, subscription_ids, 0, share), now_s)
+            self._start(delivery, now_s)
             return True
-        size_bytes = message.size_bytes
+        size_bytes = delivery.message.size_bytes
         if self._write is None:
             if qos == 0:
                 return False  # nobody is promised QoS 0 while away
@@ -192,7 +184,7 @@ class Outbound:
         elif self.queued_bytes + self._unsent() > self.limits.max_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "client does not read what it subscribed to")
         self.queued_bytes += size_bytes
-        self.queue.append(Delivery(message, qos, retain, subscription_ids, size_bytes, share))
+        self.queue.append(delivery)
         if qos:
             self._changed()
         return True
@@ -208,7 +200,7 @@ class Outbound:
             raise Violation(Reason.QUOTA_EXCEEDED, "too many retained messages wait for this client")
         self._retained_count += 1
         self._retained_bytes += message.size_bytes
-        self.queue.append(Delivery(message, qos, True, subscription_ids, 0))
+        self.queue.append(Delivery(message, qos, True, subscription_ids, is_stored=True))
         if qos:
             self._changed()
 
@@ -278,11 +270,11 @@ class Outbound:
             if delivery.qos and not self._has_room():
                 return
             queue.popleft()
-            if delivery.weight:
-                self.queued_bytes -= delivery.weight
-            else:
+            if delivery.is_stored:
                 self._retained_count -= 1
                 self._retained_bytes -= delivery.message.size_bytes
+            else:
+                self.queued_bytes -= delivery.message.size_bytes
             if delivery.message.is_expired(now_s):
                 self._drops["expired"] += 1
                 if delivery.qos:
@@ -317,8 +309,8 @@ class Outbound:
                 self._forget(packet_id, delivery)
         elif self._write is not None:
             self._write(encoded)
-        if packet_id:
-            self._changed()
+        if packet_id and self.on_change is not None:
+            self.on_change()
 
     def _encode(self, delivery: Delivery, packet_id: int, now_s: float, *, dup: bool) -> bytes:
         """The PUBLISH of this delivery; nothing, and it is counted, when that is larger than the client takes."""
@@ -360,9 +352,9 @@ class Outbound:
     # bookkeeping
 
     def _count_queue(self) -> None:
-        retained_bytes = [delivery.message.size_bytes for delivery in self.queue if not delivery.weight]
-        self.queued_bytes = sum(delivery.weight for delivery in self.queue)
-        self._retained_count, self._retained_bytes = len(retained_bytes), sum(retained_bytes)
+        stored_bytes = [delivery.message.size_bytes for delivery in self.queue if delivery.is_stored]
+        self._retained_count, self._retained_bytes = len(stored_bytes), sum(stored_bytes)
+        self.queued_bytes = sum(delivery.message.size_bytes for delivery in self.queue) - self._retained_bytes
 
     def _finish(self, packet_id: int, delivery: Delivery, now_s: float) -> None:
         self._forget(packet_id, delivery)

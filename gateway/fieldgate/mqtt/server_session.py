@@ -242,6 +242,11 @@ class ServerSession:
             if type(packet) is Publish:
                 run.append(packet)
                 continue
+            if type(packet) is PubAck and not run:  # as many as there are PUBLISHes to a subscriber
+                self._delivered(packet)
+                if self.phase is Phase.CLOSED:
+                    return
+                continue
             if run and inbox is not None:
                 inbox.take(run, self._now_s)
                 run = []
