@@ -13,12 +13,15 @@ from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 
+import pytest
+
 import mqtt_bytes as mb
 from gateway_kit import free_port
 from listener_kit import LOOPS, SettlingIntake, serving
 from mqtt_bytes import Got, Property
 
 __all__ = [
+    "BOTH_SLOWLY",
     "PATIENCE_S",
     "SHORT_PATIENCE_S",
     "Peer",
@@ -32,6 +35,10 @@ __all__ = [
 
 PATIENCE_S = 8.0  # only a failing test waits that long
 SHORT_PATIENCE_S = 0.3  # where failing is what is expected
+BOTH_SLOWLY = pytest.mark.parametrize(
+    "server", ["fieldgate", pytest.param("mosquitto", marks=pytest.mark.long)], indirect=True
+)
+"""For tests that wait for time to pass: the second opinion on them is for ``make test-long``."""
 _numbers = count(1)
 
 
@@ -54,6 +61,7 @@ class Peer:
         self._socket = socket.create_connection(("127.0.0.1", server.port), timeout=server.patience_s)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._held = b""
+        self._aside: list[Got] = []  # PUBLISHes that came while something else was waited for
         self._is_told = server.name == "fieldgate"
 
     def send(self, *chunks: bytes) -> None:
@@ -99,6 +107,14 @@ class Peer:
         """Send, and return the next packet, which is of this kind."""
         self.send(*chunks)
         return self.expect(kind)
+
+    def answer(self, *chunks: bytes, kind: int) -> Got:
+        """As `ask`, but PUBLISHes may come before; `messages` has them later."""
+        self.send(*chunks)
+        while (got := self.next()).kind == mb.PUBLISH:
+            self._aside.append(got)
+        assert got.kind == kind, f"packet type {got.kind} ({got.wire.hex()}) instead of {kind}"
+        return got
 
     def drain(self) -> list[Got]:
         """Everything that the server sends before it answers a PINGREQ: a barrier, not a wait."""
@@ -153,28 +169,28 @@ class Peer:
     def subscribe(self, *filters: str | tuple[str, int], properties: tuple[Property, ...] = ()) -> list[int]:
         """Subscribe and return the codes; what was retained follows."""
         sent = mb.subscribe(*filters, packet_id=77, level=self.level, properties=properties)
-        got = self.ask(sent, kind=mb.SUBACK)
+        got = self.answer(sent, kind=mb.SUBACK)
         assert got.packet_id == 77
         return got.reasons
 
     def publish(self, topic: str, payload: bytes = b"", *, qos: int = 1, **rest: object) -> None:
         """Publish, and wait until the server has it."""
         packet_id = next(_numbers) % 65_535 + 1 if qos else 0
-        self.send(mb.publish(topic, payload, level=self.level, qos=qos, packet_id=packet_id, **rest))  # type: ignore[arg-type]
+        sent = mb.publish(topic, payload, level=self.level, qos=qos, packet_id=packet_id, **rest)  # type: ignore[arg-type]
         if qos == 1:
-            assert self.expect(mb.PUBACK).packet_id == packet_id
+            assert self.answer(sent, kind=mb.PUBACK).packet_id == packet_id
         elif qos == 2:
-            assert self.expect(mb.PUBREC).packet_id == packet_id
-            got = self.ask(mb.ack(mb.PUBREL, packet_id), kind=mb.PUBCOMP)
-            assert got.packet_id == packet_id
+            assert self.answer(sent, kind=mb.PUBREC).packet_id == packet_id
+            assert self.answer(mb.ack(mb.PUBREL, packet_id), kind=mb.PUBCOMP).packet_id == packet_id
         else:
-            assert self.drain() == []
+            self.answer(sent, mb.PINGREQ, kind=mb.PINGRESP)
 
     def messages(self) -> list[Got]:
         """The PUBLISHes that have come; those of QoS 1 and 2 are acknowledged to their end."""
         found: list[Got] = []
         while True:
-            batch = self.drain()
+            batch = self._aside + self.drain()
+            self._aside = []
             if not batch:
                 return found
             for got in batch:
@@ -273,7 +289,7 @@ def mosquitto_server(folder: Path) -> Iterator[Server]:
     port = free_port()
     config = folder / "mosquitto.conf"
     config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_packet_size 262144\n",
+        f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\nmax_packet_size 262144\n",
         encoding="utf-8",
     )
     with (folder / "mosquitto.log").open("wb") as log:

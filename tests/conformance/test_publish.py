@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mqtt_bytes as mb
-from mqtt_peer import Server, fresh
+from mqtt_peer import BOTH_SLOWLY, Server, fresh
 
 clause = pytest.mark.clause
 
@@ -214,6 +214,7 @@ def test_a_message_expiry_reaches_subscribers_as_what_is_left_of_it(server: Serv
 
 
 @clause("MQTT5-3.3.2-5", "MQTT5-3.3.2-6")
+@BOTH_SLOWLY
 def test_a_message_that_has_expired_is_not_delivered_and_others_say_what_is_left(server: Server) -> None:
     """Queued for a client that was away, and retained."""
     topic = fresh("t")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mqtt_bytes as mb
-from mqtt_peer import Peer, Server, fresh
+from mqtt_peer import BOTH_SLOWLY, Peer, Server, fresh
 
 clause = pytest.mark.clause
 LACKS_QOS_2 = pytest.mark.fieldgate_lacks("QoS 2 towards subscribers")
@@ -217,6 +217,7 @@ def test_disconnect_cannot_make_a_session_of_none(server: Server) -> None:
 
 
 @clause("MQTT5-4.1.0-2")
+@BOTH_SLOWLY
 def test_a_session_is_discarded_when_its_expiry_has_passed(server: Server) -> None:
     """One second here; the server looks at the time at its own pace, a client may be a little late."""
     first = keeping(server, 5, expiry_s=1)

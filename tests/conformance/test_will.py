@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import mqtt_bytes as mb
-from mqtt_peer import Peer, Server, fresh
+from mqtt_peer import BOTH_SLOWLY, Peer, Server, fresh
 
 clause = pytest.mark.clause
 
@@ -129,6 +129,7 @@ def test_a_takeover_publishes_the_will_of_the_first(server: Server, level: int) 
 
 @clause("MQTT5-3.1.3-9", "MQTT5-3.1.2-8")
 @pytest.mark.parametrize("is_vanished", [True, False], ids=["after a break", "by takeover"])
+@BOTH_SLOWLY
 def test_a_delayed_will_is_not_sent_if_the_client_is_back_in_time(server: Server, is_vanished: bool) -> None:
     """A short gap is no death."""
     topic = fresh("w")
@@ -145,6 +146,7 @@ def test_a_delayed_will_is_not_sent_if_the_client_is_back_in_time(server: Server
 
 
 @clause("MQTT5-3.1.2-8")
+@BOTH_SLOWLY
 def test_a_delayed_will_is_sent_when_its_delay_has_passed_and_not_before(server: Server) -> None:
     """The session lives on."""
     topic = fresh("w")
