@@ -8,10 +8,11 @@ from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.handshake import SessionLimits
-from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker, SessionState
+from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, PubAck, Publish, Subscribe, Subscription, Will
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_roles import Inbox
+from fieldgate.mqtt.session_state import SessionState
 from listener_kit import HeldIntake
 
 __all__ = ["Client", "Server", "ack_ids"]
@@ -78,6 +79,9 @@ class Client:
     def flush(self) -> None:
         self.session.flush()
 
+    def fitting(self, packet: Packet) -> bytes:
+        return self.session.fitting(packet)
+
     def send(self, *packets: Packet) -> list[Packet]:
         """Send in one read; returns the answers, and whatever else has come since the last look."""
         return self.send_bytes(b"".join(encode(packet, self.version) for packet in packets))
@@ -126,8 +130,8 @@ class Server:
         self.ids = count(1)
         self.intake = intake or HeldIntake()
         self.broker = LocalBroker(broker_limits)
-        self.event_filter = EventFilter(events)
         self.limits = limits or SessionLimits()
+        self.event_filter = EventFilter(events, max_levels=self.limits.max_topic_levels)
         self.inbox_limits = inbox_limits or InboxLimits()
         self.tally = InboxTally()
 

@@ -33,7 +33,7 @@ from fieldgate.journal.records import BootRecord
 from fieldgate.journal.times import BootClock
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, state_of_unknown
 from fieldgate.journal.writer import Writer
-from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.observe.health import RateMeter
 from fieldgate_devices.event import LANES, Address, Event, Lane, Stamp, TimeQuality
 
@@ -87,7 +87,17 @@ class Pipeline:
             )
             for name, uplink in config.uplinks.items()
         ]
-        self.broker = LocalBroker()
+        local = config.local
+        self.broker = LocalBroker(
+            BrokerLimits(
+                max_sessions=local.max_sessions,
+                max_session_s=local.max_session_expiry,
+                max_subscriptions=local.max_subscriptions,
+                max_retained=local.max_retained,
+                max_retained_bytes=local.max_retained_size,
+                max_away_bytes=local.max_queued,
+            )
+        )
         self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]

@@ -86,7 +86,18 @@ async def test_every_part_of_the_gateway_is_there(tmp_path: Path) -> None:
     assert f"{gateway.state}   20 events" in shown.out
     assert "relay   epoch 1" in shown.out
     assert status["journal"]["full"] == ""
-    assert status["local_delivery"] == {"delivered": 0, "dropped": {}}
+    assert status["local_delivery"] == {
+        "delivered": 0,
+        "dropped": {},
+        "refused": {},
+        "subscriptions": 0,
+        "sessions": 1,
+        "sessions_away": 0,
+        "sessions_ended": {},
+        "queued_bytes": 0,
+        "retained": 0,
+        "retained_bytes": 0,
+    }
     assert mode == 0o600
 
 

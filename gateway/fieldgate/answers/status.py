@@ -15,6 +15,7 @@ from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
+from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import check_accounts
 from fieldgate.pipeline import Pipeline
 from fieldgate_devices.event import LANES, TimeQuality
@@ -43,7 +44,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "rate_in": round(pipeline.rate_in.per_s, 1),
         "unsettled_bytes": outbox.unsettled_bytes,
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
-        "local_delivery": {"delivered": pipeline.broker.delivered, "dropped": dict(pipeline.broker.drops)},
+        "local_delivery": _local(pipeline.broker),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -67,6 +68,21 @@ def _look(journal: Journal, *, floors: dict[str, Floors]) -> tuple[JournalStats,
     return journal.stats(), ages
 
 
+def _local(broker: LocalBroker) -> dict[str, Any]:
+    return {
+        "delivered": broker.delivered,
+        "dropped": dict(broker.drops),
+        "refused": dict(broker.refused + broker.retained.refused),
+        "subscriptions": len(broker.subscriptions),
+        "sessions": len(broker.sessions),
+        "sessions_away": len(broker.sessions.away),
+        "sessions_ended": dict(broker.sessions.ended),
+        "queued_bytes": broker.sessions.away_bytes,
+        "retained": broker.retained.count,
+        "retained_bytes": broker.retained.size_bytes,
+    }
+
+
 def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
     return {
         "name": listener.name,
@@ -79,6 +95,7 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "unsaved": listener.tally.unsaved,
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
+        "publishes_refused": dict(listener.tally.refused),
         "ended": dict(listener.ended),
     }
 

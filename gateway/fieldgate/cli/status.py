@@ -55,6 +55,10 @@ def _for_people(answer: dict[str, Any]) -> str:
         lines += _listener(listener)
     if dropped := _counts(answer["local_delivery"]["dropped"]):
         lines.append(f"local    messages that local subscribers did not get: {dropped}")
+    if refused := _counts(answer["local_delivery"]["refused"]):
+        lines.append(f"local    subscriptions and retained messages over a limit: {refused}")
+    if ended := _counts(answer["local_delivery"]["sessions_ended"]):
+        lines.append(f"local    sessions ended while their clients were away: {ended}")
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
@@ -75,6 +79,8 @@ def _listener(one: dict[str, Any]) -> list[str]:
         lines.append(f"         {one['problem']}; tried again and again")
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
+    if refused := _counts(one["publishes_refused"]):
+        lines.append(f"         publishes refused: {refused}")
     if ended := _counts(one["ended"]):
         lines.append(f"         connections ended: {ended}")
     return lines

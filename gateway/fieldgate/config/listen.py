@@ -57,6 +57,44 @@ class ListenConfig(Section):
         "QoS 0 messages are dropped from half of it on.",
     )
 
+    max_keep_alive: Annotated[float, Duration("5s", "18h")] = Field(
+        3600.0,
+        description="Longest keep-alive. An MQTT 5 client that asks for more, or for none, is told this one; a 3.1.1 "
+        "client that asks for none is ended after one and a half times this without a word from it.",
+    )
+    max_in_flight: int = Field(
+        100,
+        ge=1,
+        le=65535,
+        description="Messages of QoS 1 and 2 on the way to one client at a time; less if it asks for less.",
+    )
+    max_unreleased: int = Field(
+        4096,
+        ge=1,
+        le=65535,
+        description="QoS 2 messages of one client between PUBREC and PUBREL; with more it is disconnected (0x97). "
+        "Never less than receive_maximum.",
+    )
+    max_subscriptions: int = Field(
+        1000, ge=0, le=1_000_000, description="Subscriptions of one client; one more is refused (0x97)."
+    )
+    max_filters_size: Annotated[int, Size("0B", "1GiB")] = Field(
+        parse_size("64KiB"), description="Bytes of all topic filters of one client; one more is refused (0x97)."
+    )
+    max_topic_levels: int = Field(
+        200,
+        ge=1,
+        le=32768,
+        description="Levels of a topic or a topic filter. A deeper filter is refused (0x8F); a deeper publish too, by "
+        "its acknowledgement in MQTT 5 (0x90), else by disconnecting.",
+    )
+    max_user_properties: int = Field(
+        1000,
+        ge=0,
+        le=100_000,
+        description="User properties of one packet; with more the client is disconnected (0x97).",
+    )
+
     @property
     def host(self) -> str:
         """The address to bind, without brackets."""

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
+from fieldgate.config.local import LocalConfig
 from fieldgate.config.places import default_gateway_id
 from fieldgate.config.section import Name, Section
 from fieldgate.config.uplink import UplinkConfig
@@ -54,5 +55,8 @@ class Config(Section):
         max_length=7,
         description="Where events go, by a name of your choice; seven at most. Without one they are kept until there "
         "is one.",
+    )
+    local: LocalConfig = Field(
+        default_factory=LocalConfig, description="What is kept for the clients of all listeners together."
     )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")

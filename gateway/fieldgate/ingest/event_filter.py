@@ -11,13 +11,14 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from fieldgate.mqtt.packets import Reason
-from fieldgate.mqtt.topics import matches, valid_topic
+from fieldgate.mqtt.topics import is_reserved, matches, topic_problem, valid_topic
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["EventFilter", "client_seed", "content_id"]
+__all__ = ["EventFilter", "TopicRefused", "client_seed", "content_id"]
 
 _EVERYTHING: Final = "#"
 _NEVER_BY_DEFAULT: Final = ("homeassistant", "fieldgate")
+_MAX_LEVELS: Final = 200
 _MAX_KNOWN: Final = 8192
 _MAX_KNOWN_TOPIC: Final = 256  # longer topics are judged each time
 
@@ -32,6 +33,14 @@ def content_id(*, client_seed: int, topic_seed: int, packet_id: int, payload: by
     return xxh3_64_intdigest(payload, topic_seed ^ client_seed ^ packet_id)
 
 
+class TopicRefused(Violation):
+    """Nobody may publish to this topic. ``is_reserved``: because it is the broker's own."""
+
+    def __init__(self, reason: Reason, problem: str, *, is_reserved: bool) -> None:
+        super().__init__(reason, problem)
+        self.is_reserved = is_reserved
+
+
 class EventFilter:
     """The ``events`` of one ``listen`` entry.
 
@@ -39,24 +48,24 @@ class EventFilter:
     them takes them. ``seeds`` holds the events' topics judged so far, for the hot path.
     """
 
-    def __init__(self, filters: Sequence[str]) -> None:
+    def __init__(self, filters: Sequence[str], *, max_levels: int = _MAX_LEVELS) -> None:
         self.seeds: dict[str, int] = {}
         self._others: set[str] = set()
         self._filters = tuple(filters)
+        self._max_levels = max_levels
 
     def seed(self, topic: str) -> int | None:
         """The topic's part of the content id if publishes to it are events, else None.
 
         Raises:
-            Violation: nothing may be published to such a topic.
+            TopicRefused: nothing may be published to such a topic.
         """
         seed = self.seeds.get(topic)
         if seed is not None:
             return seed
         if topic in self._others:
             return None
-        if topic.startswith("$SYS/") or not valid_topic(topic):
-            raise Violation(Reason.TOPIC_NAME_INVALID, "nothing may be published to this topic")
+        self._check(topic)
         is_event = self._is_event(topic)
         if is_event:
             seed = xxh3_64_intdigest(topic.encode())
@@ -69,6 +78,15 @@ class EventFilter:
             else:
                 self.seeds[topic] = seed
         return seed
+
+    def _check(self, topic: str) -> None:
+        if not valid_topic(topic):
+            raise TopicRefused(Reason.TOPIC_NAME_INVALID, "the topic is none", is_reserved=False)
+        problem = topic_problem(topic, max_levels=self._max_levels)
+        if problem:
+            reserved = is_reserved(topic)
+            reason = Reason.NOT_AUTHORIZED if reserved else Reason.TOPIC_NAME_INVALID
+            raise TopicRefused(reason, problem, is_reserved=reserved)
 
     def _is_event(self, topic: str) -> bool:
         first_level = topic.split("/", 1)[0]

@@ -12,10 +12,10 @@ from typing import Final, Protocol, cast
 
 from fieldgate.clock import boot_s
 from fieldgate.ingest.mqtt_inbox import MqttInbox
-from fieldgate.mqtt.local_broker import SessionState
-from fieldgate.mqtt.packets import Connect
+from fieldgate.mqtt.packets import Connect, Packet
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_roles import Inbox
+from fieldgate.mqtt.session_state import SessionState
 
 __all__ = ["MqttConnection", "Owner"]
 
@@ -127,6 +127,11 @@ class MqttConnection(asyncio.Protocol):
         """See `Throttle`."""
         if self.session is not None:
             self.session.flush()
+
+    def fitting(self, packet: Packet) -> bytes:
+        """See `Throttle`."""
+        assert self.session is not None
+        return self.session.fitting(packet)
 
     # for the listener
 

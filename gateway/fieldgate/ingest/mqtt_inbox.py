@@ -16,24 +16,26 @@ locally and leaves everything unusual to `_judge`.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Final, Protocol
 
 import msgspec
 from xxhash import xxh3_64_intdigest
 
-from fieldgate.ingest.event_filter import EventFilter, client_seed, content_id
+from fieldgate.ingest.event_filter import EventFilter, TopicRefused, client_seed, content_id
 from fieldgate.ingest.source import Intake, Received
+from fieldgate.ingest.window_watch import WindowWatch
 from fieldgate.mqtt.ack_line import AckLine
-from fieldgate.mqtt.local_broker import LocalBroker, SessionState
-from fieldgate.mqtt.outbound import Message
-from fieldgate.mqtt.packets import Publish, Reason, Will
+from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.mqtt.message import Message
+from fieldgate.mqtt.packets import Packet, Properties, PubAck, Publish, PubRec, Reason, Will
+from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["InboxLimits", "InboxTally", "MqttInbox", "WindowWatch"]
+__all__ = ["InboxLimits", "InboxTally", "MqttInbox"]
 
 _OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
-_MAX_UNRELEASED: Final = 4096  # QoS 2 ids that a 3.1.1 client may leave between PUBREC and PUBREL
 
 
 class InboxLimits(msgspec.Struct, frozen=True):
@@ -41,19 +43,21 @@ class InboxLimits(msgspec.Struct, frozen=True):
 
     receive_maximum: int = 1000
     max_unsettled_bytes: int = 256 * 1024
+    max_unreleased: int = 4096
     topic_alias_maximum: int = 16
 
 
 class InboxTally:
     """Counters that all inboxes of a listener share."""
 
-    __slots__ = ("bytes", "events", "joined", "publishes", "unsaved")
+    __slots__ = ("bytes", "events", "joined", "publishes", "refused", "unsaved")
 
     def __init__(self) -> None:
         self.publishes = 0
         self.events = 0
         self.bytes = 0  # of topics and payloads of events
         self.joined = 0  # resent while the first copy was still waiting
+        self.refused: Counter[str] = Counter()  # not taken, by reason code; the client was told if it can be
         self.unsaved = 0  # unacknowledged when their connection ended, never handed over: QoS 0 among them is lost
 
 
@@ -69,34 +73,8 @@ class Throttle(Protocol):
     def flush(self) -> None:
         """Write the acknowledgements that are due."""
 
-
-class WindowWatch:
-    """Learns how many unacknowledged PUBLISHes a client lets stand before it waits.
-
-    The client's window shows as a count (8 at least) that is reached again and never passed. When a client settles
-    at a lower one, the old is forgotten after 64 reads.
-    """
-
-    __slots__ = ("_peak", "_reads", "_recent")
-
-    def __init__(self) -> None:
-        self._peak = 0
-        self._recent = 0
-        self._reads = 0
-
-    def is_full(self, in_flight: int) -> bool:
-        """Whether a client with ``in_flight`` unacknowledged PUBLISHes after a read is waiting, as far as known."""
-        if in_flight >= self._peak:
-            is_known = in_flight == self._peak and in_flight >= 8
-            self._peak = in_flight
-            self._recent = self._reads = 0
-            return is_known
-        self._reads += 1
-        self._recent = max(self._recent, in_flight)
-        if self._reads >= 64:
-            self._peak = self._recent
-            self._recent = self._reads = 0
-        return False
+    def fitting(self, packet: Packet) -> bytes:
+        """Encode an answer within the limits of the client."""
 
 
 class MqttInbox:
@@ -131,6 +109,7 @@ class MqttInbox:
         self._handed_to = 0  # positions below were given to the intake
         self._held: list[tuple[list[Received], int]] = []
         self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
+        self._uncompleted: set[int] = set()  # QoS 2 ids whose PUBREC this connection got, and which it holds
         self._aliases: dict[int, str] = {}
         self._is_over = False
 
@@ -199,7 +178,11 @@ class MqttInbox:
         """Decide a PUBLISH that is not plain: (code, seed) if it is a new event, None if it is done with."""
         if packet.properties is not None:
             self._resolve_alias(packet)
-        seed = self._filter.seed(packet.topic)
+        try:
+            seed = self._filter.seed(packet.topic)
+        except TopicRefused as refused:
+            self._refuse(packet, batch, refused)
+            return None
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
         if packet.qos and self._is_repeated(packet, code, seed, batch):
@@ -207,24 +190,55 @@ class MqttInbox:
             return None
         if packet.qos == 2:
             self._receiving.add(packet_id)
-        if packet.retain:
-            self._broker.keep_retained(
-                Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
-            )
+        is_kept = not packet.retain or self._broker.keep_retained(
+            Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
+        )
         if seed is not None:
             return code, seed
         if batch.is_routed:
             batch.routed.append(packet)
         if code:
             self._close_run(batch)
-            self._line.add_ready(code)
+            if is_kept or not self._is_v5:
+                self._line.add_ready(code)
+            else:
+                self._say_no(packet, Reason.QUOTA_EXCEEDED, "no room for another retained message")
         return None
+
+    def _refuse(self, packet: Publish, batch: _Batch, refused: TopicRefused) -> None:
+        """Do not take a PUBLISH, and say so.
+
+        MQTT 5 has reason codes for it. A 3.1.1 client gets the acknowledgement it would get anyway where the topic is
+        the broker's own [3.1.1: MQTT-3.3.5-2]; else it is disconnected, rather than told that an event is safe.
+        """
+        if not (self._is_v5 or refused.is_reserved):
+            raise refused
+        if not packet.qos:
+            self._tally.refused[refused.reason.name.lower()] += 1
+            return
+        self._close_run(batch)
+        if self._is_v5:
+            self._say_no(packet, refused.reason, str(refused))
+            return
+        self._tally.refused[refused.reason.name.lower()] += 1
+        if packet.qos == 2:
+            self._receiving.add(packet.packet_id)
+        self._line.add_ready(-packet.packet_id if packet.qos == 2 else packet.packet_id)
+
+    def _say_no(self, packet: Publish, reason: Reason, problem: str) -> None:
+        """Acknowledge with a reason code; a QoS 2 id is free with that [MQTT-4.3.3-9]."""
+        self._tally.refused[reason.name.lower()] += 1
+        self._receiving.discard(packet.packet_id)
+        properties = Properties(reason_string=problem)
+        make = PubRec if packet.qos == 2 else PubAck
+        self._line.add_refusal(packet.packet_id, self._throttle.fitting(make(packet.packet_id, reason, properties)))
 
     def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: _Batch) -> bool:
         """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
         packet_id = packet.packet_id
         if packet.qos == 2 and packet_id in self._state.unreleased:  # [MQTT-4.3.3-10]
             self._close_run(batch)
+            self._uncompleted.discard(packet_id)  # until its PUBREC leaves again
             self._line.add_ready(code)
             return True
         if packet.qos == 2 and packet_id in self._receiving:
@@ -282,10 +296,10 @@ class MqttInbox:
 
     def _check_window(self) -> None:
         line, limits = self._line, self._limits
-        unreleased = len(self._state.unreleased)
-        if self._is_v5 and line.in_flight + unreleased > limits.receive_maximum:
+        # [MQTT5 4.9]: of this connection; a QoS 2 PUBLISH counts until PUBCOMP or a PUBREC that refuses it.
+        if self._is_v5 and line.in_flight + len(self._uncompleted) > limits.receive_maximum:
             raise Violation(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more PUBLISHes on the way than Receive Maximum allows")
-        if unreleased > _MAX_UNRELEASED:
+        if len(self._state.unreleased) > max(limits.max_unreleased, limits.receive_maximum):
             raise Violation(Reason.QUOTA_EXCEEDED, "too many QoS 2 messages that were never released")
         if line.size_bytes > limits.max_unsettled_bytes or line.in_flight > limits.receive_maximum:
             if not self.is_paused:
@@ -297,18 +311,16 @@ class MqttInbox:
 
     def release(self, packet_id: int) -> bool:
         """See `Inbox`."""
-        unreleased = self._state.unreleased
-        if packet_id in unreleased:
-            unreleased.remove(packet_id)
-            return True
-        return False
+        self._uncompleted.discard(packet_id)
+        return self._state.release_id(packet_id)
 
     def due(self) -> bytes:
         """See `Inbox`."""
         due, releases = self._line.take_due()
         if releases:
             self._receiving.difference_update(releases)
-            self._state.unreleased.update(releases)
+            self._uncompleted.update(releases)
+            self._state.hold_ids(releases)
         if self.is_paused:
             limits = self._limits
             if (

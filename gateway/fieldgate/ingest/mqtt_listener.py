@@ -29,9 +29,10 @@ from fieldgate.ingest.mqtt_connection import LINGER_S, MqttConnection
 from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
 from fieldgate.ingest.source import Intake
 from fieldgate.mqtt.handshake import SessionLimits
-from fieldgate.mqtt.local_broker import LocalBroker, SessionState
+from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Connect
 from fieldgate.mqtt.server_session import ServerSession
+from fieldgate.mqtt.session_state import SessionState
 
 __all__ = ["ListenError", "MqttListener"]
 
@@ -62,7 +63,7 @@ class MqttListener:
         self._settings = settings
         self._intake = intake
         self._broker = broker
-        self._filter = EventFilter(settings.events)
+        self._filter = EventFilter(settings.events, max_levels=settings.max_topic_levels)
         self._lane = _LANES[settings.lane]
         self._per_address: Counter[str] = Counter()
         self._refused_logged = 0
@@ -74,10 +75,17 @@ class MqttListener:
             connect_timeout_s=settings.connect_timeout,
             receive_maximum=settings.receive_maximum,
             max_unsent_bytes=settings.max_unsent,
+            delivery_window=settings.max_in_flight,
+            max_keep_alive_s=int(settings.max_keep_alive),
+            max_subscriptions=settings.max_subscriptions,
+            max_filter_bytes=settings.max_filters_size,
+            max_topic_levels=settings.max_topic_levels,
+            max_user_properties=settings.max_user_properties,
         )
         self._inbox_limits = InboxLimits(
             receive_maximum=settings.receive_maximum,
             max_unsettled_bytes=settings.max_unsettled,
+            max_unreleased=settings.max_unreleased,
             topic_alias_maximum=self._limits.topic_alias_maximum,
         )
 

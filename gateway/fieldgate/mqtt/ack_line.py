@@ -45,18 +45,29 @@ class Owed:
 
 
 class _Run:
-    """PUBLISHes that came together. ``codes``: n is a PUBACK for id n, -n a PUBREC, 0 nothing (QoS 0)."""
+    """PUBLISHes that came together. ``codes``: n is a PUBACK for id n, -n a PUBREC, 0 nothing (QoS 0).
 
-    __slots__ = ("codes", "content_ids", "done", "first", "owed", "size_bytes")
+    ``wire`` is what to write in place of the code.
+    """
+
+    __slots__ = ("codes", "content_ids", "done", "first", "owed", "size_bytes", "wire")
 
     def __init__(
-        self, codes: list[int], content_ids: Sequence[int], *, first: int, size_bytes: int, owed: Owed | None = None
+        self,
+        codes: list[int],
+        content_ids: Sequence[int],
+        *,
+        first: int,
+        size_bytes: int,
+        owed: Owed | None = None,
+        wire: bytes = b"",
     ) -> None:
         self.codes = codes
         self.content_ids = content_ids
         self.first = first
         self.size_bytes = size_bytes
         self.owed = owed
+        self.wire = wire
         self.done = 0
 
 
@@ -92,6 +103,13 @@ class AckLine:
         self._runs.append(_Run([code], (), first=_NOT_AN_EVENT, size_bytes=_READY_BYTES))
         self.in_flight += 1
         self.size_bytes += _READY_BYTES
+
+    def add_refusal(self, packet_id: int, wire: bytes) -> None:
+        """Append ``wire``, an acknowledgement that says no; the packet id is free once it has left [MQTT-4.3.3-9]."""
+        size_bytes = _READY_BYTES + len(wire)
+        self._runs.append(_Run([packet_id], (), first=_NOT_AN_EVENT, size_bytes=size_bytes, wire=wire))
+        self.in_flight += 1
+        self.size_bytes += size_bytes
 
     def add_joined(self, code: int, owed: Owed) -> None:
         """Append an acknowledgement that waits for an event of an earlier connection."""
@@ -129,7 +147,7 @@ class AckLine:
                 break
             part = codes if due - run.done == len(codes) else codes[run.done : due]
             self.in_flight -= len(part) - part.count(0)
-            out.append(_encode(part, releases))
+            out.append(run.wire or _encode(part, releases))
             run.done = due
             if due < len(codes):
                 break

@@ -37,7 +37,7 @@ from fieldgate.mqtt.packets import (
 )
 from fieldgate.mqtt.properties import PLACES, PropertyTable, decode_properties
 from fieldgate.mqtt.reasons import REASONS, RETURN_CODES, check_reason, check_reasons
-from fieldgate.mqtt.topics import valid_filter, valid_topic
+from fieldgate.mqtt.topics import valid_topic, well_formed_filter
 from fieldgate.mqtt.wire import MalformedPacket, Reader
 
 __all__ = ["BODIES", "Rules", "check_header", "check_protocol", "lawful_first_bytes"]
@@ -122,9 +122,13 @@ def _topic(reader: Reader) -> str:
 
 
 def _filter(reader: Reader) -> str:
+    """Read a topic filter; whether one that begins with ``$share`` is a shared subscription is the session's question.
+
+    It can be answered for each filter (0x8F), where 3.1.1 gives the name no meaning at all.
+    """
     text = reader.string()
-    if not valid_filter(text):
-        raise MalformedPacket(f"topic filter {text!r} is not valid")  # [MQTT-4.7.1-1, -2; MQTT-4.7.3-1; MQTT-4.8.2-1]
+    if not well_formed_filter(text):
+        raise MalformedPacket(f"topic filter {text!r} is not valid")  # [MQTT-4.7.1-1, -2; MQTT-4.7.3-1]
     return text
 
 

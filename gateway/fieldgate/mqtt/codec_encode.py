@@ -33,7 +33,7 @@ from fieldgate.mqtt.packets import (
 )
 from fieldgate.mqtt.properties import PLACES, encode_properties
 from fieldgate.mqtt.reasons import REASONS, RETURN_CODES, check_reason, check_reasons
-from fieldgate.mqtt.topics import valid_filter, valid_topic
+from fieldgate.mqtt.topics import valid_topic, well_formed_filter
 from fieldgate.mqtt.wire import MalformedPacket, pack_binary, pack_byte, pack_string, pack_u16, pack_varint
 
 __all__ = ["PUBACKS", "encode", "encode_publish"]
@@ -193,7 +193,7 @@ def _topic(topic: str) -> str:
 
 
 def _filter(filter: str) -> bytes:
-    if not valid_filter(filter):
+    if not well_formed_filter(filter):
         raise MalformedPacket(f"topic filter {filter!r} is not valid")
     return pack_string(filter)
 

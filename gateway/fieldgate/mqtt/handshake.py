@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
+from fieldgate.mqtt.topics import topic_problem
 
-__all__ = ["SessionLimits", "connack", "refusal", "wanted_expiry_s"]
+__all__ = ["SessionLimits", "connack", "keep_alive", "refusal", "wanted_expiry_s"]
 
-_FOR_EVER_S = 0xFFFFFFFF
+_FOR_EVER_S: Final = 0xFFFFFFFF
+_NOT_AUTHORIZED: Final = 0x05  # of 3.1.1, which has no code for a bad topic
 
 
 class SessionLimits(msgspec.Struct, frozen=True):
@@ -21,7 +25,12 @@ class SessionLimits(msgspec.Struct, frozen=True):
     max_client_id: int = 1024
     topic_alias_maximum: int = 16
     delivery_window: int = 100
+    max_subscriptions: int = 1000
+    max_filter_bytes: int = 65_536
+    max_topic_levels: int = 200
+    max_user_properties: int = 1000
     stuck_s: float = 30.0
+    max_keep_alive_s: int = 3600
 
 
 def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
@@ -35,6 +44,8 @@ def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
         return 0x02, "no client id for a session that is to be kept"  # [3.1.1: MQTT-3.1.3-8]
     if connect.properties is not None and connect.properties.authentication_method is not None:
         return Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported"
+    if connect.will is not None and (problem := topic_problem(connect.will.topic, max_levels=limits.max_topic_levels)):
+        return Reason.TOPIC_NAME_INVALID if is_v5 else _NOT_AUTHORIZED, f"will: {problem}"
     return None
 
 
@@ -45,10 +56,36 @@ def wanted_expiry_s(connect: Connect) -> int:
     return (connect.properties.session_expiry_s or 0) if connect.properties is not None else 0
 
 
+def keep_alive(connect: Connect, limits: SessionLimits) -> tuple[int | None, float]:
+    """Return the Server Keep Alive to tell the client, if any, and the seconds of silence that end its connection.
+
+    One and a half times the keep-alive [MQTT-3.1.2-22]. An MQTT 5 client that asks for none, or for more than
+    ``max_keep_alive_s``, is told that [MQTT-3.2.2-21]. A 3.1.1 client cannot be told: it has what it asks for, and when
+    it asks for none, a silence as long as that of an MQTT 5 client is taken for its end, as the server may
+    [3.1.1: 3.1.2.10].
+    """
+    asked_s = connect.keep_alive_s
+    longest_s = limits.max_keep_alive_s
+    if connect.version != 5:
+        return None, (asked_s or longest_s) * 1.5
+    if not 0 < asked_s <= longest_s:
+        return longest_s, longest_s * 1.5
+    return None, asked_s * 1.5
+
+
 def connack(
-    connect: Connect, limits: SessionLimits, *, is_present: bool, is_assigned: bool, expiry_s: float
+    connect: Connect,
+    limits: SessionLimits,
+    *,
+    is_present: bool,
+    is_assigned: bool,
+    expiry_s: float,
+    server_keep_alive_s: int | None = None,
 ) -> ConnAck:
-    """Return the CONNACK that accepts ``connect`` and, to an MQTT 5 client, names the limits."""
+    """Return the CONNACK that accepts ``connect`` and, to an MQTT 5 client, names the limits.
+
+    What is not named is available: QoS 2, retained messages, wildcards, subscription ids, shared subscriptions.
+    """
     if connect.version != 5:
         return ConnAck(0, is_present)
     return ConnAck(
@@ -58,8 +95,8 @@ def connack(
             receive_maximum=limits.receive_maximum,
             maximum_packet_size=limits.max_packet_bytes,
             topic_alias_maximum=limits.topic_alias_maximum,
-            shared_available=0,
             assigned_client_id=connect.client_id if is_assigned else None,
+            server_keep_alive_s=server_keep_alive_s,
             session_expiry_s=int(expiry_s) if expiry_s != wanted_expiry_s(connect) else None,
         ),
     )

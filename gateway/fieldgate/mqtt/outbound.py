@@ -1,13 +1,20 @@
-"""What one client is to receive: QoS 0 and 1, in order, within its window and within bounded memory.
+"""What one client is to receive: QoS 0, 1 and 2, in order, within its window and within bounded memory.
 
 Laws of this file:
 
-- One FIFO per client, so a message never passes an older one. QoS 1 waits for room in the client's Receive Maximum
-  [MQTT5 4.9]; what was sent and not acknowledged is sent again, first and in order, with DUP and its old packet id,
-  when the client resumes its session [MQTT-4.4.0-1].
+- One FIFO per client, so a message never passes an older one [MQTT-4.6.0-5]. QoS 1 and 2 wait for room in the
+  client's Receive Maximum [MQTT5 4.9]: a PUBLISH holds its place until PUBACK, PUBCOMP, or a PUBREC that refuses it.
+- QoS 2 goes PUBLISH, PUBREC, PUBREL, PUBCOMP [MQTT-4.3.3]: from PUBREC on only the id is kept, and only PUBREL is sent.
+- What was sent and not acknowledged is sent again when the client resumes its session, and then only: PUBRELs in the
+  order of their PUBRECs, PUBLISHes in their order with DUP and their old packet ids [MQTT-4.4.0-1, MQTT-4.6.0-1, -4],
+  no more at a time than the window of the new connection.
 - A client that does not read costs bounded memory: over half of ``max_bytes`` QoS 0 is dropped and counted, over all
-  of it the client is cut off (`Violation`, quota exceeded). Retained messages belong to the store and count nothing.
+  of it the client is cut off (`Violation`, quota exceeded). Retained messages have a bound of their own.
 - A message larger than the client's Maximum Packet Size is dropped as if it had been delivered [MQTT-3.1.2-25].
+
+What of it belongs to the session, and would have to survive a restart: ``queue`` (never sent), ``in_flight`` (sent as
+PUBLISH), ``released`` (sent as PUBREL) and ``next_id``. All else is the connection's. ``on_change`` is called after
+each change of these, if somebody asked for it.
 """
 
 from __future__ import annotations
@@ -18,164 +25,162 @@ from typing import Final
 
 import msgspec
 
-from fieldgate.mqtt.codec import encode_properties, encode_publish
-from fieldgate.mqtt.packets import Properties, Reason
+from fieldgate.mqtt.codec import encode, encode_publish
+from fieldgate.mqtt.message import Message
+from fieldgate.mqtt.packets import PubRel, Reason
+from fieldgate.mqtt.topic_aliases import TopicAliases
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["Message", "Outbound"]
+__all__ = ["Delivery", "Outbound", "OutboundLimits", "Reader"]
 
-_OVERHEAD_BYTES: Final = 200  # what a queued message costs beside its text
 _MAX_PACKET_ID: Final = 65_535
-_MAX_RETAINED_WAITING: Final = 20_000
 
 
-class Message(msgspec.Struct):
-    """A message on its way to subscribers; shared by all of them. ``origin`` is the client id of its publisher."""
+class OutboundLimits(msgspec.Struct, frozen=True):
+    """What may wait for one client: live messages and, beside them, retained ones."""
 
-    topic: str
-    payload: bytes
-    qos: int
-    retain: bool
-    heard_s: float
-    origin: str | None = None
-    properties: Properties | None = None
-    topic_utf8: bytes = b""
-    size_bytes: int = 0
-
-    def __post_init__(self) -> None:
-        self.topic_utf8 = self.topic.encode()
-        self.size_bytes = len(self.topic_utf8) + len(self.payload) + _OVERHEAD_BYTES
-
-    def is_expired(self, now_s: float) -> bool:
-        """Whether the publisher's Message Expiry Interval has passed [MQTT-3.3.2-5]."""
-        properties = self.properties
-        return (
-            properties is not None
-            and properties.message_expiry_s is not None
-            and now_s - self.heard_s >= properties.message_expiry_s
-        )
-
-    def v5_properties(self, now_s: float, subscription_ids: tuple[int, ...]) -> bytes:
-        """The encoded properties that a subscriber gets: the publisher's, with what is left of the expiry."""
-        own = self.properties
-        if own is None:
-            if not subscription_ids:
-                return b"\x00"
-            return encode_properties(Properties(subscription_ids=subscription_ids))
-        left_s = own.message_expiry_s
-        if left_s is not None:
-            left_s = max(1, left_s - int(now_s - self.heard_s))
-        return encode_properties(
-            Properties(
-                payload_format=own.payload_format,
-                message_expiry_s=left_s,
-                content_type=own.content_type,
-                response_topic=own.response_topic,
-                correlation_data=own.correlation_data,
-                user=own.user,
-                subscription_ids=subscription_ids,
-            )
-        )
+    max_bytes: int = 2**20
+    max_retained: int = 20_000
+    max_retained_bytes: int = 16 * 2**20
 
 
-class _Delivery(msgspec.Struct, gc=False):
+class Delivery(msgspec.Struct, gc=False):
+    """A message for this client. ``weight`` is what it is charged in the queue, 0 for a retained one.
+
+    ``share`` names the shared subscription it was chosen for, which may give it to another member.
+    """
+
     message: Message
     qos: int
     retain: bool
     subscription_ids: tuple[int, ...]
     weight: int
+    share: str | None = None
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """The connection that reads: ``write`` gathers bytes for it, ``unsent`` tells how many its socket holds."""
+
+    version: int
+    window: int
+    max_packet: int
+    max_aliases: int
+    write: Callable[[bytes], None]
+    unsent: Callable[[], int]
 
 
 class Outbound:
     """The deliveries of one session; lives on while its client is away. ``drops`` counts what it drops, by reason."""
 
     __slots__ = (
-        "_drops",
-        "_in_flight",
-        "_in_flight_bytes",
-        "_max_bytes",
-        "_max_packet",
-        "_next_id",
-        "_queue",
-        "_retained_waiting",
-        "_unsent",
-        "_version",
-        "_window",
-        "_write",
-        "is_congested",
-        "queued_bytes",
+        "_aliases", "_drops", "_in_flight_bytes", "_is_v5", "_limits", "_max_packet", "_resend", "_retained_bytes",
+        "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "next_id", "on_change", "queue",
+        "queued_bytes", "released",
     )  # fmt: skip
 
-    def __init__(self, *, max_bytes: int, drops: Counter[str]) -> None:
-        self._drops = drops
+    def __init__(self, *, limits: OutboundLimits, drops: Counter[str]) -> None:
+        self.queue: deque[Delivery] = deque()
+        self.in_flight: dict[int, Delivery] = {}  # by packet id, in the order of sending
+        self.released: dict[int, None] = {}  # packet ids, in the order of their PUBRECs
+        self.next_id = 1
         self.queued_bytes = 0
         self.is_congested = False  # the socket holds more than it should; the owner says so
-        self._max_bytes = max_bytes
-        self._queue: deque[_Delivery] = deque()
-        self._in_flight: dict[int, _Delivery] = {}
+        self.on_change: Callable[[], None] | None = None
+        self._limits = limits
+        self._drops = drops
         self._in_flight_bytes = 0
-        self._retained_waiting = 0
-        self._next_id = 1
+        self._retained_count = 0
+        self._retained_bytes = 0
+        self._resend: dict[int, None] = {}  # ids in flight that this connection has not seen yet
         self._window = 0
-        self._version = 4
+        self._is_v5 = False
         self._max_packet = 0
+        self._aliases: TopicAliases | None = None
         self._write: Callable[[bytes], None] | None = None
         self._unsent: Callable[[], int] = int
 
-    def attach(
-        self, *, version: int, window: int, max_packet: int, write: Callable[[bytes], None], unsent: Callable[[], int]
-    ) -> None:
-        """A client took this session: ``write`` gathers bytes for it, ``unsent`` tells how many its socket holds."""
-        self._version = version
-        self._window = window
-        self._max_packet = max_packet
-        self._write = write
-        self._unsent = unsent
+    @property
+    def kept_bytes(self) -> int:
+        """What the deliveries of a client that is away cost."""
+        return self.queued_bytes + self._retained_bytes + self._in_flight_bytes
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a message would be sent at once."""
+        return self._write is not None and not self.queue and not self.is_congested and self._has_room()
+
+    # the connection
+
+    def attach(self, reader: Reader) -> None:
+        """A client took this session."""
+        self._is_v5 = reader.version == 5
+        self._window = reader.window
+        self._max_packet = reader.max_packet
+        self._aliases = TopicAliases(reader.max_aliases) if reader.max_aliases else None
+        self._write = reader.write
+        self._unsent = reader.unsent
+        self._resend = dict.fromkeys(self.in_flight)
         self.is_congested = False
 
-    def resend(self, now_s: float) -> None:
+    def resume(self, now_s: float) -> None:
         """Send again what was in flight when the client went, then what waited."""
-        for packet_id, delivery in list(self._in_flight.items()):
-            self._send(delivery, packet_id, now_s, dup=True)
+        if self._write is not None and self.released:
+            self._write(b"".join(self._pubrel(packet_id) for packet_id in self.released))
         self.pump(now_s)
 
     def detach(self) -> None:
-        """The client is away: QoS 1 waits for it, within the bound; QoS 0 is not kept."""
+        """The client is away: QoS 1 and 2 wait for it, within the bound; QoS 0 is not kept."""
         self._write = None
+        self._aliases = None
         self.is_congested = False
-        kept = [delivery for delivery in self._queue if delivery.qos]
+        self._resend.clear()
+        kept = [delivery for delivery in self.queue if delivery.qos]
+        if len(kept) == len(self.queue):
+            return
+        self.queue = deque(kept)
         self.queued_bytes = sum(delivery.weight for delivery in kept)
-        self._retained_waiting = sum(1 for delivery in kept if not delivery.weight)
-        self._queue = deque(kept)
+        self._retained_count = sum(1 for delivery in kept if not delivery.weight)
+        self._retained_bytes = sum(delivery.message.size_bytes for delivery in kept if not delivery.weight)
+        self._changed()
+
+    # what comes in
 
     def deliver(
-        self, message: Message, *, qos: int, retain: bool, subscription_ids: tuple[int, ...], now_s: float
-    ) -> None:
-        """Send a live message, or queue it.
+        self,
+        message: Message,
+        *,
+        qos: int,
+        retain: bool,
+        subscription_ids: tuple[int, ...],
+        now_s: float,
+        share: str | None = None,
+    ) -> bool:
+        """Send a live message, or queue it; answers whether it was taken.
 
         Raises:
             Violation: a connected client has fallen behind by more than it may.
         """
+        if self._write is not None and not self.queue and not self.is_congested and (not qos or self._has_room()):
+            self._start(Delivery(message, qos, retain, subscription_ids, 0, share), now_s)
+            return True
+        size_bytes = message.size_bytes
         if self._write is None:
             if qos == 0:
-                return  # nobody is promised QoS 0 while away
-            if self.queued_bytes + self._in_flight_bytes + message.size_bytes > self._max_bytes:
+                return False  # nobody is promised QoS 0 while away
+            if self.queued_bytes + self._in_flight_bytes + size_bytes > self._limits.max_bytes:
                 self._drops["client_away"] += 1
-                return
+                return False
         elif qos == 0:
-            if self.is_congested or self._queue:
-                if self.queued_bytes + self._unsent() > self._max_bytes // 2:
-                    self._drops["client_slow"] += 1
-                    return
-            else:
-                self._send(_Delivery(message, 0, retain, subscription_ids, 0), 0, now_s, dup=False)
-                return
-        elif self.queued_bytes + self._unsent() > self._max_bytes:
+            if self.queued_bytes + self._unsent() > self._limits.max_bytes // 2:
+                self._drops["client_slow"] += 1
+                return False
+        elif self.queued_bytes + self._unsent() > self._limits.max_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "client does not read what it subscribed to")
-        self.queued_bytes += message.size_bytes
-        self._queue.append(_Delivery(message, qos, retain, subscription_ids, message.size_bytes))
-        if self._write is not None:
-            self.pump(now_s)
+        self.queued_bytes += size_bytes
+        self.queue.append(Delivery(message, qos, retain, subscription_ids, size_bytes, share))
+        if qos:
+            self._changed()
+        return True
 
     def deliver_retained(self, message: Message, *, qos: int, subscription_ids: tuple[int, ...]) -> None:
         """Queue a retained message for a new subscription; `pump` sends it as fast as the client reads.
@@ -183,67 +188,178 @@ class Outbound:
         Raises:
             Violation: the client subscribes faster than it reads what it subscribed to.
         """
-        if self._retained_waiting >= _MAX_RETAINED_WAITING:
+        limits = self._limits
+        if self._retained_count >= limits.max_retained or self._retained_bytes > limits.max_retained_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "too many retained messages wait for this client")
-        self._retained_waiting += 1
-        self._queue.append(_Delivery(message, qos, True, subscription_ids, 0))
+        self._retained_count += 1
+        self._retained_bytes += message.size_bytes
+        self.queue.append(Delivery(message, qos, True, subscription_ids, 0))
+        if qos:
+            self._changed()
+
+    def give_up(self) -> list[Delivery]:
+        """The session is over: return what was chosen for it by shared subscriptions and may go to other members.
+
+        That is what was never sent and what was sent at QoS 1; a message sent at QoS 2 may not [MQTT-4.8.2-5].
+        """
+        sent = [one for one in self.in_flight.values() if one.share is not None and one.qos == 1]
+        return sent + [one for one in self.queue if one.share is not None]
+
+    # what the client answers
 
     def acknowledged(self, packet_id: int, now_s: float) -> None:
-        """The client has this delivery (PUBACK); an unknown id is ignored."""
-        if self._forget(packet_id) and self._queue:
+        """PUBACK: the client has this delivery, or does not want it; an unknown id is ignored.
+
+        Raises:
+            Violation: the delivery is one of QoS 2.
+        """
+        delivery = self.in_flight.get(packet_id)
+        if packet_id in self.released or (delivery is not None and delivery.qos != 1):
+            raise Violation(Reason.PROTOCOL_ERROR, f"PUBACK for the QoS 2 message {packet_id}")  # [MQTT-4.3.3]
+        if delivery is not None:
+            self._finish(packet_id, delivery, now_s)
+
+    def received(self, packet_id: int, now_s: float, *, is_refused: bool) -> None:
+        """PUBREC: what follows is PUBREL, for an unknown id too [MQTT5 3.6.2.1]; a refusal ends the delivery.
+
+        Raises:
+            Violation: the delivery is one of QoS 1.
+        """
+        delivery = self.in_flight.get(packet_id)
+        if delivery is not None:
+            if delivery.qos != 2:
+                raise Violation(Reason.PROTOCOL_ERROR, f"PUBREC for the QoS 1 message {packet_id}")  # [MQTT-4.3.2]
+            if is_refused:
+                self._finish(packet_id, delivery, now_s)
+                return
+            self._forget(packet_id, delivery)
+            self.released[packet_id] = None
+            self._changed()
+        if self._write is not None and not is_refused:
+            self._write(self._pubrel(packet_id))
+
+    def completed(self, packet_id: int, now_s: float) -> None:
+        """PUBCOMP: the end of a QoS 2 delivery; an unknown id is ignored.
+
+        Raises:
+            Violation: no PUBREC came before it.
+        """
+        if packet_id in self.in_flight:
+            raise Violation(Reason.PROTOCOL_ERROR, f"PUBCOMP for message {packet_id} before its PUBREC")
+        if packet_id in self.released:
+            del self.released[packet_id]
+            self._changed()
             self.pump(now_s)
 
+    # what goes out
+
     def pump(self, now_s: float) -> None:
-        """Send of the queue what the client's window and its socket allow."""
-        while self._queue and not self.is_congested and self._write is not None:
-            delivery = self._queue[0]
+        """Send what the client's window and its socket allow: first again what it may have, then of the queue."""
+        if self._resend:
+            self._send_again(now_s)
+        queue = self.queue
+        while queue and not self.is_congested and self._write is not None:
+            delivery = queue[0]
             if delivery.qos and not self._has_room():
                 return
-            self._queue.popleft()
-            self.queued_bytes -= delivery.weight
-            if not delivery.weight:
-                self._retained_waiting -= 1
+            queue.popleft()
+            if delivery.weight:
+                self.queued_bytes -= delivery.weight
+            else:
+                self._retained_count -= 1
+                self._retained_bytes -= delivery.message.size_bytes
             if delivery.message.is_expired(now_s):
                 self._drops["expired"] += 1
-                continue
-            packet_id = 0
-            if delivery.qos:
-                packet_id = self._take_id()
-                self._in_flight[packet_id] = delivery
-                self._in_flight_bytes += delivery.message.size_bytes
-            self._send(delivery, packet_id, now_s, dup=False)
+                if delivery.qos:
+                    self._changed()
+            else:
+                self._start(delivery, now_s)
 
-    def _forget(self, packet_id: int) -> bool:
-        delivery = self._in_flight.pop(packet_id, None)
-        if delivery is not None:
-            self._in_flight_bytes -= delivery.message.size_bytes
-        return delivery is not None
+    def _send_again(self, now_s: float) -> None:
+        while self._resend and not self.is_congested and self._write is not None and self._has_room():
+            packet_id = next(iter(self._resend))
+            del self._resend[packet_id]
+            encoded = self._encode(self.in_flight[packet_id], packet_id, now_s, dup=True)
+            if not encoded:
+                self._forget(packet_id, self.in_flight[packet_id])
+                self._changed()
+            else:
+                self._write(encoded)
 
-    def _has_room(self) -> bool:
-        in_flight = self._in_flight
-        return len(in_flight) < self._window and (not in_flight or self._in_flight_bytes < self._max_bytes)
-
-    def _take_id(self) -> int:
-        packet_id = self._next_id
-        while packet_id in self._in_flight:
-            packet_id = packet_id % _MAX_PACKET_ID + 1
-        self._next_id = packet_id % _MAX_PACKET_ID + 1
-        return packet_id
-
-    def _send(self, delivery: _Delivery, packet_id: int, now_s: float, *, dup: bool) -> None:
-        message = delivery.message
-        properties = message.v5_properties(now_s, delivery.subscription_ids) if self._version == 5 else b""
-        encoded = encode_publish(
-            message.topic_utf8,
-            message.payload,
-            packet_id,
-            qos=delivery.qos,
-            retain=delivery.retain,
-            dup=dup,
-            properties=properties,
-        )
-        if len(encoded) > self._max_packet:
-            self._drops["too_large_for_client"] += 1
-            self._forget(packet_id)
+    def _start(self, delivery: Delivery, now_s: float) -> None:
+        packet_id = 0
+        if delivery.qos:
+            packet_id = self.next_id
+            while packet_id in self.in_flight or packet_id in self.released:
+                packet_id = packet_id % _MAX_PACKET_ID + 1
+            self.next_id = packet_id % _MAX_PACKET_ID + 1
+            self.in_flight[packet_id] = delivery
+            self._in_flight_bytes += delivery.message.size_bytes
+        encoded = self._encode(delivery, packet_id, now_s, dup=False)
+        if not encoded:
+            if packet_id:
+                self._forget(packet_id, delivery)
         elif self._write is not None:
             self._write(encoded)
+        if packet_id:
+            self._changed()
+
+    def _encode(self, delivery: Delivery, packet_id: int, now_s: float, *, dup: bool) -> bytes:
+        """The PUBLISH of this delivery; nothing, and it is counted, when that is larger than the client takes."""
+        message, ids = delivery.message, delivery.subscription_ids
+        if self._aliases is None:
+            encoded = message.packet(
+                packet_id,
+                is_v5=self._is_v5,
+                qos=delivery.qos,
+                retain=delivery.retain,
+                dup=dup,
+                subscription_ids=ids,
+                now_s=now_s,
+            )
+            if len(encoded) <= self._max_packet:
+                return encoded
+        else:
+            alias, is_known = self._aliases.alias(message.topic_utf8)
+            encoded = encode_publish(
+                b"" if is_known else message.topic_utf8,
+                message.payload,
+                packet_id,
+                qos=delivery.qos,
+                retain=delivery.retain,
+                dup=dup,
+                properties=message.property_block(ids, now_s, topic_alias=alias or None),
+            )
+            if len(encoded) <= self._max_packet:
+                return encoded
+            if alias and not is_known:
+                self._aliases.take_back(message.topic_utf8)
+        self._drops["too_large_for_client"] += 1
+        return b""
+
+    def _pubrel(self, packet_id: int) -> bytes:
+        is_unknown = packet_id not in self.released and self._is_v5
+        return encode(PubRel(packet_id, Reason.PACKET_ID_NOT_FOUND if is_unknown else 0), 5 if self._is_v5 else 4)
+
+    # bookkeeping
+
+    def _finish(self, packet_id: int, delivery: Delivery, now_s: float) -> None:
+        self._forget(packet_id, delivery)
+        self._changed()
+        if self.queue or self._resend:
+            self.pump(now_s)
+
+    def _forget(self, packet_id: int, delivery: Delivery) -> None:
+        del self.in_flight[packet_id]
+        self._in_flight_bytes -= delivery.message.size_bytes
+        self._resend.pop(packet_id, None)
+
+    def _has_room(self) -> bool:
+        on_the_way = len(self.in_flight) - len(self._resend)
+        return on_the_way + len(self.released) < self._window and (
+            not on_the_way or self._in_flight_bytes < self._limits.max_bytes
+        )
+
+    def _changed(self) -> None:
+        if self.on_change is not None:
+            self.on_change()

@@ -1,18 +1,25 @@
 """Retained messages: the last one of each topic, within a count and a byte limit.
 
 Over a limit a message for a new topic is not kept (and counted); one that replaces another is judged by its size
-alone. Searching costs by the topics visited, so the caller can charge whoever asked.
+alone. What its publisher let expire is removed [MQTT-3.3.2-5]. Searching costs by the topics visited, so the caller can
+charge whoever asked.
+
+What is kept is the whole state: `messages` gives it, `put` takes it, and each change of it passes ``on_change``, for
+somebody who keeps it over a restart.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable, Iterator
+from heapq import heapify, heappop, heappush
 from typing import Final
 
-from fieldgate.mqtt.outbound import Message
+from fieldgate.mqtt.message import Message
 
 __all__ = ["RetainedStore"]
 
-_MAX_LEVELS: Final = 100  # a level costs more memory than its one byte on the wire
+_MAX_LEVELS: Final = 200  # a level costs more memory than its one byte on the wire
 
 
 class _Node:
@@ -24,28 +31,36 @@ class _Node:
 
 
 class RetainedStore:
-    """What `LocalBroker` sends to a new subscriber."""
+    """What `LocalBroker` sends to a new subscriber. ``refused`` counts what was not kept, by limit.
+
+    ``on_change`` is called with a topic and its new message, None when it has none any more.
+    """
 
     def __init__(self, *, max_count: int, max_bytes: int) -> None:
         self.count = 0
         self.size_bytes = 0
-        self.refused = 0
+        self.refused: Counter[str] = Counter()
+        self.on_change: Callable[[str, Message | None], None] | None = None
         self._max_count = max_count
         self._max_bytes = max_bytes
         self._root = _Node()
+        self._expiring: list[tuple[float, str]] = []  # a heap of (when, topic); some of them replaced since
 
     def put(self, message: Message) -> bool:
-        """Keep ``message`` as the last of its topic; an empty payload removes it [MQTT-3.3.1-6]."""
-        if not message.payload:
-            self._remove(message.topic.split("/"))
-            return True
+        """Keep ``message`` as the last of its topic; an empty payload removes it [MQTT-3.3.1-6, MQTT-3.3.1-7].
+
+        Answers whether there was room.
+        """
         levels = message.topic.split("/")
+        if not message.payload:
+            self._remove(levels)
+            return True
         path = self._walk(levels)
         old = path[-1].message if len(path) == len(levels) + 1 else None
         old_bytes = 0 if old is None else old.size_bytes
-        is_over = len(levels) > _MAX_LEVELS or self.size_bytes - old_bytes + message.size_bytes > self._max_bytes
-        if is_over or (old is None and self.count >= self._max_count):
-            self.refused += 1
+        limit = self._limit_for(message, old, old_bytes, len(levels))
+        if limit:
+            self.refused[limit] += 1
             return False
         node = path[-1]
         for level in levels[len(path) - 1 :]:
@@ -53,7 +68,47 @@ class RetainedStore:
         node.message = message
         self.count += old is None
         self.size_bytes += message.size_bytes - old_bytes
+        self._note_expiry(message)
+        if self.on_change is not None:
+            self.on_change(message.topic, message)
         return True
+
+    def expire(self, now_s: float) -> None:
+        """Remove what has expired; to be called about once a second."""
+        expiring = self._expiring
+        while expiring and expiring[0][0] <= now_s:
+            levels = heappop(expiring)[1].split("/")
+            path = self._walk(levels)
+            message = path[-1].message if len(path) == len(levels) + 1 else None
+            if message is not None and message.is_expired(now_s):
+                self._remove(levels)
+
+    def messages(self) -> Iterator[Message]:
+        """Everything that is kept, in no order that means anything."""
+        found: list[Message] = []
+        _collect(self._root, found, skip_system=False)
+        return iter(found)
+
+    def _limit_for(self, message: Message, old: Message | None, old_bytes: int, levels: int) -> str:
+        if levels > _MAX_LEVELS:
+            return "topic_levels"
+        if self.size_bytes - old_bytes + message.size_bytes > self._max_bytes:
+            return "max_retained_size"
+        return "max_retained" if old is None and self.count >= self._max_count else ""
+
+    def _note_expiry(self, message: Message) -> None:
+        properties = message.properties
+        if properties is None or properties.message_expiry_s is None:
+            return
+        if len(self._expiring) > 2 * self.count + 64:  # mostly replaced ones
+            self._expiring = [
+                (one.heard_s + one.properties.message_expiry_s, one.topic)
+                for one in self.messages()
+                if one.properties is not None and one.properties.message_expiry_s is not None
+            ]
+            heapify(self._expiring)
+        else:
+            heappush(self._expiring, (message.heard_s + properties.message_expiry_s, message.topic))
 
     def _walk(self, levels: list[str]) -> list[_Node]:
         path = [self._root]
@@ -72,6 +127,8 @@ class RetainedStore:
         path[-1].message = None
         self.count -= 1
         self.size_bytes -= message.size_bytes
+        if self.on_change is not None:
+            self.on_change(message.topic, None)
         for index in range(len(levels) - 1, -1, -1):
             if path[index + 1].message is not None or path[index + 1].children:
                 return

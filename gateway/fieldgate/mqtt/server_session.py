@@ -8,7 +8,8 @@ Laws of this file:
 - Output is gathered and written once per read; a client that does not read is cut off at ``max_unsent``.
 - Nothing here reads a clock, makes a task or logs; ``now_s`` comes in, counters and `Link` calls go out.
 
-What it will not do: authentication exchanges (AUTH), QoS 2 towards the client, shared subscriptions.
+What it will not do: authentication exchanges (AUTH), MQTT 3.1, Response Information (a client that asks for it gets
+none, which [3.1.2.11.7] allows; response topics are the clients' own).
 """
 
 from __future__ import annotations
@@ -18,11 +19,11 @@ from enum import Enum
 from functools import partial
 from typing import Final, cast
 
-from fieldgate.mqtt.codec import CodecError, Decoder, encode
-from fieldgate.mqtt.handshake import SessionLimits, connack, refusal, wanted_expiry_s
-from fieldgate.mqtt.local_broker import LocalBroker, SessionState
+from fieldgate.mqtt.codec import CodecError, Decoder
+from fieldgate.mqtt.handshake import SessionLimits, connack, keep_alive, refusal, wanted_expiry_s
+from fieldgate.mqtt.local_broker import LocalBroker
+from fieldgate.mqtt.outbound import Reader
 from fieldgate.mqtt.packets import (
-    ConnAck,
     Connect,
     Disconnect,
     Packet,
@@ -32,24 +33,23 @@ from fieldgate.mqtt.packets import (
     PubAck,
     PubComp,
     Publish,
+    PubRec,
     PubRel,
     Reason,
-    SubAck,
     Subscribe,
-    Subscription,
-    UnsubAck,
     Unsubscribe,
     Will,
-)  # fmt: skip
+)
+from fieldgate.mqtt.session_output import LARGEST_PACKET, SessionOutput
 from fieldgate.mqtt.session_roles import Inbox, Link
+from fieldgate.mqtt.session_state import SessionState
+from fieldgate.mqtt.session_subscriptions import SessionSubscriptions
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["Phase", "ServerSession"]
 
-_GATHER_BYTES: Final = 65_536
-_SEARCH_BUDGET: Final = 200_000  # retained topics that a client's subscriptions may visit per second
-_LARGEST_PACKET: Final = 268_435_460
 _ONLY_PUBLISHES: Final = {Publish}
+_REFUSED: Final = 0x80  # reason codes from here on say no
 _MAX_PROBLEM: Final = 200  # characters; a problem may quote what the client sent
 
 
@@ -86,17 +86,20 @@ class ServerSession:
         self._limits = limits
         self._open_inbox = open_inbox
         self._new_client_id = new_client_id
-        self._decoder = Decoder(version=None, max_packet_bytes=limits.max_packet_bytes, from_client=True)
+        self._decoder = Decoder(
+            version=None,
+            max_packet_bytes=limits.max_packet_bytes,
+            from_client=True,
+            max_user_properties=limits.max_user_properties,
+        )
+        self._output = SessionOutput(link, max_unsent_bytes=limits.max_unsent_bytes, overfull=self._cut_off)
         self._state: SessionState | None = None
         self._inbox: Inbox | None = None
+        self._subscriptions: SessionSubscriptions | None = None
         self._will: Will | None = None
         self._deadline_s: float | None = now_s + limits.connect_timeout_s
         self._silence_s = 0.0  # 1.5 x keep-alive; 0: none
-        self._max_packet = _LARGEST_PACKET
-        self._search_budget = _SEARCH_BUDGET
         self._stuck_since_s: float | None = None
-        self._out: list[bytes] = []
-        self._out_bytes = 0
         self._is_corked = False
         self._now_s = now_s
 
@@ -127,27 +130,26 @@ class ServerSession:
         """Write the acknowledgements that are due and what was gathered; one write."""
         if self._is_corked or self.phase is Phase.CLOSED:
             return
-        if self._inbox is not None and (due := self._inbox.due()):
-            self._out.append(due)
-        if self._out:
-            self._write_out()
+        self._output.write(b"" if self._inbox is None else self._inbox.due())
 
     def tick(self, now_s: float) -> None:
         """Enforce the deadlines; to be called a few times per second."""
         if self.phase is Phase.CLOSED:
             return
         self._now_s = now_s
-        self._search_budget = _SEARCH_BUDGET
+        if self._subscriptions is not None:
+            self._subscriptions.tick()
         if self._deadline_s is not None and now_s >= self._deadline_s:
             self._end("connect_timeout", "no CONNECT in time", at_once=True, is_will_due=False)
         elif self._silence_s and self.is_reading and now_s - self.last_heard_s >= self._silence_s:
             self.fail(Reason.KEEP_ALIVE_TIMEOUT, "nothing was heard for 1.5 times the keep-alive")
         elif self._stuck_since_s is not None and now_s - self._stuck_since_s >= self._limits.stuck_s:
-            self.fail(Reason.QUOTA_EXCEEDED, "client does not read", at_once=True)
+            self._cut_off()
 
     def set_congested(self, is_congested: bool, now_s: float) -> None:
         """The socket's buffer is (not any more) fuller than it should be."""
         self._stuck_since_s = now_s if is_congested else None
+        self._output.is_stuck = is_congested
         if self._state is not None:
             outbound = self._state.outbound
             outbound.is_congested = is_congested
@@ -160,6 +162,10 @@ class ServerSession:
         self.is_reading = True
         self.last_heard_s = now_s
 
+    def fitting(self, packet: Packet) -> bytes:
+        """Encode an answer of the inbox within the limits of the client."""
+        return self._output.fitting(packet)
+
     def lost(self, problem: str, now_s: float) -> None:
         """The connection broke."""
         if self.phase is not Phase.CLOSED:
@@ -171,12 +177,12 @@ class ServerSession:
         """End this connection because of ``problem``; an MQTT 5 client is told ``reason``."""
         if self.phase is Phase.CLOSED:
             return
-        problem = problem[:_MAX_PROBLEM]
-        if self.phase is Phase.CONNECTED and self.version == 5:
-            goodbye = encode(Disconnect(reason, Properties(reason_string=problem)), 5)
-            self._gather(goodbye if len(goodbye) <= self._max_packet else encode(Disconnect(reason), 5))
         is_unheard = at_once or self.phase is Phase.WAITS_FOR_CONNECT
-        self._end(reason.name.lower(), problem, at_once=is_unheard, is_will_due=True)
+        goodbye = b"" if is_unheard else self._output.goodbye(reason, problem)
+        self._end(reason.name.lower(), problem, at_once=is_unheard, is_will_due=True, goodbye=goodbye)
+
+    def _cut_off(self) -> None:
+        self.fail(Reason.QUOTA_EXCEEDED, "client does not read", at_once=True)
 
     def shut_down(self) -> None:
         """The gateway stops: say so, keep the client's will unspoken."""
@@ -186,22 +192,22 @@ class ServerSession:
 
     # the life of a connection
 
-    def _end(self, code: str, problem: str, *, at_once: bool, is_will_due: bool) -> None:
-        self.end_code, self.end_reason = code, problem
+    def _end(self, code: str, problem: str, *, at_once: bool, is_will_due: bool, goodbye: bytes = b"") -> None:
+        self.end_code, self.end_reason = code, problem[:_MAX_PROBLEM]
         is_connected = self.phase is Phase.CONNECTED
-        if self._inbox is not None and not at_once and (due := self._inbox.due()):
-            self._out.insert(0, due)
-        chunk = b"".join(self._out)
-        self._out.clear()
+        state, inbox = self._state, self._inbox
+        due = inbox.due() if inbox is not None and not at_once else b""
         self.phase = Phase.CLOSED
         self._deadline_s = None
-        if chunk and not at_once:
-            self._link.write(chunk)
+        if at_once:
+            self._output.drop()
+        else:
+            self._output.finish(first=due, last=goodbye)
         self._link.close(at_once=at_once)
-        state, inbox = self._state, self._inbox
         if not is_connected or state is None or inbox is None:
             return
         inbox.end()
+        state.outbound.detach()  # what its own will brings it waits with the session
         if self._will is not None and is_will_due:
             self._bequeath(state, inbox, self._will)
         self._broker.detach(state, self._now_s)
@@ -215,10 +221,16 @@ class ServerSession:
             state.will_at_s = self._now_s + delay_s
 
     def _reject(self, error: CodecError) -> None:
-        """End the connection for bytes that are not MQTT; a version that we do not speak is told so [MQTT-3.1.2-2]."""
-        if self.phase is Phase.WAITS_FOR_CONNECT and error.reason is Reason.UNSUPPORTED_PROTOCOL_VERSION:
-            self.version = self._decoder.version or 4
-            self._refuse(error.reason if self.version == 5 else 0x01, str(error))
+        """End the connection for bytes that are not MQTT.
+
+        A version that we do not speak is told so [MQTT-3.1.2-2]; so is an MQTT 5 client whose CONNECT is not lawful
+        [MQTT-3.1.4-1], a 3.1.1 client hears nothing [3.1.1: MQTT-3.1.4-1].
+        """
+        version = self._decoder.version
+        is_version = error.reason is Reason.UNSUPPORTED_PROTOCOL_VERSION
+        if self.phase is Phase.WAITS_FOR_CONNECT and (is_version or version == 5):
+            self.version = self._output.version = version or 4
+            self._refuse(error.reason if version == 5 else 0x01, str(error))
         else:
             self.fail(error.reason, str(error))
 
@@ -244,59 +256,82 @@ class ServerSession:
 
     def _answer(self, packet: Packet) -> None:
         match packet:
-            case PubAck(packet_id=packet_id):
-                assert self._state is not None
-                self._state.outbound.acknowledged(packet_id, self._now_s)
+            case PubAck() | PubRec() | PubComp():
+                self._delivered(packet)
             case PingReq():
-                self._send(PingResp())
+                self._output.send(PingResp())
             case PubRel(packet_id=packet_id):
                 self._released(packet_id)
             case Subscribe():
-                self._subscribe(packet)
+                assert self._subscriptions is not None
+                self._subscriptions.subscribe(packet, self._now_s)
             case Unsubscribe():
-                self._unsubscribe(packet)
+                assert self._subscriptions is not None
+                self._subscriptions.unsubscribe(packet)
             case Disconnect():
                 self._disconnect(packet)
             case Connect():
                 self._connect(packet)
-            case _:  # PUBREC, PUBCOMP, AUTH; the decoder lets nothing else through
+            case _:  # AUTH of a client that named no method [4.12]; the decoder lets nothing else through
                 raise Violation(Reason.PROTOCOL_ERROR, f"{type(packet).__name__} that nobody asked for")
 
     def _connect(self, connect: Connect) -> None:
         """Answer CONNECT; the decoder sees to it that it comes first and once [MQTT-3.1.0-1, MQTT-3.1.0-2]."""
-        self.version = connect.version
+        properties = connect.properties or Properties()
+        self.version = self._output.version = connect.version
+        self._output.max_packet = properties.maximum_packet_size or LARGEST_PACKET
+        self._output.tells_problems = properties.request_problem_information != 0
         refused = refusal(connect, self._limits)
         if refused is not None:
             self._refuse(*refused)
             return
-        properties = connect.properties or Properties()
+        self._accept(connect, properties)
+
+    def _accept(self, connect: Connect, properties: Properties) -> None:
+        limits = self._limits
         is_assigned = not connect.client_id
         if is_assigned:
-            connect.client_id = self._new_client_id()
+            connect.client_id = self._new_client_id()  # [MQTT-3.1.3-6]
         self.client_id = connect.client_id
-        limits = self._limits
-        self._max_packet = properties.maximum_packet_size or _LARGEST_PACKET
-        self._silence_s = connect.keep_alive_s * 1.5  # [MQTT-3.1.2-22]
+        server_keep_alive_s, self._silence_s = keep_alive(connect, limits)
         self._deadline_s = None
         state, is_present = self._broker.attach(connect, self, max_bytes=limits.max_unsent_bytes, now_s=self._now_s)
         self._state = state
         self.phase = Phase.CONNECTED
-        state.expiry_s = self._broker.granted_expiry_s(wanted_expiry_s(connect))
+        state.keep_for(self._broker.sessions.granted_expiry_s(wanted_expiry_s(connect)))
         self._will = connect.will
         state.outbound.attach(
-            version=self.version,
-            window=min(properties.receive_maximum or 65_535, limits.delivery_window),
-            max_packet=self._max_packet,
-            write=self._gather,
-            unsent=self._unsent_bytes,
+            Reader(
+                version=self.version,
+                window=min(properties.receive_maximum or 65_535, limits.delivery_window),
+                max_packet=self._output.max_packet,
+                max_aliases=properties.topic_alias_maximum or 0,
+                write=self._output.gather,
+                unsent=self._output.unsent_bytes,
+            )
         )
+        self._subscriptions = SessionSubscriptions(self._broker, state, self._output, limits)
         self._inbox = self._open_inbox(self, state, connect)
-        self._send(connack(connect, limits, is_present=is_present, is_assigned=is_assigned, expiry_s=state.expiry_s))
-        state.outbound.resend(self._now_s)
+        self._output.send(
+            connack(
+                connect,
+                limits,
+                is_present=is_present,
+                is_assigned=is_assigned,
+                expiry_s=state.expiry_s,
+                server_keep_alive_s=server_keep_alive_s,
+            )
+        )
+        state.outbound.resume(self._now_s)
 
     def _refuse(self, code: int, problem: str) -> None:
-        self._out.append(encode(ConnAck(code), 5 if self.version == 5 else 4))
-        self._end("connect_refused", problem, at_once=False, is_will_due=False)
+        self._end(
+            "connect_refused",
+            problem,
+            at_once=False,
+            is_will_due=False,
+            goodbye=self._output.refusal(code, problem),
+        )
 
     def _disconnect(self, packet: Disconnect) -> None:
         assert self._state is not None
@@ -304,69 +339,26 @@ class ServerSession:
         if expiry_s is not None:
             if self._state.expiry_s == 0 and expiry_s:
                 raise Violation(Reason.PROTOCOL_ERROR, "DISCONNECT asks to keep a session that CONNECT did not")
-            self._state.expiry_s = self._broker.granted_expiry_s(expiry_s)
-        is_will_due = packet.reason == Reason.DISCONNECT_WITH_WILL
+            self._state.keep_for(self._broker.sessions.granted_expiry_s(expiry_s))
+        is_will_due = packet.reason != Reason.SUCCESS  # [MQTT-3.14.4-3]: only 0x00 drops it
         self._end("client_disconnect", "client said DISCONNECT", at_once=False, is_will_due=is_will_due)
 
-    # subscriptions and QoS 2
+    # acknowledgements
 
-    def _subscribe(self, packet: Subscribe) -> None:
-        state = self._state
-        assert state is not None
-        ids = packet.properties.subscription_ids if packet.properties is not None else ()
-        subscription_id = ids[0] if ids else 0
-        codes: list[int] = []
-        wanting: list[Subscription] = []
-        for options in packet.subscriptions:
-            code, is_new = self._broker.subscribe(state, options, subscription_id)
-            codes.append(code if code < 0x80 or self.version == 5 else 0x80)
-            if code < 0x80 and (options.retain_handling == 0 or (options.retain_handling == 1 and is_new)):
-                wanting.append(options)
-        self._send(SubAck(packet.packet_id, tuple(codes)))
-        for options in wanting:
-            self._search_budget -= self._broker.send_retained(state, options, subscription_id, now_s=self._now_s)
-            if self._search_budget < 0:
-                raise Violation(Reason.MESSAGE_RATE_TOO_HIGH, "too many searches of the retained messages")
-        state.outbound.pump(self._now_s)
-
-    def _unsubscribe(self, packet: Unsubscribe) -> None:
-        state = self._state
-        assert state is not None
-        codes = tuple(
-            Reason.SUCCESS if self._broker.unsubscribe(state, one) else Reason.NO_SUBSCRIPTION_EXISTED
-            for one in packet.filters
-        )
-        self._send(UnsubAck(packet.packet_id, codes if self.version == 5 else ()))
+    def _delivered(self, packet: PubAck | PubRec | PubComp) -> None:
+        """The client answers for what was delivered to it."""
+        assert self._state is not None
+        outbound = self._state.outbound
+        match packet:
+            case PubAck():
+                outbound.acknowledged(packet.packet_id, self._now_s)
+            case PubRec():
+                outbound.received(packet.packet_id, self._now_s, is_refused=packet.reason >= _REFUSED)
+            case PubComp():
+                outbound.completed(packet.packet_id, self._now_s)
 
     def _released(self, packet_id: int) -> None:
         assert self._inbox is not None
-        is_success = self._inbox.release(packet_id) or self.version != 5
-        self._send(PubComp(packet_id, Reason.SUCCESS if is_success else Reason.PACKET_ID_NOT_FOUND))
-
-    # output
-
-    def _send(self, packet: Packet) -> None:
-        encoded = encode(packet, self.version)
-        if len(encoded) > self._max_packet:
-            raise Violation(
-                Reason.PACKET_TOO_LARGE, f"{type(packet).__name__} exceeds the client's maximum packet size"
-            )
-        self._gather(encoded)
-
-    def _gather(self, encoded: bytes) -> None:
-        self._out.append(encoded)
-        self._out_bytes += len(encoded)
-        if self._out_bytes > _GATHER_BYTES and self.phase is Phase.CONNECTED:
-            self._write_out()
-
-    def _write_out(self) -> None:
-        out = self._out
-        chunk = out[0] if len(out) == 1 else b"".join(out)
-        out.clear()
-        self._out_bytes = 0
-        self._link.write(chunk)
-        if self._stuck_since_s is not None and self._link.unsent_bytes() > self._limits.max_unsent_bytes:
-            self.fail(Reason.QUOTA_EXCEEDED, "client does not read", at_once=True)
-
-    def _unsent_bytes(self) -> int:
-        return self._link.unsent_bytes() + self._out_bytes
+        is_known = self._inbox.release(packet_id)
+        is_success = is_known or self.version != 5
+        self._output.send(PubComp(packet_id, Reason.SUCCESS if is_success else Reason.PACKET_ID_NOT_FOUND))

@@ -12,7 +12,10 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
-__all__ = ["TopicTrie", "matches", "split_share", "valid_filter", "valid_topic"]
+__all__ = [
+    "TopicTrie", "is_reserved", "matches", "split_share", "topic_problem", "valid_filter", "valid_topic",
+    "well_formed_filter",
+]  # fmt: skip
 
 MAX_TOPIC_BYTES = 65_535
 
@@ -28,20 +31,42 @@ def valid_topic(topic: str) -> bool:
     return _valid_text(topic) and "#" not in topic and "+" not in topic
 
 
+def is_reserved(topic: str) -> bool:
+    """Say whether only the broker itself may speak on ``topic``: ``$SYS`` [4.7.2], and ``$share``, no topic at all."""
+    return topic[:1] == "$" and topic.split("/", 1)[0] in ("$SYS", "$share")
+
+
+def topic_problem(topic: str, *, max_levels: int) -> str:
+    """Say why nobody may publish to a valid ``topic``; empty if one may."""
+    if is_reserved(topic):
+        return "the topic is the broker's own"
+    if topic.count("/") >= max_levels:
+        return f"the topic has more than {max_levels} levels"
+    return ""
+
+
 def valid_filter(filter: str) -> bool:
     """Say whether ``filter`` may be subscribed to.
 
-    ``#`` stands alone in the last level [MQTT-4.7.1-1], ``+`` alone in its level [MQTT-4.7.1-2]. A shared one is
+    It is well formed (`well_formed_filter`), and one that begins with ``$share`` is a shared one:
     ``$share/{name}/{filter}`` where the name has at least one character and no wildcard, and the filter is valid
     itself [MQTT-4.8.2-1, MQTT-4.8.2-2].
     """
-    if not _valid_text(filter):
-        return False
     if filter == "$share" or filter.startswith("$share/"):
         _, _, rest = filter.partition("/")
         name, slash, filter = rest.partition("/")
         if not name or not slash or not filter or "#" in name or "+" in name:
             return False
+    return well_formed_filter(filter)
+
+
+def well_formed_filter(filter: str) -> bool:
+    """Say whether ``filter`` obeys the rules of all filters, shared or not.
+
+    ``#`` stands alone in the last level [MQTT-4.7.1-1], ``+`` alone in its level [MQTT-4.7.1-2].
+    """
+    if not _valid_text(filter):
+        return False
     if "#" in filter and (filter.index("#") != len(filter) - 1 or not (filter == "#" or filter.endswith("/#"))):
         return False
     return "+" not in filter or all(level == "+" or "+" not in level for level in filter.split("/"))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fieldgate.ingest.event_filter import EventFilter
-from fieldgate.mqtt.violation import Violation
+from fieldgate.ingest.event_filter import EventFilter, TopicRefused
+from fieldgate.mqtt.packets import Reason
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,24 @@ def test_the_filters_of_the_entry_decide(filters: tuple[str, ...], topic: str, i
     assert [events.seed(topic) is not None for _ in range(2)] == [is_event] * 2
 
 
-@pytest.mark.parametrize("topic", ["", "a/#", "+", "a\0b", "$SYS/x"])
-def test_a_topic_that_nobody_may_publish_to_is_a_violation(topic: str) -> None:
-    with pytest.raises(Violation, match="nothing may be published to this topic"):
-        EventFilter(("#",)).seed(topic)
+@pytest.mark.parametrize(
+    ("topic", "reason", "is_reserved"),
+    [
+        ("", Reason.TOPIC_NAME_INVALID, False),
+        ("a/#", Reason.TOPIC_NAME_INVALID, False),
+        ("+", Reason.TOPIC_NAME_INVALID, False),
+        ("a\0b", Reason.TOPIC_NAME_INVALID, False),
+        ("a/b/c/d", Reason.TOPIC_NAME_INVALID, False),
+        ("$SYS", Reason.NOT_AUTHORIZED, True),
+        ("$SYS/x", Reason.NOT_AUTHORIZED, True),
+        ("$share/g/t", Reason.NOT_AUTHORIZED, True),
+    ],
+)
+def test_a_topic_that_nobody_may_publish_to_is_refused(topic: str, reason: Reason, is_reserved: bool) -> None:
+    with pytest.raises(TopicRefused) as caught:
+        EventFilter(("#",), max_levels=3).seed(topic)
+
+    assert (caught.value.reason, caught.value.is_reserved) == (reason, is_reserved)
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -116,7 +116,7 @@ def _raw_publish(topic: bytes, *, properties: bytes = b"") -> bytes:
     return b"\x32" + bytes(length) + bytes([left]) + body
 
 
-BAD_TOPICS = [b"", b"a/#", b"+/a", b"a\x00b", b"\xed\xa0\x80", b"\xff\xfe", b"$SYS/broker/uptime"]
+BAD_TOPICS = [b"", b"a/#", b"+/a", b"a\x00b", b"\xed\xa0\x80", b"\xff\xfe"]
 
 
 @pytest.mark.parametrize("version", [4, 5])
@@ -136,7 +136,7 @@ async def test_a_topic_that_no_topic_may_be_ends_that_client(
     await client.close()
 
 
-@pytest.mark.parametrize("topic", [b"t" * 65_535, b"/".join([b"l"] * 200), b"/" * 60_000])
+@pytest.mark.parametrize("topic", [b"t" * 65_535, b"/".join([b"l"] * 200)])
 async def test_an_unusual_topic_that_is_legal_is_an_event(
     listener: MqttListener, bystander: RawClient, topic: bytes
 ) -> None:
@@ -147,6 +147,46 @@ async def test_an_unusual_topic_that_is_legal_is_an_event(
 
     assert await client.receive() == PubAck(1)
     assert listener.tally.events == 1
+    await client.close()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_a_topic_with_too_many_levels_is_refused(
+    listener: MqttListener, bystander: RawClient, version: int
+) -> None:
+    """MQTT 5 has a code for it; a 3.1.1 client must not be told that the event is safe."""
+    client = await RawClient.connect(listener.port, "deep", version=version)
+
+    client.writer.write(_raw_publish(b"/" * 60_000, properties=b"\x00" if version == 5 else b""))
+
+    if version == 5:
+        answer = await client.receive()
+        assert isinstance(answer, PubAck)
+        assert answer.reason == Reason.TOPIC_NAME_INVALID
+        assert listener.tally.refused == {"topic_name_invalid": 1}
+    else:
+        assert await client.is_closed()
+    assert listener.tally.events == 0
+    await client.close()
+
+
+@pytest.mark.parametrize("version", [4, 5])
+async def test_what_is_published_to_the_brokers_own_topics_goes_nowhere(
+    listener: MqttListener, bystander: RawClient, version: int
+) -> None:
+    """[4.7.2]; MQTT 5 clients are told, others get their PUBACK, both as from mosquitto."""
+    client = await RawClient.connect(listener.port, "sys", version=version)
+    bystander.write(Subscribe(1, (Subscription("$SYS/#", 1),)))
+    await bystander.receive()
+
+    client.writer.write(_raw_publish(b"$SYS/broker/uptime", properties=b"\x00" if version == 5 else b""))
+
+    answer = await client.receive()
+    assert isinstance(answer, PubAck)
+    assert answer.reason == (Reason.NOT_AUTHORIZED if version == 5 else 0)
+    assert listener.tally.refused == {"not_authorized": 1}
+    bystander.write(PingReq())
+    assert await bystander.receive() == PingResp()
     await client.close()
 
 

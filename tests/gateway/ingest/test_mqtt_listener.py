@@ -294,7 +294,8 @@ async def test_a_slow_reader_gets_every_qos_1_message_when_it_reads_again() -> N
         for packet_id in range(1, 101):
             writer.publish(packet_id, b"%03d" % packet_id + b"x" * 200_000)
             assert await writer.receive() == PubAck(packet_id)
-        (state,) = [one for one in broker._states.values() if one.client_id == "slow"]
+        state = broker.sessions.find("slow")
+        assert state is not None
         assert state.outbound.is_congested
 
         got = [await slow.receive() for _ in range(100)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fieldgate.ingest.mqtt_inbox import WindowWatch
+from fieldgate.ingest.window_watch import WindowWatch
 from session_kit import Server
 
 

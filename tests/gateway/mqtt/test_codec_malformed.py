@@ -188,7 +188,6 @@ ONLY_5: dict[str, tuple[bool, str, int]] = {
     "SUBSCRIBE reserved bit 6 [MQTT-3.8.3-5]": (True, "82 0001 00 0001 61 40", MALFORMED),
     "SUBSCRIBE reserved bit 7": (True, "82 0001 00 0001 61 80", MALFORMED),
     "SUBSCRIBE no-local shared [MQTT-3.8.3-4]": (True, "82 0001 00 000a 24736861 72652f672f61 04", PROTOCOL),
-    "SUBSCRIBE $share without a filter": (True, "82 0001 00 0008 2473686172652f67 00", MALFORMED),
     "SUBSCRIBE subscription id 0": (True, "82 0001 02 0b00 0001 61 00", PROTOCOL),
     "SUBSCRIBE two subscription ids": (True, "82 0001 04 0b010b01 0001 61 00", PROTOCOL),
     "SUBSCRIBE reason string": (True, "82 0001 03 1f0000 0001 61 00", MALFORMED),

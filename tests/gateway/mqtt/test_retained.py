@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import random
+
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fieldgate.mqtt.outbound import Message
+from fieldgate.mqtt.message import Message
+from fieldgate.mqtt.packets import Properties
 from fieldgate.mqtt.retained import RetainedStore
 from fieldgate.mqtt.topics import matches, valid_filter
 
@@ -49,7 +52,7 @@ def test_count_and_bytes_are_bounded_and_replacing_goes_on() -> None:
     assert kept == [True] * 3 + [False] * 2
     assert store.put(message("t/1", b"new"))
     assert not store.put(message("t/1", b"x" * 1000))
-    assert store.refused == 3
+    assert store.refused == {"max_retained": 2, "max_retained_size": 1}
     assert [one.payload for one in store.search("t/1")[0]] == [b"new"]
 
 
@@ -57,7 +60,9 @@ def test_a_topic_that_is_too_deep_is_not_kept() -> None:
     """A level costs a node; 60,000 of them would cost megabytes."""
     store = RetainedStore(max_count=3, max_bytes=10**6)
 
+    assert store.put(message("/" * 199))
     assert not store.put(message("/" * 200))
+    assert store.refused == {"topic_levels": 1}
 
 
 def test_what_is_removed_leaves_nothing_behind() -> None:
@@ -69,3 +74,48 @@ def test_what_is_removed_leaves_nothing_behind() -> None:
         store.put(message(topic, b""))
 
     assert store.search("#") == ([], 1)
+
+
+def test_what_has_expired_is_removed() -> None:
+    """[MQTT-3.3.2-5]; else a device that retains short-lived states fills the store with what nobody gets."""
+    store = RetainedStore(max_count=10, max_bytes=10**6)
+    for topic, expiry_s in (("a", 5), ("b", 10), ("c", None), ("d", 5)):
+        store.put(Message(topic, b"x", 0, True, 100.0, properties=Properties(message_expiry_s=expiry_s)))
+    store.put(Message("d", b"again", 0, True, 103.0, properties=Properties(message_expiry_s=5)))
+
+    store.expire(105.0)
+    first = sorted(one.topic for one in store.messages())
+    store.expire(110.0)
+
+    assert first == ["b", "c", "d"]
+    assert [one.topic for one in store.messages()] == ["c"]
+    assert (store.count, store.size_bytes) == (1, next(store.messages()).size_bytes)
+
+
+def test_what_is_known_of_expiries_is_bounded() -> None:
+    """A state that is replaced every second, and expires in a day, must not leave a trace each time."""
+    store = RetainedStore(max_count=10, max_bytes=10**6)
+    for second in range(10_000):
+        store.put(Message("a", b"x", 0, True, float(second), properties=Properties(message_expiry_s=86_400)))
+
+    assert len(store._expiring) <= 70
+
+
+def test_each_change_is_told() -> None:
+    """Who keeps retained messages over a restart must end up with the same ones."""
+    store, mirror = RetainedStore(max_count=3, max_bytes=10**6), dict[str, Message]()
+
+    def note(topic: str, message: Message | None) -> None:
+        if message is None:
+            del mirror[topic]
+        else:
+            mirror[topic] = message
+
+    store.on_change = note
+    rng = random.Random(1)
+    for second in range(500):
+        properties = Properties(message_expiry_s=rng.choice([None, 3]))
+        payload = rng.choice([b"", b"x", b"y"])
+        store.put(Message(rng.choice("abcde"), payload, 0, True, float(second), properties=properties))
+        store.expire(float(second))
+        assert mirror == {one.topic: one for one in store.messages()}

@@ -19,11 +19,13 @@ from fieldgate.mqtt.packets import (
     PubComp,
     Publish,
     PubRec,
+    PubRel,
     Reason,
     SubAck,
     Subscription,
     UnsubAck,
     Unsubscribe,
+    Will,
 )
 from listener_kit import SettlingIntake
 from session_kit import Client, Server
@@ -57,7 +59,7 @@ def test_a_mqtt_5_client_is_told_the_limits() -> None:
         ConnAck(
             0,
             False,
-            Properties(receive_maximum=7, maximum_packet_size=1000, topic_alias_maximum=16, shared_available=0),
+            Properties(receive_maximum=7, maximum_packet_size=1000, topic_alias_maximum=16),
         )
     ]
 
@@ -84,7 +86,10 @@ def test_a_client_id_of_unreasonable_length_is_refused(version: int, code: int) 
     """Ids are kept, logged and compared."""
     client = Server().open(version)
 
-    assert client.send(Connect("i" * 1025, version)) == [ConnAck(code)]
+    (answer,) = client.send(Connect("i" * 1025, version))
+
+    assert isinstance(answer, ConnAck)
+    assert answer.reason == code
     assert client.closed == "politely"
 
 
@@ -101,9 +106,10 @@ def test_an_unknown_version_is_refused_in_the_words_of_mqtt_5() -> None:
     """[MQTT5 3.1.2.2]: 0x84."""
     client = Server().open(5)
 
-    assert client.send_bytes(b"\x10\x0e\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x01c") == [
-        ConnAck(Reason.UNSUPPORTED_PROTOCOL_VERSION)
-    ]
+    (answer,) = client.send_bytes(b"\x10\x0e\x00\x04MQTT\x06\x02\x00\x3c\x00\x00\x01c")
+
+    assert isinstance(answer, ConnAck)
+    assert answer.reason == Reason.UNSUPPORTED_PROTOCOL_VERSION
     assert client.closed == "politely"
 
 
@@ -113,7 +119,12 @@ def test_enhanced_authentication_is_refused() -> None:
 
     answers = client.send(Connect("c", 5, properties=Properties(authentication_method="SCRAM")))
 
-    assert answers == [ConnAck(Reason.BAD_AUTHENTICATION_METHOD)]
+    assert answers == [
+        ConnAck(
+            Reason.BAD_AUTHENTICATION_METHOD,
+            properties=Properties(reason_string="enhanced authentication is not supported"),
+        )
+    ]
     assert client.closed == "politely"
 
 
@@ -172,8 +183,6 @@ def test_a_second_connect_is_a_protocol_error(version: int) -> None:
         SubAck(1, (0,)),
         PingResp(),
         UnsubAck(1, (0,)),
-        PubRec(1),
-        PubComp(1),
         Auth(0x18, Properties(authentication_method="m")),
     ],
     ids=repr,
@@ -193,7 +202,7 @@ def test_a_3_1_1_client_is_not_told_why_it_is_ended() -> None:
     """It has no DISCONNECT from the server."""
     client = Server().connect()
 
-    assert client.send(PubComp(1)) == []
+    assert client.send_bytes(b"\xd0\x00") == []
     assert client.closed == "politely"
 
 
@@ -249,14 +258,42 @@ def test_a_client_silent_for_one_and_a_half_keep_alives_is_ended(version: int) -
         assert goodbye(client, client.received()) == Reason.KEEP_ALIVE_TIMEOUT
 
 
-def test_keep_alive_0_means_for_ever() -> None:
-    """FAULTS 69: rumqttd refuses it; it is legal."""
-    server = Server()
+def test_a_3_1_1_client_without_keep_alive_is_taken_and_capped() -> None:
+    """FAULTS 69: rumqttd refuses keep-alive 0, which is legal; a socket that is silent for hours is still no client."""
+    server = Server(limits=SessionLimits(max_keep_alive_s=100))
     client = server.connect(keep_alive_s=0)
 
-    pass_time(server, client, 1e6)
-
+    pass_time(server, client, 149)
     assert client.is_connected
+    pass_time(server, client, 2)
+
+    assert client.session.end_code == "keep_alive_timeout"
+
+
+@pytest.mark.parametrize(("asked_s", "told_s", "enforced_s"), [(0, 100, 150), (101, 100, 150), (100, None, 150)])
+def test_an_mqtt_5_client_is_told_the_longest_keep_alive(asked_s: int, told_s: int | None, enforced_s: float) -> None:
+    """[MQTT-3.2.2-21], and [MQTT-3.1.2-22] holds for what it was told."""
+    server = Server(limits=SessionLimits(max_keep_alive_s=100))
+    client = server.connect(version=5, keep_alive_s=asked_s)
+
+    pass_time(server, client, enforced_s - 1)
+    assert client.is_connected
+    pass_time(server, client, 2)
+
+    assert client.connack.properties.server_keep_alive_s == told_s
+    assert client.session.end_code == "keep_alive_timeout"
+
+
+def test_a_3_1_1_client_has_the_keep_alive_that_it_asks_for() -> None:
+    """It cannot be told another one."""
+    server = Server(limits=SessionLimits(max_keep_alive_s=100))
+    client = server.connect(keep_alive_s=1000)
+
+    pass_time(server, client, 1499)
+    assert client.is_connected
+    pass_time(server, client, 2)
+
+    assert client.session.end_code == "keep_alive_timeout"
 
 
 def test_a_packet_over_the_limit_is_refused_before_its_body_comes() -> None:
@@ -311,13 +348,81 @@ def test_a_bad_topic_alias_ends_the_client(topic: str, alias: int, reason: Reaso
     assert goodbye(client, answers) == reason
 
 
-def test_nothing_can_be_published_to_sys_topics() -> None:
-    """They are the broker's own words [4.7.2]."""
-    client = Server().connect(version=5)
+@pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$SYS", "$share/g/t"])
+def test_nothing_can_be_published_to_the_brokers_own_topics(topic: str) -> None:
+    """[4.7.2]; answered in turn, by reason code or, in 3.1.1, as [3.1.1: MQTT-3.3.5-2] allows."""
+    server = Server(SettlingIntake())
+    server.connect("listener").subscribe(Subscription("#", 1), Subscription("$SYS/#", 1))
+    new, old = server.connect("new", version=5), server.connect("old")
+    said = [Publish(topic, b"0", qos, packet_id=qos) for qos in (0, 1, 2)]
+    why = Properties(reason_string="the topic is the broker's own")
 
-    answers = client.send(Publish("$SYS/broker/uptime", b"0", 1, packet_id=1))
+    assert new.send(*said) == [PubAck(1, Reason.NOT_AUTHORIZED, why), PubRec(2, Reason.NOT_AUTHORIZED, why)]
+    assert old.send(*said) == [PubAck(1), PubRec(2)]
+    assert new.send(PubRel(2)) == [PubComp(2, Reason.PACKET_ID_NOT_FOUND)]
+    assert old.send(PubRel(2)) == [PubComp(2)]
+    assert server.tally.refused == {"not_authorized": 6}
+    assert server.intake.batches == []
 
-    assert goodbye(client, answers) == Reason.TOPIC_NAME_INVALID
+
+def test_a_refusal_keeps_its_turn() -> None:
+    """[MQTT-4.6.0-2]: acknowledgements leave in the order of the PUBLISHes."""
+    server = Server()
+    client = server.connect(version=5)
+
+    assert client.send(Publish("t", b"", 1, packet_id=1), Publish("$SYS", b"", 1, packet_id=2)) == []
+    server.intake.settle(0)
+
+    assert [(one.packet_id, one.reason) for one in client.received() if isinstance(one, PubAck)] == [
+        (1, 0),
+        (2, Reason.NOT_AUTHORIZED),
+    ]
+
+
+@pytest.mark.parametrize("version", [4, 5])
+@pytest.mark.parametrize("topic", ["$SYS/x", "a/b/c/d"])
+def test_a_will_that_nobody_may_publish_is_refused_with_its_connection(version: int, topic: str) -> None:
+    """When it is due there is nobody left to be told."""
+    client = Server(limits=SessionLimits(max_topic_levels=3)).open(version)
+
+    (answer,) = client.send(Connect("c", version, will=Will(topic, b"")))
+
+    assert isinstance(answer, ConnAck)
+    assert answer.reason == (Reason.TOPIC_NAME_INVALID if version == 5 else 5)
+    assert client.closed == "politely"
+
+
+@pytest.mark.parametrize("version", [4, 5])
+def test_topics_and_filters_have_so_many_levels_at_most(version: int) -> None:
+    """Each level costs a node where it is kept."""
+    server = Server(SettlingIntake(), limits=SessionLimits(max_topic_levels=3))
+    client = server.connect(version=version)
+
+    (answer,) = client.subscribe(Subscription("a/+/#"), Subscription("a/b/c/#"))
+    assert isinstance(answer, SubAck)
+    assert answer.reasons == (0, Reason.TOPIC_FILTER_INVALID if version == 5 else 0x80)
+    assert server.broker.refused == {"topic_levels": 1}
+    answers = client.send(Publish("x/y/z", b"", 1, packet_id=1), Publish("x/y/z/z", b"", 1, packet_id=2))
+
+    if version == 5:
+        assert [one.reason for one in answers if isinstance(one, PubAck)] == [0, Reason.TOPIC_NAME_INVALID]
+    else:
+        assert answers == [PubAck(1)]
+        assert client.session.end_code == "topic_name_invalid"
+
+
+def test_user_properties_are_bounded() -> None:
+    """FAULTS 62, CVE-2021-41039: 0x97, before and after the CONNECT."""
+    server = Server(limits=SessionLimits(max_user_properties=3))
+    many = Properties(user=(("a", "b"),) * 4)
+    early, late = server.open(5), server.connect("late", version=5)
+
+    (refusal,) = early.send(Connect("c", 5, properties=many))
+    answers = late.send(Publish("t", b"", properties=many))
+
+    assert isinstance(refusal, ConnAck)
+    assert refusal.reason == Reason.QUOTA_EXCEEDED
+    assert goodbye(late, answers) == Reason.QUOTA_EXCEEDED
 
 
 def test_unsubscribe_is_answered_in_the_words_of_the_version() -> None:

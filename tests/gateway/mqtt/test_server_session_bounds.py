@@ -41,13 +41,34 @@ def server() -> Server:
 
 def test_subscriptions_are_bounded() -> None:
     """They are memory."""
-    server = Server(broker_limits=BrokerLimits(max_subscriptions=2, max_filter_bytes=50))
+    server = Server(limits=SessionLimits(max_subscriptions=2, max_filter_bytes=50))
     client = server.connect(version=5)
 
-    assert client.subscribe(*map(Subscription, "abc")) == [SubAck(1, (0, 0, Reason.QUOTA_EXCEEDED))]
+    (answer,) = client.subscribe(*map(Subscription, "abc"))
+    assert isinstance(answer, SubAck)
+    assert answer.reasons == (0, 0, Reason.QUOTA_EXCEEDED)
+    assert answer.properties == Properties(reason_string="filter 3: too many subscriptions, or too long ones")
     client.send(Unsubscribe(2, ("a",)))
 
-    assert client.subscribe(Subscription("c" * 60), Subscription("c")) == [SubAck(1, (Reason.QUOTA_EXCEEDED, 0))]
+    (answer,) = client.subscribe(Subscription("c" * 60), Subscription("c"))
+    assert isinstance(answer, SubAck)
+    assert answer.reasons == (Reason.QUOTA_EXCEEDED, 0)
+    assert server.broker.refused == {"client_subscriptions": 2}
+
+
+def test_subscriptions_of_all_clients_are_bounded() -> None:
+    """A thousand clients with a thousand each would be too many."""
+    server = Server(broker_limits=BrokerLimits(max_subscriptions=2))
+    first, second = server.connect("a", version=5), server.connect("b")
+    first.subscribe(Subscription("a"), Subscription("b"))
+
+    assert second.subscribe(Subscription("a")) == [SubAck(1, (0x80,))]
+    (again,) = first.subscribe(Subscription("a", 1))
+    assert isinstance(again, SubAck)
+    assert again.reasons == (1,)
+    first.vanish()
+    assert second.subscribe(Subscription("a")) == [SubAck(1, (0,))]
+    assert server.broker.refused == {"max_subscriptions": 1}
 
 
 def test_what_waits_for_clients_that_are_away_is_bounded() -> None:
@@ -183,7 +204,7 @@ def test_a_session_that_was_cut_off_keeps_its_qos_1_messages_once(server: Server
         say(writer, "t", b"%02d" % one + b"x" * 20_000, qos=1)
     again = server.open()
     again.stuck_bytes = 2**20 + 1
-    again.session._stuck_since_s = server.now_s
+    again.session.set_congested(True, server.now_s)
 
     again.send(Connect("r", 4, clean_start=False))
     assert again.closed == "at once"
@@ -227,6 +248,7 @@ def test_a_client_that_cuts_itself_off_while_the_intake_is_closed_is_told_the_tr
     client = server.connect("self", clean=False)
     client.subscribe(Subscription("t", 1))
     client.stuck_bytes = 2**20 + 1
+    client.session.set_congested(True, server.now_s)
     server.intake.open = False
     client.publish(1)
     assert client.session.end_code == "quota_exceeded"
@@ -247,6 +269,7 @@ def test_a_message_for_a_session_that_has_just_ended_goes_nowhere(server: Server
         one.subscribe(Subscription("t", 1))
     server.connect("w", will=None)
     first.stuck_bytes = 2**20 + 1
+    first.session.set_congested(True, server.now_s)
     first.session.fail = lambda *_: (second.vanish(), first.vanish())
 
     server.broker.publish("t", b"x", qos=1, now_s=server.now_s)
