@@ -30,6 +30,7 @@ WHERE = (
     "tests/gateway/forward",
     "tests/gateway/net",
 )
+OURS = ("tests/gateway/forward", "tests/gateway/net")  # who connects to brokers
 _ROW = re.compile(r"\| MQTT-(?P<id>[0-9.]+-[0-9]+) \|")
 
 
@@ -95,9 +96,9 @@ def claims() -> dict[str, dict[str, bool]]:
 
 
 def side_of(test: str) -> str:
-    """Whose behaviour a test shows; the names of files say it."""
-    name = test.partition("::")[0].rpartition("/")[2]
-    return "client" if "client" in name or "uplink" in name or "source" in name else "server"
+    """Whose behaviour a test shows; folders and the names of files say it."""
+    folder, _, name = test.partition("::")[0].rpartition("/")
+    return "client" if folder in OURS or "client_" in name or "source" in name else "server"
 
 
 def filled(row: Row, claimed: dict[str, bool]) -> Row:

@@ -288,10 +288,8 @@ def mosquitto_server(folder: Path) -> Iterator[Server]:
     assert path is not None
     port = free_port()
     config = folder / "mosquitto.conf"
-    config.write_text(
-        f"listener {port} 127.0.0.1\nallow_anonymous true\nset_tcp_nodelay true\npersistence false\nmax_packet_size 262144\n",
-        encoding="utf-8",
-    )
+    options = ("allow_anonymous true", "set_tcp_nodelay true", "persistence false", "max_packet_size 262144")
+    config.write_text("\n".join((f"listener {port} 127.0.0.1", *options, "")), encoding="utf-8")
     with (folder / "mosquitto.log").open("wb") as log:
         process = subprocess.Popen([path, "-c", str(config)], stdout=log, stderr=log)
         server = Server("mosquitto", port)

@@ -92,7 +92,6 @@ def test_what_no_return_code_fits_is_closed_without_connack(server: Server) -> N
     assert peer.end() == []
 
 
-@pytest.mark.fieldgate_lacks("QoS 2 towards subscribers: QoS 1 is granted")
 def test_what_is_announced_is_what_is_kept(server: Server) -> None:
     """[MQTT5 3.2.2.3]: a client may rely on each limit that is not mentioned having its default."""
     topic = fresh("t")
@@ -110,7 +109,6 @@ def test_what_is_announced_is_what_is_kept(server: Server) -> None:
 
 
 @clause("MQTT5-4.8.2-1")
-@pytest.mark.fieldgate_lacks("shared subscriptions are refused")
 def test_shared_subscriptions_are_available(server: Server) -> None:
     """What is not announced as missing can be used."""
     peer = server.connect()
@@ -155,7 +153,6 @@ def test_a_refusal_is_never_larger_than_its_client_takes(server: Server, limit: 
 
 
 @clause("MQTT5-3.1.2-24", "MQTT5-3.14.0-1")
-@pytest.mark.fieldgate_lacks("sends DISCONNECT 0x95, of three bytes, without having sent a CONNACK")
 def test_a_client_that_takes_less_than_the_smallest_connack_is_not_answered(fieldgate: Server) -> None:
     """Maximum Packet Size 1 holds for the CONNACK too."""
     peer = fieldgate.open()

@@ -8,11 +8,10 @@ import mqtt_bytes as mb
 from mqtt_peer import Server, fresh
 
 clause = pytest.mark.clause
-LACKS_QOS_2 = pytest.mark.fieldgate_lacks("QoS 2 towards subscribers")
 
 
 @clause("MQTT5-3.3.4-9 MQTT5-4.9.0-1 MQTT5-4.9.0-2 MQTT5-3.3.4-10 MQTT5-4.9.0-3")
-@pytest.mark.parametrize("qos", [1, pytest.param(2, marks=LACKS_QOS_2)])
+@pytest.mark.parametrize("qos", [1, 2])
 @pytest.mark.mosquitto_differs("sends two for each acknowledgement", window=(2, 7))
 @pytest.mark.parametrize("window", [1, 2, 7])
 def test_no_more_than_receive_maximum_is_on_the_way(server: Server, window: int, qos: int) -> None:
@@ -43,7 +42,6 @@ def test_no_more_than_receive_maximum_is_on_the_way(server: Server, window: int,
 
 
 @clause("MQTT5-3.3.4-9", "MQTT5-4.4.0-2")
-@LACKS_QOS_2
 def test_a_refusing_pubrec_makes_room(server: Server) -> None:
     """It ends the exchange."""
     topic = fresh("t")

@@ -33,14 +33,12 @@ def test_a_silent_client_is_cut_off_after_one_and_a_half_times_its_keep_alive(fi
 
     peer.rejected(0x8D)
 
-    assert 1.4 < time.monotonic() - began_s
+    assert time.monotonic() - began_s > 1.4
     assert watcher.expect(mb.PUBLISH).payload == b"gone"
 
 
 @clause("MQTT5-3.1.2-22", "MQTT311-3.1.2-24")
-@pytest.mark.parametrize(
-    "sent", [mb.PINGREQ, mb.publish("t", level=4), mb.ack(mb.PUBACK, 9)], ids=["PINGREQ", "PUBLISH", "PUBACK"]
-)
+@pytest.mark.parametrize("sent", [mb.PINGREQ, mb.publish("t", level=4)], ids=["PINGREQ", "PUBLISH"])
 def test_any_packet_is_a_sign_of_life(fieldgate: Server, sent: bytes) -> None:
     """Not only PINGREQ."""
     peer = fieldgate.connect(level=4, keep_alive=1)
@@ -54,12 +52,13 @@ def test_any_packet_is_a_sign_of_life(fieldgate: Server, sent: bytes) -> None:
 
 @clause("MQTT5-3.1.2-22", "MQTT311-3.1.2-24")
 def test_keep_alive_0_has_no_limit(fieldgate: Server, level: int) -> None:
-    """FAULTS 69: it is legal."""
+    """FAULTS 69: it is legal; what an MQTT 5 client is asked for instead is told to it."""
     peer = fieldgate.connect(level=level, keep_alive=0)
 
     fieldgate.wait(2.0)
 
-    assert peer.connack.prop(mb.SERVER_KEEP_ALIVE) in (None, 0)
+    server_s = peer.connack.prop(mb.SERVER_KEEP_ALIVE)
+    assert server_s is None or server_s >= 60, "the server may ask for a sign of life now and then"
     assert peer.drain() == []
 
 
@@ -119,8 +118,18 @@ def test_a_disconnect_with_a_code_that_is_not_of_its_table_ends_the_connection(f
 
 
 @clause("MQTT5-3.14.2-1")
-@pytest.mark.parametrize("sent", [b"\xe0\x00", b"\xe0\x01\x00", b"\xe0\x02\x00\x00", b"\xe0\x01\x04", b"\xe0\x01\x80",
-                                  mb.disconnect(0, ((mb.REASON, "why"), (mb.USER, ("a", "b"))))], ids=bytes.hex)  # fmt: skip
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\xe0\x00",
+        b"\xe0\x01\x00",
+        b"\xe0\x02\x00\x00",
+        b"\xe0\x01\x04",
+        b"\xe0\x01\x80",
+        mb.disconnect(0, ((mb.REASON, "why"), (mb.USER, ("a", "b")))),
+    ],
+    ids=bytes.hex,
+)
 def test_every_form_of_disconnect_is_understood(server: Server, sent: bytes) -> None:
     """Code and properties may be left out."""
     peer = server.connect()
@@ -174,7 +183,7 @@ def test_one_clients_error_is_nobody_elses(server: Server, level: int) -> None:
     assert [[got.payload for got in other.messages()] for other in others] == [[b"p"]] * 5
 
 
-@clause("MQTT311-7.0.0-2", "MQTT311-7.1.1-1")
+@clause("MQTT311-7.0.0-1", "MQTT311-7.0.0-2", "MQTT311-7.1.1-1")
 def test_a_plain_client_needs_nothing_beyond_the_standard(server: Server, level: int) -> None:
     """Connect, subscribe, publish, receive, say goodbye: with no option set at all."""
     topic = fresh("t")

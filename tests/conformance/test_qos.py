@@ -8,7 +8,6 @@ import mqtt_bytes as mb
 from mqtt_peer import BOTH_SLOWLY, Peer, Server, fresh
 
 clause = pytest.mark.clause
-LACKS_QOS_2 = pytest.mark.fieldgate_lacks("QoS 2 towards subscribers")
 
 
 def watching(server: Server, topic: str, level: int, qos: int = 0) -> Peer:
@@ -135,7 +134,6 @@ def test_a_reason_that_is_not_of_its_table_ends_the_connection(fieldgate: Server
 
 @clause("MQTT5-2.2.1-5")
 @pytest.mark.parametrize("kind", [mb.PUBACK, mb.PUBREC, mb.PUBCOMP])
-@pytest.mark.fieldgate_lacks("ends a client that sends PUBREC or PUBCOMP", kind=(mb.PUBREC, mb.PUBCOMP))
 def test_an_acknowledgement_that_nobody_waits_for_is_harmless(server: Server, level: int, kind: int) -> None:
     """It may be for a message that the server has given up; the answer to a PUBREC is a PUBREL that says so."""
     peer = server.connect(level=level)
@@ -171,7 +169,6 @@ def test_deliveries_of_qos_1_have_ids_of_their_own_and_no_dup(server: Server, le
     "MQTT5-4.3.3-1 MQTT5-4.3.3-2 MQTT5-4.3.3-3 MQTT5-4.3.3-4 MQTT5-4.3.3-5 MQTT5-3.6.2-1",
     "MQTT311-4.3.3-1",
 )
-@LACKS_QOS_2
 def test_a_delivery_of_qos_2_goes_through_its_four_packets(server: Server, level: int) -> None:
     """PUBLISH, PUBREC, PUBREL, PUBCOMP, all with one id; nothing is said twice in between."""
     topic = fresh("t")
@@ -190,7 +187,6 @@ def test_a_delivery_of_qos_2_goes_through_its_four_packets(server: Server, level
 
 
 @clause("MQTT311-4.6.0-4", "MQTT5-4.3.3-4")
-@LACKS_QOS_2
 def test_pubrels_come_in_the_order_of_the_pubrecs(server: Server, level: int) -> None:
     """Also where that is not the order of the messages."""
     topic = fresh("t")
@@ -207,7 +203,7 @@ def test_pubrels_come_in_the_order_of_the_pubrecs(server: Server, level: int) ->
 
 
 @clause("MQTT5-4.4.0-2", "MQTT5-4.8.2-6")
-@pytest.mark.parametrize("qos", [1, pytest.param(2, marks=LACKS_QOS_2)])
+@pytest.mark.parametrize("qos", [1, 2])
 @pytest.mark.parametrize("reason", [0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99])
 def test_a_delivery_that_was_refused_is_acknowledged_and_not_sent_again(server: Server, qos: int, reason: int) -> None:
     """Not on the next connection either; after a PUBREC like that there is no PUBREL."""
@@ -228,7 +224,6 @@ def test_a_delivery_that_was_refused_is_acknowledged_and_not_sent_again(server: 
 
 
 @clause("MQTT5-4.3.3-7")
-@LACKS_QOS_2
 @BOTH_SLOWLY
 def test_expiry_does_not_end_a_qos_2_exchange_that_has_begun(server: Server) -> None:
     """The PUBREC comes late; the PUBREL comes all the same."""

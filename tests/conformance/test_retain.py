@@ -8,7 +8,6 @@ import mqtt_bytes as mb
 from mqtt_peer import Server, fresh
 
 clause = pytest.mark.clause
-LACKS_QOS_2 = pytest.mark.fieldgate_lacks("QoS 2 towards subscribers")
 
 
 def heard(server: Server, topic: str, level: int, options: int = 2) -> list[tuple[bytes, bool, int]]:
@@ -22,7 +21,7 @@ def heard(server: Server, topic: str, level: int, options: int = 2) -> list[tupl
     "MQTT5-3.3.1-5 MQTT5-3.3.1-9",
     "MQTT311-3.3.1-5 MQTT311-3.3.1-6 MQTT311-3.3.1-8",
 )
-@pytest.mark.parametrize("qos", [0, 1, pytest.param(2, marks=LACKS_QOS_2)])
+@pytest.mark.parametrize("qos", [0, 1, 2])
 def test_the_last_retained_message_reaches_a_new_subscriber_with_the_flag_set(
     server: Server, level: int, qos: int
 ) -> None:

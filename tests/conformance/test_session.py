@@ -8,7 +8,6 @@ import mqtt_bytes as mb
 from mqtt_peer import BOTH_SLOWLY, Peer, Server, fresh
 
 clause = pytest.mark.clause
-LACKS_QOS_2 = pytest.mark.fieldgate_lacks("QoS 2 towards subscribers")
 
 
 def keeping(
@@ -30,7 +29,7 @@ def left(peer: Peer) -> None:
     "MQTT311-3.1.2-4 MQTT311-4.1.0-1 MQTT311-3.1.2-5 MQTT311-4.5.0-1",
 )
 @pytest.mark.parametrize("is_polite", [True, False], ids=["after DISCONNECT", "after a break"])
-@pytest.mark.parametrize("qos", [1, pytest.param(2, marks=LACKS_QOS_2)])
+@pytest.mark.parametrize("qos", [1, 2])
 def test_what_came_while_a_client_was_away_is_delivered_in_order_when_it_is_back(
     server: Server, level: int, qos: int, is_polite: bool
 ) -> None:
@@ -101,7 +100,7 @@ def test_a_session_of_expiry_0_lasts_as_long_as_its_connection(server: Server, l
     "MQTT5-4.4.0-1 MQTT5-3.3.1-1 MQTT5-4.3.2-3",
     "MQTT311-4.4.0-1 MQTT311-3.3.1-1 MQTT311-2.3.1-4 MQTT311-4.6.0-1 MQTT311-4.6.0-6 MQTT311-4.3.2-1",
 )
-@pytest.mark.parametrize("qos", [1, pytest.param(2, marks=LACKS_QOS_2)])
+@pytest.mark.parametrize("qos", [1, 2])
 def test_unacknowledged_deliveries_come_again_with_dup_in_their_order_and_under_their_ids(
     server: Server, level: int, qos: int
 ) -> None:
@@ -133,7 +132,6 @@ def test_unacknowledged_deliveries_come_again_with_dup_in_their_order_and_under_
     "MQTT5-4.4.0-1 MQTT5-4.3.3-5 MQTT5-4.3.3-6",
     "MQTT311-4.4.0-1 MQTT311-4.3.3-1",
 )
-@LACKS_QOS_2
 def test_an_unanswered_pubrel_comes_again_and_its_publish_does_not(server: Server, level: int) -> None:
     """Once PUBREL was sent, sending the PUBLISH again would make two messages of one."""
     topic = fresh("t")

@@ -8,7 +8,6 @@ import mqtt_bytes as mb
 from mqtt_peer import Peer, Server, fresh
 
 clause = pytest.mark.clause
-pytestmark = pytest.mark.fieldgate_lacks("shared subscriptions")
 
 
 def member(server: Server, topic: str, *, group: str = "g", qos: int = 1, level: int = 5) -> Peer:

@@ -80,7 +80,7 @@ def test_a_filter_that_is_none_ends_the_connection(server: Server, level: int, t
 
 
 @clause("MQTT5-3.10.4-3", "MQTT311-3.10.4-3")
-@pytest.mark.parametrize("qos", [1, pytest.param(2, marks=pytest.mark.fieldgate_lacks("QoS 2 towards subscribers"))])
+@pytest.mark.parametrize("qos", [1, 2])
 def test_a_delivery_that_has_begun_is_completed(server: Server, level: int, qos: int) -> None:
     """It is still the server's to send again on the next connection."""
     topic = fresh("t")

@@ -20,7 +20,7 @@ def watching(server: Server, topic: str, level: int = 5, options: int = 2) -> Pe
     "MQTT5-3.1.2-7 MQTT5-3.1.2-8 MQTT5-3.1.2-14",
     "MQTT311-3.1.2-8 MQTT311-3.1.2-16",
 )
-@pytest.mark.parametrize("qos", [0, 1, pytest.param(2, marks=pytest.mark.fieldgate_lacks("QoS 2 towards subscribers"))])
+@pytest.mark.parametrize("qos", [0, 1, 2])
 def test_the_will_of_a_client_that_vanishes_is_published(server: Server, level: int, qos: int) -> None:
     """At its QoS, and not retained when it was not to be."""
     topic = fresh("w")
@@ -88,7 +88,6 @@ ERRORS = (0x80, 0x81, 0x93)
 
 @clause("MQTT5-3.1.2-8")
 @pytest.mark.mosquitto_differs("publishes the will for 0x04 only", reason=ERRORS)
-@pytest.mark.fieldgate_lacks("the will is published for 0x04 only", reason=ERRORS)
 @pytest.mark.parametrize("reason", [0x04, *ERRORS], ids=hex)
 def test_only_a_normal_disconnect_takes_the_will_back(server: Server, reason: int) -> None:
     """0x04 and every error say: speak for me."""
