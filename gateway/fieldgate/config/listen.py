@@ -82,11 +82,11 @@ class ListenConfig(Section):
         parse_size("64KiB"), description="Bytes of all topic filters of one client; one more is refused (0x97)."
     )
     max_topic_levels: int = Field(
-        200,
+        201,
         ge=1,
-        le=32768,
-        description="Levels of a topic or a topic filter. A deeper filter is refused (0x8F); a deeper publish too, by "
-        "its acknowledgement in MQTT 5 (0x90), else by disconnecting.",
+        le=65536,
+        description="Levels of a topic or a topic filter: 200 times '/', as with mosquitto. A deeper filter is refused "
+        "(0x8F); who publishes to a deeper topic is disconnected (0x90).",
     )
     max_user_properties: int = Field(
         1000,

@@ -11,14 +11,14 @@ from typing import Final
 from xxhash import xxh3_64_intdigest
 
 from fieldgate.mqtt.packets import Reason
-from fieldgate.mqtt.topics import is_reserved, matches, topic_problem, valid_topic
+from fieldgate.mqtt.topics import has_control, is_reserved, matches, topic_problem, valid_topic
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["EventFilter", "TopicRefused", "client_seed", "content_id"]
 
 _EVERYTHING: Final = "#"
 _NEVER_BY_DEFAULT: Final = ("homeassistant", "fieldgate")
-_MAX_LEVELS: Final = 200
+_MAX_LEVELS: Final = 201
 _MAX_KNOWN: Final = 8192
 _MAX_KNOWN_TOPIC: Final = 256  # longer topics are judged each time
 
@@ -34,11 +34,7 @@ def content_id(*, client_seed: int, topic_seed: int, packet_id: int, payload: by
 
 
 class TopicRefused(Violation):
-    """Nobody may publish to this topic. ``is_reserved``: because it is the broker's own."""
-
-    def __init__(self, reason: Reason, problem: str, *, is_reserved: bool) -> None:
-        super().__init__(reason, problem)
-        self.is_reserved = is_reserved
+    """Nobody may publish to this topic, which is no reason to disconnect who tries."""
 
 
 class EventFilter:
@@ -58,7 +54,8 @@ class EventFilter:
         """The topic's part of the content id if publishes to it are events, else None.
 
         Raises:
-            TopicRefused: nothing may be published to such a topic.
+            TopicRefused: the topic is the broker's own.
+            Violation: no client should send such a topic.
         """
         seed = self.seeds.get(topic)
         if seed is not None:
@@ -81,12 +78,14 @@ class EventFilter:
 
     def _check(self, topic: str) -> None:
         if not valid_topic(topic):
-            raise TopicRefused(Reason.TOPIC_NAME_INVALID, "the topic is none", is_reserved=False)
+            raise Violation(Reason.TOPIC_NAME_INVALID, "the topic is none")
+        if has_control(topic):
+            raise Violation(Reason.MALFORMED_PACKET, "the topic has a control character")
         problem = topic_problem(topic, max_levels=self._max_levels)
+        if is_reserved(topic):
+            raise TopicRefused(Reason.NOT_AUTHORIZED, problem)
         if problem:
-            reserved = is_reserved(topic)
-            reason = Reason.NOT_AUTHORIZED if reserved else Reason.TOPIC_NAME_INVALID
-            raise TopicRefused(reason, problem, is_reserved=reserved)
+            raise Violation(Reason.TOPIC_NAME_INVALID, problem)
 
     def _is_event(self, topic: str) -> bool:
         first_level = topic.split("/", 1)[0]

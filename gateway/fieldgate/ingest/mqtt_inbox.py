@@ -208,22 +208,19 @@ class MqttInbox:
     def _refuse(self, packet: Publish, batch: _Batch, refused: TopicRefused) -> None:
         """Do not take a PUBLISH, and say so.
 
-        MQTT 5 has reason codes for it. A 3.1.1 client gets the acknowledgement it would get anyway where the topic is
-        the broker's own [3.1.1: MQTT-3.3.5-2]; else it is disconnected, rather than told that an event is safe.
+        MQTT 5 has reason codes for it. A 3.1.1 client gets the acknowledgement that it would get anyway: it can only be
+        that or the end of its connection [3.1.1: MQTT-3.3.5-2].
         """
-        if not (self._is_v5 or refused.is_reserved):
-            raise refused
-        if not packet.qos:
-            self._tally.refused[refused.reason.name.lower()] += 1
-            return
-        self._close_run(batch)
-        if self._is_v5:
+        if packet.qos:
+            self._close_run(batch)
+        if packet.qos and self._is_v5:
             self._say_no(packet, refused.reason, str(refused))
             return
         self._tally.refused[refused.reason.name.lower()] += 1
         if packet.qos == 2:
             self._receiving.add(packet.packet_id)
-        self._line.add_ready(-packet.packet_id if packet.qos == 2 else packet.packet_id)
+        if packet.qos:
+            self._line.add_ready(-packet.packet_id if packet.qos == 2 else packet.packet_id)
 
     def _say_no(self, packet: Publish, reason: Reason, problem: str) -> None:
         """Acknowledge with a reason code; a QoS 2 id is free with that [MQTT-4.3.3-9]."""

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
-from fieldgate.mqtt.topics import topic_problem
+from fieldgate.mqtt.topics import has_control, topic_problem
 
 __all__ = ["SessionLimits", "connack", "keep_alive", "refusal", "wanted_expiry_s"]
 
@@ -27,7 +27,7 @@ class SessionLimits(msgspec.Struct, frozen=True):
     delivery_window: int = 100
     max_subscriptions: int = 1000
     max_filter_bytes: int = 65_536
-    max_topic_levels: int = 200
+    max_topic_levels: int = 201
     max_user_properties: int = 1000
     stuck_s: float = 30.0
     max_keep_alive_s: int = 3600
@@ -40,6 +40,8 @@ def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
         return 0x01, "MQTT 3.1 is not supported"
     if len(connect.client_id) > limits.max_client_id:
         return Reason.CLIENT_ID_NOT_VALID if is_v5 else 0x02, "client id is too long"
+    if has_control(connect.client_id):
+        return Reason.CLIENT_ID_NOT_VALID if is_v5 else 0x02, "client id has a control character"
     if not is_v5 and not connect.client_id and not connect.clean_start:
         return 0x02, "no client id for a session that is to be kept"  # [3.1.1: MQTT-3.1.3-8]
     if connect.properties is not None and connect.properties.authentication_method is not None:
@@ -77,20 +79,20 @@ def connack(
     connect: Connect,
     limits: SessionLimits,
     *,
-    is_present: bool,
     is_assigned: bool,
     expiry_s: float,
-    server_keep_alive_s: int | None = None,
+    server_keep_alive_s: int | None,
 ) -> ConnAck:
     """Return the CONNACK that accepts ``connect`` and, to an MQTT 5 client, names the limits.
 
-    What is not named is available: QoS 2, retained messages, wildcards, subscription ids, shared subscriptions.
+    Whether the session was there is for the caller to add. What is not named is available: QoS 2, retained messages,
+    wildcards, subscription ids, shared subscriptions.
     """
     if connect.version != 5:
-        return ConnAck(0, is_present)
+        return ConnAck()
     return ConnAck(
         Reason.SUCCESS,
-        is_present,
+        False,
         Properties(
             receive_maximum=limits.receive_maximum,
             maximum_packet_size=limits.max_packet_bytes,

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 import msgspec
 
 from fieldgate.mqtt.message import Message
-from fieldgate.mqtt.outbound import OutboundLimits
+from fieldgate.mqtt.outbound import Delivery, OutboundLimits
 from fieldgate.mqtt.packets import Connect, Properties, Publish, Reason, Subscription
 from fieldgate.mqtt.retained import RetainedStore
 from fieldgate.mqtt.session_state import Client, SessionState
@@ -189,15 +189,10 @@ class LocalBroker:
                 self.drops["client_away"] += 1
                 return
             kept_bytes = outbound.kept_bytes
+        qos = message.qos if message.qos < terms.qos else terms.qos
+        retain = message.retain and terms.retain_as_published
         try:
-            is_taken = outbound.deliver(
-                message,
-                qos=min(message.qos, terms.qos),
-                retain=message.retain and terms.retain_as_published,
-                subscription_ids=terms.subscription_ids,
-                now_s=now_s,
-                share=share,
-            )
+            is_taken = outbound.deliver(Delivery(message, qos, retain, terms.subscription_ids, share), now_s)
         except Violation as violation:
             assert client is not None
             client.fail(violation.reason, str(violation))

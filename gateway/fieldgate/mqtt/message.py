@@ -25,7 +25,7 @@ _Key = tuple[bool, int, bool, bool, tuple[int, ...], int]
 class Message(msgspec.Struct, gc=False):
     """A message as its publisher meant it. ``origin`` is the client id of the publisher, None for the gateway.
 
-    ``topic_utf8`` may be given by who has it already. ``size_bytes`` is what keeping the message costs.
+    ``topic_utf8`` may be given by who has it already. ``size_bytes`` is what a queue is charged for keeping it.
     """
 
     topic: str
@@ -36,17 +36,15 @@ class Message(msgspec.Struct, gc=False):
     origin: str | None = None
     properties: Properties | None = None
     topic_utf8: bytes = b""
+    size_bytes: int = 0
     _templates: dict[_Key, tuple[bytes, int]] | None = None  # packet, and where its packet id is
 
     def __post_init__(self) -> None:
         if not self.topic_utf8:
             self.topic_utf8 = self.topic.encode()
-
-    @property
-    def size_bytes(self) -> int:
-        """The bytes of memory that a queue is charged for this message."""
-        text_bytes = len(self.topic_utf8) + len(self.payload)
-        return text_bytes + _OVERHEAD_BYTES + (0 if self.properties is None else _weight(self.properties))
+        self.size_bytes = len(self.topic_utf8) + len(self.payload) + _OVERHEAD_BYTES
+        if self.properties is not None:
+            self.size_bytes += _weight(self.properties)
 
     def is_expired(self, now_s: float) -> bool:
         """Whether the publisher's Message Expiry Interval has passed [MQTT-3.3.2-5].

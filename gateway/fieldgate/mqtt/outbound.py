@@ -45,7 +45,7 @@ class OutboundLimits(msgspec.Struct, frozen=True):
 
 
 class Delivery(msgspec.Struct, gc=False):
-    """A message for this client. ``weight`` is what it is charged in the queue, 0 for a retained one.
+    """A message for this client. ``is_stored``: a retained one, sent because the client subscribed.
 
     ``share`` names the shared subscription it was chosen for, which may give it to another member.
     """
@@ -54,8 +54,8 @@ class Delivery(msgspec.Struct, gc=False):
     qos: int
     retain: bool
     subscription_ids: tuple[int, ...]
-    weight: int
     share: str | None = None
+    is_stored: bool = False
 
 
 class Reader(msgspec.Struct, frozen=True):
@@ -73,9 +73,9 @@ class Outbound:
     """The deliveries of one session; lives on while its client is away. ``drops`` counts what it drops, by reason."""
 
     __slots__ = (
-        "_aliases", "_drops", "_in_flight_bytes", "_is_v5", "_limits", "_max_packet", "_resend", "_retained_bytes",
-        "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "next_id", "on_change", "queue",
-        "queued_bytes", "released",
+        "_aliases", "_drops", "_in_flight_bytes", "_is_v5", "_max_packet", "_resend", "_retained_bytes",
+        "_retained_count", "_unsent", "_window", "_write", "in_flight", "is_congested", "limits", "next_id",
+        "on_change", "queue", "queued_bytes", "released",
     )  # fmt: skip
 
     def __init__(self, *, limits: OutboundLimits, drops: Counter[str]) -> None:
@@ -86,7 +86,7 @@ class Outbound:
         self.queued_bytes = 0
         self.is_congested = False  # the socket holds more than it should; the owner says so
         self.on_change: Callable[[], None] | None = None
-        self._limits = limits
+        self.limits = limits
         self._drops = drops
         self._in_flight_bytes = 0
         self._retained_count = 0
@@ -138,46 +138,38 @@ class Outbound:
         if len(kept) == len(self.queue):
             return
         self.queue = deque(kept)
-        self.queued_bytes = sum(delivery.weight for delivery in kept)
-        self._retained_count = sum(1 for delivery in kept if not delivery.weight)
-        self._retained_bytes = sum(delivery.message.size_bytes for delivery in kept if not delivery.weight)
+        stored_bytes = [delivery.message.size_bytes for delivery in kept if delivery.is_stored]
+        self._retained_count, self._retained_bytes = len(stored_bytes), sum(stored_bytes)
+        self.queued_bytes = sum(delivery.message.size_bytes for delivery in kept) - self._retained_bytes
         self._changed()
 
     # what comes in
 
-    def deliver(
-        self,
-        message: Message,
-        *,
-        qos: int,
-        retain: bool,
-        subscription_ids: tuple[int, ...],
-        now_s: float,
-        share: str | None = None,
-    ) -> bool:
+    def deliver(self, delivery: Delivery, now_s: float) -> bool:
         """Send a live message, or queue it; answers whether it was taken.
 
         Raises:
             Violation: a connected client has fallen behind by more than it may.
         """
+        qos = delivery.qos
         if self._write is not None and not self.queue and not self.is_congested and (not qos or self._has_room()):
-            self._start(Delivery(message, qos, retain, subscription_ids, 0, share), now_s)
+            self._start(delivery, now_s)
             return True
-        size_bytes = message.size_bytes
+        size_bytes = delivery.message.size_bytes
         if self._write is None:
             if qos == 0:
                 return False  # nobody is promised QoS 0 while away
-            if self.queued_bytes + self._in_flight_bytes + size_bytes > self._limits.max_bytes:
+            if self.queued_bytes + self._in_flight_bytes + size_bytes > self.limits.max_bytes:
                 self._drops["client_away"] += 1
                 return False
         elif qos == 0:
-            if self.queued_bytes + self._unsent() > self._limits.max_bytes // 2:
+            if self.queued_bytes + self._unsent() > self.limits.max_bytes // 2:
                 self._drops["client_slow"] += 1
                 return False
-        elif self.queued_bytes + self._unsent() > self._limits.max_bytes:
+        elif self.queued_bytes + self._unsent() > self.limits.max_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "client does not read what it subscribed to")
         self.queued_bytes += size_bytes
-        self.queue.append(Delivery(message, qos, retain, subscription_ids, size_bytes, share))
+        self.queue.append(delivery)
         if qos:
             self._changed()
         return True
@@ -188,12 +180,12 @@ class Outbound:
         Raises:
             Violation: the client subscribes faster than it reads what it subscribed to.
         """
-        limits = self._limits
+        limits = self.limits
         if self._retained_count >= limits.max_retained or self._retained_bytes > limits.max_retained_bytes:
             raise Violation(Reason.QUOTA_EXCEEDED, "too many retained messages wait for this client")
         self._retained_count += 1
         self._retained_bytes += message.size_bytes
-        self.queue.append(Delivery(message, qos, True, subscription_ids, 0))
+        self.queue.append(Delivery(message, qos, True, subscription_ids, is_stored=True))
         if qos:
             self._changed()
 
@@ -263,11 +255,11 @@ class Outbound:
             if delivery.qos and not self._has_room():
                 return
             queue.popleft()
-            if delivery.weight:
-                self.queued_bytes -= delivery.weight
-            else:
+            if delivery.is_stored:
                 self._retained_count -= 1
                 self._retained_bytes -= delivery.message.size_bytes
+            else:
+                self.queued_bytes -= delivery.message.size_bytes
             if delivery.message.is_expired(now_s):
                 self._drops["expired"] += 1
                 if delivery.qos:
@@ -301,8 +293,8 @@ class Outbound:
                 self._forget(packet_id, delivery)
         elif self._write is not None:
             self._write(encoded)
-        if packet_id:
-            self._changed()
+        if packet_id and self.on_change is not None:
+            self.on_change()
 
     def _encode(self, delivery: Delivery, packet_id: int, now_s: float, *, dup: bool) -> bytes:
         """The PUBLISH of this delivery; nothing, and it is counted, when that is larger than the client takes."""
@@ -357,7 +349,7 @@ class Outbound:
     def _has_room(self) -> bool:
         on_the_way = len(self.in_flight) - len(self._resend)
         return on_the_way + len(self.released) < self._window and (
-            not on_the_way or self._in_flight_bytes < self._limits.max_bytes
+            not on_the_way or self._in_flight_bytes < self.limits.max_bytes
         )
 
     def _changed(self) -> None:

@@ -19,7 +19,7 @@ from fieldgate.mqtt.message import Message
 
 __all__ = ["RetainedStore"]
 
-_MAX_LEVELS: Final = 200  # a level costs more memory than its one byte on the wire
+_MAX_LEVELS: Final = 201  # a level costs more memory than its one byte on the wire
 
 
 class _Node:

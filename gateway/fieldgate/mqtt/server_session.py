@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from functools import partial
 from typing import Final, cast
 
 from fieldgate.mqtt.codec import CodecError, Decoder
@@ -42,7 +41,7 @@ from fieldgate.mqtt.packets import (
 )
 from fieldgate.mqtt.session_output import LARGEST_PACKET, SessionOutput
 from fieldgate.mqtt.session_roles import Inbox, Link
-from fieldgate.mqtt.session_state import SessionState
+from fieldgate.mqtt.session_state import PendingWill, SessionState
 from fieldgate.mqtt.session_subscriptions import SessionSubscriptions
 from fieldgate.mqtt.violation import Violation
 
@@ -217,8 +216,7 @@ class ServerSession:
         if delay_s <= 0:
             inbox.speak_will(will, self._now_s)
         else:
-            state.will_speaks = partial(inbox.speak_will, will)
-            state.will_at_s = self._now_s + delay_s
+            state.will = PendingWill(will, self._now_s + delay_s, inbox.speak_will)
 
     def _reject(self, error: CodecError) -> None:
         """End the connection for bytes that are not MQTT.
@@ -243,6 +241,11 @@ class ServerSession:
         for packet in packets:
             if type(packet) is Publish:
                 run.append(packet)
+                continue
+            if type(packet) is PubAck and not run:  # as many as there are PUBLISHes to a subscriber
+                self._delivered(packet)
+                if self.phase is Phase.CLOSED:
+                    return
                 continue
             if run and inbox is not None:
                 inbox.take(run, self._now_s)
@@ -294,11 +297,26 @@ class ServerSession:
             connect.client_id = self._new_client_id()  # [MQTT-3.1.3-6]
         self.client_id = connect.client_id
         server_keep_alive_s, self._silence_s = keep_alive(connect, limits)
+        expiry_s = self._broker.sessions.granted_expiry_s(wanted_expiry_s(connect))
+        answer = connack(
+            connect,
+            limits,
+            is_assigned=is_assigned,
+            expiry_s=expiry_s,
+            server_keep_alive_s=server_keep_alive_s,
+        )
+        try:
+            self._output.fitting(answer)
+        except Violation as violation:  # no other packet may come before CONNACK [MQTT-3.2.0-1]
+            self._refuse(violation.reason, str(violation))
+            return
         self._deadline_s = None
-        state, is_present = self._broker.attach(connect, self, max_bytes=limits.max_unsent_bytes, now_s=self._now_s)
+        state, answer.session_present = self._broker.attach(
+            connect, self, max_bytes=limits.max_unsent_bytes, now_s=self._now_s
+        )
         self._state = state
         self.phase = Phase.CONNECTED
-        state.keep_for(self._broker.sessions.granted_expiry_s(wanted_expiry_s(connect)))
+        state.keep_for(expiry_s)
         self._will = connect.will
         state.outbound.attach(
             Reader(
@@ -312,16 +330,7 @@ class ServerSession:
         )
         self._subscriptions = SessionSubscriptions(self._broker, state, self._output, limits)
         self._inbox = self._open_inbox(self, state, connect)
-        self._output.send(
-            connack(
-                connect,
-                limits,
-                is_present=is_present,
-                is_assigned=is_assigned,
-                expiry_s=state.expiry_s,
-                server_keep_alive_s=server_keep_alive_s,
-            )
-        )
+        self._output.send(answer)
         state.outbound.resume(self._now_s)
 
     def _refuse(self, code: int, problem: str) -> None:

@@ -27,6 +27,11 @@ _MAX_PROBLEM: Final = 200  # characters; a problem may quote what the client sen
 class SessionOutput:
     """The outgoing side of a session. ``overfull`` is called when the socket holds more than ``max_unsent_bytes``."""
 
+    __slots__ = (
+        "_is_over", "_link", "_max_unsent_bytes", "_out", "_out_bytes", "_overfull", "is_stuck", "max_packet",
+        "tells_problems", "version",
+    )  # fmt: skip
+
     def __init__(self, link: Link, *, max_unsent_bytes: int, overfull: Callable[[], None]) -> None:
         self.version = 4
         self.max_packet = LARGEST_PACKET

@@ -6,7 +6,7 @@ What has to be kept for the client's return, and nothing else of the connection:
 - ``outbound.queue``: what was never sent to it; ``outbound.in_flight``: sent as PUBLISH and not acknowledged;
   ``outbound.released``: sent as PUBREL and not completed; ``outbound.next_id``,
 - ``unreleased``: the QoS 2 ids that it published, got a PUBREC for, and has not released,
-- ``expiry_s``, ``forget_at_s`` (while it is away) and its will while that waits for its delay.
+- ``expiry_s``, ``forget_at_s`` (while it is away) and ``will`` while that waits for its delay.
 
 ``owed`` is not part of it: it joins a resent PUBLISH to an event that this process still holds.
 
@@ -23,9 +23,9 @@ import msgspec
 
 from fieldgate.mqtt.ack_line import Owed
 from fieldgate.mqtt.outbound import Outbound
-from fieldgate.mqtt.packets import Reason, Subscription
+from fieldgate.mqtt.packets import Reason, Subscription, Will
 
-__all__ = ["Client", "SessionState", "SessionWatch", "Subscribed"]
+__all__ = ["Client", "PendingWill", "SessionState", "SessionWatch", "Subscribed"]
 
 
 class Client(Protocol):
@@ -55,12 +55,20 @@ class Subscribed(msgspec.Struct, frozen=True):
     subscription_id: int
 
 
+class PendingWill(msgspec.Struct, frozen=True):
+    """A will that waits for its delay; ``speak`` publishes it, given the time."""
+
+    will: Will
+    at_s: float
+    speak: Callable[[Will, float], None]
+
+
 class SessionState:
     """One session. ``client`` is its connection at the moment, None while it is away."""
 
     __slots__ = (
         "_watch", "client", "client_id", "expiry_s", "filter_bytes", "forget_at_s", "outbound", "owed", "subscriptions",
-        "unreleased", "will_at_s", "will_speaks",
+        "unreleased", "will",
     )  # fmt: skip
 
     def __init__(self, client_id: str, outbound: Outbound, watch: SessionWatch | None = None) -> None:
@@ -73,8 +81,7 @@ class SessionState:
         self.unreleased: set[int] = set()  # QoS 2 ids between PUBREC and PUBREL
         self.expiry_s = 0.0
         self.forget_at_s: float | None = None
-        self.will_at_s: float | None = None
-        self.will_speaks: Callable[[float], None] | None = None
+        self.will: PendingWill | None = None
         self._watch = watch
 
     def changed(self) -> None:

@@ -22,7 +22,7 @@ from fieldgate.mqtt.packets import (
 )
 from fieldgate.mqtt.session_output import SessionOutput
 from fieldgate.mqtt.session_state import SessionState
-from fieldgate.mqtt.topics import valid_filter
+from fieldgate.mqtt.topics import has_control, valid_filter
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["SessionSubscriptions"]
@@ -39,6 +39,8 @@ _PROBLEMS: Final[dict[int, str]] = {
 
 class SessionSubscriptions:
     """What one client subscribes to, while it is connected."""
+
+    __slots__ = ("_broker", "_budget", "_limits", "_output", "_state")
 
     def __init__(self, broker: LocalBroker, state: SessionState, output: SessionOutput, limits: SessionLimits) -> None:
         self._limits = limits
@@ -81,6 +83,8 @@ class SessionSubscriptions:
         """Make one subscription; answers its reason code and whether it is new."""
         state, limits, broker = self._state, self._limits, self._broker
         wanted = options.filter
+        if has_control(wanted):
+            raise Violation(Reason.MALFORMED_PACKET, "a topic filter has a control character")
         if not valid_filter(wanted):  # a shared one that is none
             return Reason.TOPIC_FILTER_INVALID, False
         if wanted.count("/") >= limits.max_topic_levels:

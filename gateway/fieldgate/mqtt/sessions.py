@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection
+from math import inf
 
 from fieldgate.mqtt.outbound import Outbound, OutboundLimits
 from fieldgate.mqtt.packets import Connect, Reason
@@ -29,6 +30,7 @@ class Sessions:
         self._states: dict[str, SessionState] = {}
         self._away: dict[str, SessionState] = {}  # without a connection, longest away first
         self._watch: SessionWatch | None = None
+        self._next_due_s = inf  # nothing is due before
 
     def __len__(self) -> int:
         """Answer how many sessions there are."""
@@ -73,6 +75,8 @@ class Sessions:
                 self._forget(state, now_s)
                 state = None
         is_present = state is not None
+        if state is not None:
+            state.outbound.limits = limits  # those of the listener that it came to
         if state is None:
             state = SessionState(connect.client_id, Outbound(limits=limits, drops=drops), self._watch)
             self._states[connect.client_id] = state
@@ -91,6 +95,7 @@ class Sessions:
         state.forget_at_s = now_s + state.expiry_s
         self._away[state.client_id] = state
         self.away_bytes += state.outbound.kept_bytes
+        self._next_due_s = min(self._next_due_s, _due_s(state))
         state.changed()
         while len(self._away) > self._max_away:
             self.ended["max_sessions"] += 1
@@ -98,19 +103,23 @@ class Sessions:
 
     def tick(self, now_s: float) -> None:
         """Speak the wills and forget the sessions that are due; to be called about once a second."""
+        if now_s < self._next_due_s:
+            return
         for state in list(self._away.values()):
-            if state.will_at_s is not None and state.will_at_s <= now_s:
+            if state.will is not None and state.will.at_s <= now_s:
                 self._settle_will(state, now_s, speak=True)
             if state.forget_at_s is not None and state.forget_at_s <= now_s:
                 self.ended["expired"] += 1
                 self._end(state, now_s)
+        self._next_due_s = min(map(_due_s, self._away.values()), default=inf)
 
     def _settle_will(self, state: SessionState, now_s: float, *, speak: bool) -> None:
-        speaks = state.will_speaks
-        state.will_speaks = None
-        state.will_at_s = None
-        if speak and speaks is not None:
-            speaks(now_s)
+        pending, state.will = state.will, None
+        if pending is None:
+            return
+        state.changed()
+        if speak:
+            pending.speak(pending.will, now_s)
 
     def _end(self, state: SessionState, now_s: float) -> None:
         self._come_back(state)
@@ -126,3 +135,8 @@ class Sessions:
             del self._states[state.client_id]
         self._forget_subscriptions(state, now_s)
         state.forgotten()
+
+
+def _due_s(state: SessionState) -> float:
+    forget_at_s = inf if state.forget_at_s is None else state.forget_at_s
+    return forget_at_s if state.will is None else min(forget_at_s, state.will.at_s)

@@ -213,5 +213,5 @@ def _terms(subscribed: Iterable[Subscribed]) -> Terms:
     return Terms(
         max(one.options.qos for one in each),
         any(one.options.retain_as_published for one in each),
-        tuple(one.subscription_id for one in each if one.subscription_id),
+        tuple(sorted(one.subscription_id for one in each if one.subscription_id)),
     )

@@ -10,14 +10,19 @@ linear in the levels of a topic times the filters that share its path), and what
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+import re
+from typing import Final, Generic, TypeVar
 
 __all__ = [
-    "TopicTrie", "is_reserved", "matches", "split_share", "topic_problem", "valid_filter", "valid_topic",
+    "TopicTrie", "has_control", "is_reserved", "matches", "split_share", "topic_problem", "valid_filter", "valid_topic",
     "well_formed_filter",
 ]  # fmt: skip
 
 MAX_TOPIC_BYTES = 65_535
+_NO_CHARACTERS: Final = "".join(
+    f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17)
+)
+_DISCOURAGED: Final = re.compile(f"[\x01-\x1f\x7f-\x9f\ufdd0-\ufdef{_NO_CHARACTERS}]").search
 
 T = TypeVar("T")
 
@@ -31,6 +36,14 @@ def valid_topic(topic: str) -> bool:
     return _valid_text(topic) and "#" not in topic and "+" not in topic
 
 
+def has_control(text: str) -> bool:
+    """Say whether ``text`` has a control character or a code point that is none.
+
+    Nobody should send one, and a receiver may treat what has one as malformed [MQTT5 1.5.4; 3.1.1: 1.5.3].
+    """
+    return _DISCOURAGED(text) is not None
+
+
 def is_reserved(topic: str) -> bool:
     """Say whether only the broker itself may speak on ``topic``: ``$SYS`` [4.7.2], and ``$share``, no topic at all."""
     return topic[:1] == "$" and topic.split("/", 1)[0] in ("$SYS", "$share")
@@ -38,6 +51,8 @@ def is_reserved(topic: str) -> bool:
 
 def topic_problem(topic: str, *, max_levels: int) -> str:
     """Say why nobody may publish to a valid ``topic``; empty if one may."""
+    if has_control(topic):
+        return "the topic has a control character"
     if is_reserved(topic):
         return "the topic is the broker's own"
     if topic.count("/") >= max_levels:

@@ -60,8 +60,8 @@ def test_a_topic_that_is_too_deep_is_not_kept() -> None:
     """A level costs a node; 60,000 of them would cost megabytes."""
     store = RetainedStore(max_count=3, max_bytes=10**6)
 
-    assert store.put(message("/" * 199))
-    assert not store.put(message("/" * 200))
+    assert store.put(message("/" * 200))
+    assert not store.put(message("/" * 201))
     assert store.refused == {"topic_levels": 1}
 
 
