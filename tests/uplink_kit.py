@@ -205,6 +205,11 @@ class Peer:
     def close(self) -> None:
         self.writer.close()
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether the client has closed its side."""
+        return self._reader.at_eof()
+
     async def serve(self) -> None:
         decoder = Decoder(version=None, max_packet_bytes=1 << 20, from_client=True)
         while chunk := await self._reader.read(65536):

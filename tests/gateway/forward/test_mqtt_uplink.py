@@ -84,11 +84,12 @@ async def test_who_connects_is_what_the_configuration_says(broker, feed, monkeyp
     assert "hush" not in shown
 
 
+@pytest.mark.clause("MQTT5-3.14.4-2", "MQTT311-3.14.4-1")
 async def test_the_end_is_a_disconnect_in_good_order(broker, feed):
-    """The broker publishes no will and keeps the session."""
+    """The broker publishes no will and keeps the session; the connection is closed, not left to the broker."""
     async with running(feed, broker.port):
         await feed.until(lambda: feed.down == [False])
-    await until(lambda: isinstance(broker.peers[0].packets[-1], Disconnect))
+    await until(lambda: isinstance(broker.peers[0].packets[-1], Disconnect) and broker.peers[0].is_closed)
 
     assert broker.peers[0].packets[-1].reason == 0
 

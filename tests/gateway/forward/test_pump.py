@@ -135,6 +135,7 @@ def test_what_is_stored_and_was_overtaken_is_marked():
 # -- sizes -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("MQTT5-3.2.2-15")
 @pytest.mark.parametrize("form", ["cloudevents", "raw", "cloudevents-batch"])
 def test_an_event_too_large_for_the_server_is_parked_and_the_rest_flows(form):
     """Sent anyway, it would cost the connection again and again [MQTT-3.2.2-15]."""
@@ -152,6 +153,7 @@ def test_an_event_too_large_for_the_server_is_parked_and_the_rest_flows(form):
     assert rig.pump.parked == 2
 
 
+@pytest.mark.clause("MQTT5-3.2.2-15")
 @pytest.mark.parametrize("form", ["cloudevents", "raw", "cloudevents-batch"])
 @pytest.mark.parametrize("compression", ["none", "zstd"])
 def test_no_packet_is_longer_than_the_server_takes(form, compression):

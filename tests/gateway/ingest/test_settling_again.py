@@ -235,6 +235,7 @@ def test_qos_2_that_is_not_an_event_is_received_once_too() -> None:
     assert client.send(PubRel(5)) == [PubComp(5)]
 
 
+@pytest.mark.clause("MQTT311-4.8.0-2")
 def test_a_client_that_never_releases_is_cut_off() -> None:
     """FAULTS 65: remembered ids are memory."""
     server = Server(SettlingIntake())
