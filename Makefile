@@ -11,14 +11,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PYTEST := $(BIN)/pytest -q
 
-.PHONY: help setup check format test test-long test-root bench demo clean
+.PHONY: help setup check format test test-long test-root interop bench demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP) ## make .venv and, as root, install mosquitto for the tests
 
-$(STAMP): pyproject.toml tests/setup.sh
+$(STAMP): pyproject.toml tests/setup.sh tests/interop/package-lock.json
 	@PYTHON=$(PYTHON) bash tests/setup.sh $(VENV)
 	@touch $@
 
@@ -45,6 +45,9 @@ test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespa
 		$(PYTEST) -m "root and not long" --timeout 600 || [ $$? -eq 5 ]; \
 	fi
 
+interop: $(STAMP) ## the table of clients and brokers, ours beside mosquitto's
+	$(PYTEST) -m interop tests/interop
+
 bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
@@ -53,4 +56,5 @@ demo: $(STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lo
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
+	rm -rf tests/interop/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

