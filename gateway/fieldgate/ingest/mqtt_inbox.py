@@ -7,6 +7,9 @@ Laws of this file:
 - Local subscribers get a message before the flow sees it, and get it whether or not it is an event.
 - A message sent again (DUP) while it still waits joins the one that waits; after its acknowledgement it is new. What
   is sent under a used packet id with other content is never mistaken for it.
+- What is not taken is refused in its turn, where MQTT 5 has an acknowledgement that says so. PUBACK 0x10 ("no matching
+  subscribers") is never said: the flow is a consumer of every event, whoever subscribes here.
+- The payload format that a publisher claims is passed on and not checked [3.3.2.3.2]: bytes are stored as they came.
 - While the intake is closed messages are held here, unacknowledged, and count against ``max_unsettled_bytes``; over it
   nothing more is read from this client.
 
