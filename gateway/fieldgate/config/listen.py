@@ -57,7 +57,7 @@ class ListenConfig(Section):
         "QoS 0 messages are dropped from half of it on.",
     )
 
-    max_keep_alive: Annotated[float, Duration("5s", "18h")] = Field(
+    max_keep_alive: Annotated[float, Duration("1s", "18h")] = Field(
         3600.0,
         description="Longest keep-alive. An MQTT 5 client that asks for more, or for none, is told this one; a 3.1.1 "
         "client that asks for none is ended after one and a half times this without a word from it.",

@@ -34,7 +34,7 @@ def content_id(*, client_seed: int, topic_seed: int, packet_id: int, payload: by
 
 
 class TopicRefused(Violation):
-    """Nobody may publish to this topic, which is no reason to disconnect who tries."""
+    """Nobody may publish to this topic; who tries may stay if it can be told."""
 
 
 class EventFilter:

@@ -7,6 +7,9 @@ Laws of this file:
 - Local subscribers get a message before the flow sees it, and get it whether or not it is an event.
 - A message sent again (DUP) while it still waits joins the one that waits; after its acknowledgement it is new. What
   is sent under a used packet id with other content is never mistaken for it.
+- What is not taken is refused in its turn, where MQTT 5 has an acknowledgement that says so. PUBACK 0x10 ("no matching
+  subscribers") is never said: the flow is a consumer of every event, whoever subscribes here.
+- The payload format that a publisher claims is passed on and not checked [3.3.2.3.2]: bytes are stored as they came.
 - While the intake is closed messages are held here, unacknowledged, and count against ``max_unsettled_bytes``; over it
   nothing more is read from this client.
 
@@ -206,21 +209,15 @@ class MqttInbox:
         return None
 
     def _refuse(self, packet: Publish, batch: _Batch, refused: TopicRefused) -> None:
-        """Do not take a PUBLISH, and say so.
+        """Do not take a PUBLISH, and say so: by its acknowledgement where that has a reason code.
 
-        MQTT 5 has reason codes for it. A 3.1.1 client gets the acknowledgement that it would get anyway: it can only be
-        that or the end of its connection [3.1.1: MQTT-3.3.5-2].
+        Raises:
+            TopicRefused: it has none (QoS 0, or 3.1.1), so the connection must end [3.1.1: MQTT-3.3.5-2].
         """
-        if packet.qos:
-            self._close_run(batch)
-        if packet.qos and self._is_v5:
-            self._say_no(packet, refused.reason, str(refused))
-            return
-        self._tally.refused[refused.reason.name.lower()] += 1
-        if packet.qos == 2:
-            self._receiving.add(packet.packet_id)
-        if packet.qos:
-            self._line.add_ready(-packet.packet_id if packet.qos == 2 else packet.packet_id)
+        if not (packet.qos and self._is_v5):
+            raise refused
+        self._close_run(batch)
+        self._say_no(packet, refused.reason, str(refused))
 
     def _say_no(self, packet: Publish, reason: Reason, problem: str) -> None:
         """Acknowledge with a reason code; a QoS 2 id is free with that [MQTT-4.3.3-9]."""

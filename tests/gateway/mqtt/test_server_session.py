@@ -350,19 +350,29 @@ def test_a_bad_topic_alias_ends_the_client(topic: str, alias: int, reason: Reaso
 
 @pytest.mark.parametrize("topic", ["$SYS/broker/uptime", "$SYS", "$share/g/t"])
 def test_nothing_can_be_published_to_the_brokers_own_topics(topic: str) -> None:
-    """[4.7.2]; answered in turn, by reason code or, in 3.1.1, as [3.1.1: MQTT-3.3.5-2] allows."""
+    """[4.7.2]; MQTT 5 has a code for it at QoS 1 and 2, as in mosquitto's 03-publish-dollar-v5."""
     server = Server(SettlingIntake())
     server.connect("listener").subscribe(Subscription("#", 1), Subscription("$SYS/#", 1))
-    new, old = server.connect("new", version=5), server.connect("old")
-    said = [Publish(topic, b"0", qos, packet_id=qos) for qos in (0, 1, 2)]
+    client = server.connect("new", version=5)
     why = Properties(reason_string="the topic is the broker's own")
 
-    assert new.send(*said) == [PubAck(1, Reason.NOT_AUTHORIZED, why), PubRec(2, Reason.NOT_AUTHORIZED, why)]
-    assert old.send(*said) == [PubAck(1), PubRec(2)]
-    assert new.send(PubRel(2)) == [PubComp(2, Reason.PACKET_ID_NOT_FOUND)]
-    assert old.send(PubRel(2)) == [PubComp(2)]
-    assert server.tally.refused == {"not_authorized": 6}
+    assert client.publish(1, topic=topic) == [PubAck(1, Reason.NOT_AUTHORIZED, why)]
+    assert client.publish(2, topic=topic, qos=2) == [PubRec(2, Reason.NOT_AUTHORIZED, why)]
+    assert client.send(PubRel(2)) == [PubComp(2, Reason.PACKET_ID_NOT_FOUND)]
+    assert server.tally.refused == {"not_authorized": 2}
     assert server.intake.batches == []
+
+
+@pytest.mark.parametrize(("version", "qos"), [(5, 0), (4, 0), (4, 1), (4, 2)])
+def test_who_cannot_be_told_so_is_disconnected(version: int, qos: int) -> None:
+    """FAULTS 63, [3.1.1: MQTT-3.3.5-2]: there the only other answer says that all is well."""
+    server = Server(SettlingIntake())
+    client = server.connect(version=version)
+
+    answers = client.publish(1, topic="$SYS/x", qos=qos)
+
+    assert client.session.end_code == "not_authorized"
+    assert answers == [] if version == 4 else goodbye(client, answers) == Reason.NOT_AUTHORIZED
 
 
 def test_a_refusal_keeps_its_turn() -> None:
