@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mqtt_bytes as mb
-from fieldgate.mqtt.client_happenings import Ended, Happening
+from fieldgate.mqtt.client_happenings import Ended, Happening, Incoming
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
+from fieldgate.mqtt.packets import Publish
 
 __all__ = ["Said", "Script", "connack"]
 
@@ -41,6 +42,7 @@ class Script:
         self.now_s = 1000.0
         self.delivered: list[int] = []
         self.sent = 0
+        self._incoming: list[Incoming] = []  # everything received, in order
         self.session = ClientSession(ClientSettings("me", **settings), delivered=self._delivered)  # type: ignore[arg-type]
 
     def _delivered(self, batch: object, start: int, stop: int) -> None:
@@ -57,6 +59,16 @@ class Script:
     def hear(self, *chunks: bytes) -> list[Happening]:
         """The server says this."""
         return list(self.session.received(b"".join(chunks), self.now_s))
+
+    def receive(self, *chunks: bytes) -> list[Publish]:
+        """The server sends these messages; return what the client makes of them."""
+        before = len(self._incoming)
+        self._incoming += [one for one in self.hear(*chunks) if isinstance(one, Incoming)]
+        return [one.publish for one in self._incoming[before:]]
+
+    def settle(self, number: int) -> None:
+        """The message that was received as number ``number`` (0 is the first) is safe."""
+        self.session.settled(self._incoming[number], self.now_s)
 
     def said(self) -> list[Said]:
         """What the client has said since the last look."""

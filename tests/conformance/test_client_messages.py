@@ -6,7 +6,7 @@ import pytest
 
 import mqtt_bytes as mb
 from client_script import Script, connack
-from fieldgate.mqtt.client_happenings import Ended, Incoming, Rejected
+from fieldgate.mqtt.client_happenings import Ended, Rejected
 from fieldgate.mqtt.packets import Subscription
 
 clause = pytest.mark.clause
@@ -105,9 +105,8 @@ def test_with_no_room_left_everything_else_goes_on() -> None:
     script.publish(1)
 
     assert script.session.subscribe([Subscription("f", 1)], script.now_s)
-    (incoming,) = script.hear(script.delivery())
-    assert isinstance(incoming, Incoming)
-    script.session.settled(incoming, script.now_s)
+    assert len(script.receive(script.delivery())) == 1
+    script.settle(0)
     script.now_s += 7
     script.session.poll(script.now_s)
 
@@ -125,13 +124,11 @@ def test_with_no_room_left_everything_else_goes_on() -> None:
 def test_a_message_is_acknowledged_once_it_is_safe(level: int, packet_id: int) -> None:
     """Four bytes with its id; nothing at QoS 0."""
     script = connected(level)
-    (incoming,) = script.hear(script.delivery(qos=1, packet_id=packet_id))
-    (unasked,) = script.hear(script.delivery(qos=0))
+    assert len(script.receive(script.delivery(qos=1, packet_id=packet_id), script.delivery(qos=0))) == 2
     assert script.said() == []
 
-    for one in (incoming, unasked):
-        assert isinstance(one, Incoming)
-        script.session.settled(one, script.now_s)
+    script.settle(0)
+    script.settle(1)
 
     assert [one.wire for one in script.said()] == [mb.ack(mb.PUBACK, packet_id)]
 
@@ -140,13 +137,11 @@ def test_a_message_is_acknowledged_once_it_is_safe(level: int, packet_id: int) -
 def test_pubacks_go_out_in_the_order_of_the_publishes(level: int) -> None:
     """Whatever becomes safe first."""
     script = connected(level)
-    incoming = script.hear(*(script.delivery(packet_id=number) for number in (5, 3, 9, 1)))
+    script.receive(*(script.delivery(packet_id=number) for number in (5, 3, 9, 1)))
 
     said = []
-    for at in (2, 3, 0, 1):
-        one = incoming[at]
-        assert isinstance(one, Incoming)
-        script.session.settled(one, script.now_s)
+    for number in (2, 3, 0, 1):
+        script.settle(number)
         said += script.said()
 
     assert [int.from_bytes(one.body, "big") for one in said] == [5, 3, 9, 1]
@@ -157,10 +152,9 @@ def test_after_its_puback_an_id_is_a_new_message(level: int) -> None:
     """With DUP too."""
     script = connected(level)
 
-    for dup in (False, True, False):
-        (incoming,) = script.hear(script.delivery(packet_id=7, dup=dup))
-        assert isinstance(incoming, Incoming)
-        script.session.settled(incoming, script.now_s)
+    for number, dup in enumerate((False, True, False)):
+        assert len(script.receive(script.delivery(packet_id=7, dup=dup))) == 1
+        script.settle(number)
         assert [one.wire for one in script.said()] == [b"\x40\x02\x00\x07"]
 
 
@@ -170,10 +164,9 @@ def test_no_character_of_a_topic_is_skipped(level: int, topic: str) -> None:
     """U+FEFF is a character like any other."""
     script = connected(level)
 
-    (incoming,) = script.hear(script.delivery(topic=topic))
+    (publish,) = script.receive(script.delivery(topic=topic))
 
-    assert isinstance(incoming, Incoming)
-    assert incoming.publish.topic == topic
+    assert publish.topic == topic
 
 
 STRINGS = "MQTT5-1.5.4-1 MQTT311-1.5.3-1"
@@ -323,6 +316,6 @@ def test_the_stream_may_be_cut_anywhere(level: int) -> None:
     script.said()
     stream = connack(level) + script.delivery(b"one") + b"\xd0\0" + script.delivery(b"two", packet_id=2)
 
-    happenings = [happening for at in range(len(stream)) for happening in script.hear(stream[at : at + 1])]
+    publishes = [publish for at in range(len(stream)) for publish in script.receive(stream[at : at + 1])]
 
-    assert [one.publish.payload for one in happenings[1:] if isinstance(one, Incoming)] == [b"one", b"two"]
+    assert [publish.payload for publish in publishes] == [b"one", b"two"]

@@ -51,6 +51,22 @@ def test_until_its_pubrel_an_id_is_no_second_message(server: Server, level: int,
     assert [got.payload for got in watcher.messages()] == [b"once"]
 
 
+@clause("MQTT5-4.3.3-10", "MQTT311-4.3.3-2")
+@pytest.mark.fieldgate_lacks("answers two that come in one read with one PUBREC")
+@pytest.mark.mosquitto_differs("ends a client that sends a message of QoS 2 again on the same connection")
+def test_each_of_two_in_one_write_is_answered(server: Server, level: int) -> None:
+    """Though the second came before the first was answered."""
+    topic = fresh("t")
+    watcher = watching(server, topic, level)
+    peer = server.connect(level=level)
+    one = mb.publish(topic, b"once", level=level, qos=2, packet_id=5)
+
+    peer.send(one, one)
+
+    assert [got.packet_id for got in peer.drain()] == [5, 5]
+    assert [got.payload for got in watcher.messages()] == [b"once"]
+
+
 @clause("MQTT5-4.3.3-11", "MQTT5-4.3.3-12", "MQTT311-4.3.3-2")
 def test_after_its_pubcomp_an_id_is_a_new_message(server: Server, level: int) -> None:
     """The exchange is over for both sides."""
