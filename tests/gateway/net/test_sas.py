@@ -125,6 +125,7 @@ async def test_a_renewal_loses_and_repeats_nothing(hub: Hub, clocks: Clocks) -> 
             clocks.moved_s += HOUR_S - 299
             await until(lambda number=round_number: len(hub.tokens) > number + 1)
         await feed.settled(1000)
+        await until(lambda: uplink.status.state == "connected")
     await until(lambda: all(isinstance(peer.packets[-1], Disconnect) for peer in hub.broker.peers))
 
     arrived = [publish for publish in hub.broker.arrived if isinstance(publish, Publish)]
