@@ -6,6 +6,7 @@ a token, a password, WebSocket) is what the service demands.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import subprocess
@@ -73,6 +74,15 @@ def has_password(folder: Path) -> tuple[str, ...]:
     users.chmod(0o600)
     subprocess.run(["mosquitto_passwd", "-U", users], check=True)
     return "allow_anonymous false", f"password_file {users}"
+
+
+async def listens(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.close()
+    return True
 
 
 async def carries_everything(gateway: Gateway, upstream: Upstream) -> None:
@@ -251,6 +261,7 @@ async def test_mosquitto_with_certificates_on_both_sides(tmp_path, authority, st
         f"listener {inside} 127.0.0.1",  # where what arrived is read
     )
     port = await stack.enter_async_context(mosquitto(tmp_path, *lines))
+    await eventually("the second listener is there", lambda: listens(inside))
     site.mqtt["url"] = f"mqtts://localhost:{port}"
 
     await carries_everything(site.gateway(), Upstream(inside))

@@ -321,7 +321,7 @@ class BrokerConnection:
     def _refused(self, refused: Refused) -> End:
         if refused.is_version and self._version.refused():
             return End(refused.text, is_at_once=True)
-        return end_of(refused, version=self._session.version)
+        return self._login.refused(end_of(refused, version=self._session.version))
 
     # -- sending ----------------------------------------------------------------------------------------------
 

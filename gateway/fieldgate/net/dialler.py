@@ -97,9 +97,14 @@ class Dialler:
     # -- one address ------------------------------------------------------------------------------------------
 
     async def _open_one(self, owner: LinkOwner, address: str, tls: ssl.SSLContext | None) -> None:
+        connection = await self._connected(address)
+        self.stage = Stage.TLS if tls is not None else Stage.MQTT
+        await self._climb(owner, connection, tls)
+
+    async def _connected(self, address: str) -> socket.socket:
+        """Return a socket that leads to the broker, through the proxy if there is one."""
         loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in address else socket.AF_INET
-        connection = socket.socket(family, socket.SOCK_STREAM)
+        connection = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
             connection.setblocking(False)
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -107,11 +112,10 @@ class Dialler:
             if self._config.proxy is not None:
                 self.stage = Stage.PROXY
                 await self._tunnel(ProxyTunnel(self._config.proxy, self._place.host, self._place.port), connection)
-            self.stage = Stage.TLS if tls is not None else Stage.MQTT
-            await self._climb(owner, connection, tls)
         except BaseException:
             connection.close()
             raise
+        return connection
 
     async def _tunnel(self, tunnel: ProxyTunnel, connection: socket.socket) -> None:
         """Have the proxy connect us."""
@@ -125,7 +129,7 @@ class Dialler:
                 return
 
     async def _climb(self, owner: LinkOwner, connection: socket.socket, tls: ssl.SSLContext | None) -> None:
-        """Put TLS, WebSocket and the link onto a connected socket."""
+        """Put TLS, WebSocket and the link onto a connected socket, which is the loop's to close from here on."""
         loop = asyncio.get_running_loop()
         link = Link(owner)
         socket_above = None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -11,6 +13,7 @@ import msgspec
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.mqtt.client_settings import ClientSettings
+from fieldgate.mqtt.endings import Cause, End
 from fieldgate.mqtt.packets import Will
 from fieldgate.net.refusals import TryLater
 from fieldgate.net.sas import AZURE_USERNAME, SasTokens
@@ -51,6 +54,14 @@ class Login:
             return settings
         token = self._tokens.take(now_s=now_s, wall_s=clock.wall_ns() / 1e9)
         return msgspec.structs.replace(settings, password=token.encode())
+
+    def refused(self, end: End) -> End:
+        """Return the end of a connection that the server refused, with what may be behind it."""
+        if self._tokens is None or end.cause is not Cause.REFUSAL:
+            return end
+        now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
+        hint = f"is the shared key the right one, and this machine's clock, which says {now:%Y-%m-%d %H:%M} UTC?"
+        return replace(end, text=f"{end.text}; {hint}")
 
     def is_due(self, now_s: float) -> bool:
         """Whether the connection's password ends soon."""

@@ -259,7 +259,8 @@ class _FrameTransport(asyncio.Transport):
         return self._socket.below.is_reading()
 
     def pause_reading(self) -> None:
-        self._socket.below.pause_reading()
+        if not self._socket.is_closing:  # the server's goodbye is to be read
+            self._socket.below.pause_reading()
 
     def resume_reading(self) -> None:
         self._socket.below.resume_reading()

@@ -18,6 +18,7 @@ from fieldgate.config.secrets import MASK, Resolved
 from fieldgate.errors import ConfigError
 
 PLANTED = "Tr0ub4dor-and-3"
+KEY = "VHIwdWI0ZG9yLWFuZC0z"
 
 
 def config_with(tmp_path: Path, password: str, *, more: str = "") -> Path:
@@ -134,11 +135,21 @@ def test_a_secret_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "uplinks:\n  cloud:\n    mqtt:\n"
         "      url: mqtts://${env:FIELDGATE_TEST_SECRET}.example\n"
         "      username: ${env:FIELDGATE_TEST_SECRET}\n"
-        "      password: ${env:FIELDGATE_TEST_SECRET}\n",
+        "      password: ${env:FIELDGATE_TEST_SECRET}\n"
+        "  hub:\n    mqtt:\n"
+        "      url: wss://b.example\n"
+        "      sas: {key: '${env:FIELDGATE_TEST_KEY}'}\n"
+        "      headers: {Authorization: 'Bearer ${env:FIELDGATE_TEST_SECRET}'}\n"
+        "      proxy: {url: 'http://p.example:1', username: u, password: '${env:FIELDGATE_TEST_SECRET}'}\n",
         encoding="utf-8",
     )
+    monkeypatch.setenv("FIELDGATE_TEST_KEY", KEY)
 
     loaded = load(file)
+    hub = loaded.config.uplinks["hub"].mqtt
+    assert hub.sas is not None
+    assert hub.sas.key.reveal() == KEY
+    assert hub.headers["Authorization"].reveal() == f"Bearer {PLANTED}"
 
     mqtt = loaded.config.uplinks["cloud"].mqtt
     assert mqtt.url.reveal() == f"mqtts://{PLANTED}.example"
@@ -154,7 +165,7 @@ def test_a_secret_is_shown_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         str(loaded.origins),
         str(loaded.warnings),
     ]
-    assert not any(PLANTED in text for text in shown)
+    assert not any(PLANTED in text or KEY in text for text in shown)
     assert MASK in shown[0]
 
 
@@ -174,6 +185,17 @@ def test_a_secret_is_in_no_error_message(tmp_path: Path, monkeypatch: pytest.Mon
         f"url: mqtts://user:{PLANTED}@b.example",
         "url: ${env:FIELDGATE_TEST_SECRET}",
         "username: [${env:FIELDGATE_TEST_SECRET}]",
+        f"sas: {{key: [{PLANTED}]}}",
+        f"sas: {{key: {PLANTED}}}",
+        f"sas: {{kei: {PLANTED}}}",
+        f"headers: {{X-Key: [{PLANTED}]}}",
+        f"headers: {{X-Key: *{PLANTED}}}",
+        f"headers: {{X-Key: '{PLANTED}\t'}}",
+        f"headers: [{PLANTED}]",
+        f"proxy: http://user:{PLANTED}@p.example:3128",
+        f"proxy: {{url: http://user:{PLANTED}@p.example:3128}}",
+        "proxy: ${env:FIELDGATE_TEST_SECRET}",
+        f"proxy: {{url: http://p.example:3128, password: [{PLANTED}]}}",
     ]
     for line in bad_lines:
         file = tmp_path / "fieldgate.yaml"

@@ -80,7 +80,7 @@ async def test_a_resolver_that_hangs_delays_neither_the_loop_nor_the_end(broker,
 
     async with running(feed, broker.port, mqtt=url(broker.port)) as uplink:
         await until(lambda: uplink.status.state == "backoff")
-        assert "did not answer in time" in uplink.status.reason
+        assert uplink.status.reason == "the name server did not answer in time for broker.test"
         await until(lambda: uplink.status.state == "connecting")
         await until(lambda: uplink.status.state == "backoff")
         waiting = [thread for thread in threading.enumerate() if thread.name == "look-up:broker.test"]
@@ -101,6 +101,26 @@ async def test_stop_does_not_wait_for_the_resolver(monkeypatch):
         await until(lambda: uplink.status.state == "connecting")
 
     gate.set()
+
+
+async def _hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read(4096)
+    writer.close()
+
+
+async def test_an_address_of_ipv6_is_reached_and_stands_in_brackets():
+    """As it stands in the URL; nothing is looked up."""
+    try:
+        server = await asyncio.start_server(_hang_up, "::1", 0)
+    except OSError as error:
+        pytest.skip(f"no IPv6 here: {error}")
+    port = server.sockets[0].getsockname()[1]
+
+    async with running(MemoryFeed(), 1, mqtt={"url": f"mqtt://[::1]:{port}", "version": "5"}) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+
+        assert uplink.status.reason == f"[::1]:{port} closed the connection instead of answering CONNECT in MQTT 5"
+    server.close()
 
 
 async def test_a_server_that_moves_is_found_at_its_new_address(broker, monkeypatch):

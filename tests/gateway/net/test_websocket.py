@@ -479,6 +479,28 @@ async def test_nothing_is_written_or_read_after_the_goodbye():
     writer.close()
 
 
+@pytest.mark.parametrize("when", ["while it is read", "while it is paced"])
+async def test_a_goodbye_is_heard_also_when_reading_was_paced(when):
+    """Else each stop under load would take the second that is for servers that hang."""
+    owner = Owner()
+    link, _, reader, writer = await opened(owner)
+    if when == "while it is read":
+        owner.link_received = lambda link, _chunk: link.close()  # type: ignore[method-assign]
+
+    writer.write(b"\x82\x04\x40\x02\x00\x01" * 100)
+    if when == "while it is paced":
+        while not owner.chunks:
+            await asyncio.sleep(0)
+        link.close()
+    began_s = asyncio.get_running_loop().time()
+    await reader.readexactly(8)
+    writer.write(b"\x88\x02\x03\xe8")
+    await link.closed
+
+    assert asyncio.get_running_loop().time() - began_s < 0.9
+    writer.close()
+
+
 @pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
 def test_both_event_loops_carry_websocket_and_tls(tmp_path, loop):
     """uvloop where it has a wheel, else asyncio."""
