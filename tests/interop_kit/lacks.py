@@ -1,4 +1,4 @@
-"""What a client library cannot do, by scenario, with the reason: a dash in the table, and a line below it."""
+"""What a client library or a broker cannot do, by scenario, with the reason: a dash in the table, and a line below it."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ LACKS: dict[str, dict[str, str]] = {
         "no will": "mosquitto_sub asks for its will when it is ended (DISCONNECT 0x04)",
         "retain handling": "mosquitto_sub 2.0 has no option for it",
         "unsubscribe": "mosquitto_sub unsubscribes only as it starts",
+    },
+    "amqtt": {
+        "lost connection": "amqtt 0.12 drops what it has for a kept session: a paho subscriber got 50 of 600 messages",
     },
     "gmqtt": {
         "burst": "gmqtt raises, and does not wait, when the server's Receive Maximum is reached",
