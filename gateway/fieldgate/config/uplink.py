@@ -107,6 +107,11 @@ class UplinkConfig(Section):
         description="Events older than this are no longer sent to this uplink. Default: no limit.",
         examples=["7d"],
     )
+    honour_expiry: bool = Field(
+        False,
+        description="Whether an event is no longer sent when the Message Expiry Interval of its publisher (MQTT 5) has "
+        "ended; what is left of it goes along. By default it concerns local subscribers only.",
+    )
     rate: Annotated[float, Rate("1/h", "1000000/s")] | None = Field(
         None,
         description="Most events per second, so that a long backlog does not overrun a broker.",

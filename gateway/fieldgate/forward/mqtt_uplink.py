@@ -14,6 +14,7 @@ import structlog
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
@@ -71,6 +72,7 @@ class MqttUplink:
             gateway=gateway,
             os_boot_of=os_boot_of,
             rng=rng,
+            expiry=_expiry(run, os_boot_of) if config.honour_expiry else None,
             retry_base_s=timing.base_s,
             retry_cap_s=timing.cap_s,
         )
@@ -180,3 +182,7 @@ class MqttUplink:
     def _delivered(self, batch: object, start: int, stop: int) -> None:
         self._acked_events += stop - start
         self._feed.delivered(batch, start, stop)
+
+
+def _expiry(run: int, os_boot_of: OsBootOf) -> Expiry:
+    return Expiry(run=run, os_boot_of=os_boot_of, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)

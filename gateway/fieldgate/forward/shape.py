@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Final, NamedTuple
 
 from fieldgate.config.uplink import UplinkConfig
@@ -10,6 +11,7 @@ from fieldgate.forward.aliases import TopicAliases
 from fieldgate.forward.batch import BATCH_TYPE, ZSTD_BATCH_TYPE, Batcher
 from fieldgate.forward.binary import BinaryProperties
 from fieldgate.forward.encode import CloudEvents, OsBootOf
+from fieldgate.forward.property_blocks import with_first
 from fieldgate.forward.raw import RawProperties
 from fieldgate.forward.topic_template import TopicTemplate
 from fieldgate.mqtt.codec import encode_properties
@@ -20,6 +22,7 @@ from fieldgate_devices.event import Event
 __all__ = ["Messages", "Shape"]
 
 EVENT_TYPE: Final = "application/cloudevents+json"
+_MAX_INTERVAL_S: Final = 0xFFFF_FFFF
 
 
 class Messages(NamedTuple):
@@ -94,6 +97,14 @@ class Shape:
             return Messages(sent, blocks, self._envelopes(events, is_stored=is_stored))
         blocks = self._properties.blocks(events, is_stored=is_stored, firsts=firsts)
         return Messages(sent, blocks, self._properties.payloads(events))
+
+    def with_expiry(self, messages: Messages, left_s: float) -> Messages:
+        """Return one message that says in how many seconds it ends, where the protocol version can."""
+        if not self._is_v5:
+            return messages
+        first = b"\x02%b" % min(ceil(left_s), _MAX_INTERVAL_S).to_bytes(4, "big")
+        (block,) = messages.properties
+        return messages._replace(properties=[with_first(block, first)])
 
     def envelopes(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
         """Return the envelope of each event, for a batch."""

@@ -212,6 +212,8 @@ class MqttInbox:
                 Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
             )
         if seed is not None:
+            if packet.properties is not None and packet.properties.message_expiry_s is not None:
+                batch.expiries[len(batch.received)] = packet.properties.message_expiry_s
             return code, seed
         if batch.is_routed:
             batch.routed.append(packet)
@@ -261,6 +263,8 @@ class MqttInbox:
         received, codes, content_ids = batch.received, batch.codes, batch.content_ids
         if not received:
             return
+        for index, expiry_s in batch.expiries.items():
+            received[index].expiry_s = expiry_s
         if self._state.owed:
             for code in codes:
                 self._state.owed.pop(code, None)  # a new message under the id: the old one is not claimed any more
@@ -336,7 +340,8 @@ class MqttInbox:
             self._tally.unsaved += 1
             return
         hash_ = content_id(client_seed=self._client_seed, topic_seed=seed, packet_id=0, payload=will.payload)
-        received = Received(will.topic, will.payload, hash_, len(will.topic) + len(will.payload))
+        expiry_s = None if will.properties is None else will.properties.message_expiry_s
+        received = Received(will.topic, will.payload, hash_, len(will.topic) + len(will.payload), expiry_s)
         first = self._line.next_position
         self._line.next_position += 1
         self._tally.events += 1
@@ -364,7 +369,7 @@ class MqttInbox:
 class _Batch:
     """One `take` in the making: the run being gathered, the runs that are in the line, and what to deliver locally."""
 
-    __slots__ = ("_waiting", "codes", "content_ids", "is_routed", "received", "routed", "runs")
+    __slots__ = ("_waiting", "codes", "content_ids", "expiries", "is_routed", "received", "routed", "runs")
 
     def __init__(self, is_routed: bool) -> None:
         self.is_routed = is_routed
@@ -373,12 +378,14 @@ class _Batch:
         self.received: list[Received] = []
         self.codes: list[int] = []
         self.content_ids: list[int] = []
+        self.expiries: dict[int, int] = {}  # place in ``received`` -> Message Expiry Interval
         self._waiting: set[tuple[int, int]] | None = None
 
     def end_run(self) -> None:
         if self._waiting is not None:
             self._waiting.update(zip(self.codes, self.content_ids, strict=True))
         self.received, self.codes, self.content_ids = [], [], []
+        self.expiries = {}
 
     def waiting(self, line: AckLine) -> set[tuple[int, int]]:
         """What waits in ``line``, looked up once per read."""
