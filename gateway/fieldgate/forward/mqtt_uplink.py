@@ -33,7 +33,8 @@ _log = structlog.get_logger()
 class MqttUplink:
     """Implements `fieldgate.forward.uplink.Uplink` over MQTT 3.1.1 and 5.
 
-    ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known.
+    ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known; ``expiry`` says when events end,
+    for ``honour_expiry``.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class MqttUplink:
         rng: Random,
         os_boot_of: OsBootOf = lambda _run: None,
         run: int = 0,
+        expiry: Expiry | None = None,
         timing: Timing | None = None,
     ) -> None:
         self.name = name
@@ -72,7 +74,7 @@ class MqttUplink:
             gateway=gateway,
             os_boot_of=os_boot_of,
             rng=rng,
-            expiry=_expiry(run, os_boot_of) if config.honour_expiry else None,
+            expiry=expiry if config.honour_expiry else None,
             retry_base_s=timing.base_s,
             retry_cap_s=timing.cap_s,
         )
@@ -182,7 +184,3 @@ class MqttUplink:
     def _delivered(self, batch: object, start: int, stop: int) -> None:
         self._acked_events += stop - start
         self._feed.delivered(batch, start, stop)
-
-
-def _expiry(run: int, os_boot_of: OsBootOf) -> Expiry:
-    return Expiry(run=run, os_boot_of=os_boot_of, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)

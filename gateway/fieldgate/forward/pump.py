@@ -72,7 +72,7 @@ class Pump:
         self._expiry = expiry
         self._suspicion = Suspicion(session.in_flight)
         self._retries = Retries(session.in_flight, rng=rng, base_s=retry_base_s, cap_s=retry_cap_s)
-        self._shape = Shape(config, gateway=gateway, os_boot_of=os_boot_of)
+        self._shape = Shape(config, topic=config.mqtt.topic, gateway=gateway, os_boot_of=os_boot_of)
         self._bucket: TokenBucket | None = None
         if config.rate is not None:
             batch = 1 if self._shape.batcher is None else config.batch.max_events

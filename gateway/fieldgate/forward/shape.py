@@ -19,7 +19,7 @@ from fieldgate.mqtt.framing import packet_size
 from fieldgate.mqtt.packets import Properties
 from fieldgate_devices.event import Event
 
-__all__ = ["Messages", "Shape"]
+__all__ = ["EVENT_TYPE", "Messages", "Shape"]
 
 EVENT_TYPE: Final = "application/cloudevents+json"
 _MAX_INTERVAL_S: Final = 0xFFFF_FFFF
@@ -44,9 +44,9 @@ class Messages(NamedTuple):
 class Shape:
     """Makes messages as one uplink's configuration says. ``batcher`` is set where events share messages."""
 
-    def __init__(self, config: UplinkConfig, *, gateway: str, os_boot_of: OsBootOf) -> None:
+    def __init__(self, config: UplinkConfig, *, topic: str, gateway: str, os_boot_of: OsBootOf) -> None:
         self.batcher: Batcher | None = None
-        self._topics = TopicTemplate(config.mqtt.topic, gateway=gateway)
+        self._topics = TopicTemplate(topic, gateway=gateway)
         self._envelopes = CloudEvents(gateway=gateway, os_boot_of=os_boot_of).envelopes
         self._properties: RawProperties | BinaryProperties | None = None
         self._content_type = EVENT_TYPE
