@@ -27,6 +27,7 @@ from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.decode import Decode, PassThrough
+from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.journal import Journal
@@ -83,7 +84,8 @@ class Pipeline:
         )
         self.broker = LocalBroker()
         self.uplinks = [self._make_uplink(name, uplink) for name, uplink in config.uplinks.items()]
-        self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
+        guard = EchoGuard(config.gateway.id, self._os_boots)
+        self.listeners = [MqttListener(listen, self, self.broker, guard=guard) for listen in config.listen]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick

@@ -78,6 +78,7 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "publishes": listener.tally.publishes,
         "events": listener.tally.events,
         "joined": listener.tally.joined,
+        "echoes": listener.tally.echoes,
         "unsaved": listener.tally.unsaved,
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),

@@ -22,6 +22,7 @@ from typing import Final, Protocol
 import msgspec
 from xxhash import xxh3_64_intdigest
 
+from fieldgate.ingest.echo import EchoGuard, EchoWatch
 from fieldgate.ingest.event_filter import EventFilter, client_seed, content_id
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.mqtt.ack_line import AckLine
@@ -47,11 +48,12 @@ class InboxLimits(msgspec.Struct, frozen=True):
 class InboxTally:
     """Counters that all inboxes of a listener share."""
 
-    __slots__ = ("bytes", "events", "joined", "publishes", "unsaved")
+    __slots__ = ("bytes", "echoes", "events", "joined", "publishes", "unsaved")
 
     def __init__(self) -> None:
         self.publishes = 0
         self.events = 0
+        self.echoes = 0  # sent upstream by this very gateway, and brought back: no events
         self.bytes = 0  # of topics and payloads of events
         self.joined = 0  # resent while the first copy was still waiting
         self.unsaved = 0  # unacknowledged when their connection ended, never handed over: QoS 0 among them is lost
@@ -114,6 +116,7 @@ class MqttInbox:
         lane: int,
         limits: InboxLimits,
         tally: InboxTally,
+        guard: EchoGuard | None = None,
     ) -> None:
         self.is_paused = False
         self._throttle = throttle
@@ -133,6 +136,7 @@ class MqttInbox:
         self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
         self._aliases: dict[int, str] = {}
         self._is_over = False
+        self._echoes = EchoWatch(guard)
 
     @property
     def in_flight(self) -> int:
@@ -175,7 +179,7 @@ class MqttInbox:
     def _sort(self, publishes: Sequence[Publish], batch: _Batch, now_s: float) -> None:
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         route = batch.routed.append if batch.is_routed else None
-        seed_of, seed_of_client = self._filter.seeds.get, self._client_seed
+        seed_of, seed_of_client = self._echoes.seeds(publishes, self._filter.seeds).get, self._client_seed
         for packet in publishes:
             topic = packet.topic
             code = packet.packet_id
@@ -200,6 +204,9 @@ class MqttInbox:
         if packet.properties is not None:
             self._resolve_alias(packet)
         seed = self._filter.seed(packet.topic)
+        if seed is not None and self._echoes.is_ours(packet):
+            self._tally.echoes += 1
+            seed = None
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
         if packet.qos and self._is_repeated(packet, code, seed, batch):
@@ -245,8 +252,7 @@ class MqttInbox:
         return (code, own_id) in batch.waiting(self._line)
 
     def _resolve_alias(self, packet: Publish) -> None:
-        properties = packet.properties
-        alias = None if properties is None else properties.topic_alias
+        alias = packet.properties.topic_alias if packet.properties is not None else None
         if alias is None:
             return
         if not 0 < alias <= self._limits.topic_alias_maximum:
