@@ -37,7 +37,7 @@ async def test_it_answers_while_the_uplink_is_down_and_while_a_drain_runs(tmp_pa
         upstream = Upstream(broker.port)
         upstream.start()
         link.refuse()
-        async with running(Gateway(tmp_path, uplinks={"up": uplink(link.port, rate="1000/s")})) as gateway:
+        async with running(Gateway(tmp_path, uplinks={"up": uplink(link.port, rate="400/s")})) as gateway:
             device = Publisher(gateway.port, total=1_500, window=200)
             device.start()
             await device.finished()
