@@ -6,13 +6,14 @@ import json
 from random import Random
 from typing import Any
 
+from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.pump import Pump
 from fieldgate.mqtt.client_happenings import Rejected
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.packets import ConnAck, Properties, PubAck, Publish
-from uplink_kit import MemoryFeed, uplink_config
+from uplink_kit import RUN, MemoryFeed, uplink_config
 
 
 class Rig:
@@ -20,13 +21,28 @@ class Rig:
 
     def __init__(self, version: int = 5, **changes: Any) -> None:
         self.version = version
+        self.honours_expiry = changes.get("honour_expiry", False)
         self.feed = MemoryFeed()
         window = changes.get("mqtt", {}).get("window", 1000)
         self.session = ClientSession(ClientSettings("me", window=window), delivered=self.feed.delivered)
         config = uplink_config(1883, **changes)
-        self.pump = Pump(config, self.feed, self.session, gateway="gw", os_boot_of=lambda _run: None, rng=Random(1))
+        self.pump = Pump(
+            config,
+            self.feed,
+            self.session,
+            gateway="gw",
+            os_boot_of=lambda _run: None,
+            rng=Random(1),
+            expiry=self.expiry(),
+        )
         self.now_s = 0.0
         self._decoder = Decoder(version=None, max_packet_bytes=1 << 28, from_client=True)
+
+    def expiry(self) -> Expiry | None:
+        """Events of this process end when their publishers said, if ``honour_expiry`` is asked for."""
+        if not self.honours_expiry:
+            return None
+        return Expiry(run=RUN, os_boot_of=lambda _run: None, wall_ns=lambda: None)
 
     def connect(self, *, session_present: bool = False, **properties: Any) -> None:
         self._decoder = Decoder(version=None, max_packet_bytes=1 << 28, from_client=True)

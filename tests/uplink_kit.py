@@ -87,6 +87,9 @@ class MemoryFeed:
     def parked(self, batch: Any, start: int, stop: int, reason: str) -> None:
         self._settle(batch, start, stop, reason)
 
+    def expired(self, batch: Any, start: int, stop: int) -> None:
+        self._settle(batch, start, stop, "expired")
+
     def _settle(self, batch: Any, start: int, stop: int, how: str) -> None:
         assert any(batch is other and first <= start < stop <= end for other, first, end in self._out)
         for event in batch[start:stop]:

@@ -61,7 +61,8 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     ``data`` is a JSON text when ``is_json``, else opaque bytes (sent as base64 where the envelope is JSON).
     ``content_id`` is a 64-bit hash of client, packet id, topic and payload: a hint that recognises what a
     device sent again after its PUBACK was lost. ``raw`` is the payload as received where it is not ``data``.
-    ``seq`` is 0 until the outbox numbers the event.
+    ``seq`` is 0 until the outbox numbers the event. ``expiry_s`` is how long after its receipt its publisher wants it
+    delivered (MQTT 5 Message Expiry Interval); None where it did not say.
     """
 
     address: Address
@@ -72,6 +73,7 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     lane: int = Lane.NORMAL
     seq: int = 0
     raw: bytes | None = None
+    expiry_s: int | None = None
 
     @property
     def payload(self) -> bytes:

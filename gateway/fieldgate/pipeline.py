@@ -21,9 +21,13 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.config import Config, UplinkConfig
+from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.passthrough import Decide, pass_all
+from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.decode import Decode, PassThrough
+from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.journal import Journal
@@ -81,18 +85,6 @@ class Pipeline:
                 keep_size_bytes=config.journal.keep.size if config.journal.keep else None,
             ),
         )
-        self.uplinks = [
-            MqttUplink(
-                name,
-                uplink,
-                self.outbox.feeds[name],
-                gateway=config.gateway.id,
-                rng=random.Random(),
-                os_boot_of=self._os_boots.get,
-                run=run,
-            )
-            for name, uplink in config.uplinks.items()
-        ]
         local = config.local
         self.broker = LocalBroker(
             BrokerLimits(
@@ -105,7 +97,9 @@ class Pipeline:
             )
         )
         self.session_keeper = self._remember_sessions(writer)
-        self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
+        self.uplinks = [self._make_uplink(name, uplink) for name, uplink in config.uplinks.items()]
+        guard = EchoGuard(config.gateway.id, self._os_boots)
+        self.listeners = [MqttListener(listen, self, self.broker, guard=guard) for listen in config.listen]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
@@ -209,6 +203,26 @@ class Pipeline:
             log.warning(
                 "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
             )
+
+    def _make_uplink(self, name: str, config: UplinkConfig) -> MqttUplink | LocalUplink:
+        feed, gateway, os_boot_of = self.outbox.feeds[name], self.config.gateway.id, self._os_boots.get
+        expiry = Expiry(
+            run=self.run_id, os_boot_of=os_boot_of, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None
+        )
+        if isinstance(config.mqtt, OwnListeners):
+            return LocalUplink(
+                name, config, feed, gateway=gateway, subscribers=self.broker, expiry=expiry, os_boot_of=os_boot_of
+            )
+        return MqttUplink(
+            name,
+            config,
+            feed,
+            gateway=gateway,
+            rng=random.Random(),
+            os_boot_of=os_boot_of,
+            run=self.run_id,
+            expiry=expiry,
+        )
 
     def _go_on_with_retries(self) -> None:
         """Parked events that the last process was told to send again are sent again by this one."""

@@ -50,6 +50,9 @@ class Feed:
     def parked(self, batch: object, start: int, stop: int, reason: str) -> None:
         raise AssertionError(reason)
 
+    def expired(self, batch: object, start: int, stop: int) -> None:
+        raise AssertionError
+
     def put_back(self) -> None:
         pass
 

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from fieldgate import clock
+from fieldgate.config.uplink import OwnListeners
+from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.journal.feed import UplinkFeed
@@ -94,6 +96,7 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "publishes": listener.tally.publishes,
         "events": listener.tally.events,
         "joined": listener.tally.joined,
+        "echoes": listener.tally.echoes,
         "unsaved": listener.tally.unsaved,
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
@@ -102,7 +105,9 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
     }
 
 
-def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: float | None) -> dict[str, Any]:
+def _uplink(
+    pipeline: Pipeline, uplink: MqttUplink | LocalUplink, problem: str, stored_age_s: float | None
+) -> dict[str, Any]:
     feed = pipeline.outbox.feeds[uplink.name]
     state, status = feed.state, uplink.status
     mqtt = pipeline.config.uplinks[uplink.name].mqtt
@@ -119,7 +124,7 @@ def _uplink(pipeline: Pipeline, uplink: MqttUplink, problem: str, stored_age_s: 
         "quiet": "nothing to send" if is_done else status.quiet,
         "for_s": round(clock.boot_s() - status.since_s, 1),
         "problem": problem,
-        "to": f"{mqtt.host}:{mqtt.port}",
+        "to": "local subscribers" if isinstance(mqtt, OwnListeners) else f"{mqtt.host}:{mqtt.port}",
         **accounts,
         "is_counted": state.is_counted,
         "oldest_s": max((age_s for age_s in ages if age_s is not None), default=None),

@@ -90,6 +90,10 @@ def _listener(one: dict[str, Any]) -> list[str]:
     ]
     if one["problem"]:
         lines.append(f"         {one['problem']}; tried again and again")
+    if one["echoes"]:
+        lines.append(
+            f"         LOOP: {one['echoes']:,} messages that this gateway itself had sent upstream came back; no events"
+        )
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
     if refused := _counts(one["publishes_refused"]):

@@ -18,7 +18,7 @@ from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 from fieldgate.config.quantities import format_size
 from fieldgate.config.texts import is_loopback
-from fieldgate.config.uplink import UplinkConfig
+from fieldgate.config.uplink import OwnListeners, UplinkConfig
 
 __all__ = ["Finding", "find_errors", "find_warnings"]
 
@@ -72,6 +72,8 @@ def _client_id(config: Config, name: str, uplink: UplinkConfig) -> str:
 def _clients_used_twice(config: Config) -> Iterator[Finding]:
     seen: dict[tuple[str, int, str], str] = {}
     for name, uplink in config.uplinks.items():
+        if isinstance(uplink.mqtt, OwnListeners):
+            continue
         client = (uplink.mqtt.host.lower(), uplink.mqtt.port, _client_id(config, name, uplink))
         if client in seen:
             other = seen[client]
@@ -87,6 +89,15 @@ def _clients_used_twice(config: Config) -> Iterator[Finding]:
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:
     mqtt = uplink.mqtt
+    if isinstance(mqtt, OwnListeners):
+        yield from _own_listeners_errors(config, loc, uplink)
+        return
+    if uplink.topic != UplinkConfig.model_fields["topic"].default:
+        message = "topic: has a meaning here with mqtt: self only; write it into mqtt: {…}"
+        yield Finding((*loc, "topic"), message, ((*loc, "topic"), (*loc, "mqtt")))
+    if uplink.retain:
+        message = "retain: has a meaning with mqtt: self only; a broker elsewhere gets no retained events"
+        yield Finding((*loc, "retain"), message, ((*loc, "retain"), (*loc, "mqtt")))
     own = [listen.port for listen in config.listen]
     if is_loopback(mqtt.host) and mqtt.port in own:
         message = f"url: {str(mqtt.url)!r} is this gateway's own listener; an uplink needs another broker"
@@ -103,6 +114,19 @@ def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Doc
         )
         yield Finding((*loc, "format"), message, ((*loc, "format"), (*loc, "mqtt", "version")))
     yield from broker_errors((*loc, "mqtt"), mqtt)
+
+
+def _own_listeners_errors(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
+    if not config.listen:
+        message = "mqtt: 'self' needs a listener whose subscribers get the events, and there is none"
+        yield Finding((*loc, "mqtt"), message, ((*loc, "mqtt"), ("listen",)))
+    if uplink.format == "cloudevents-batch":
+        message = "format: 'cloudevents-batch' has no meaning with mqtt: self, whose messages cost no round trip"
+        yield Finding((*loc, "format"), message, ((*loc, "format"), (*loc, "mqtt")))
+    others = [name for name, other in config.uplinks.items() if isinstance(other.mqtt, OwnListeners)]
+    if others[0] != loc[1]:
+        message = f"mqtt: 'self' is what uplinks.{others[0]} has already; one is enough"
+        yield Finding((*loc, "mqtt"), message, ((*loc, "mqtt"), ("uplinks", others[0], "mqtt")))
 
 
 def _journal_errors(config: Config) -> Iterator[Finding]:
@@ -124,6 +148,9 @@ def _journal_errors(config: Config) -> Iterator[Finding]:
 
 def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
     mqtt = uplink.mqtt
+    if isinstance(mqtt, OwnListeners):
+        yield from _own_listeners_warnings(config, loc, uplink)
+        return
     if uplink.format == "raw" and mqtt.version != "5":
         over = "over MQTT 3.1.1" if mqtt.version == "3.1.1" else "if the broker speaks MQTT 3.1.1 only"
         message = f"format: 'raw' {over} carries no event id, so copies cannot be told apart; write version: '5'"
@@ -133,6 +160,18 @@ def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator
         limit = format_size(config.journal.max_size)
         message = f"max_size: {format_size(uplink.max_size)!r} is more than the journal may hold ({limit})"
         yield Finding((*loc, "max_size"), message)
+
+
+def _own_listeners_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
+    if len(config.uplinks) == 1:
+        message = (
+            "mqtt: 'self' is the only uplink: an event is delivered, and its device told so, once the subscribers that "
+            "are there now were handed it; nothing is kept for others"
+        )
+        yield Finding((*loc, "mqtt"), message, ((*loc, "mqtt"), ("uplinks",)))
+    if uplink.format == "raw" and uplink.topic.startswith("{topic}"):
+        message = f"topic: {uplink.topic!r} is where the devices publish: subscribers there get each message twice"
+        yield Finding((*loc, "topic"), message)
 
 
 def _journal_warnings(config: Config, document: Document | None) -> Iterator[Finding]:

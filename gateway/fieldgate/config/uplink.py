@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_serializer
 
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.quantities import Duration, Rate, Size
+from fieldgate.config.secrets import Resolved
 from fieldgate.config.section import Glob, LaneName, Section
 from fieldgate.config.texts import check_topic_template
 
-__all__ = ["BatchConfig", "FilterConfig", "MqttUplinkConfig", "UplinkConfig"]
+__all__ = ["BatchConfig", "FilterConfig", "MqttUplinkConfig", "OwnListeners", "UplinkConfig"]
 
 
 class FilterConfig(Section):
@@ -77,11 +78,40 @@ class MqttUplinkConfig(BrokerConfig):
     )
 
 
+class OwnListeners(MqttUplinkConfig):
+    """``mqtt: self``: no broker, but the local subscribers of this gateway's listeners."""
+
+    url: Resolved = Resolved("self")
+
+    @model_serializer
+    def _as_written(self) -> str:
+        return "self"
+
+
+def _take_self(written: object) -> object:
+    return OwnListeners() if written == "self" else written
+
+
+def _self_too(schema: dict[str, Any]) -> None:
+    schema["anyOf"] = [{"const": "self"}, {"$ref": schema.pop("$ref")}]
+
+
 class UplinkConfig(Section):
     """One way out, with its own place in the journal."""
 
-    mqtt: MqttUplinkConfig = Field(
-        description="The MQTT broker that gets the events.", examples=["{url: 'mqtts://broker.example:8883'}"]
+    mqtt: Annotated[SerializeAsAny[MqttUplinkConfig], BeforeValidator(_take_self)] = Field(
+        description="The MQTT broker that gets the events; or 'self': the local subscribers of this gateway's "
+        "listeners get them.",
+        examples=["{url: 'mqtts://broker.example:8883'}"],
+        json_schema_extra=_self_too,
+    )
+    topic: Annotated[str, AfterValidator(check_topic_template)] = Field(
+        "fieldgate/{gateway}/{device}/{type}",
+        description="With mqtt: self only: topic of each message; as mqtt.topic of another broker.",
+        examples=["local/{device}/{type}"],
+    )
+    retain: bool = Field(
+        False, description="With mqtt: self only: whether subscribers that come later get the last message of a topic."
     )
     format: Literal["cloudevents", "cloudevents-batch", "cloudevents-binary", "raw"] = Field(
         "cloudevents",
@@ -106,6 +136,11 @@ class UplinkConfig(Section):
         None,
         description="Events older than this are no longer sent to this uplink. Default: no limit.",
         examples=["7d"],
+    )
+    honour_expiry: bool = Field(
+        False,
+        description="Whether an event is no longer sent when the Message Expiry Interval of its publisher (MQTT 5) has "
+        "ended; what is left of it goes along. By default it concerns local subscribers only.",
     )
     rate: Annotated[float, Rate("1/h", "1000000/s")] | None = Field(
         None,

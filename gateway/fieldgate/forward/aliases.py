@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from fieldgate.forward.property_blocks import with_alias
+from fieldgate.forward.property_blocks import with_first
 from fieldgate_devices.event import Address, Event
 
 __all__ = ["Aliased", "TopicAliases"]
@@ -90,7 +90,7 @@ class TopicAliases:
             self._uses[topic] = uses
             return plain, None
         alias = b"\x23%b" % len(self.topics).to_bytes(2, "big")
-        block = with_alias(self._shared, alias)
+        block = with_first(self._shared, alias)
         self.topics.append(topic)
         self.longest = max(self.longest, len(topic) - len(_NO_TOPIC))
         later = self._by_topic[topic] = Aliased(_NO_TOPIC, alias, block)

@@ -14,6 +14,7 @@ import structlog
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
@@ -33,7 +34,8 @@ _log = structlog.get_logger()
 class MqttUplink:
     """Implements `fieldgate.forward.uplink.Uplink` over MQTT 3.1.1 and 5.
 
-    ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known.
+    ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known; ``expiry`` says when events end,
+    for ``honour_expiry``.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class MqttUplink:
         rng: Random,
         os_boot_of: OsBootOf = lambda _run: None,
         run: int = 0,
+        expiry: Expiry | None = None,
         timing: Timing | None = None,
     ) -> None:
         self.name = name
@@ -72,6 +75,7 @@ class MqttUplink:
             gateway=gateway,
             os_boot_of=os_boot_of,
             rng=rng,
+            expiry=expiry if config.honour_expiry else None,
             retry_base_s=timing.base_s,
             retry_cap_s=timing.cap_s,
         )

@@ -7,7 +7,7 @@ from typing import Final
 from fieldgate.mqtt.codec import encode_properties
 from fieldgate.mqtt.packets import Properties
 
-__all__ = ["LENGTHS", "block_length", "properties_body", "with_alias"]
+__all__ = ["LENGTHS", "block_length", "properties_body", "with_first"]
 
 _MAX_CACHED: Final = 10_000
 LENGTHS: Final[dict[int, bytes]] = {}
@@ -33,12 +33,10 @@ def block_length(size: int) -> bytes:
     return LENGTHS.setdefault(size, bytes(parts))
 
 
-def with_alias(block: bytes, alias: bytes) -> bytes:
-    """Return ``block`` with the property ``alias`` (identifier and number, three bytes) before the others."""
-    if block[0] < 0x7D:  # the length is one byte before and after
-        return b"%c%b%b" % (block[0] + 3, alias, block[1:])
+def with_first(block: bytes, first: bytes) -> bytes:
+    """Return ``block`` with another encoded property, ``first``, before the others."""
     at = _length_size(block)
-    return b"%b%b%b" % (block_length(len(block) - at + 3), alias, block[at:])
+    return b"%b%b%b" % (block_length(len(block) - at + len(first)), first, block[at:])
 
 
 def _length_size(block: bytes) -> int:

@@ -15,6 +15,7 @@ from typing import Final
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.batch import Batcher
 from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.rate import TokenBucket
 from fieldgate.forward.retries import Retries
 from fieldgate.forward.shape import Messages, Shape
@@ -45,7 +46,8 @@ _NOBODYS_FAULT: Final = frozenset({Reason.QUOTA_EXCEEDED, Reason.PACKET_ID_IN_US
 class Pump:
     """Feeds ``session`` from ``feed``. ``parked`` and ``size_bytes`` count events and bytes over its life.
 
-    ``retry_base_s`` and ``retry_cap_s`` bound how long a message waits that the server refused for now.
+    ``expiry`` is set where events that have ended are not to be sent. ``retry_base_s`` and ``retry_cap_s`` bound how
+    long a message waits that the server refused for now.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Pump:
         gateway: str,
         os_boot_of: OsBootOf,
         rng: Random,
+        expiry: Expiry | None = None,
         retry_base_s: float = 0.5,
         retry_cap_s: float = 60.0,
     ) -> None:
@@ -66,9 +69,10 @@ class Pump:
         self._feed = feed
         self._session = session
         self._window = config.mqtt.window
+        self._expiry = expiry
         self._suspicion = Suspicion(session.in_flight)
         self._retries = Retries(session.in_flight, rng=rng, base_s=retry_base_s, cap_s=retry_cap_s)
-        self._shape = Shape(config, gateway=gateway, os_boot_of=os_boot_of)
+        self._shape = Shape(config, topic=config.mqtt.topic, gateway=gateway, os_boot_of=os_boot_of)
         self._bucket: TokenBucket | None = None
         if config.rate is not None:
             batch = 1 if self._shape.batcher is None else config.batch.max_events
@@ -231,6 +235,9 @@ class Pump:
         batch, events, start, stop, is_stored = shipment
         count = stop - start
         run = events if count == len(events) else events[start:stop]
+        if self._expiry is not None and any(event.expiry_s is not None for event in run):
+            self._ship_expiring(self._expiry, shipment, now_s)
+            return
         shape, limit = self._shape, self._session.terms.max_packet_bytes
         if (aliases := shape.aliases) is not None:
             numbers = len(aliases.topics) - 1
@@ -251,6 +258,47 @@ class Pump:
             return
         self._publish(messages, batch, start, now_s)
 
+    def _ship_expiring(self, expiry: Expiry, shipment: Shipment, now_s: float) -> None:
+        """Send a run in which publishers said when some events end: those by themselves, with the time that is left."""
+        batch, events, start, stop, is_stored = shipment
+        plain = start
+        for index in range(start, stop):
+            ends_s = expiry.ends_s(events[index], now_s)
+            if ends_s is None:
+                continue
+            if plain < index:
+                self._ship(shipment._replace(start=plain, stop=index), now_s)
+            plain = index + 1
+            if ends_s <= now_s:
+                self._feed.expired(batch, index, index + 1)
+                continue
+            messages = self._shape.messages(events[index : index + 1], is_stored=is_stored)
+            messages = self._shape.with_expiry(messages, ends_s - now_s)
+            limit = self._session.terms.max_packet_bytes
+            if limit is not None and messages.too_large(limit):
+                self._book_parked(batch, index, index + 1, _too_large(limit))
+                continue
+            self._publish(messages, batch, index, now_s)
+            self._session.in_flight.sent[-1].expires_at_s = ends_s
+        if plain < stop:
+            self._ship(shipment._replace(start=plain), now_s)
+
+    def _unexpired(self, shipment: Shipment, now_s: float) -> list[tuple[int, int]]:
+        """Return the ranges of a run that may be sent, for a batch; the rest is told to the feed as expired."""
+        start, stop = shipment.start, shipment.stop
+        if self._expiry is None:
+            return [(start, stop)]
+        ranges: list[tuple[int, int]] = []
+        for index in range(start, stop):
+            ends_s = self._expiry.ends_s(shipment.events[index], now_s)
+            if ends_s is not None and ends_s <= now_s:
+                self._feed.expired(shipment.batch, index, index + 1)
+            elif ranges and ranges[-1][1] == index:
+                ranges[-1] = (ranges[-1][0], index + 1)
+            else:
+                ranges.append((index, index + 1))
+        return ranges
+
     def _publish(
         self, messages: Messages, batch: object, start: int, now_s: float, *, aliases: Sequence[bytes] = ()
     ) -> None:
@@ -266,11 +314,12 @@ class Pump:
         while room > 0 and in_flight.size_bytes < _MAX_BYTES:
             wanted = min(batcher.max_events - batcher.count, self._allowed(now_s))
             if wanted > 0:
-                for batch, events, start, stop, is_stored in self._feed.take(wanted):
-                    self._gather(
-                        batcher, batch, start, self._shape.envelopes(events[start:stop], is_stored=is_stored), now_s
-                    )
-                    self._spend(stop - start)
+                for shipment in self._feed.take(wanted):
+                    batch, events, _, _, is_stored = shipment
+                    for start, stop in self._unexpired(shipment, now_s):
+                        envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
+                        self._gather(batcher, batch, start, envelopes, now_s)
+                        self._spend(stop - start)
             wait_s = batcher.wait_s(now_s)
             if wait_s is None or wait_s > 0:
                 return wait_s
@@ -301,6 +350,10 @@ class Pump:
             if limit is not None and max(map(len, run.packets())) > limit:
                 parts = [*(run.cut(1) for _ in range(run.count - 1)), run]
             for part in parts:
+                if part.expires_at_s is not None and part.expires_at_s <= now_s:
+                    for piece in part.carries():
+                        self._feed.expired(*piece)
+                    continue
                 if limit is not None and part.count == 1 and len(part.packets()[0]) > limit:
                     self._park(part, _too_large(limit))
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Final, NamedTuple
 
 from fieldgate.config.uplink import UplinkConfig
@@ -10,6 +11,7 @@ from fieldgate.forward.aliases import TopicAliases
 from fieldgate.forward.batch import BATCH_TYPE, ZSTD_BATCH_TYPE, Batcher
 from fieldgate.forward.binary import BinaryProperties
 from fieldgate.forward.encode import CloudEvents, OsBootOf
+from fieldgate.forward.property_blocks import with_first
 from fieldgate.forward.raw import RawProperties
 from fieldgate.forward.topic_template import TopicTemplate
 from fieldgate.mqtt.codec import encode_properties
@@ -17,9 +19,10 @@ from fieldgate.mqtt.framing import packet_size
 from fieldgate.mqtt.packets import Properties
 from fieldgate_devices.event import Event
 
-__all__ = ["Messages", "Shape"]
+__all__ = ["EVENT_TYPE", "Messages", "Shape"]
 
 EVENT_TYPE: Final = "application/cloudevents+json"
+_MAX_INTERVAL_S: Final = 0xFFFF_FFFF
 
 
 class Messages(NamedTuple):
@@ -41,9 +44,9 @@ class Messages(NamedTuple):
 class Shape:
     """Makes messages as one uplink's configuration says. ``batcher`` is set where events share messages."""
 
-    def __init__(self, config: UplinkConfig, *, gateway: str, os_boot_of: OsBootOf) -> None:
+    def __init__(self, config: UplinkConfig, *, topic: str, gateway: str, os_boot_of: OsBootOf) -> None:
         self.batcher: Batcher | None = None
-        self._topics = TopicTemplate(config.mqtt.topic, gateway=gateway)
+        self._topics = TopicTemplate(topic, gateway=gateway)
         self._envelopes = CloudEvents(gateway=gateway, os_boot_of=os_boot_of).envelopes
         self._properties: RawProperties | BinaryProperties | None = None
         self._content_type = EVENT_TYPE
@@ -94,6 +97,14 @@ class Shape:
             return Messages(sent, blocks, self._envelopes(events, is_stored=is_stored))
         blocks = self._properties.blocks(events, is_stored=is_stored, firsts=firsts)
         return Messages(sent, blocks, self._properties.payloads(events))
+
+    def with_expiry(self, messages: Messages, left_s: float) -> Messages:
+        """Return one message that says in how many seconds it ends, where the protocol version can."""
+        if not self._is_v5:
+            return messages
+        first = b"\x02%b" % min(ceil(left_s), _MAX_INTERVAL_S).to_bytes(4, "big")
+        (block,) = messages.properties
+        return messages._replace(properties=[with_first(block, first)])
 
     def envelopes(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
         """Return the envelope of each event, for a batch."""

@@ -43,6 +43,9 @@ class Feed(Protocol):
     def parked(self, batch: object, start: int, stop: int, reason: str) -> None:
         """The far side will never take these events: book them in the ledger and go on without them."""
 
+    def expired(self, batch: object, start: int, stop: int) -> None:
+        """Their publisher wants these events delivered no more: book them as expired and go on without them."""
+
     def put_back(self) -> None:
         """Everything handed out and neither delivered nor parked will be handed out again, oldest first."""
 

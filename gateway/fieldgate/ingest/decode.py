@@ -58,7 +58,7 @@ class PassThrough:
             if address is None:
                 address = self._address(topic)
             payload = message.payload
-            append(Event(address, stamp, payload, scan(payload), message.content_id, lane))
+            append(Event(address, stamp, payload, scan(payload), message.content_id, lane, 0, None, message.expiry_s))
         return events
 
     def _address(self, topic: str) -> Address:

@@ -26,6 +26,7 @@ from typing import Final, Protocol
 import msgspec
 from xxhash import xxh3_64_intdigest
 
+from fieldgate.ingest.echo import EchoGuard, EchoWatch
 from fieldgate.ingest.event_filter import EventFilter, TopicRefused, client_seed, content_id
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.ingest.window_watch import WindowWatch
@@ -53,11 +54,12 @@ class InboxLimits(msgspec.Struct, frozen=True):
 class InboxTally:
     """Counters that all inboxes of a listener share."""
 
-    __slots__ = ("bytes", "events", "joined", "publishes", "refused", "unsaved")
+    __slots__ = ("bytes", "echoes", "events", "joined", "publishes", "refused", "unsaved")
 
     def __init__(self) -> None:
         self.publishes = 0
         self.events = 0
+        self.echoes = 0  # sent upstream by this very gateway, and brought back: no events
         self.bytes = 0  # of topics and payloads of events
         self.joined = 0  # resent while the first copy was still waiting
         self.refused: Counter[str] = Counter()  # not taken, by reason code; the client was told if it can be
@@ -95,6 +97,7 @@ class MqttInbox:
         lane: int,
         limits: InboxLimits,
         tally: InboxTally,
+        guard: EchoGuard | None = None,
     ) -> None:
         self.is_paused = False
         self._throttle = throttle
@@ -115,6 +118,7 @@ class MqttInbox:
         self._uncompleted: set[int] = set()  # QoS 2 ids whose PUBREC this connection got, and which it holds
         self._aliases: dict[int, str] = {}
         self._is_over = False
+        self._echoes = EchoWatch(guard)
 
     @property
     def in_flight(self) -> int:
@@ -157,7 +161,7 @@ class MqttInbox:
     def _sort(self, publishes: Sequence[Publish], batch: _Batch, now_s: float) -> None:
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         route = batch.routed.append if batch.is_routed else None
-        seed_of, seed_of_client = self._filter.seeds.get, self._client_seed
+        seed_of, seed_of_client = self._echoes.seeds(publishes, self._filter.seeds).get, self._client_seed
         for packet in publishes:
             topic = packet.topic
             code = packet.packet_id
@@ -186,6 +190,9 @@ class MqttInbox:
         except TopicRefused as refused:
             self._refuse(packet, batch, refused)
             return None
+        if seed is not None and self._echoes.is_ours(packet):
+            self._tally.echoes += 1
+            seed = None
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
         if packet.qos and self._is_repeated(packet, code, seed, batch):
@@ -197,6 +204,8 @@ class MqttInbox:
             Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
         )
         if seed is not None:
+            if packet.properties is not None and packet.properties.message_expiry_s is not None:
+                batch.expiries[len(batch.received)] = packet.properties.message_expiry_s
             return code, seed
         if batch.is_routed:
             batch.routed.append(packet)
@@ -251,8 +260,7 @@ class MqttInbox:
         return (code, own_id) in batch.waiting(self._line)
 
     def _resolve_alias(self, packet: Publish) -> None:
-        properties = packet.properties
-        alias = None if properties is None else properties.topic_alias
+        alias = packet.properties.topic_alias if packet.properties is not None else None
         if alias is None:
             return
         if not 0 < alias <= self._limits.topic_alias_maximum:
@@ -269,6 +277,8 @@ class MqttInbox:
         received, codes, content_ids = batch.received, batch.codes, batch.content_ids
         if not received:
             return
+        for index, expiry_s in batch.expiries.items():
+            received[index].expiry_s = expiry_s
         if self._state.owed:
             for code in codes:
                 self._state.owed.pop(code, None)  # a new message under the id: the old one is not claimed any more
@@ -342,7 +352,8 @@ class MqttInbox:
             self._tally.unsaved += 1
             return
         hash_ = content_id(client_seed=self._client_seed, topic_seed=seed, packet_id=0, payload=will.payload)
-        received = Received(will.topic, will.payload, hash_, len(will.topic) + len(will.payload))
+        expiry_s = None if will.properties is None else will.properties.message_expiry_s
+        received = Received(will.topic, will.payload, hash_, len(will.topic) + len(will.payload), expiry_s)
         first = self._line.next_position
         self._line.next_position += 1
         self._tally.events += 1
@@ -370,7 +381,7 @@ class MqttInbox:
 class _Batch:
     """One `take` in the making: the run being gathered, the runs that are in the line, and what to deliver locally."""
 
-    __slots__ = ("_waiting", "codes", "content_ids", "is_routed", "received", "routed", "runs")
+    __slots__ = ("_waiting", "codes", "content_ids", "expiries", "is_routed", "received", "routed", "runs")
 
     def __init__(self, is_routed: bool) -> None:
         self.is_routed = is_routed
@@ -379,12 +390,14 @@ class _Batch:
         self.received: list[Received] = []
         self.codes: list[int] = []
         self.content_ids: list[int] = []
+        self.expiries: dict[int, int] = {}  # place in ``received`` -> Message Expiry Interval
         self._waiting: set[tuple[int, int]] | None = None
 
     def end_run(self) -> None:
         if self._waiting is not None:
             self._waiting.update(zip(self.codes, self.content_ids, strict=True))
         self.received, self.codes, self.content_ids = [], [], []
+        self.expiries = {}
 
     def waiting(self, line: AckLine) -> set[tuple[int, int]]:
         """What waits in ``line``, looked up once per read."""

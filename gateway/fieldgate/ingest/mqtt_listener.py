@@ -24,6 +24,7 @@ import structlog
 from fieldgate.clock import boot_s
 from fieldgate.config.listen import ListenConfig
 from fieldgate.errors import FieldgateError
+from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.mqtt_connection import LINGER_S, MqttConnection
 from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
@@ -51,7 +52,10 @@ class ListenError(FieldgateError):
 class MqttListener:
     """One ``listen`` entry. The counters are plain attributes, read by status and metrics."""
 
-    def __init__(self, settings: ListenConfig, intake: Intake, broker: LocalBroker) -> None:
+    def __init__(
+        self, settings: ListenConfig, intake: Intake, broker: LocalBroker, *, guard: EchoGuard | None = None
+    ) -> None:
+        self._guard = guard
         self.name = f"{settings.host}:{settings.port}"
         self.tally = InboxTally()
         self.connections: set[MqttConnection] = set()
@@ -67,6 +71,7 @@ class MqttListener:
         self._lane = _LANES[settings.lane]
         self._per_address: Counter[str] = Counter()
         self._refused_logged = 0
+        self._is_loop_told = False
         self._refused_log_at_s = 0.0
         self._servers: list[asyncio.Server] = []
         self._all_gone = asyncio.Event()
@@ -192,6 +197,11 @@ class MqttListener:
             log.warning("client.refused", listener=self.name, count=refused - self._refused_logged)
             self._refused_logged = refused
             self._refused_log_at_s = now_s + _REFUSED_LOG_S
+        if self.tally.echoes and not self._is_loop_told:
+            self._is_loop_told = True
+            log.warning(
+                "listener.echo_found", listener=self.name, meaning="a bridge brings back what was sent upstream"
+            )
 
     # Owner
 
@@ -237,6 +247,7 @@ class MqttListener:
             lane=self._lane,
             limits=self._inbox_limits,
             tally=self.tally,
+            guard=self._guard,
         )
 
     def closed(self, connection: MqttConnection) -> None:

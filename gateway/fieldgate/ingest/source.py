@@ -15,12 +15,16 @@ __all__ = ["Intake", "Received", "Settler"]
 
 
 class Received(msgspec.Struct, gc=False):
-    """One message as a source heard it, before it is decoded. ``content_id``: see `fieldgate_devices.event.Event`."""
+    """One message as a source heard it, before it is decoded.
+
+    ``content_id`` and ``expiry_s``: see `fieldgate_devices.event.Event`.
+    """
 
     topic: str
     payload: bytes
     content_id: int
     size_bytes: int
+    expiry_s: int | None = None
 
 
 class Settler(Protocol):

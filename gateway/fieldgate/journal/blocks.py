@@ -85,6 +85,7 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     data: list[bytes]
     not_json: list[int] | None = None
     raw: dict[int, bytes] | None = None
+    expiry_s: dict[int, int] | None = None
 
 
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -126,6 +127,7 @@ def encode_body(events: Sequence[Event], *, run: int, compressor: zstandard.Zstd
         raise ValueError(f"a content id is not an unsigned 64-bit number: {error}") from error
     not_json = [i for i, event in enumerate(events) if not event.is_json]
     raw = {i: event.raw for i, event in enumerate(events) if event.raw is not None}
+    expiry_s = {i: event.expiry_s for i, event in enumerate(events) if event.expiry_s is not None}
     body = _Body(
         addresses=list(known),
         address_index=address_index,
@@ -135,6 +137,7 @@ def encode_body(events: Sequence[Event], *, run: int, compressor: zstandard.Zstd
         data=[event.data for event in events],
         not_json=not_json or None,
         raw=raw or None,
+        expiry_s=expiry_s or None,
     )
     return _FORMAT + (compressor or new_compressor()).compress(_encode_msgpack(body))
 
@@ -174,6 +177,8 @@ def decode_body(
             events[index].is_json = False
         for index, raw in (columns.raw or {}).items():
             events[index].raw = raw
+        for index, seconds in (columns.expiry_s or {}).items():
+            events[index].expiry_s = seconds
     except IndexError as error:
         raise BlockDamaged("a body refers to something it does not hold") from error
     return events

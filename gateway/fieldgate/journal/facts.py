@@ -38,6 +38,8 @@ def event_facts(event: Event, *, gateway: str) -> dict[str, Any]:
         "is_json": event.is_json,
         "data": event.data.decode(errors="replace") if event.is_json else b64encode(event.data).decode(),
     }
+    if event.expiry_s is not None:
+        facts["expiry_s"] = event.expiry_s
     if event.raw is not None:
         facts["raw_base64"] = b64encode(event.raw).decode()
     return facts

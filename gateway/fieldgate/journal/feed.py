@@ -95,7 +95,7 @@ class UplinkFeed:
         self.is_dirty = self.is_frozen
         self._thaws_when_saved = False
         self._is_closed = False
-        self._to_park: list[tuple[Batch, int, int, str]] = []
+        self._to_park: list[tuple[Batch, int, int, str | None]] = []  # with the reason; None: expired
 
     # -- Feed -------------------------------------------------------------------------------------------------
 
@@ -150,6 +150,18 @@ class UplinkFeed:
             self._to_park.append((batch, start, stop, reason))
         else:
             self._park(batch, start, stop, reason)
+
+    def expired(self, batch: object, start: int, stop: int) -> None:
+        """These events ended before they were sent; as `parked`, but nothing is kept."""
+        assert isinstance(batch, Batch)
+        if isinstance(batch, ExtraBatch):
+            if batch.is_retry:
+                self.shelf.expired(batch)
+            self._extra_done(batch, stop - start)
+        elif batch.waits and not batch.is_written:
+            self._to_park.append((batch, start, stop, None))
+        else:
+            self._give_up(batch, start, stop, "expired")
 
     def put_back(self) -> None:
         """Hand out again, oldest first, everything that is outstanding."""
@@ -249,7 +261,10 @@ class UplinkFeed:
         """Batches were written: book those of their events that will never be taken."""
         waiting, self._to_park = self._to_park, []
         for batch, start, stop, reason in waiting:
-            self.parked(batch, start, stop, reason)
+            if reason is None:
+                self.expired(batch, start, stop)
+            else:
+                self.parked(batch, start, stop, reason)
 
     def retry_parked(self, events: Sequence[Event]) -> int:
         """Send these parked events again; return how many were not about to be."""
@@ -371,13 +386,18 @@ class UplinkFeed:
         return self.live is not None and self.live[lane].delivered(batch, start, stop)
 
     def _park(self, batch: Batch, start: int, stop: int, reason: str) -> None:
+        if self._give_up(batch, start, stop, "parked"):
+            wall_ns = self._host.now_stamp().wall_ns
+            self._host.parked_went(self.shelf.keep(batch.events[start:stop], reason=reason, wall_ns=wall_ns))
+
+    def _give_up(self, batch: Batch, start: int, stop: int, reason: str) -> bool:
+        """Book events as lost for ``reason``; return whether they still counted."""
         if not self._book(batch, start, stop):
-            return
+            return False
         first, last = batch.events[start], batch.events[stop - 1]
-        self._balance.lost(Hole(first.lane, "parked", stop - start, first.stamp.run, first.seq, last.seq))
-        wall_ns = self._host.now_stamp().wall_ns
-        self._host.parked_went(self.shelf.keep(batch.events[start:stop], reason=reason, wall_ns=wall_ns))
+        self._balance.lost(Hole(first.lane, reason, stop - start, first.stamp.run, first.seq, last.seq))
         self._done_with(batch, start, stop)
+        return True
 
     def _done_with(self, batch: Batch, start: int, stop: int) -> None:
         if batch.waits:

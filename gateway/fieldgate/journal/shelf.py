@@ -60,6 +60,12 @@ class Shelf:
         held = [event for event in batch.events if self._parking.holds(self._key(event))]
         return self.keep(held, reason=reason, wall_ns=wall_ns)
 
+    def expired(self, batch: ExtraBatch) -> None:
+        """An event that was to be sent again has ended."""
+        head = self._parking.leaves(self._key(batch.events[0]))
+        if head is not None:
+            self.move(head, to="expired")
+
     def drop(self, keys: Sequence[ParkedKey]) -> int:
         """Give up parked events; return how many were parked."""
         heads = [head for key in keys if (head := self._parking.leaves(key)) is not None]

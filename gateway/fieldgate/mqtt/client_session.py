@@ -195,6 +195,8 @@ class ClientSession:
         if not self.in_flight.sent_count:
             self._watch.waiting_since_s = now_s
         self.resent += run.count
+        if run.expires_at_s is not None and self.version == 5:
+            run.set_expiry(run.expires_at_s - now_s)
         self._write(self.in_flight.send_again(run), now_s)
 
     def announce(self, message: Publish, now_s: float) -> bool:

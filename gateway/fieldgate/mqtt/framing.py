@@ -7,6 +7,7 @@ kind are ``codec``'s.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from struct import Struct
 from typing import Final
 
@@ -19,6 +20,7 @@ __all__ = [
     "packet_size",
     "payload_of",
     "short_pubacks",
+    "with_expiry",
     "with_packet_id",
     "with_topic",
 ]
@@ -89,6 +91,18 @@ def with_topic(packet: bytes, topics: Sequence[bytes]) -> bytes:
     block = pack_varint(size - 3) + packet[at + 3 : at + size]
     rest = b"%b%b%b" % (packet[topic_end : topic_end + 2], block, packet[at + size :])
     return b"%b%b%b" % (_begin(len(topic) + len(rest)), topic, rest)
+
+
+def with_expiry(packet: bytes, left_s: float) -> bytes:
+    """Return a PUBLISH of MQTT 5 that says that its message ends in ``left_s`` seconds, where it says so already.
+
+    The Message Expiry Interval must be its first property; a packet in which it is not stays as it is.
+    """
+    body, _ = _read_begin(packet, 0)
+    at, _ = _read_begin(packet, body + 3 + int.from_bytes(packet[body : body + 2], "big"))
+    if packet[at : at + 1] != b"\x02":
+        return packet
+    return b"%b%b%b" % (packet[: at + 1], max(0, ceil(left_s)).to_bytes(4, "big"), packet[at + 5 :])
 
 
 def payload_of(packet: bytes, version: int) -> bytes:

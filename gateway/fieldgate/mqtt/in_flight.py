@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from fieldgate.mqtt.codec import PUBACKS
-from fieldgate.mqtt.framing import packet_ends, with_packet_id, with_topic
+from fieldgate.mqtt.framing import packet_ends, with_expiry, with_packet_id, with_topic
 
 __all__ = ["Delivered", "InFlight", "Piece", "Run"]
 
@@ -47,6 +47,7 @@ class Run:
         "aliases",
         "batch",
         "count",
+        "expires_at_s",
         "first_id",
         "is_known",
         "order",
@@ -81,6 +82,7 @@ class Run:
         self.order = 0
         self.packet_bytes = len(wire) // count
         self.is_known = False  # the server of the present session may have it: DUP is due
+        self.expires_at_s: float | None = None  # not to be sent any more from then on; for single packets
         self.refusals = 0  # since nothing but the server was to blame
         self.tries = 0  # how often the server has refused it for now
 
@@ -116,6 +118,11 @@ class Run:
         """Give the single packet of this run another id."""
         self.wire = with_packet_id(self.packets()[0], packet_id)
         self.first_id, self.skip, self.aliases = packet_id, 0, ()
+
+    def set_expiry(self, left_s: float) -> None:
+        """Say in the single packet of this run, of MQTT 5, what is left of its Message Expiry Interval."""
+        self.wire = with_expiry(self.packets()[0], left_s)
+        self.skip, self.aliases = 0, ()
 
     def again(self) -> bytes:
         """Return the bytes to send on a later connection; DUP is set where the server may know the packets."""

@@ -141,6 +141,15 @@ def decode_properties(
     return properties
 
 
+def read_properties(block: bytes) -> Properties | None:
+    """Return the properties of a PUBLISH that an encoded block holds, its length included.
+
+    Raises:
+        MalformedPacket: as `decode_properties`.
+    """
+    return decode_properties(Reader(block), PLACES["PUBLISH"])
+
+
 def encode_properties(properties: Properties | None, allowed: PropertyTable | None = None) -> bytes:
     """Write a property block, its length included. With ``allowed``, check that each may stand there.
 

@@ -38,6 +38,7 @@ NAMES: Final = {
     "journal.note": "something was found when the journal was opened",
     "journal.set_aside": "a damaged file was renamed; what it holds is still sent",
     "library.warned": "a library or Python itself reports something",
+    "listener.echo_found": "a bridge brings back what this gateway sent; it is taken for no event",
     "listener.started": "devices can connect",
     "listener.stopped": "nothing more is read from devices",
     "log.dropped": "whoever reads the log was too slow for this many lines",

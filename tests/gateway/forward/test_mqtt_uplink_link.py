@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import aiomqtt
 import pytest
 
+from fieldgate.net.broker_connection import Timing
 from fieldgate_simulators.link import Link, PacketKind
 from uplink_kit import MemoryFeed, free_port, make_events, mosquitto, running, until
 
@@ -221,3 +222,50 @@ def test_both_event_loops_carry_all_formats(tmp_path, loop):
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if uvloop else None) as runner:
         assert runner.run(main()) == [1000, 1000, 1000]
+
+
+async def test_a_slow_link_with_a_long_way_drains_and_keeps_its_connection(tmp_path):
+    """Fault 41: 64 kbit/s, 0.6 s there and back; a keep-alive of 2 s and a PUBACK timeout of 4 s must bear it."""
+    feed = MemoryFeed()
+    feed.add(make_events(60))
+    async with mosquitto(tmp_path) as port, Link("127.0.0.1", port) as link, sink_at(port) as sink:
+        link.delay(0.3, jitter_s=0.05)
+        link.limit_rate(8_000)
+        async with running(feed, link.port, mqtt={"keep_alive": "2s", "puback_timeout": "4s"}) as uplink:
+            await feed.settled(60)
+            assert uplink.status.reconnects == 0
+        await until(lambda: len(sink.payloads) == 60)
+
+    check(sink, 60)
+
+
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+async def test_two_gateways_with_one_client_id_do_not_fight_in_a_hot_loop(tmp_path, version):
+    """Fault 39, against a real broker: both back off, both say why, and each gets its events through in its turns."""
+    feeds = [MemoryFeed(), MemoryFeed()]
+    slow = Timing(base_s=0.05, cap_s=0.5, stable_s=0.0)
+    mqtt = {"version": version, "client_id": "the-same"}
+    for feed in feeds:
+        feed.add(make_events(20))
+    async with (
+        mosquitto(tmp_path) as port,
+        running(feeds[0], port, mqtt=mqtt, timing=slow, name="a") as one,
+        running(feeds[1], port, mqtt=mqtt, timing=slow, name="b") as other,
+    ):
+        told: dict[str, str] = {}
+        for feed in feeds:
+            await feed.settled(20)
+
+        def have_said() -> bool:
+            for uplink in (one, other):
+                if "another client uses the same client id 'the-same'" in uplink.status.reason:
+                    told[uplink.name] = uplink.status.reason
+            return len(told) == 2
+
+        await until(have_said)
+        before = one.status.reconnects + other.status.reconnects
+        await asyncio.sleep(0.6)  # what is measured is how often they try in it
+        during = one.status.reconnects + other.status.reconnects - before
+
+    assert [sorted(feed.delivered_seqs) for feed in feeds] == [list(range(1, 21))] * 2
+    assert during < 25  # at a cap of half a second, and not thousands

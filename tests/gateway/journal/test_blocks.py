@@ -46,6 +46,7 @@ def blocks_of_events(draw: st.DrawFn) -> list[Event]:
             1,
             seq,
             draw(st.none() | st.binary(max_size=20)),
+            draw(st.none() | st.integers(0, 2**32 - 1)),
         )
         for seq in seqs
     ]
@@ -120,6 +121,19 @@ def test_a_body_that_contradicts_itself_is_damaged(columns: object) -> None:
 
     with pytest.raises(BlockDamaged):
         decode_body(body, run=RUN, lane=1, seqs=[1])
+
+
+@given(blocks_of_events())
+@settings(max_examples=50, deadline=None)
+def test_a_block_of_an_older_version_is_read_without_what_it_did_not_know(events: list[Event]) -> None:
+    """Columns are only ever appended: whoever upgrades with a backlog keeps it."""
+    seqs = [event.seq for event in events]
+    columns = msgspec.msgpack.decode(zstandard.ZstdDecompressor().decompress(encode_body(events, run=RUN)[1:]))
+    old = b"\x01" + zstandard.compress(msgspec.msgpack.encode(columns[:8]))
+
+    read = decode_body(old, run=RUN, lane=1, seqs=seqs)
+
+    assert read == [msgspec.structs.replace(event, expiry_s=None) for event in events]
 
 
 def test_a_small_body_cannot_claim_gigabytes() -> None:
