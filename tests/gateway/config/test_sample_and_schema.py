@@ -80,8 +80,7 @@ def test_every_key_is_used_by_the_gateway(key: Key) -> None:
     """No option is accepted and then ignored; ``sources`` accepts nothing."""
     if key.path == "sources" or key.name == "url":  # a URL is read as host, port, is_tls and place
         return
-    name = {"status_topic": "presence_topic"}.get(key.name, key.name)  # read by a property that knows 'off'
-    attribute = re.compile(rf"\.{name}(_s|_bytes)?\b")
+    attribute = re.compile(rf"\.{key.name}(_s|_bytes)?\b")
     gateway = Path(fieldgate.__file__).parent
     sources = [path for path in gateway.rglob("*.py") if path.parent.name != "config"]
 
