@@ -219,6 +219,8 @@ class Peer:
                     self.broker.on_publish(self, packet)
                 elif isinstance(packet, PingReq):
                     self.broker.on_ping(self)
+                else:
+                    self.broker.on_other(self, packet)
 
 
 class ScriptedBroker:
@@ -230,6 +232,7 @@ class ScriptedBroker:
         self.on_connect: Callable[[Peer], None] = lambda peer: peer.send(ConnAck())
         self.on_publish: Callable[[Peer, Publish], None] = lambda peer, publish: peer.ack(publish)
         self.on_ping: Callable[[Peer], None] = lambda peer: peer.send(PingResp())
+        self.on_other: Callable[[Peer, Packet], None] = lambda peer, packet: None
         self.port = 0
 
     @asynccontextmanager

@@ -1,9 +1,10 @@
 """The flow, wired top to bottom. Start reading here.
 
-    listener ─► accept ─► decode ─► decide ─► outbox ─► uplinks
-       ▲                                        │  ▲
-       └───────────── settled ◄─────────────────┤  │
-                                             journal (only what is not delivered in time)
+    listeners ─┬─► accept ─► decode ─► decide ─► outbox ─► uplinks
+    sources ───┘                                   │  ▲
+       ▲                                           │  │
+       └──────────────── settled ◄─────────────────┤  │
+                                                journal (only what is not delivered in time)
 
 A batch is everything of one read; every stage is a plain call on it. One turn of the loop after the reads settles,
 commits and kicks the uplinks for all of them together.
@@ -21,11 +22,15 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.config import Config, UplinkConfig
+from fieldgate.config.loops import own_filters
+from fieldgate.config.source import SourceConfig
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.decode import Decode, PassThrough
 from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.source import Received, Settler
+from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
@@ -89,6 +94,7 @@ class Pipeline:
         ]
         self.broker = LocalBroker()
         self.listeners = [MqttListener(listen, self, self.broker) for listen in config.listen]
+        self.sources = [self._make_source(source) for source in config.sources]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
@@ -131,6 +137,8 @@ class Pipeline:
         parts: dict[str, Callable[[], Awaitable[None]]] = {}
         for listener in self.listeners:
             parts[f"ingest:{listener.name}"] = listener.run
+        for source in self.sources:
+            parts[f"ingest:{source.name}"] = source.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
         parts["clock"] = self._watch_clock
@@ -140,9 +148,13 @@ class Pipeline:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
         for listener in self.listeners:
             await listener.stop()
+        for source in self.sources:
+            await source.stop_reading()
         await self.keeper.stop()
         for listener in self.listeners:
             await listener.close_clients()
+        for source in self.sources:
+            await source.stop()
         for uplink in self.uplinks:
             await uplink.stop()
 
@@ -190,6 +202,27 @@ class Pipeline:
             log.warning(
                 "uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it"
             )
+
+    def _make_source(self, source: SourceConfig) -> MqttSource:
+        config, mqtt = self.config, source.mqtt
+        gateway = config.gateway.id
+        client_id = mqtt.client_id or f"fieldgate-{gateway}-{source.name}"
+        return MqttSource(
+            source,
+            self,
+            gateway=gateway,
+            own=own_filters(config, mqtt),
+            is_own_run=self._os_boots.__contains__,
+            record=SourceRecord(
+                config.journal.path / "sources" / f"{source.name}.json", who=f"{client_id} at {mqtt.host}:{mqtt.port}"
+            ),
+            save=self._save,
+            rng=random.Random(),
+        )
+
+    async def _save(self, work: Callable[[], None]) -> None:
+        """Do a small piece of file work where it may block."""
+        await self.keeper.call(lambda _journal: work())
 
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened

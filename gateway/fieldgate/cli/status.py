@@ -53,6 +53,8 @@ def _for_people(answer: dict[str, Any]) -> str:
     ]
     for listener in answer["listeners"]:
         lines += _listener(listener)
+    for name, source in answer["sources"].items():
+        lines += _source(name, source)
     if dropped := _counts(answer["local_delivery"]["dropped"]):
         lines.append(f"local    messages that local subscribers did not get: {dropped}")
     for name, uplink in answer["uplinks"].items():
@@ -60,7 +62,8 @@ def _for_people(answer: dict[str, Any]) -> str:
     if not answer["uplinks"]:
         lines.append("uplink   none is configured: events are kept until there is one")
     lines += _journal(answer["journal"])
-    told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"forward:{name}" for name in answer["uplinks"]}
+    told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"ingest:{name}" for name in answer["sources"]}
+    told |= {f"forward:{name}" for name in answer["uplinks"]}
     lines += [f"PROBLEM  {task}: {problem}" for task, problem in answer["problems"].items() if task not in told]
     return "\n".join(lines)
 
@@ -77,6 +80,28 @@ def _listener(one: dict[str, Any]) -> list[str]:
         lines.append(f"         turned away: {refused}")
     if ended := _counts(one["ended"]):
         lines.append(f"         connections ended: {ended}")
+    return lines
+
+
+def _source(name: str, one: dict[str, Any]) -> list[str]:
+    version = f" by MQTT {one['version']}" if one["version"] else ""
+    lines = [f"source   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   from {one['from']}"]
+    if reason := one["problem"] or one["reason"]:
+        lines.append(f"         {reason}")
+    is_partly = one["subscribed"] < one["subscriptions"]
+    lines.append(
+        f"         {one['received']:,} received   {count(one['events'], 'event')}"
+        + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
+        + (f"   {one['subscribed']} of {one['subscriptions']} filters subscribed" if is_partly else "")
+        + ("   not read for now: too much is not safe yet" if one["is_paused"] else "")
+    )
+    dropped = {key: one[key] for key in ("looped", "not_events", "skipped_retained", "joined") if one[key]}
+    if dropped:
+        lines.append(f"         no events: {_counts(dropped)}")
+    for topic_filter, why in one["refused"].items():
+        lines.append(f"         REFUSED: {topic_filter}: {why}; tried again")
+    for topic_filter, qos in one["lowered"].items():
+        lines.append(f"         {topic_filter}: the broker grants QoS {qos} only, messages can be lost on the way")
     return lines
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.fields import dotted
+from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 from fieldgate.config.quantities import format_size
+from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
 from fieldgate.config.uplink import UplinkConfig
 
@@ -27,32 +30,22 @@ _QUIET_BYTES: Final = 600
 _QUIET_DAY_GB: Final = 50 * 86_400 * _QUIET_BYTES / 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem at ``loc`` that rests on the values at ``reads`` (those at ``loc`` where nothing is given)."""
-
-    loc: Loc
-    message: str
-    reads: tuple[Loc, ...] = ()
-
-    def rests_on(self, broken: frozenset[Loc]) -> bool:
-        """Whether a value that was wrong by itself took part, so that nothing can be said."""
-        return any(_overlap(loc, bad) for loc in self.reads or (self.loc,) for bad in broken)
-
-
 def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that cannot work. ``document`` tells what was written from what is a default."""
     yield from _ports_used_twice(config)
     yield from _clients_used_twice(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
+    for number, source in enumerate(config.sources):
+        yield from _broker_errors(config, ("sources", number, "mqtt"), source.mqtt)
+    yield from source_errors(config)
     yield from _journal_errors(config)
 
 
 def find_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that works and may surprise."""
-    if not config.listen:
-        yield Finding(("listen",), "there is no listener: nothing can come in")
+    if not config.listen and not config.sources:
+        yield Finding(("listen",), "there is neither a listener nor a source: nothing can come in")
     if not config.uplinks:
         yield Finding(
             ("uplinks",),
@@ -61,12 +54,10 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
         )
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
+    for number, source in enumerate(config.sources):
+        yield from _broker_warnings(("sources", number, "mqtt"), source.mqtt)
+    yield from source_warnings(config)
     yield from _journal_warnings(config, document)
-
-
-def _overlap(one: Loc, other: Loc) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
 
 
 def _ports_used_twice(config: Config) -> Iterator[Finding]:
@@ -82,46 +73,52 @@ def _ports_used_twice(config: Config) -> Iterator[Finding]:
         seen.append((number, listen))
 
 
-def _client_id(config: Config, name: str, uplink: UplinkConfig) -> str:
-    return uplink.mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}"
+def _clients(config: Config) -> Iterator[tuple[str, Loc, BrokerConfig]]:
+    """Every client that connects somewhere: its name, where its ``mqtt`` stands, and that."""
+    for name, uplink in config.uplinks.items():
+        yield name, ("uplinks", name, "mqtt"), uplink.mqtt
+    for number, source in enumerate(config.sources):
+        yield source.name, ("sources", number, "mqtt"), source.mqtt
 
 
 def _clients_used_twice(config: Config) -> Iterator[Finding]:
-    seen: dict[tuple[str, int, str], str] = {}
-    for name, uplink in config.uplinks.items():
-        client = (uplink.mqtt.host.lower(), uplink.mqtt.port, _client_id(config, name, uplink))
+    seen: dict[tuple[str, int, str], Loc] = {}
+    for name, loc, mqtt in _clients(config):
+        client = (mqtt.host.lower(), mqtt.port, mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}")
         if client in seen:
             other = seen[client]
-            keys = ("url", "client_id")
             yield Finding(
-                ("uplinks", name, "mqtt", "client_id"),
-                f"client_id: {client[2]!r} is used by uplinks.{other} at the same broker already; "
+                (*loc, "client_id"),
+                f"client_id: {client[2]!r} is used by {dotted(other[:-1])} at the same broker already; "
                 "two clients of one id throw each other out",
-                tuple(("uplinks", uplink_name, "mqtt", key) for uplink_name in (name, other) for key in keys),
+                tuple((*place, key) for place in (loc, other) for key in ("url", "client_id")),
             )
-        seen.setdefault(client, name)
+        seen.setdefault(client, loc)
 
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:
-    mqtt = uplink.mqtt
-    own = [listen.port for listen in config.listen]
-    if is_loopback(mqtt.host) and mqtt.port in own:
-        message = f"url: {str(mqtt.url)!r} is this gateway's own listener; an uplink needs another broker"
-        url = (*loc, "mqtt", "url")
-        yield Finding(url, message, (url, ("listen", own.index(mqtt.port), "mqtt")))
+    yield from _broker_errors(config, (*loc, "mqtt"), uplink.mqtt)
     batch = (*loc, "batch")
     if uplink.format != "cloudevents-batch" and document is not None and document.node(batch) is not None:
         message = f"batch: has no meaning with format {uplink.format!r}; it belongs to format: cloudevents-batch"
         yield Finding(batch, message, ((*loc, "format"),))
+
+
+def _broker_errors(config: Config, loc: Loc, mqtt: BrokerConfig) -> Iterator[Finding]:
+    """``loc`` is that of ``mqtt``, of an uplink or a source."""
+    own = [listen.port for listen in config.listen]
+    if is_loopback(mqtt.host) and mqtt.port in own:
+        what = "an uplink" if loc[0] == "uplinks" else "a source"
+        message = f"url: {str(mqtt.url)!r} is this gateway's own listener; {what} needs another broker"
+        yield Finding((*loc, "url"), message, ((*loc, "url"), ("listen", own.index(mqtt.port), "mqtt")))
     if mqtt.ca is not None and not mqtt.is_tls:
         message = f"ca: {str(mqtt.ca)!r} has no meaning for an mqtt:// URL; write mqtts:// for TLS"
-        yield Finding((*loc, "mqtt", "ca"), message, ((*loc, "mqtt", "ca"), (*loc, "mqtt", "url")))
+        yield Finding((*loc, "ca"), message, ((*loc, "ca"), (*loc, "url")))
     elif mqtt.ca is not None and not mqtt.ca.is_file():
-        yield Finding((*loc, "mqtt", "ca"), f"ca: {str(mqtt.ca)!r} is not a file")
+        yield Finding((*loc, "ca"), f"ca: {str(mqtt.ca)!r} is not a file")
     if mqtt.password is not None and mqtt.username is None and mqtt.version != "5":
         message = "password: MQTT 3.1.1 has no password without a user name; add 'username' or write version: '5'"
-        reads = tuple((*loc, "mqtt", key) for key in ("password", "username", "version"))
-        yield Finding((*loc, "mqtt", "password"), message, reads)
+        yield Finding((*loc, "password"), message, tuple((*loc, key) for key in ("password", "username", "version")))
 
 
 def _journal_errors(config: Config) -> Iterator[Finding]:
@@ -143,22 +140,26 @@ def _journal_errors(config: Config) -> Iterator[Finding]:
 
 def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
     mqtt = uplink.mqtt
-    url = (*loc, "mqtt", "url")
     if uplink.format == "raw" and mqtt.version != "5":
         over = "over MQTT 3.1.1" if mqtt.version == "3.1.1" else "if the broker speaks MQTT 3.1.1 only"
         message = f"format: 'raw' {over} carries no event id, so copies cannot be told apart; write version: '5'"
         yield Finding((*loc, "format"), message)
-    if not mqtt.is_tls and not is_loopback(mqtt.host):
-        what = "events and the password" if mqtt.password is not None else "events"
-        message = f"url: {str(mqtt.url)!r} sends {what} unencrypted over the network; mqtts:// encrypts"
-        yield Finding(url, message)
-    if mqtt.password is not None and mqtt.password.is_literal:
-        message = "password: the password stands in the file itself; write ${credential:NAME} or ${file:/PATH}"
-        yield Finding((*loc, "mqtt", "password"), message)
+    yield from _broker_warnings((*loc, "mqtt"), mqtt)
     if uplink.max_size is not None and uplink.max_size > config.journal.max_size:
         limit = format_size(config.journal.max_size)
         message = f"max_size: {format_size(uplink.max_size)!r} is more than the journal may hold ({limit})"
         yield Finding((*loc, "max_size"), message)
+
+
+def _broker_warnings(loc: Loc, mqtt: BrokerConfig) -> Iterator[Finding]:
+    if not mqtt.is_tls and not is_loopback(mqtt.host):
+        what = "events and the password" if mqtt.password is not None else "events"
+        verb = "sends" if loc[0] == "uplinks" else "carries"
+        message = f"url: {str(mqtt.url)!r} {verb} {what} unencrypted over the network; mqtts:// encrypts"
+        yield Finding((*loc, "url"), message)
+    if mqtt.password is not None and mqtt.password.is_literal:
+        message = "password: the password stands in the file itself; write ${credential:NAME} or ${file:/PATH}"
+        yield Finding((*loc, "password"), message)
 
 
 def _journal_warnings(config: Config, document: Document | None) -> Iterator[Finding]:

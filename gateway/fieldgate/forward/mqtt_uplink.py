@@ -15,7 +15,7 @@ from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Incoming, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Rejected, Subscribed, reason_text
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing, client_settings
@@ -108,7 +108,7 @@ class MqttUplink:
         )
         self._feed.is_down(False)
 
-    def happened(self, happening: Rejected | Incoming | Subscribed) -> End | None:
+    def happened(self, happening: Rejected | Subscribed) -> End | None:
         """See `ConnectionOwner`. An uplink subscribes to nothing."""
         if isinstance(happening, Rejected) and self._pump.rejected(happening):
             return End(f"the server refuses a message for now: {reason_text(happening.reason)}")

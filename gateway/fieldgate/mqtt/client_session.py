@@ -8,9 +8,9 @@ Laws of this file:
   again (`resend`), before anything new; the owner decides how many at a time.
 - A silent server is given up: after 1.25 x keep-alive at most when the link is dead, after ``puback_timeout_s`` when
   it answers pings and nothing else, or leaves one message behind all others.
-- A received PUBLISH is acknowledged when the owner says so, in order of receipt [MQTT-4.6.0-2].
+- What the server publishes goes to the connection's `ClientInbox` a run at a time; it says what is acknowledged when.
 
-What it will not do: QoS 2, AUTH, topic aliases, wills.
+What it will not do: send at QoS 2, AUTH, topic aliases, wills.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from fieldgate.mqtt.client_happenings import (
     Connected,
     Ended,
     Happening,
-    Incoming,
     Refused,
     Rejected,
     Subscribed,
     connack_text,
     disconnect_text,
 )
-from fieldgate.mqtt.client_inbox import ClientInbox
+from fieldgate.mqtt.client_inbox import ClientInbox, OpenInbox, unasked
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
 from fieldgate.mqtt.framing import encode_publishes, short_pubacks
@@ -43,7 +42,9 @@ from fieldgate.mqtt.packets import (
     PingResp,
     Properties,
     PubAck,
+    PubComp,
     Publish,
+    PubRel,
     Reason,
     SubAck,
     Subscribe,
@@ -70,7 +71,14 @@ class _Phase(Enum):
 class ClientSession:
     """One client id's session. ``acked``, ``sent``, ``resent``, ``stray_acks`` count messages over its life."""
 
-    def __init__(self, settings: ClientSettings, *, delivered: Delivered, first_id: int = 1) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        delivered: Delivered,
+        first_id: int = 1,
+        open_inbox: OpenInbox | None = None,
+    ) -> None:
         self.settings = settings
         self.in_flight = InFlight(first_id=first_id)
         self.version = 5
@@ -82,7 +90,9 @@ class ClientSession:
         self._decoder: Decoder | None = None
         self._tail = b""  # the beginning of a packet, kept from the decoder until its kind is known
         self._out: list[bytes] = []
-        self._inbox = ClientInbox(None)
+        self._open_inbox = open_inbox or unasked(settings.receive_maximum)
+        self._inbox: ClientInbox | None = None
+        self._is_reading = True
         self._keep_alive_s = settings.keep_alive_s
         self._heard_s = self._written_s = 0.0
         self._pinged_s: float | None = None
@@ -103,7 +113,8 @@ class ClientSession:
         self._phase = _Phase.CONNECTING
         self._decoder = Decoder(version=version, max_packet_bytes=settings.max_packet_bytes, from_client=False)
         self._tail = b""
-        self._inbox = ClientInbox(settings.receive_maximum if version == 5 else None)
+        self._end_inbox()
+        self._is_reading = True
         self._pinged_s = None
         self._heard_s = now_s
         self._out.clear()
@@ -126,6 +137,12 @@ class ClientSession:
         """The connection is gone."""
         self._phase = _Phase.CLOSED
         self._out.clear()
+        self._end_inbox()
+
+    def _end_inbox(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.end()
 
     # -- sending ----------------------------------------------------------------------------------------------
 
@@ -200,11 +217,12 @@ class ClientSession:
             self._write(encode(Unsubscribe(packet_id, tuple(filters)), self.version), now_s)
         return packet_id
 
-    def settled(self, incoming: Incoming, now_s: float) -> None:
-        """An incoming message is safe: acknowledge it, once those before it are. Nothing if its connection is gone."""
-        due = self._inbox.settled(incoming)
-        if due and self._phase is _Phase.CONNECTED:
-            self._write(due, now_s)
+    def acknowledge(self, now_s: float) -> None:
+        """Write the acknowledgements of what was received that are due."""
+        if self._inbox is not None and self._phase is _Phase.CONNECTED:
+            due = self._inbox.due()
+            if due:
+                self._write(due, now_s)
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -252,7 +270,14 @@ class ClientSession:
 
     def _take(self, packets: Sequence[Packet], happenings: list[Happening], now_s: float) -> None:
         acks: list[int] = []
+        publishes: list[Publish] = []
         for packet in packets:
+            if type(packet) is Publish and self._phase is _Phase.CONNECTED:
+                publishes.append(packet)
+                continue
+            if publishes:
+                self._incoming(publishes, happenings, now_s)
+                publishes = []
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is _Phase.CONNECTED:
                 acks.append(packet.packet_id)
                 continue
@@ -267,6 +292,8 @@ class ClientSession:
                 self._other(packet, happenings, now_s)
         if acks:
             self._pubacks(acks, now_s)
+        if publishes:
+            self._incoming(publishes, happenings, now_s)
 
     def _pubacks(self, ids: list[int], now_s: float) -> None:
         """Book PUBACKs of success, by runs of consecutive ids."""
@@ -289,8 +316,8 @@ class ClientSession:
         match packet:
             case PubAck():
                 self._refused(packet, happenings, now_s)
-            case Publish():
-                self._incoming(packet, happenings, now_s)
+            case PubRel():
+                self._released(packet.packet_id, now_s)
             case PingResp():
                 pass
             case SubAck() | UnsubAck():
@@ -322,11 +349,19 @@ class ClientSession:
         text = packet.properties.reason_string if packet.properties is not None else None
         happenings.append(Rejected(run, packet.reason, text or ""))
 
-    def _incoming(self, packet: Publish, happenings: list[Happening], now_s: float) -> None:
+    def _incoming(self, publishes: list[Publish], happenings: list[Happening], now_s: float) -> None:
+        if self._inbox is None or self._phase is not _Phase.CONNECTED:
+            return
         try:
-            happenings.append(self._inbox.take(packet))
+            self._inbox.take(publishes, now_s)
         except Violation as error:
             happenings.append(self._violated(error.reason, str(error), now_s))
+
+    def _released(self, packet_id: int, now_s: float) -> None:
+        """PUBREL is always answered; an id that is not known was released before [MQTT5 4.3.3]."""
+        is_known = self._inbox is not None and self._inbox.release(packet_id)
+        reason = Reason.PACKET_ID_NOT_FOUND if self.version == 5 and not is_known else 0
+        self._write(encode(PubComp(packet_id, reason), self.version), now_s)
 
     # -- the first packet -------------------------------------------------------------------------------------
 
@@ -338,7 +373,7 @@ class ClientSession:
             self._phase = _Phase.CLOSED
             is_version = packet.reason == (Reason.UNSUPPORTED_PROTOCOL_VERSION if self.version == 5 else 1)
             return Refused(packet.reason, connack_text(packet, self.version), is_version=is_version)
-        if properties.maximum_qos == 0:
+        if properties.maximum_qos == 0 and self.settings.window:
             self._phase = _Phase.CLOSED
             return Refused(Reason.QOS_NOT_SUPPORTED, "the server takes QoS 0 only, which confirms nothing")
         self._phase = _Phase.CONNECTED
@@ -348,6 +383,7 @@ class ClientSession:
         self._keep_alive_s = self.settings.keep_alive_s if server_keep_alive_s is None else server_keep_alive_s
         self._waiting_since_s = now_s
         self.in_flight.hold_all(is_session_present=packet.session_present)
+        self._inbox = self._open_inbox(self.version, packet.session_present)
         return Connected(packet.session_present)
 
     def _old_connack(self, chunk: bytes) -> Sequence[Happening]:
@@ -372,11 +408,21 @@ class ClientSession:
             limits_s.append(self._keep_alive_s / 20)
         return max(min(limits_s), 0.01)
 
+    def set_reading(self, is_reading: bool, now_s: float) -> None:
+        """Say whether the owner reads the socket; while it does not, a server's silence means nothing."""
+        self._is_reading = is_reading
+        self._heard_s = now_s
+        self._pinged_s = None
+
     def poll(self, now_s: float) -> Sequence[Happening]:
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not _Phase.CONNECTED:
             return _NOTHING
         keep_alive_s, patience_s = self._keep_alive_s, self.settings.puback_timeout_s
+        if not self._is_reading:  # it must hear of us all the same; its answers wait in the socket
+            if keep_alive_s and now_s - self._written_s >= _PING_AFTER * keep_alive_s:
+                self._write(encode(PingReq(), self.version), now_s)
+            return _NOTHING
         if self._pinged_s is not None and now_s - self._pinged_s >= _PING_PATIENCE * keep_alive_s:
             self._phase = _Phase.CLOSED
             silence_s = now_s - self._heard_s

@@ -21,11 +21,14 @@ from fieldgate.config.schema import SCHEMA_FILE, json_schema, schema_text
 
 CONFIG_FOLDER = Path(__file__).parents[3] / "deploy" / "config"
 KEYS = list(all_keys())
+REQUIRED = {"uplinks.NAME.mqtt", "uplinks.NAME.mqtt.url", "sources[].name", "sources[].mqtt", "sources[].mqtt.url"} | {
+    "sources[].mqtt.subscribe", "sources[].mqtt.subscribe[].filter", "sources[].remap[].match", "sources[].remap[].to",
+}  # fmt: skip
 
 
 def filled_in(sample: str) -> str:
     """The sample with everything uncommented that is a setting, as somebody would who wants it all."""
-    with_uplink = re.sub(r"^#(?=uplinks:|  )", "", sample, flags=re.MULTILINE)
+    with_uplink = re.sub(r"^#(?=uplinks:|sources:|  )", "", sample, flags=re.MULTILINE)
     complete = re.sub(r"^(\s*)#(?=\S)", r"\1", with_uplink, flags=re.MULTILINE)
     return complete.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one that has a batch
 
@@ -54,7 +57,7 @@ def test_every_key_is_described(key: Key) -> None:
 
     assert len(description) >= 10
     assert description.endswith(".")
-    assert key.field.is_required() == (key.path in {"uplinks.NAME.mqtt", "uplinks.NAME.mqtt.url"})
+    assert key.field.is_required() == (key.path in REQUIRED)
 
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
@@ -68,8 +71,8 @@ def test_every_key_is_in_the_sample_with_its_description(key: Key) -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
 def test_every_key_is_used_by_the_gateway(key: Key) -> None:
-    """No option is accepted and then ignored; ``sources`` accepts nothing."""
-    if key.path in {"sources", "uplinks.NAME.mqtt.url"}:  # the second is read as host, port and is_tls
+    """No option is accepted and then ignored."""
+    if key.name == "url":  # read as host, port and is_tls
         return
     attribute = re.compile(rf"\.{key.name}(_s|_bytes)?\b")
     gateway = Path(fieldgate.__file__).parent
