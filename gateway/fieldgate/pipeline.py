@@ -117,9 +117,9 @@ class Pipeline:
         """Whether sources may hand over more."""
         return self.outbox.is_open()
 
-    def stalled(self) -> None:
-        """A device waits for its PUBACKs."""
-        self.outbox.stalled()
+    def stalled(self, *, is_far: bool = False) -> None:
+        """A device or broker waits for its PUBACKs."""
+        self.outbox.stalled(is_far=is_far)
 
     def kick(self) -> None:
         """Let every uplink take what it can."""

@@ -272,9 +272,9 @@ class SourceInbox:
             if not self.is_paused:
                 self.is_paused = True
                 self._throttle.pause_reading()
-            self._intake.stalled()
+            self._intake.stalled(is_far=True)
         elif self._window.is_full(line.in_flight) or line.in_flight + unreleased >= limits.receive_maximum > unreleased:
-            self._intake.stalled()
+            self._intake.stalled(is_far=True)
 
     def release(self, packet_id: int) -> bool:
         """See `ClientInbox`."""
