@@ -1,4 +1,4 @@
-"""A broker by script that keeps its window full: it has as much as its subscriber takes, and counts the PUBACKs.
+"""A broker by script that keeps its window full: it has as much as is taken, and counts the PUBACKs.
 
 It shows what a client makes of a window over a long line. `plain_client` is the measure: it acknowledges at once
 whatever a read brings.
