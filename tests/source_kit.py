@@ -43,7 +43,7 @@ def make_source(
     **changes: Any,
 ) -> MqttSource:
     """A source that is not running yet; without a ``folder`` it has no memory of earlier runs."""
-    path = (folder or Path("/nonexistent")) / "floor.json"
+    path = (folder or Path("/proc/nowhere")) / "floor.json"
     return MqttSource(
         source_config(port, **changes),
         intake,

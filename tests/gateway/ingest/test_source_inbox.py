@@ -1,4 +1,4 @@
-"""What a source makes of what its broker sends, in memory: a session of ours, a broker by hand, an intake that waits."""
+"""What a source makes of what its broker sends: a session of ours, a broker by hand, an intake that waits."""
 
 from __future__ import annotations
 
