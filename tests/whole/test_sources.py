@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +114,66 @@ async def test_a_clean_stop_acknowledges_everything_and_keeps_the_session(tmp_pa
             assert one["received"] == 10  # and nothing of before a second time
             publisher.close()
             late.close()
+
+
+@pytest.mark.parametrize("format_", ["cloudevents", "cloudevents-batch", "raw"])
+async def test_a_bridge_that_sends_our_events_back_does_not_multiply_them(tmp_path: Path, format_: str) -> None:
+    """Fault 49: the upstream broker bridges everything into the broker that is read."""
+    (tmp_path / "up").mkdir()
+    async with mosquitto(tmp_path) as broker:
+        bridge = (
+            "connection loop", f"address 127.0.0.1:{broker}", "bridge_protocol_version mqttv50", "cleansession true",
+            'topic # out 1 "" back/',
+        )  # fmt: skip
+        async with mosquitto(tmp_path / "up", *bridge) as upstream:
+            gateway = reading(tmp_path, broker, upstream, mqtt={"subscribe": ["t/#", "back/#"]})
+            gateway.settings["uplinks"]["up"] |= {"format": format_}
+            async with running(gateway):
+                await connected(gateway)
+                publisher = Publisher(broker, total=50)
+                publisher.start()
+                await publisher.finished()
+
+                async def has_come_back() -> dict[str, Any] | None:
+                    status = await gateway.status()
+                    one = status["sources"]["floor"]
+                    is_done = one["looped"] and one["received"] == one["events"] + one["looped"]
+                    return status if one["events"] >= 50 and is_done and await _is_quiet(gateway) else None
+
+                status = await eventually("they have come back and nothing moves any more", has_come_back)
+                publisher.close()
+
+    assert status["events_in"] == 50
+    looped = status["sources"]["floor"]["looped"]
+    assert looped == 50 if format_ != "cloudevents-batch" else 0 < looped <= 50
+
+
+async def test_a_source_and_an_uplink_at_one_broker_do_not_feed_each_other(tmp_path: Path) -> None:
+    """Everything is subscribed to, so each event comes back; raw over 3.1.1 bears nothing but its topic."""
+    async with mosquitto(tmp_path) as broker:
+        gateway = reading(tmp_path, broker, broker, mqtt={"subscribe": ["#"]})
+        gateway.settings["uplinks"]["up"] |= {"format": "raw"}
+        gateway.settings["uplinks"]["up"]["mqtt"] |= {"version": "3.1.1", "topic": "site/{gateway}/{topic}"}
+        async with running(gateway):
+            await connected(gateway)
+            publisher = Publisher(broker, total=50)
+            publisher.start()
+            await publisher.finished()
+
+            async def have_come_back() -> dict[str, Any] | None:
+                status = await gateway.status()
+                return status if status["sources"]["floor"]["looped"] == 50 else None
+
+            status = await eventually("all have come back", have_come_back)
+            checked = await fieldgate("check", config=gateway.config)
+            publisher.close()
+
+    assert status["events_in"] == 50
+    assert "subscribe: '#' also reads what uplinks.up publishes to the same broker" in checked.out
+
+
+async def _is_quiet(gateway: Gateway) -> bool:
+    """Whether nothing was received for as long as the slowest part of the loop takes several times over."""
+    before = (await gateway.status())["sources"]["floor"]["received"]
+    await asyncio.sleep(0.3)
+    return bool((await gateway.status())["sources"]["floor"]["received"] == before)
