@@ -98,6 +98,8 @@ def _source(name: str, one: dict[str, Any]) -> list[str]:
     dropped = {key: one[key] for key in ("looped", "not_events", "skipped_retained", "joined") if one[key]}
     if dropped:
         lines.append(f"         no events: {_counts(dropped)}")
+    if one["kept_s"] is not None:
+        lines.append(f"         the broker keeps what comes while the gateway is away for {age(one['kept_s'])} only")
     for topic_filter, why in one["refused"].items():
         lines.append(f"         REFUSED: {topic_filter}: {why}; tried again")
     for topic_filter, qos in one["lowered"].items():

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.fields import dotted
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
@@ -36,8 +37,6 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     yield from _clients_used_twice(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
-    for number, source in enumerate(config.sources):
-        yield from _broker_errors(config, ("sources", number, "mqtt"), source.mqtt)
     yield from source_errors(config)
     yield from _journal_errors(config)
 
@@ -54,8 +53,6 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
         )
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
-    for number, source in enumerate(config.sources):
-        yield from _broker_warnings(("sources", number, "mqtt"), source.mqtt)
     yield from source_warnings(config)
     yield from _journal_warnings(config, document)
 
@@ -97,28 +94,17 @@ def _clients_used_twice(config: Config) -> Iterator[Finding]:
 
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:
-    yield from _broker_errors(config, (*loc, "mqtt"), uplink.mqtt)
+    mqtt = uplink.mqtt
+    own = [listen.port for listen in config.listen]
+    if is_loopback(mqtt.host) and mqtt.port in own:
+        message = f"url: {str(mqtt.url)!r} is this gateway's own listener; an uplink needs another broker"
+        url = (*loc, "mqtt", "url")
+        yield Finding(url, message, (url, ("listen", own.index(mqtt.port), "mqtt")))
     batch = (*loc, "batch")
     if uplink.format != "cloudevents-batch" and document is not None and document.node(batch) is not None:
         message = f"batch: has no meaning with format {uplink.format!r}; it belongs to format: cloudevents-batch"
         yield Finding(batch, message, ((*loc, "format"),))
-
-
-def _broker_errors(config: Config, loc: Loc, mqtt: BrokerConfig) -> Iterator[Finding]:
-    """``loc`` is that of ``mqtt``, of an uplink or a source."""
-    own = [listen.port for listen in config.listen]
-    if is_loopback(mqtt.host) and mqtt.port in own:
-        what = "an uplink" if loc[0] == "uplinks" else "a source"
-        message = f"url: {str(mqtt.url)!r} is this gateway's own listener; {what} needs another broker"
-        yield Finding((*loc, "url"), message, ((*loc, "url"), ("listen", own.index(mqtt.port), "mqtt")))
-    if mqtt.ca is not None and not mqtt.is_tls:
-        message = f"ca: {str(mqtt.ca)!r} has no meaning for an mqtt:// URL; write mqtts:// for TLS"
-        yield Finding((*loc, "ca"), message, ((*loc, "ca"), (*loc, "url")))
-    elif mqtt.ca is not None and not mqtt.ca.is_file():
-        yield Finding((*loc, "ca"), f"ca: {str(mqtt.ca)!r} is not a file")
-    if mqtt.password is not None and mqtt.username is None and mqtt.version != "5":
-        message = "password: MQTT 3.1.1 has no password without a user name; add 'username' or write version: '5'"
-        yield Finding((*loc, "password"), message, tuple((*loc, key) for key in ("password", "username", "version")))
+    yield from broker_errors((*loc, "mqtt"), mqtt)
 
 
 def _journal_errors(config: Config) -> Iterator[Finding]:
@@ -144,22 +130,11 @@ def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator
         over = "over MQTT 3.1.1" if mqtt.version == "3.1.1" else "if the broker speaks MQTT 3.1.1 only"
         message = f"format: 'raw' {over} carries no event id, so copies cannot be told apart; write version: '5'"
         yield Finding((*loc, "format"), message)
-    yield from _broker_warnings((*loc, "mqtt"), mqtt)
+    yield from broker_warnings((*loc, "mqtt"), mqtt)
     if uplink.max_size is not None and uplink.max_size > config.journal.max_size:
         limit = format_size(config.journal.max_size)
         message = f"max_size: {format_size(uplink.max_size)!r} is more than the journal may hold ({limit})"
         yield Finding((*loc, "max_size"), message)
-
-
-def _broker_warnings(loc: Loc, mqtt: BrokerConfig) -> Iterator[Finding]:
-    if not mqtt.is_tls and not is_loopback(mqtt.host):
-        what = "events and the password" if mqtt.password is not None else "events"
-        verb = "sends" if loc[0] == "uplinks" else "carries"
-        message = f"url: {str(mqtt.url)!r} {verb} {what} unencrypted over the network; mqtts:// encrypts"
-        yield Finding((*loc, "url"), message)
-    if mqtt.password is not None and mqtt.password.is_literal:
-        message = "password: the password stands in the file itself; write ${credential:NAME} or ${file:/PATH}"
-        yield Finding((*loc, "password"), message)
 
 
 def _journal_warnings(config: Config, document: Document | None) -> Iterator[Finding]:

@@ -82,8 +82,8 @@ class MqttSourceConfig(BrokerConfig):
         1000,
         ge=1,
         le=65535,
-        description="Unacknowledged messages that the broker may have on the way (Receive Maximum); many brokers have "
-        "a lower limit of their own.",
+        description="Unacknowledged messages that the broker may have on the way (Receive Maximum). Many brokers have "
+        "a lower limit of their own, which is learned from 8 on; if it is lower still, write that number here.",
     )
     max_packet: Annotated[int, Size("128B", "256MB")] = Field(
         parse_size("1MiB"),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.loops import covers, is_same_broker, overlaps, published_filter
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Loc
 from fieldgate.config.remap import read_match
 from fieldgate.config.source import SourceConfig
+from fieldgate.config.texts import is_loopback
 
 __all__ = ["source_errors", "source_warnings"]
 
@@ -23,6 +25,8 @@ def source_errors(config: Config) -> Iterator[Finding]:
             message = f"name: {source.name!r} is taken by sources[{seen[source.name]}] already; allowed: another name"
             yield Finding((*loc, "name"), message, ((*loc, "name"), ("sources", seen[source.name], "name")))
         seen.setdefault(source.name, number)
+        yield from broker_errors((*loc, "mqtt"), source.mqtt)
+        yield from _own_listener(config, (*loc, "mqtt", "url"), source)
         yield from _filters_twice((*loc, "mqtt", "subscribe"), source)
         yield from _loops(config, loc, source, are_hopeless=True)
 
@@ -31,8 +35,16 @@ def source_warnings(config: Config) -> Iterator[Finding]:
     """Everything that works and may surprise."""
     for number, source in enumerate(config.sources):
         loc: Loc = ("sources", number)
+        yield from broker_warnings((*loc, "mqtt"), source.mqtt)
         yield from _loops(config, loc, source, are_hopeless=False)
         yield from _unreachable_rules((*loc, "remap"), source)
+
+
+def _own_listener(config: Config, url: Loc, source: SourceConfig) -> Iterator[Finding]:
+    own = [listen.port for listen in config.listen]
+    if is_loopback(source.mqtt.host) and source.mqtt.port in own:
+        message = f"url: {str(source.mqtt.url)!r} is this gateway's own listener; a source needs another broker"
+        yield Finding(url, message, (url, ("listen", own.index(source.mqtt.port), "mqtt")))
 
 
 def _filters_twice(loc: Loc, source: SourceConfig) -> Iterator[Finding]:

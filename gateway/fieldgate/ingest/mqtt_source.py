@@ -79,6 +79,8 @@ class MqttSource:
         self._is_connected = False
         self._has_run = False
         self._is_record_lost = False
+        self._kept_s: int | None = None
+        self._is_expiry_told = False
         self._told: tuple[dict[str, str], dict[str, int]] = ({}, {})
 
     @property
@@ -101,6 +103,7 @@ class MqttSource:
             unacknowledged=inbox.unacknowledged if inbox is not None else 0,
             is_paused=inbox is not None and inbox.is_paused,
             reconnects=max(0, connection.connections - 1),
+            kept_s=self._kept_s,
             subscriptions=len(self._wanted),
             subscribed=subscriptions.subscribed,
             refused=dict(subscriptions.refused),
@@ -185,6 +188,7 @@ class MqttSource:
             version=VERSION_NAMES[self._session.version],
             session_present=is_session_present,
         )
+        self._tell_expiry()
         self._is_connected = True
         if not self._may_read:
             self._connection.pause_reading()
@@ -247,6 +251,14 @@ class MqttSource:
             failed = "source.refused" if end.cause is Cause.REFUSAL else "source.unreachable"
             name = "source.lost" if was_connected else failed
             _log.warning(name, source=self.name, reason=end.text, retry_in_s=round(wait_s, 1))
+
+    def _tell_expiry(self) -> None:
+        """Say when the broker keeps the session for less than was asked: a longer outage loses messages."""
+        kept_s, wanted_s = self._session.kept_s, self._session.settings.session_expiry_s
+        self._kept_s = kept_s if kept_s is not None and kept_s < wanted_s else None
+        if self._kept_s is not None and not self._is_expiry_told:
+            self._is_expiry_told = True
+            _log.warning("source.session_shortened", source=self.name, kept_s=self._kept_s, wanted_s=wanted_s)
 
     def _tell_subscriptions(self) -> None:
         """Say what the broker does not grant as wanted, when that has changed."""

@@ -17,7 +17,8 @@ class SourceStatus:
     ``received`` counts messages, of which ``events`` became one; ``joined`` were sent again by the broker while the
     first copy was on its way, ``skipped_retained`` are replays of what was known, ``looped`` the gateway's own events,
     ``not_events`` those of other topics, ``unsaved`` were dropped with their connection while nothing could be stored
-    (the broker sends them again, but for QoS 0). Of the ``subscriptions`` that are wanted so many are ``subscribed``;
+    (the broker sends them again, but for QoS 0). ``kept_s`` is how long the broker keeps what comes while nobody reads,
+    where that is less than was asked for. Of the ``subscriptions`` that are wanted so many are ``subscribed``;
     ``refused`` and ``lowered`` are by topic filter: why it is not granted, and the lower QoS that is.
     """
 
@@ -35,6 +36,7 @@ class SourceStatus:
     unacknowledged: int
     is_paused: bool
     reconnects: int
+    kept_s: int | None
     subscriptions: int
     subscribed: int
     refused: dict[str, str]

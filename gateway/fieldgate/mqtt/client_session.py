@@ -84,6 +84,7 @@ class ClientSession:
         self.version = 5
         self.window = 0  # most messages without a PUBACK, as this server wants it
         self.max_packet_bytes: int | None = None  # the server's Maximum Packet Size
+        self.kept_s: int | None = None  # how long the server keeps the session, where it says so
         self.acked = self.sent = self.resent = self.stray_acks = 0
         self._delivered = delivered
         self._phase = _Phase.CLOSED
@@ -379,6 +380,7 @@ class ClientSession:
         self._phase = _Phase.CONNECTED
         self.window = min(self.settings.window, _MAX_WINDOW, properties.receive_maximum or _MAX_WINDOW)
         self.max_packet_bytes = properties.maximum_packet_size
+        self.kept_s = properties.session_expiry_s
         server_keep_alive_s = properties.server_keep_alive_s
         self._keep_alive_s = self.settings.keep_alive_s if server_keep_alive_s is None else server_keep_alive_s
         self._waiting_since_s = now_s

@@ -46,6 +46,7 @@ NAMES: Final = {
     "source.not_noted": "what a source is subscribed to could not be written down",
     "source.qos_lowered": "the broker grants a lower QoS than was asked for: messages can be lost on the way",
     "source.refused": "the broker does not let the source in; a person must mend that",
+    "source.session_shortened": "the broker keeps less than was asked for of what comes while the gateway is away",
     "source.stopped": "nothing more is read from the broker of a source",
     "source.subscription_refused": "the broker does not grant a subscription, and why",
     "source.unreachable": "the broker of a source cannot be reached for now",

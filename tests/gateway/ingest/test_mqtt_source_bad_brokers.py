@@ -330,3 +330,15 @@ async def test_what_is_asked_of_the_broker_is_what_the_configuration_says() -> N
     options = [(one.filter, one.qos, one.retain_handling, one.retain_as_published, one.no_local)
                for one in broker.subscribed[0].subscriptions]  # fmt: skip
     assert options == [("$share/g/sensors/#", 1, 1, False, False), ("x", 2, 1, False, False)]
+
+
+async def test_a_broker_that_keeps_the_session_for_less_than_asked_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """EMQX keeps two hours unless told otherwise; a longer outage loses what was published meanwhile."""
+    broker = GoodBroker()
+    broker.on_connect = lambda peer: peer.send(ConnAck(properties=Properties(session_expiry_s=7200)))
+
+    async with broker.serving(), running(SettlingIntake(), broker.port) as source:
+        await until(lambda: source.status.state == "connected")
+        assert source.status.kept_s == 7200
+
+    assert "source.session_shortened" in capsys.readouterr().out
