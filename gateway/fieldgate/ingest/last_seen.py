@@ -13,7 +13,7 @@ class LastSeen:
 
     __slots__ = ("_limit", "_old", "young")
 
-    def __init__(self, *, limit: int = 20_000) -> None:
+    def __init__(self, *, limit: int = 10_000) -> None:
         self.young: dict[str, tuple[int, int]] = {}
         self._old: dict[str, tuple[int, int]] = {}
         self._limit = limit

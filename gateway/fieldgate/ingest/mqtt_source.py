@@ -217,16 +217,16 @@ class MqttSource:
     def fill(self, now_s: float) -> float | None:
         """See `ConnectionOwner`. The connection asks once a second at least; that is often enough for all deadlines."""
         session, subscriptions, inbox = self._session, self._subscriptions, self._inbox
+        is_holding = inbox is not None and inbox.has_held
+        if inbox is not None and is_holding:
+            inbox.retry()
         session.acknowledge(now_s)
         subscriptions.retry(now_s, max_packet_bytes=session.max_packet_bytes)
         if self._may_subscribe:
             self._ask(now_s)
         if (problem := subscriptions.overdue(now_s)) is not None:
             self._connection.give_up(End(problem))
-        if inbox is None or not inbox.has_held:
-            return None
-        inbox.retry()
-        return _RETRY_HELD_S
+        return _RETRY_HELD_S if is_holding else None
 
     def _ask(self, now_s: float) -> None:
         session, subscriptions = self._session, self._subscriptions
