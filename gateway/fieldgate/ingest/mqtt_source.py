@@ -117,9 +117,12 @@ class MqttSource:
         if self._has_run:  # a fault of ours ended the last run: nothing of it is trusted
             self._state.forget_session()
         self._has_run = True
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._keep_record(), name=f"record:{self.name}")
-            await self._connection.run()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._keep_record(), name=f"record:{self.name}")
+                await self._connection.run()
+        except ExceptionGroup as group:
+            raise group.exceptions[0] from group
 
     async def stop_reading(self) -> None:
         """Read nothing more; acknowledgements still go out as events are settled."""
@@ -137,7 +140,7 @@ class MqttSource:
         while True:
             await self._record_changed.wait()
             self._record_changed.clear()
-            if not subscriptions.is_saved:
+            if not subscriptions.is_saved and self._may_read:
                 subscriptions.is_saved = True
                 await self._save_record(dict(subscriptions.record))
             self._may_subscribe = True
@@ -240,6 +243,7 @@ class MqttSource:
     def lost(self, end: End) -> bool:
         """See `ConnectionOwner`."""
         del end
+        self._inbox = None
         was_connected, self._is_connected = self._is_connected, False
         return was_connected and self._subscriptions.is_complete
 

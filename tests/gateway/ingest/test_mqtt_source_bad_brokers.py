@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from fieldgate.mqtt.packets import (
 )
 from fieldgate.net.broker_connection import Timing
 from listener_kit import HeldIntake, SettlingIntake
-from source_kit import GoodBroker, running
+from source_kit import GoodBroker, make_source, running
 from uplink_kit import Peer, until
 
 
@@ -342,3 +343,28 @@ async def test_a_broker_that_keeps_the_session_for_less_than_asked_is_said(capsy
         assert source.status.kept_s == 7200
 
     assert "source.session_shortened" in capsys.readouterr().out
+
+
+async def test_a_defect_of_ours_ends_the_run_as_what_it_is_and_the_next_run_goes_on() -> None:
+    """P8: the supervisor starts it again; what the first run had is neither acknowledged nor joined."""
+    intake, broker = SettlingIntake(), GoodBroker(session=True)
+    accept = intake.accept
+
+    def fail(*args: object, **more: object) -> None:
+        raise ZeroDivisionError("a defect")
+
+    intake.accept = fail  # type: ignore[method-assign]
+    broker.on_connect = lambda peer: send(
+        peer, ConnAck(session_present=True), Publish("sensors/a", b"x", 1, packet_id=1, dup=peer.number > 1)
+    )
+    async with broker.serving():
+        source = make_source(intake, broker.port)
+        with pytest.raises(ZeroDivisionError):
+            await source.run()
+        intake.accept = accept  # type: ignore[method-assign]
+        again = asyncio.create_task(source.run(), name="again")
+        await until(lambda: acks(broker) == [1])
+        await source.stop()
+        again.cancel()
+
+    assert intake.payloads == [b"x"]
