@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from fieldgate.mqtt.ack_line import AckLine
 from fieldgate.mqtt.client_happenings import Happening
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
@@ -14,13 +17,44 @@ from fieldgate.mqtt.packets import (
 )
 
 
+class LineInbox:
+    """A `ClientInbox` that a test settles: each QoS 1 message has its place in an `AckLine`."""
+
+    def __init__(self) -> None:
+        self.line = AckLine()
+        self.runs: list[list[Publish]] = []
+        self.released: list[int] = []
+        self.is_over = False
+
+    def take(self, publishes: Sequence[Publish], now_s: float) -> None:
+        self.runs.append(list(publishes))
+        self.line.add_events([one.packet_id for one in publishes], [0] * len(publishes), 0)
+
+    def release(self, packet_id: int) -> bool:
+        self.released.append(packet_id)
+        return packet_id < 100
+
+    def due(self) -> bytes:
+        return self.line.take_due()[0]
+
+    def end(self) -> None:
+        assert not self.is_over
+        self.is_over = True
+
+
 class Wire:
     """A session and what a server sees of it; ``delivered`` are the numbers that were acknowledged."""
 
-    def __init__(self, version: int = 5, **settings: object) -> None:
+    def __init__(self, version: int = 5, *, has_inbox: bool = False, **settings: object) -> None:
         self.version = version
         self.delivered: list[int] = []
-        self.session = ClientSession(ClientSettings("me", **settings), delivered=self._delivered)  # type: ignore[arg-type]
+        self.inboxes: list[LineInbox] = []
+        self.opened: list[tuple[int, bool]] = []
+        self.session = ClientSession(
+            ClientSettings("me", **settings),  # type: ignore[arg-type]
+            delivered=self._delivered,
+            open_inbox=self._open_inbox if has_inbox else None,
+        )
         self.now_s = 100.0
         self.seen: list[Packet] = []
         self.count = 0
@@ -28,6 +62,11 @@ class Wire:
 
     def _delivered(self, batch: object, start: int, stop: int) -> None:
         self.delivered += range(start, stop)
+
+    def _open_inbox(self, version: int, is_session_present: bool) -> LineInbox:
+        self.opened.append((version, is_session_present))
+        self.inboxes.append(LineInbox())
+        return self.inboxes[-1]
 
     def connect(self, connack: ConnAck | None = None) -> list[Happening]:
         self._decoder = Decoder(version=None, max_packet_bytes=1 << 24, from_client=True)

@@ -56,7 +56,7 @@ class HeldIntake:
     def is_open(self) -> bool:
         return self.open
 
-    def stalled(self) -> None:
+    def stalled(self, *, is_far: bool = False) -> None:
         self.stalls += 1
 
     @property

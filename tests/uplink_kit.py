@@ -216,7 +216,10 @@ class Peer:
     async def serve(self) -> None:
         decoder = Decoder(version=None, max_packet_bytes=1 << 20, from_client=True)
         while chunk := await self._reader.read(65536):
-            for packet in decoder.feed(chunk):
+            packets = decoder.feed(chunk)
+            if packets and all(isinstance(packet, PubAck) for packet in packets):
+                self.broker.on_acks(self, len(packets))
+            for packet in packets:
                 self.packets.append(packet)
                 if isinstance(packet, Connect):
                     self.connect = packet
@@ -228,6 +231,8 @@ class Peer:
                     self.broker.on_publish(self, packet)
                 elif isinstance(packet, PingReq):
                     self.broker.on_ping(self)
+                else:
+                    self.broker.on_other(self, packet)
 
 
 class ScriptedBroker:
@@ -239,6 +244,8 @@ class ScriptedBroker:
         self.on_connect: Callable[[Peer], None] = lambda peer: peer.send(ConnAck())
         self.on_publish: Callable[[Peer, Publish], None] = lambda peer, publish: peer.ack(publish)
         self.on_ping: Callable[[Peer], None] = lambda peer: peer.send(PingResp())
+        self.on_acks: Callable[[Peer, int], None] = lambda peer, count: None  # a read of nothing but PUBACKs
+        self.on_other: Callable[[Peer, Packet], None] = lambda peer, packet: None
         self.port = 0
 
     @asynccontextmanager

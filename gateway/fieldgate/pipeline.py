@@ -1,9 +1,10 @@
 """The flow, wired top to bottom. Start reading here.
 
-    listener ─► accept ─► decode ─► decide ─► outbox ─► uplinks
-       ▲                                        │  ▲
-       └───────────── settled ◄─────────────────┤  │
-                                             journal (only what is not delivered in time)
+    listeners ─┬─► accept ─► decode ─► decide ─► outbox ─► uplinks
+    sources ───┘                                   │  ▲
+       ▲                                           │  │
+       └──────────────── settled ◄─────────────────┤  │
+                                                journal (only what is not delivered in time)
 
 A batch is everything of one read; every stage is a plain call on it. One turn of the loop after the reads settles,
 commits and kicks the uplinks for all of them together.
@@ -21,6 +22,8 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.config import Config, UplinkConfig
+from fieldgate.config.loops import own_filters
+from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.expiry import Expiry
@@ -29,7 +32,9 @@ from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.decode import Decode, PassThrough
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.source import Received, Settler
+from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
 from fieldgate.journal.outbox import Outbox
@@ -100,6 +105,7 @@ class Pipeline:
         self.uplinks = [self._make_uplink(name, uplink) for name, uplink in config.uplinks.items()]
         guard = EchoGuard(config.gateway.id, self._os_boots)
         self.listeners = [MqttListener(listen, self, self.broker, guard=guard) for listen in config.listen]
+        self.sources = [self._make_source(source) for source in config.sources]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
@@ -122,9 +128,9 @@ class Pipeline:
         """Whether sources may hand over more."""
         return self.outbox.is_open()
 
-    def stalled(self) -> None:
-        """A device waits for its PUBACKs."""
-        self.outbox.stalled()
+    def stalled(self, *, is_far: bool = False) -> None:
+        """A device or broker waits for its PUBACKs."""
+        self.outbox.stalled(is_far=is_far)
 
     def kick(self) -> None:
         """Let every uplink take what it can."""
@@ -142,6 +148,8 @@ class Pipeline:
         parts: dict[str, Callable[[], Awaitable[None]]] = {}
         for listener in self.listeners:
             parts[f"ingest:{listener.name}"] = listener.run
+        for source in self.sources:
+            parts[f"ingest:{source.name}"] = source.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
         parts["sessions"] = self.session_keeper.run
@@ -152,10 +160,14 @@ class Pipeline:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
         for listener in self.listeners:
             await listener.stop()
+        for source in self.sources:
+            await source.stop_reading()
         await self.session_keeper.stop()
         await self.keeper.stop()
         for listener in self.listeners:
             await listener.close_clients()
+        for source in self.sources:
+            await source.stop()
         for uplink in self.uplinks:
             await uplink.stop()
 
@@ -229,6 +241,27 @@ class Pipeline:
         retrying = self.journal.parked(lambda head: head.is_retrying)
         for name, feed in self.outbox.feeds.items():
             feed.shelf.go_on([one.event for one in retrying if one.uplink == name])
+
+    def _make_source(self, source: SourceConfig) -> MqttSource:
+        config, mqtt = self.config, source.mqtt
+        gateway = config.gateway.id
+        client_id = mqtt.client_id or f"fieldgate-{gateway}-{source.name}"
+        return MqttSource(
+            source,
+            self,
+            gateway=gateway,
+            own=own_filters(config, mqtt),
+            runs=self._os_boots,
+            record=SourceRecord(
+                config.journal.path / "sources" / f"{source.name}.json", who=f"{client_id} at {mqtt.host}:{mqtt.port}"
+            ),
+            save=self._save,
+            rng=random.Random(),
+        )
+
+    async def _save(self, work: Callable[[], None]) -> None:
+        """Do a small piece of file work where it may block."""
+        await self.keeper.call(lambda _journal: work())
 
     def _make_outbox(self) -> Outbox:
         config, opened = self.config, self.journal.opened

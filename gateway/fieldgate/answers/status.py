@@ -14,6 +14,7 @@ from fieldgate.config.uplink import OwnListeners
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
@@ -47,6 +48,10 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "rate_in": round(pipeline.rate_in.per_s, 1),
         "unsettled_bytes": outbox.unsettled_bytes,
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
+        "sources": {
+            one.name: _source(one, number, pipeline, problems.get(f"ingest:{one.name}", ""))
+            for number, one in enumerate(pipeline.sources)
+        },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
@@ -102,6 +107,16 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "refused": dict(listener.refused),
         "publishes_refused": dict(listener.tally.refused),
         "ended": dict(listener.ended),
+    }
+
+
+def _source(source: MqttSource, number: int, pipeline: Pipeline, problem: str) -> dict[str, Any]:
+    status, mqtt = source.status, pipeline.config.sources[number].mqtt
+    return {
+        **asdict(status),
+        "for_s": round(clock.boot_s() - status.since_s, 1),
+        "problem": problem,
+        "from": f"{mqtt.host}:{mqtt.port}",
     }
 
 

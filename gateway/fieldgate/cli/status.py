@@ -53,13 +53,16 @@ def _for_people(answer: dict[str, Any]) -> str:
     ]
     for listener in answer["listeners"]:
         lines += _listener(listener)
+    for name, source in answer["sources"].items():
+        lines += _source(name, source)
     lines += _local(answer["local_delivery"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
         lines.append("uplink   none is configured: events are kept until there is one")
     lines += _journal(answer["journal"])
-    told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"forward:{name}" for name in answer["uplinks"]}
+    told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"ingest:{name}" for name in answer["sources"]}
+    told |= {f"forward:{name}" for name in answer["uplinks"]}
     lines += [f"PROBLEM  {task}: {problem}" for task, problem in answer["problems"].items() if task not in told]
     return "\n".join(lines)
 
@@ -100,6 +103,30 @@ def _listener(one: dict[str, Any]) -> list[str]:
         lines.append(f"         publishes refused: {refused}")
     if ended := _counts(one["ended"]):
         lines.append(f"         connections ended: {ended}")
+    return lines
+
+
+def _source(name: str, one: dict[str, Any]) -> list[str]:
+    version = f" by MQTT {one['version']}" if one["version"] else ""
+    lines = [f"source   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   from {one['from']}"]
+    if reason := one["problem"] or one["reason"]:
+        lines.append(f"         {reason}")
+    is_partly = one["subscribed"] < one["subscriptions"]
+    lines.append(
+        f"         {one['received']:,} received   {count(one['events'], 'event')}"
+        + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
+        + (f"   {one['subscribed']} of {one['subscriptions']} filters subscribed" if is_partly else "")
+        + ("   not read for now: too much is not safe yet" if one["is_paused"] else "")
+    )
+    dropped = {key: one[key] for key in ("looped", "not_events", "skipped_retained", "joined") if one[key]}
+    if dropped:
+        lines.append(f"         no events: {_counts(dropped)}")
+    if one["kept_s"] is not None:
+        lines.append(f"         the broker keeps what comes while the gateway is away for {age(one['kept_s'])} only")
+    for topic_filter, why in one["refused"].items():
+        lines.append(f"         REFUSED: {topic_filter}: {why}; tried again")
+    for topic_filter, qos in one["lowered"].items():
+        lines.append(f"         {topic_filter}: the broker grants QoS {qos} only, messages can be lost on the way")
     return lines
 
 

@@ -11,12 +11,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
+from fieldgate.config.fields import dotted
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 from fieldgate.config.quantities import format_size
+from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
 
@@ -34,13 +37,14 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     yield from _clients_used_twice(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
+    yield from source_errors(config)
     yield from _journal_errors(config)
 
 
 def find_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that works and may surprise."""
-    if not config.listen:
-        yield Finding(("listen",), "there is no listener: nothing can come in")
+    if not config.listen and not config.sources:
+        yield Finding(("listen",), "there is neither a listener nor a source: nothing can come in")
     if not config.uplinks:
         yield Finding(
             ("uplinks",),
@@ -49,6 +53,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
         )
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
+    yield from source_warnings(config)
     yield from _journal_warnings(config, document)
 
 
@@ -65,26 +70,27 @@ def _ports_used_twice(config: Config) -> Iterator[Finding]:
         seen.append((number, listen))
 
 
-def _client_id(config: Config, name: str, uplink: UplinkConfig) -> str:
-    return uplink.mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}"
+def _clients(config: Config) -> Iterator[tuple[str, Loc, BrokerConfig]]:
+    """Every client that connects somewhere: its name, where its ``mqtt`` stands, and that."""
+    for name, broker in config.brokers_up.items():
+        yield name, ("uplinks", name, "mqtt"), broker
+    for number, source in enumerate(config.sources):
+        yield source.name, ("sources", number, "mqtt"), source.mqtt
 
 
 def _clients_used_twice(config: Config) -> Iterator[Finding]:
-    seen: dict[tuple[str, int, str], str] = {}
-    for name, uplink in config.uplinks.items():
-        if isinstance(uplink.mqtt, OwnListeners):
-            continue
-        client = (uplink.mqtt.host.lower(), uplink.mqtt.port, _client_id(config, name, uplink))
+    seen: dict[tuple[str, int, str], Loc] = {}
+    for name, loc, mqtt in _clients(config):
+        client = (mqtt.host.lower(), mqtt.port, mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}")
         if client in seen:
             other = seen[client]
-            keys = ("url", "client_id")
             yield Finding(
-                ("uplinks", name, "mqtt", "client_id"),
-                f"client_id: {client[2]!r} is used by uplinks.{other} at the same broker already; "
+                (*loc, "client_id"),
+                f"client_id: {client[2]!r} is used by {dotted(other[:-1])} at the same broker already; "
                 "two clients of one id throw each other out",
-                tuple(("uplinks", uplink_name, "mqtt", key) for uplink_name in (name, other) for key in keys),
+                tuple((*place, key) for place in (loc, other) for key in ("url", "client_id")),
             )
-        seen.setdefault(client, name)
+        seen.setdefault(client, loc)
 
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:

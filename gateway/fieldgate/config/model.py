@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
 from fieldgate.config.places import default_gateway_id
 from fieldgate.config.section import Name, Section
-from fieldgate.config.uplink import UplinkConfig
+from fieldgate.config.source import SourceConfig
+from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
 
 __all__ = ["Config", "GatewayConfig"]
 
@@ -32,12 +33,6 @@ class GatewayConfig(Section):
     )
 
 
-def _no_sources(sources: tuple[object, ...]) -> tuple[object, ...]:
-    if sources:
-        raise ValueError("this version has no sources; allowed: sources: []")
-    return sources
-
-
 class Config(Section):
     """Everything that ``fieldgate.yaml`` says."""
 
@@ -45,10 +40,8 @@ class Config(Section):
     listen: Annotated[tuple[ListenConfig, ...], Field(strict=False)] = Field(
         default_factory=lambda: (ListenConfig(),), description="Ports on which devices connect."
     )
-    sources: Annotated[tuple[object, ...], Field(strict=False), AfterValidator(_no_sources)] = Field(
-        (),
-        description="Brokers and serial ports to read from: not in this version, leave it empty.",
-        json_schema_extra={"maxItems": 0},
+    sources: Annotated[tuple[SourceConfig, ...], Field(strict=False, max_length=100)] = Field(
+        (), description="Brokers that are read. Devices that connect here need none."
     )
     uplinks: dict[Name, UplinkConfig] = Field(
         default_factory=dict,
@@ -60,3 +53,8 @@ class Config(Section):
         default_factory=LocalConfig, description="What is kept for the clients of all listeners together."
     )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")
+
+    @property
+    def brokers_up(self) -> dict[str, MqttUplinkConfig]:
+        """The brokers elsewhere that uplinks connect to, by the uplink's name."""
+        return {name: one.mqtt for name, one in self.uplinks.items() if not isinstance(one.mqtt, OwnListeners)}

@@ -1,7 +1,7 @@
 """The sample ``fieldgate.yaml``: every key with its meaning, its limits and its default, made from the models.
 
-A key behind ``#`` has the value it has anyway, or an example where there is no default. The first uplink, which
-somebody has to fill in, is commented out as a whole, so that the sample works as it is.
+A key behind ``#`` has the value it has anyway, or an example where there is no default. The first source and the first
+uplink, which somebody has to fill in, are commented out as a whole, so that the sample works as it is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fieldgate.config.listen import ListenConfig
 from fieldgate.config.model import Config
 from fieldgate.config.schema import SCHEMA_FILE
 from fieldgate.config.section import Section
+from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import UplinkConfig
 
 __all__ = ["sample_text"]
@@ -29,6 +30,8 @@ _UPLINK_NAME: Final = "cloud"
 _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that nearly everybody sets
     "GatewayConfig": frozenset[str](),
     "ListenConfig": frozenset({"mqtt"}),
+    "SourceConfig": frozenset({"name", "mqtt"}),
+    "MqttSourceConfig": frozenset({"url", "subscribe"}),
     "UplinkConfig": frozenset({"mqtt", "format"}),
     "MqttUplinkConfig": frozenset({"url", "username", "password"}),
     "LocalConfig": frozenset[str](),
@@ -62,16 +65,23 @@ def _top_level(name: str, field: FieldInfo) -> Iterator[str]:
     elif section is UplinkConfig:
         lines = [f"{name}:", f"  {_UPLINK_NAME}:", *_keys(section, indent=4)]
         yield from (f"#{line}" for line in lines)
+    elif section is SourceConfig:
+        yield from (f"#{line}" for line in (f"{name}:", *_entry(section)))
     elif section is ListenConfig:
         yield f"{name}:"
-        lines = list(_keys(section, indent=4))
-        first = next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
-        yield from (line[2:] for line in lines[:first])
-        yield f"  - {lines[first].lstrip()}"
-        yield from lines[first + 1 :]
+        yield from _entry(section)
     else:
         yield f"{name}:"
         yield from _keys(section, indent=2)
+
+
+def _entry(section: type[Section]) -> Iterator[str]:
+    """The first entry of a list of sections."""
+    lines = list(_keys(section, indent=4))
+    first = next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
+    yield from (line[2:] for line in lines[:first])
+    yield f"  - {lines[first].lstrip()}"
+    yield from lines[first + 1 :]
 
 
 def _keys(section: type[Section], *, indent: int) -> Iterator[str]:
@@ -99,7 +109,7 @@ def _meaning(field: FieldInfo) -> str:
 
 def _value(field: FieldInfo) -> Any:
     """The default as it is written, or an example where the default is nothing or the machine's."""
-    if field.examples and (field.default is None or field.default is PydanticUndefined):
+    if field.examples and field.default in (None, PydanticUndefined, ()):
         return field.examples[0]
     default = field.get_default(call_default_factory=True)
     quantity = quantity_of(field)
@@ -108,13 +118,13 @@ def _value(field: FieldInfo) -> Any:
     return default.model_dump(mode="json") if isinstance(default, Section) else default
 
 
-def _yaml(value: Any) -> str:
-    """A value in one line; what YAML could take for something else stands in quotes."""
+def _yaml(value: Any, *, is_nested: bool = False) -> str:
+    """A value in one line; what YAML could take for something else, as braces within braces, stands in quotes."""
     if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_yaml(below)}" for key, below in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_yaml(below, is_nested=True)}" for key, below in value.items()) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(map(_yaml, value)) + "]"
-    if isinstance(value, str) and _PLAIN.fullmatch(value):
+        return "[" + ", ".join(_yaml(one, is_nested=True) for one in value) + "]"
+    if isinstance(value, str) and _PLAIN.fullmatch(value) and not (is_nested and "{" in value):
         return value
     return json.dumps(value, ensure_ascii=False)
 

@@ -42,7 +42,8 @@ def json_schema() -> dict[str, Any]:
         if quantity is not None and owner[key.name].get("default") is not None:
             owner[key.name]["default"] = quantity.format(key.field.default)
     for section in schema["$defs"].values():  # a section may stand there with nothing below
-        section["type"] = ["object", "null"]
+        kinds = section["type"] if isinstance(section["type"], list) else [section["type"]]
+        section["type"] = [*kinds, "null"]
     for name in ("listen", "sources", "uplinks"):
         schema["properties"][name]["type"] = [schema["properties"][name]["type"], "null"]
     return schema

@@ -17,6 +17,7 @@ __all__ = [
     "check_event_filter",
     "check_listen_address",
     "check_name",
+    "check_subscription",
     "check_topic_template",
     "is_loopback",
     "split_address",
@@ -89,6 +90,16 @@ def check_event_filter(text: str) -> str:
         raise ValueError(
             f"{text!r} is not a topic filter; '+' stands alone between slashes, '#' stands alone at the end, "
             "such as site/+/boiler or site/#"
+        )
+    return text
+
+
+def check_subscription(text: str) -> str:
+    """A topic filter [MQTT-4.7], or a shared one [MQTT5 4.8.2]."""
+    if not valid_filter(text):
+        raise ValueError(
+            f"{text!r} is not a topic filter; '+' stands alone between slashes, '#' stands alone at the end, a shared "
+            "one is $share/GROUP/FILTER"
         )
     return text
 

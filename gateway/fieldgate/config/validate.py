@@ -14,18 +14,32 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from fieldgate.config.fields import PRIVATE_KEYS, all_keys, choices_at, declared_at, dotted, model_at, range_of
+from fieldgate.config.fields import (
+    PRIVATE_KEYS,
+    all_keys,
+    choices_at,
+    declared_at,
+    dotted,
+    model_at,
+    range_of,
+    section_of,
+)
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc, Problem
+from fieldgate.config.section import Section
 
 __all__ = ["Outcome", "validate"]
 
 _MAX_ROUNDS: Final = 8
 _STAND_INS: Final[dict[str, object]] = {
-    "mqtt": {"url": "mqtt://127.0.0.1"},
     "url": "mqtt://127.0.0.1",
     "proxy.url": "http://127.0.0.1:1",
     "sas.key": "AA==",
+    "subscribe": ["stand/in"],
+    "filter": "stand/in",
+    "name": "stand-in",
+    "match": "stand/in",
+    "to": "stand/in",
 }
 
 _WANTED: Final = {
@@ -37,7 +51,6 @@ _WANTED: Final = {
     "dict_type": "is not a mapping; write lines of 'name: value'",
     "model_type": "is not a mapping; write lines of 'key: value'",
     "too_short": "is empty; at least one entry is needed",
-    "too_long": "has too many entries; seven at most",
     "string_too_short": "is empty",
     "string_too_long": "is too long",
 }
@@ -71,6 +84,8 @@ def validate(document: Document, *, context: Mapping[str, object]) -> Outcome:
         except ValidationError as error:
             for detail in error.errors(include_url=False):
                 loc = tuple(step for step in detail["loc"] if step != "[key]")
+                if detail["type"] == "too_short" and (node := document.node(loc)) is not None and node.content:
+                    continue  # pydantic has counted only the entries that are right
                 problems[_explain(document, loc, detail)] = None
                 broken.add(loc)
                 _leave_out(content, loc)
@@ -96,7 +111,7 @@ def _leave_out(content: dict[str, Any], loc: Loc) -> None:
     owner, end = content, 1
     for depth, step in enumerate(loc):
         if isinstance(here, list) and model_at(loc[: depth + 1]) is not None and not isinstance(here[int(step)], dict):
-            here[int(step)] = {}
+            here[int(step)] = _harmless(model_at(loc[: depth + 1]))
             return
         if isinstance(here, dict):
             owner, end = here, depth + 1
@@ -104,9 +119,20 @@ def _leave_out(content: dict[str, Any], loc: Loc) -> None:
     key = str(loc[end - 1])
     field = declared_at(loc[:end])
     if field is not None and field.is_required():
-        owner[key] = _STAND_INS.get(".".join(map(str, loc[end - 2 : end])), _STAND_INS.get(key))
+        section = model_at(loc[:end])
+        stand_in = _STAND_INS.get(".".join(map(str, loc[end - 2 : end])), _STAND_INS.get(key))
+        owner[key] = stand_in if section is None else _harmless(section)
     else:
         owner.pop(key, None)
+
+
+def _harmless(section: type[Section] | None) -> dict[str, object]:
+    """The least that a section may hold."""
+    needed = {name: field for name, field in section.model_fields.items() if field.is_required()} if section else {}
+    return {
+        name: _STAND_INS[name] if name in _STAND_INS else _harmless(section_of(field.annotation))
+        for name, field in needed.items()
+    }
 
 
 def _explain(document: Document, loc: Loc, detail: Any) -> Problem:
@@ -122,6 +148,8 @@ def _explain(document: Document, loc: Loc, detail: Any) -> Problem:
     where = document.where_key(loc) if is_key else document.where(loc)
     subject = next((step for step in reversed(loc[:-1] if is_key else loc) if isinstance(step, str)), "")
     node = document.node(loc)
+    if node is None and (short := document.node(loc[:-1])) is not None and isinstance(short.content, str):
+        node = short  # a section may be written as one text
     written = node.value() if node is not None else detail["input"]  # a short form has no place of its own
     return Problem(
         where, f"{subject}: {_complaint(detail, loc, written, is_private=not PRIVATE_KEYS.isdisjoint(map(str, loc)))}"
@@ -143,6 +171,8 @@ def _complaint(detail: Any, loc: Loc, written: object, *, is_private: bool) -> s
         field = declared_at(loc)
         low, high = (range_of(field) if field is not None else None) or ("", "")
         return f"{shown} is out of range; allowed: {low} to {high}"
+    if kind == "too_long":
+        return f"{shown} has too many entries; {detail['ctx']['max_length']} at most"
     if kind == "int_type" and isinstance(written, str) and written.isdecimal():
         return f"{shown} is a text; write the number without quotes"
     if kind == "string_type" and isinstance(written, list | dict):

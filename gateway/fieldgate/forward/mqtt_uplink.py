@@ -19,7 +19,7 @@ from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Announced, Incoming, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.mqtt.packets import Reason
@@ -138,7 +138,7 @@ class MqttUplink:
         self._announce("online")
         self._feed.is_down(False)
 
-    def happened(self, happening: Rejected | Incoming | Subscribed | Announced) -> None:
+    def happened(self, happening: Rejected | Subscribed | Announced) -> None:
         """See `ConnectionOwner`. An uplink subscribes to nothing."""
         if isinstance(happening, Rejected):
             self._pump.rejected(happening, clock.boot_s())

@@ -53,5 +53,8 @@ class Intake(Protocol):
     def is_open(self) -> bool:
         """Whether new messages may be accepted now; when false a source stops reading (it keeps answering pings)."""
 
-    def stalled(self) -> None:
-        """A connection has filled its window and waits for its acknowledgements: commit now rather than later."""
+    def stalled(self, *, is_far: bool = False) -> None:
+        """A connection has filled its window and waits for its acknowledgements: commit now rather than later.
+
+        ``is_far``: a round trip to it takes long, so that what it waits costs rate at once.
+        """

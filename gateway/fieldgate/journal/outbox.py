@@ -140,9 +140,9 @@ class Outbox:
                 self._settle(batch, start, stop)
         self.changed()
 
-    def stalled(self) -> None:
-        """A device has filled its window: do not let it wait for more events to share the commit."""
-        self._queue.stalled(self.next_seq)
+    def stalled(self, *, is_far: bool = False) -> None:
+        """A device has filled its window: do not let it wait for more events to share the commit. See `Intake`."""
+        self._queue.stalled(self.next_seq, is_far=is_far)
         self.changed()
 
     @property
@@ -158,6 +158,7 @@ class Outbox:
 
     def acknowledged(self, batch: Batch, start: int, stop: int, *, nobody_wants: bool) -> None:
         """An uplink has a run of a batch in memory; settle what nobody waits for any more (`relay`)."""
+        self._queue.acknowledged(batch)
         if self._is_relay and not batch.is_settled:
             runs = ((start, stop),) if nobody_wants else batch.runs_unwanted(start, stop)
             for first, end in runs:

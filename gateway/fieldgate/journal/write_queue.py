@@ -19,6 +19,8 @@ __all__ = ["WriteJob", "WriteQueue"]
 _JOB_EVENTS = 2_000
 _JOB_BYTES = 4 << 20
 _REFILL_S = 0.001
+_COMMIT_S = 0.005  # about what a commit takes: an uplink that is quicker than that is waited for
+_SAMPLES = 8  # acknowledgements over which the uplinks' time is averaged, about
 _HISTORY_EVENTS = 1_000  # what is delivered and only kept for replay waits for a large block …
 _HISTORY_DELAY_S = 5.0  # … or this long
 
@@ -60,6 +62,9 @@ class WriteQueue:
         self._batches: deque[Batch] = deque()
         self._events = 0
         self._stalled_to = 0
+        self._urgent_to = 0
+        self._uplink_s = 0.0  # how long an acknowledgement from upstream takes, on average
+        self._acknowledged_s: float | None = None
         self._refill_events = 0
         self._refill_to_s: float | None = 0.0
 
@@ -77,9 +82,30 @@ class WriteQueue:
         self._events -= len(batch.events)
         self.size_bytes -= batch.size_bytes
 
-    def stalled(self, next_seq: int) -> None:
-        """A device waits for something that was accepted before the event with number ``next_seq``."""
+    def stalled(self, next_seq: int, *, is_far: bool = False) -> None:
+        """A device waits for something that was accepted before the event with number ``next_seq``.
+
+        Where it is ``is_far`` away that costs a round trip each time. So not even ``hold_s`` is waited, unless the
+        uplinks acknowledge sooner than a commit would end.
+        """
         self._stalled_to = next_seq
+        if is_far:
+            self._urgent_to = next_seq
+
+    def acknowledged(self, batch: Batch) -> None:
+        """An uplink has acknowledged something of ``batch``; `due_s`, which knows the time, follows at once."""
+        self._acknowledged_s = batch.accepted_s
+
+    def _look_at_uplinks(self, now_s: float) -> None:
+        if self._acknowledged_s is not None:
+            took_s = now_s - self._acknowledged_s
+            self._uplink_s += (took_s - self._uplink_s) / _SAMPLES
+            self._acknowledged_s = None
+
+    def _hold_of(self, batch: Batch) -> float:
+        if self.hurries or (batch.last_seq < self._urgent_to and self._uplink_s > _COMMIT_S):
+            return 0.0
+        return self._hold_s
 
     def write_ends(self) -> None:
         """A commit has ended: devices that get their acknowledgements now fill their windows again.
@@ -102,6 +128,7 @@ class WriteQueue:
 
     def due_s(self, now_s: float) -> float | None:
         """Return when the next group commit is due; None when nothing waits for one."""
+        self._look_at_uplinks(now_s)
         if self._refill_to_s is None:
             self._refill_to_s = now_s + _REFILL_S
         if not self._batches:
@@ -110,7 +137,7 @@ class WriteQueue:
         if self.hurries:
             eligible, since_s = self._events, oldest.accepted_s
         else:
-            since_s = oldest.accepted_s + self._hold_s
+            since_s = oldest.accepted_s + self._hold_of(oldest)
             if since_s > now_s:
                 return since_s
             eligible, is_wanted = self._eligible(now_s)
@@ -130,7 +157,7 @@ class WriteQueue:
         enough = BLOCK_EVENTS if is_wanted else _HISTORY_EVENTS
         count = 0
         for batch in self._batches:
-            if batch.accepted_s + self._hold_s > now_s or count >= enough:
+            if batch.accepted_s + self._hold_of(batch) > now_s or count >= enough:
                 break
             count += len(batch.events)
             is_wanted = is_wanted or batch.is_wanted()
@@ -140,10 +167,9 @@ class WriteQueue:
         """Take out what must be written now, or ``everything`` whether due or not; no more than one commit takes."""
         job = WriteJob()
         batches = self._batches
-        hold_s = 0.0 if self.hurries else self._hold_s
         while batches and job.count < _JOB_EVENTS and job.size_bytes < self._job_bytes:
             batch = batches[0]
-            if not everything and batch.accepted_s + hold_s > now_s:
+            if not everything and batch.accepted_s + self._hold_of(batch) > now_s:
                 break
             batches.popleft()
             events: Sequence[Event] = batch.events

@@ -6,12 +6,11 @@ from typing import Final
 
 import msgspec
 
-from fieldgate.mqtt.ack_line import AckLine
 from fieldgate.mqtt.in_flight import Run
-from fieldgate.mqtt.packets import ConnAck, Disconnect, Publish, Reason
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Reason
 
 __all__ = [
-    "Announced", "Connected", "Ended", "Happening", "Incoming", "Refused", "Rejected", "Subscribed", "connack_text",
+    "Announced", "Connected", "Ended", "Happening", "Refused", "Rejected", "Subscribed", "connack_text",
     "disconnect_text", "reason_text",
 ]  # fmt: skip
 
@@ -41,14 +40,6 @@ class Rejected(msgspec.Struct):
     text: str
 
 
-class Incoming(msgspec.Struct):
-    """A PUBLISH from the server; `ClientSession.settled` acknowledges it. ``position`` is -1 at QoS 0."""
-
-    publish: Publish
-    line: AckLine
-    position: int
-
-
 class Subscribed(msgspec.Struct):
     """SUBACK or UNSUBACK: one reason code per filter (none for a 3.1.1 UNSUBACK)."""
 
@@ -71,7 +62,7 @@ class Ended(msgspec.Struct):
     is_by_server: bool = False
 
 
-Happening = Connected | Refused | Rejected | Incoming | Subscribed | Announced | Ended
+Happening = Connected | Refused | Rejected | Subscribed | Announced | Ended
 
 _RETURN_CODES: Final = {  # [MQTT 3.1.1, 3.2.2.3]
     1: "the server does not speak this protocol version",

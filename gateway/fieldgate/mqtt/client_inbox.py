@@ -1,38 +1,73 @@
-"""What a client receives: each PUBLISH is acknowledged when its owner says so, in order of receipt [MQTT-4.6.0-2]."""
+"""What a client receives: who takes it, and who stands there where nobody asked for anything.
+
+A `ClientInbox` lives as long as one connection. The session hands it whole runs of PUBLISHes and writes what it says
+is due, so that one read is acknowledged by one write.
+"""
 
 from __future__ import annotations
 
-from fieldgate.mqtt.ack_line import AckLine
-from fieldgate.mqtt.client_happenings import Incoming
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
 from fieldgate.mqtt.packets import Publish, Reason
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["ClientInbox"]
+__all__ = ["ClientInbox", "OpenInbox", "Unasked", "unasked"]
 
 
-class ClientInbox:
-    """The messages of one connection that wait for their PUBACK; at most ``receive_maximum`` (None: any number)."""
+class ClientInbox(Protocol):
+    """Who takes what the server publishes on one connection."""
 
-    def __init__(self, receive_maximum: int | None) -> None:
+    def take(self, publishes: Sequence[Publish], now_s: float) -> None:
+        """Take a run of PUBLISHes, in order; raises `Violation` when one of them breaks a rule."""
+
+    def release(self, packet_id: int) -> bool:
+        """PUBREL: forget a QoS 2 id; answers whether it was known."""
+
+    def due(self) -> bytes:
+        """The acknowledgements that may leave now, in order of receipt [MQTT-4.6.0-2]."""
+
+    def end(self) -> None:
+        """The connection is over; called once."""
+
+
+OpenInbox = Callable[[int, bool], ClientInbox]
+"""Makes the inbox of a connection that was just accepted, from the protocol level and session present."""
+
+
+class Unasked:
+    """The inbox of a client that subscribes to nothing.
+
+    What comes all the same is another program's, which used this client id before: it is not acknowledged, and more of
+    it than ``receive_maximum`` ends the connection.
+    """
+
+    def __init__(self, receive_maximum: int) -> None:
         self._receive_maximum = receive_maximum
-        self._line = AckLine()
+        self._waiting = 0
 
-    def take(self, packet: Publish) -> Incoming:
-        """Take a PUBLISH.
-
-        Raises:
-            Violation: QoS 2, which nobody subscribed to, or more than the server may have on the way [MQTT5 4.9].
-        """
-        if packet.qos > 1:
+    def take(self, publishes: Sequence[Publish], now_s: float) -> None:
+        """See `ClientInbox`."""
+        del now_s
+        if any(packet.qos > 1 for packet in publishes):
             raise Violation(Reason.QOS_NOT_SUPPORTED, "a PUBLISH of QoS 2, never asked for")
-        if not packet.qos:
-            return Incoming(packet, self._line, -1)
-        if self._receive_maximum is not None and self._line.in_flight >= self._receive_maximum:
+        self._waiting += sum(packet.qos for packet in publishes)
+        if self._waiting > self._receive_maximum:
             raise Violation(Reason.RECEIVE_MAXIMUM_EXCEEDED, "more PUBLISHes than Receive Maximum")
-        return Incoming(packet, self._line, self._line.add_events([packet.packet_id], (0,), len(packet.payload)))
 
-    def settled(self, incoming: Incoming) -> bytes:
-        """Note that a message is safe; return the PUBACKs that are due. Nothing is due for an earlier connection."""
-        if incoming.position >= 0:
-            incoming.line.settled(incoming.position, 1)
-        return self._line.take_due()[0] if incoming.line is self._line else b""
+    def release(self, packet_id: int) -> bool:
+        """See `ClientInbox`."""
+        del packet_id
+        return False
+
+    def due(self) -> bytes:
+        """See `ClientInbox`."""
+        return b""
+
+    def end(self) -> None:
+        """See `ClientInbox`."""
+
+
+def unasked(receive_maximum: int) -> OpenInbox:
+    """Return what opens an `Unasked` for each connection."""
+    return lambda _version, _is_session_present: Unasked(receive_maximum)

@@ -7,11 +7,10 @@ Laws of this file:
 - QoS 1 messages live in `InFlight` over connections. On a new one they are ``held`` until the owner has them sent
   again (`resend`), before anything new; the owner decides how many at a time.
 - A server that is silent, or acknowledges nothing, is given up (`ServerWatch`).
-- A received PUBLISH is acknowledged when the owner says so, in order of receipt [MQTT-4.6.0-2].
-
+- What the server publishes goes to the connection's `ClientInbox` a run at a time; it says what is acknowledged when.
 - An announcement (`announce`) is a message of its own kind: one at a time, never sent again, in no count.
 
-What it will not do: QoS 2, AUTH.
+What it will not do: send at QoS 2, AUTH.
 """
 
 from __future__ import annotations
@@ -27,14 +26,13 @@ from fieldgate.mqtt.client_happenings import (
     Connected,
     Ended,
     Happening,
-    Incoming,
     Refused,
     Rejected,
     Subscribed,
     connack_text,
     disconnect_text,
 )
-from fieldgate.mqtt.client_inbox import ClientInbox
+from fieldgate.mqtt.client_inbox import ClientInbox, OpenInbox, unasked
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.client_terms import ServerTerms, refusal, terms_of
 from fieldgate.mqtt.client_watch import ServerWatch
@@ -48,7 +46,9 @@ from fieldgate.mqtt.packets import (
     PingReq,
     PingResp,
     PubAck,
+    PubComp,
     Publish,
+    PubRel,
     Reason,
     SubAck,
     Subscribe,
@@ -72,7 +72,14 @@ class _Phase(Enum):
 class ClientSession:
     """One client id's session. ``acked``, ``sent``, ``resent``, ``stray_acks`` count messages over its life."""
 
-    def __init__(self, settings: ClientSettings, *, delivered: Delivered, first_id: int = 1) -> None:
+    def __init__(
+        self,
+        settings: ClientSettings,
+        *,
+        delivered: Delivered,
+        first_id: int = 1,
+        open_inbox: OpenInbox | None = None,
+    ) -> None:
         self.settings = settings
         self.in_flight = InFlight(first_id=first_id)
         self.version = 5
@@ -83,7 +90,8 @@ class ClientSession:
         self._decoder: Decoder | None = None
         self._tail = b""  # the beginning of a packet, kept from the decoder until its kind is known
         self._out: list[bytes] = []
-        self._inbox = ClientInbox(None)
+        self._open_inbox = open_inbox or unasked(settings.receive_maximum)
+        self._inbox: ClientInbox | None = None
         self._announced = 0  # packet id of an announcement that waits for its PUBACK
         self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
@@ -101,7 +109,7 @@ class ClientSession:
         self._phase = _Phase.CONNECTING
         self._decoder = Decoder(version=version, max_packet_bytes=settings.max_packet_bytes, from_client=False)
         self._tail = b""
-        self._inbox = ClientInbox(settings.receive_maximum if version == 5 else None)
+        self._end_inbox()
         self._watch.begins(now_s)
         self._announced = 0
         self._out.clear()
@@ -132,6 +140,12 @@ class ClientSession:
         """The connection is gone."""
         self._phase = _Phase.CLOSED
         self._out.clear()
+        self._end_inbox()
+
+    def _end_inbox(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is not None:
+            inbox.end()
 
     # -- sending ----------------------------------------------------------------------------------------------
 
@@ -226,11 +240,12 @@ class ClientSession:
             self._write(encode(Unsubscribe(packet_id, tuple(filters)), self.version), now_s)
         return packet_id
 
-    def settled(self, incoming: Incoming, now_s: float) -> None:
-        """An incoming message is safe: acknowledge it, once those before it are. Nothing if its connection is gone."""
-        due = self._inbox.settled(incoming)
-        if due and self._phase is _Phase.CONNECTED:
-            self._write(due, now_s)
+    def acknowledge(self, now_s: float) -> None:
+        """Write the acknowledgements of what was received that are due."""
+        if self._inbox is not None and self._phase is _Phase.CONNECTED:
+            due = self._inbox.due()
+            if due:
+                self._write(due, now_s)
 
     # -- receiving --------------------------------------------------------------------------------------------
 
@@ -277,7 +292,14 @@ class ClientSession:
 
     def _take(self, packets: Sequence[Packet], happenings: list[Happening], now_s: float) -> None:
         acks: list[int] = []
+        publishes: list[Publish] = []
         for packet in packets:
+            if type(packet) is Publish and self._phase is _Phase.CONNECTED:
+                publishes.append(packet)
+                continue
+            if publishes:
+                self._incoming(publishes, happenings, now_s)
+                publishes = []
             if self._announced and type(packet) is PubAck and packet.packet_id == self._announced:
                 happenings.append(self._answered(packet, now_s))
                 continue
@@ -295,6 +317,8 @@ class ClientSession:
                 self._other(packet, happenings, now_s)
         if acks:
             self._pubacks(acks, now_s)
+        if publishes:
+            self._incoming(publishes, happenings, now_s)
 
     def _pubacks(self, ids: list[int], now_s: float) -> None:
         """Book PUBACKs of success, by runs of consecutive ids."""
@@ -317,8 +341,8 @@ class ClientSession:
         match packet:
             case PubAck():
                 self._refused(packet, happenings, now_s)
-            case Publish():
-                self._incoming(packet, happenings, now_s)
+            case PubRel():
+                self._released(packet.packet_id, now_s)
             case PingResp():
                 pass
             case SubAck() | UnsubAck():
@@ -358,18 +382,26 @@ class ClientSession:
         text = packet.properties.reason_string if packet.properties is not None else None
         return Announced(packet.reason, text or "")
 
-    def _incoming(self, packet: Publish, happenings: list[Happening], now_s: float) -> None:
+    def _incoming(self, publishes: list[Publish], happenings: list[Happening], now_s: float) -> None:
+        if self._inbox is None or self._phase is not _Phase.CONNECTED:
+            return
         try:
-            happenings.append(self._inbox.take(packet))
+            self._inbox.take(publishes, now_s)
         except Violation as error:
             happenings.append(self._violated(error.reason, str(error), now_s))
+
+    def _released(self, packet_id: int, now_s: float) -> None:
+        """PUBREL is always answered; an id that is not known was released before [MQTT5 4.3.3]."""
+        is_known = self._inbox is not None and self._inbox.release(packet_id)
+        reason = Reason.PACKET_ID_NOT_FOUND if self.version == 5 and not is_known else 0
+        self._write(encode(PubComp(packet_id, reason), self.version), now_s)
 
     # -- the first packet -------------------------------------------------------------------------------------
 
     def _first(self, packet: Packet, now_s: float) -> Happening:
         if not isinstance(packet, ConnAck):
             return self._violated(Reason.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} instead of CONNACK", now_s)
-        refused = refusal(packet, self.version)
+        refused = refusal(packet, self.settings, version=self.version)
         if refused is not None:
             self._phase = _Phase.CLOSED
             return refused
@@ -378,6 +410,7 @@ class ClientSession:
         self._watch.keep_alive_s = self.terms.keep_alive_s
         self._watch.waiting_since_s = now_s
         self.in_flight.hold_all(is_session_present=packet.session_present)
+        self._inbox = self._open_inbox(self.version, packet.session_present)
         return Connected(packet.session_present)
 
     def _old_connack(self, chunk: bytes) -> Sequence[Happening]:
@@ -403,6 +436,10 @@ class ClientSession:
     def waits_since_s(self) -> float | None:
         """Since when a PUBACK is due and none has come; None while nothing is on the way."""
         return self._watch.waiting_since_s if self.in_flight.sent_count else None
+
+    def set_reading(self, is_reading: bool, now_s: float) -> None:
+        """Say whether the owner reads the socket; while it does not, a server's silence means nothing."""
+        self._watch.set_reading(is_reading, now_s)
 
     def poll(self, now_s: float) -> Sequence[Happening]:
         """Look at the time: ping a silent server, give up a dead one."""

@@ -17,21 +17,25 @@ _NONE: Final = Properties()
 
 
 class ServerTerms(msgspec.Struct, frozen=True):
-    """What the server allows on one connection. ``window``: most messages without a PUBACK."""
+    """What the server allows on one connection. ``window``: most messages without a PUBACK.
+
+    ``kept_s`` is how long it keeps the session, where it says so.
+    """
 
     window: int = 0
     max_packet_bytes: int | None = None
     keep_alive_s: int = 0
     is_retain_available: bool = True
     topic_aliases: int = 0
+    kept_s: int | None = None
 
 
-def refusal(packet: ConnAck, version: int) -> Refused | None:
-    """Return why the client may not come in, if so."""
+def refusal(packet: ConnAck, settings: ClientSettings, *, version: int) -> Refused | None:
+    """Return why the client may not come in, or does not want to, if so."""
     if packet.reason:
         is_version = packet.reason == (Reason.UNSUPPORTED_PROTOCOL_VERSION if version == 5 else 1)
         return Refused(packet.reason, connack_text(packet, version), is_version=is_version)
-    if packet.properties is not None and packet.properties.maximum_qos == 0:
+    if settings.window and packet.properties is not None and packet.properties.maximum_qos == 0:
         return Refused(Reason.QOS_NOT_SUPPORTED, "the server takes QoS 0 only, which confirms nothing")
     return None
 
@@ -45,4 +49,5 @@ def terms_of(packet: ConnAck, settings: ClientSettings) -> ServerTerms:
         keep_alive_s=settings.keep_alive_s if said.server_keep_alive_s is None else said.server_keep_alive_s,
         is_retain_available=said.retain_available != 0,
         topic_aliases=said.topic_alias_maximum or 0,
+        kept_s=said.session_expiry_s,
     )

@@ -24,11 +24,18 @@ class ServerWatch:
         self.waiting_since_s = 0.0  # last PUBACK, or when the first message since was sent
         self.head_since_s = 0.0  # when the oldest message was overtaken
         self._pinged_s: float | None = None
+        self._is_reading = True
 
     def begins(self, now_s: float) -> None:
         """A connection begins."""
+        self._is_reading = True
         self._pinged_s = None
         self.heard_s = now_s
+
+    def set_reading(self, is_reading: bool, now_s: float) -> None:
+        """The owner reads the socket, or does not for now: then the server's silence means nothing."""
+        self._is_reading = is_reading
+        self.heard(now_s)
 
     def heard(self, now_s: float) -> None:
         """The server said something."""
@@ -57,10 +64,15 @@ class ServerWatch:
         return ""
 
     def is_ping_due(self, now_s: float) -> bool:
-        """Whether to send a PINGREQ now; it is taken as sent."""
+        """Whether to send a PINGREQ now; it is taken as sent.
+
+        While nothing is read the server must hear of us all the same; its answers wait in the socket.
+        """
         if not self.keep_alive_s or self._pinged_s is not None:
             return False
-        if now_s - min(self.heard_s, self.written_s) < _PING_AFTER * self.keep_alive_s:
+        quiet_since_s = min(self.heard_s, self.written_s) if self._is_reading else self.written_s
+        if now_s - quiet_since_s < _PING_AFTER * self.keep_alive_s:
             return False
-        self._pinged_s = now_s
+        if self._is_reading:
+            self._pinged_s = now_s
         return True

@@ -17,16 +17,7 @@ from typing import Final, Literal, Protocol
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.errors import UplinkError
-from fieldgate.mqtt.client_happenings import (
-    Announced,
-    Connected,
-    Ended,
-    Happening,
-    Incoming,
-    Refused,
-    Rejected,
-    Subscribed,
-)
+from fieldgate.mqtt.client_happenings import Announced, Connected, Ended, Happening, Refused, Rejected, Subscribed
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End, end_of
 from fieldgate.mqtt.version_choice import VersionChoice
@@ -42,6 +33,7 @@ __all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionSt
 ConnectionState = Literal["connecting", "connected", "backoff", "refused"]
 """``backoff`` mends itself when the far side or the link does; ``refused`` needs a person (and is retried as well)."""
 
+_GOODBYE_S: Final = 0.5
 VERSION_NAMES: Final[dict[int, Literal["3.1.1", "5"]]] = {4: "3.1.1", 5: "5"}
 
 
@@ -63,7 +55,7 @@ class ConnectionOwner(Protocol):
     def connected(self, *, is_session_present: bool) -> None:
         """The server has accepted the connection."""
 
-    def happened(self, happening: Rejected | Incoming | Subscribed | Announced) -> End | None:
+    def happened(self, happening: Rejected | Subscribed | Announced) -> End | None:
         """Something came; an `End` is why to leave the server alone for a while."""
 
     def fill(self, now_s: float) -> float | None:
@@ -129,6 +121,23 @@ class BrokerConnection:
         except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
             self._fail(error)
 
+    def pause_reading(self) -> None:
+        """Read nothing more for now; the connection is kept alive. The next one begins with reading."""
+        if self._link is not None:
+            self._link.pause()
+            self._session.set_reading(False, clock.boot_s())
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self._link is not None:
+            self._session.set_reading(True, clock.boot_s())
+            self._link.resume()
+
+    def give_up(self, end: End) -> None:
+        """Leave the server alone for a while."""
+        self._session.disconnect(clock.boot_s())
+        self._finish(end)
+
     async def run(self) -> None:
         """Connect and reconnect, until cancelled."""
         while True:
@@ -139,12 +148,18 @@ class BrokerConnection:
         await asyncio.Event().wait()
 
     async def stop(self) -> None:
-        """Say DISCONNECT and close."""
+        """Say DISCONNECT and close, once the server has; it gets a moment for that."""
         self._is_stopping = True
         link = self._link
-        self._finish(End("stopped"))
-        self._drop_link()
         if link is not None:
+            self._session.disconnect(clock.boot_s())
+            link.write(self._session.output())
+            self._link = None
+            link.finish()
+        self._finish(End("stopped"))
+        if link is not None:
+            await asyncio.wait([link.closed], timeout=_GOODBYE_S)
+            link.close()
             await asyncio.wait([link.closed])
 
     # -- one connection ---------------------------------------------------------------------------------------
@@ -303,11 +318,10 @@ class BrokerConnection:
                     self._finish(self._refused(happening))
                 case Ended():
                     self._finish(end_of(happening, version=self._session.version))
-                case Rejected() | Incoming() | Subscribed() | Announced():
+                case Rejected() | Subscribed() | Announced():
                     pause = self._owner.happened(happening) or pause
         if pause is not None:
-            self._session.disconnect(clock.boot_s())
-            self._finish(pause)
+            self.give_up(pause)
 
     def _connected(self, *, is_session_present: bool) -> None:
         self._version.accepted()

@@ -47,6 +47,7 @@ class Link(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._looked_s = 0.0
         self._read_bytes = 0
+        self._is_paused = False
         self.is_full = False
         self.closed: asyncio.Future[None] = self._loop.create_future()
 
@@ -65,6 +66,29 @@ class Link(asyncio.Protocol):
         if self._socket is not None and _QUICK_ACK is not None:
             with contextlib.suppress(OSError):  # closed meanwhile
                 self._socket.setsockopt(socket.IPPROTO_TCP, _QUICK_ACK, 1)
+
+    def pause(self) -> None:
+        """Read nothing more until `resume`; what the loop has read already may still be told."""
+        self._is_paused = True
+        transport = self._transport
+        if transport is not None and not transport.is_closing() and transport.is_reading():
+            transport.pause_reading()
+
+    def resume(self) -> None:
+        """Read on."""
+        self._is_paused = False
+        self._read_on()
+
+    def finish(self) -> None:
+        """Write nothing more and wait for the far side to close; what it still says is read.
+
+        Closing a socket with unread input resets it, and the reset would overtake our last words.
+        """
+        transport = self._transport
+        if transport is not None and not transport.is_closing():
+            if transport.can_write_eof():
+                transport.write_eof()
+            self.resume()
 
     def close(self) -> None:
         """Close in good order if everything written has left, else at once: a dead link never takes the rest."""
@@ -97,7 +121,7 @@ class Link(asyncio.Protocol):
 
     def _read_on(self) -> None:
         transport = self._transport
-        if transport is not None and not transport.is_closing():
+        if transport is not None and not transport.is_closing() and not self._is_paused:
             transport.resume_reading()
 
     def pause_writing(self) -> None:

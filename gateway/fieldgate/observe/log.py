@@ -45,6 +45,16 @@ NAMES: Final = {
     "sessions.damaged": "what was stored for local clients is damaged; what could be read is kept",
     "sessions.not_stored": "what waits for local clients is not stored at the moment, and why",
     "sessions.stored_again": "what waits for local clients is stored again",
+    "source.connected": "the broker of a source is connected",
+    "source.lost": "the connection to the broker of a source is over, and why",
+    "source.not_noted": "what a source is subscribed to could not be written down",
+    "source.qos_lowered": "the broker grants a lower QoS than was asked for: messages can be lost on the way",
+    "source.refused": "the broker does not let the source in; a person must mend that",
+    "source.session_shortened": "the broker keeps less than was asked for of what comes while the gateway is away",
+    "source.stopped": "nothing more is read from the broker of a source",
+    "source.subscription_refused": "the broker does not grant a subscription, and why",
+    "source.unreachable": "the broker of a source cannot be reached for now",
+    "source.version_changed": "the broker of a source does not speak this MQTT version; the other one is tried",
     "task.failed": "a defect ended a part of the gateway; it is started again",
     "task.restarting": "a part of the gateway could not go on and is tried again",
     "uplink.began_again": "what was stored of an uplink's place cannot be read; it gets everything stored again",
@@ -58,7 +68,7 @@ NAMES: Final = {
     "uplink.version_changed": "the broker does not speak this MQTT version; the other one is tried",
 }
 
-_WHOSE: Final = ("uplink", "listener", "task")
+_WHOSE: Final = ("uplink", "source", "listener", "task")
 _EventDict = MutableMapping[str, Any]
 
 

@@ -27,12 +27,21 @@ REQUIRED = {
     "uplinks.NAME.mqtt.url",
     "uplinks.NAME.mqtt.proxy.url",
     "uplinks.NAME.mqtt.sas.key",
+    "sources[].name",
+    "sources[].mqtt",
+    "sources[].mqtt.url",
+    "sources[].mqtt.proxy.url",
+    "sources[].mqtt.sas.key",
+    "sources[].mqtt.subscribe",
+    "sources[].mqtt.subscribe[].filter",
+    "sources[].remap[].match",
+    "sources[].remap[].to",
 }
 
 
 def filled_in(sample: str) -> str:
     """The sample with everything uncommented that is a setting, as somebody would who wants it all."""
-    with_uplink = re.sub(r"^#(?=uplinks:|  )", "", sample, flags=re.MULTILINE)
+    with_uplink = re.sub(r"^#(?=uplinks:|sources:|  )", "", sample, flags=re.MULTILINE)
     complete = re.sub(r"^(\s*)#(?=\S)", r"\1", with_uplink, flags=re.MULTILINE)
     one_login = re.sub(r"^ *sas: .*\n", "", complete, flags=re.MULTILINE)  # a token stands for a password
     over_websocket = one_login.replace("mqtts://broker.example:8883", "wss://broker.example")  # as headers need
@@ -77,8 +86,8 @@ def test_every_key_is_in_the_sample_with_its_description(key: Key) -> None:
 
 @pytest.mark.parametrize("key", KEYS, ids=lambda key: key.path)
 def test_every_key_is_used_by_the_gateway(key: Key) -> None:
-    """No option is accepted and then ignored; ``sources`` accepts nothing."""
-    if key.path == "sources" or key.name == "url":  # a URL is read as host, port, is_tls and place
+    """No option is accepted and then ignored."""
+    if key.name == "url":  # a URL is read as host, port, is_tls and place
         return
     attribute = re.compile(rf"\.{key.name}(_s|_bytes)?\b")
     gateway = Path(fieldgate.__file__).parent

@@ -73,3 +73,26 @@ def test_a_single_device_never_waits() -> None:
     fill(queue, 20, now_s=5.0023)
 
     assert queue.due_s(5.0023) == 5.0023
+
+
+@pytest.mark.parametrize(
+    ("uplink_s", "is_far", "due_s"),
+    [(0.050, True, 5.0), (0.002, True, 5.2), (0.050, False, 5.2)],
+    ids=["slow uplink", "quick uplink", "device nearby"],
+)
+def test_a_source_far_away_does_not_wait_for_hold_where_the_uplink_is_slower_than_a_commit(
+    uplink_s: float, is_far: bool, due_s: float
+) -> None:
+    """Each window would cost the uplink's round trip on top of its own; what is delivered in time is not written."""
+    queue = WriteQueue(is_relay=True, hold_s=0.2, commit_delay_s=0.05, keeps_delivered=False)
+    queue.hurries = False
+    for n in range(30):
+        earlier = Batch([EVENT], b"\0", accepted_s=n)
+        queue.acknowledged(earlier)
+        queue.due_s(n + uplink_s)
+    queue.append(Batch([EVENT] * 20, b"\1" * 20, accepted_s=5.0))
+
+    queue.stalled(10**9, is_far=is_far)
+
+    assert queue.due_s(5.0) == pytest.approx(due_s)
+    assert queue.take(5.0, everything=False).count == (20 if due_s == 5.0 else 0)

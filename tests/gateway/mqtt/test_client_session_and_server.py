@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fieldgate.mqtt.client_happenings import Connected, Incoming, Subscribed
+from client_wire import LineInbox
+from fieldgate.mqtt.client_happenings import Connected, Subscribed
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.packets import Subscription
@@ -24,13 +25,19 @@ class Pair:
         self.server = Server(self.intake)
         self.delivered: list[int] = []
         self.happenings: list[object] = []
-        self.session = ClientSession(ClientSettings("gateway", keep_alive_s=0), delivered=self._delivered)
+        self.inbox = LineInbox()
+        settings = ClientSettings("gateway", keep_alive_s=0)
+        self.session = ClientSession(settings, delivered=self._delivered, open_inbox=self._open_inbox)
         self.far: ServerSide | None = None
         self.count = 0
         self.settled_batches = 0
 
     def _delivered(self, _batch: object, start: int, stop: int) -> None:
         self.delivered += range(start, stop)
+
+    def _open_inbox(self, _version: int, _is_session_present: bool) -> LineInbox:
+        self.inbox = LineInbox()
+        return self.inbox
 
     def connect(self) -> None:
         self.far = self.server.open(self.version)
@@ -132,12 +139,12 @@ def test_a_command_comes_down_and_is_acknowledged_when_it_is_safe():
     sender.publish(1, topic="cmd/boiler", payload=b"on")
     pair.far.flush()
     pair.exchange()
-    incoming = pair.happenings[-1]
-    assert isinstance(incoming, Incoming)
-    assert (incoming.publish.topic, incoming.publish.payload) == ("cmd/boiler", b"on")
+    (command,) = pair.inbox.runs[0]
+    assert (command.topic, command.payload) == ("cmd/boiler", b"on")
     before = pair.session.output()
 
-    pair.session.settled(incoming, 0.0)
+    pair.inbox.line.settled(0, 1)
+    pair.session.acknowledge(0.0)
 
     assert before == []
-    assert pair.session.output() == [b"\x40\x02" + incoming.publish.packet_id.to_bytes(2, "big")]
+    assert pair.session.output() == [b"\x40\x02" + command.packet_id.to_bytes(2, "big")]

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from client_wire import Wire
-from fieldgate.mqtt.client_happenings import Ended, Happening, Incoming, Subscribed
+from fieldgate.mqtt.client_happenings import Ended, Happening, Subscribed
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.packets import (
     ConnAck,
@@ -18,6 +18,7 @@ from fieldgate.mqtt.packets import (
     PubAck,
     PubComp,
     Publish,
+    PubRel,
     Reason,
     SubAck,
     Subscribe,
@@ -196,37 +197,77 @@ def test_pubacks_before_malformed_bytes_count():
 # -- receiving -------------------------------------------------------------------------------------------
 
 
-def test_incoming_messages_are_acknowledged_in_order_of_receipt():
-    """[MQTT-4.6.0-2], although they are safe in another order."""
-    wire = Wire()
+def test_what_came_together_is_handed_over_together_and_acknowledged_when_due():
+    """One read is one run and one write: nothing is done per message that a read could share."""
+    wire = Wire(has_inbox=True)
     wire.connect()
-    one, zero, two = wire.give(
-        Publish("cmd", b"1", qos=1, packet_id=10), Publish("cmd", b"0"), Publish("cmd", b"2", qos=1, packet_id=11)
-    )
-    assert isinstance(one, Incoming)
-    assert isinstance(two, Incoming)
-    assert isinstance(zero, Incoming)
+    (inbox,) = wire.inboxes
+    assert wire.give(*(Publish("cmd", b"%d" % n, qos=1, packet_id=n) for n in range(10, 15))) == []
 
-    wire.session.settled(two, wire.now_s)
-    wire.session.settled(zero, wire.now_s)
+    inbox.line.settled(1, 4)
+    wire.session.acknowledge(wire.now_s)
     assert wire.take() == []
-    wire.session.settled(one, wire.now_s)
+    inbox.line.settled(0, 1)
+    wire.session.acknowledge(wire.now_s)
 
-    assert wire.take() == [PubAck(10), PubAck(11)]
+    assert [[one.packet_id for one in run] for run in inbox.runs] == [[10, 11, 12, 13, 14]]
+    assert wire.session.output() == [b"".join(encode(PubAck(n), 5) for n in range(10, 15))]
 
 
-def test_a_message_of_an_earlier_connection_is_not_acknowledged_on_the_new_one():
-    """The server sends it again there, under an id that may be another's now."""
-    wire = Wire()
+def test_publishes_right_behind_the_connack_belong_to_the_new_connection():
+    """A broker with a session sends what is owed in the same segment."""
+    wire = Wire(has_inbox=True)
+    wire.session.connect(5, wire.now_s)
+    wire.take()
+
+    wire.give(ConnAck(session_present=True), Publish("cmd", b"1", qos=1, packet_id=10))
+
+    assert wire.opened == [(5, True)]
+    assert [one.payload for one in wire.inboxes[0].runs[0]] == [b"1"]
+
+
+def test_each_connection_has_its_inbox_and_ends_it_once():
+    """What an old one still owes is not acknowledged on the new: the id may be another message's there."""
+    wire = Wire(has_inbox=True)
     wire.connect()
-    (old,) = wire.give(Publish("cmd", b"1", qos=1, packet_id=10))
-    assert isinstance(old, Incoming)
+    wire.give(Publish("cmd", b"1", qos=1, packet_id=10))
+    wire.session.closed()
     wire.session.closed()
     wire.connect(ConnAck(session_present=True))
 
-    wire.session.settled(old, wire.now_s)
+    wire.inboxes[0].line.settled(0, 1)
+    wire.session.acknowledge(wire.now_s)
 
+    assert [one.is_over for one in wire.inboxes] == [True, False]
     assert wire.take() == []
+
+
+@pytest.mark.parametrize(("version", "reason"), [(5, Reason.PACKET_ID_NOT_FOUND), (4, 0)])
+def test_a_pubrel_is_always_answered(version, reason):
+    """Else the server repeats it on every connection for ever."""
+    wire = Wire(version, has_inbox=True)
+    wire.connect()
+
+    wire.give(PubRel(7), PubRel(700))
+
+    assert wire.take() == [PubComp(7), PubComp(700, reason)]
+    assert wire.inboxes[0].released == [7, 700]
+
+
+def test_a_connection_that_is_not_read_is_kept_alive_and_not_given_up():
+    """Back-pressure may last for hours: the server must hear of us, and its answers wait in the socket."""
+    wire = Wire(keep_alive_s=10)
+    wire.connect()
+    wire.session.set_reading(False, wire.now_s)
+
+    assert wire.pass_s(100) == []
+
+    pings = [packet for packet in wire.take() if isinstance(packet, PingReq)]
+    assert len(pings) >= 10
+    wire.session.set_reading(True, wire.now_s)
+    assert wire.pass_s(5) == []
+    (ended,) = wire.pass_s(100)
+    assert isinstance(ended, Ended)  # and once it is read again, silence counts again
 
 
 def test_more_than_our_receive_maximum_ends_the_connection():

@@ -1,0 +1,70 @@
+"""Which topics an uplink publishes to, and whether a source of the same broker would read them back."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.model import Config
+from fieldgate.config.texts import is_loopback
+from fieldgate.mqtt.topics import split_share
+
+__all__ = ["covers", "is_same_broker", "overlaps", "own_filters", "published_filter"]
+
+_FIELD: Final = re.compile(r"\{[a-z]+\}")
+
+
+def is_same_broker(one: BrokerConfig, other: BrokerConfig) -> bool:
+    """Whether both lead to the same place, as far as their URLs tell; the names of this machine count as one."""
+    is_same_host = one.host.lower() == other.host.lower() or (is_loopback(one.host) and is_loopback(other.host))
+    return is_same_host and one.port == other.port
+
+
+def published_filter(template: str, gateway: str) -> str:
+    """Return a topic filter that matches whatever ``template`` makes; it may match more than that."""
+    levels = template.replace("{gateway}", gateway).split("/")
+    filter_: list[str] = []
+    for level in levels:
+        if "{topic}" in level:  # any number of levels
+            filter_.append("#")
+            break
+        filter_.append("+" if _FIELD.search(level) else level)
+    return "/".join(filter_)
+
+
+def own_filters(config: Config, broker: BrokerConfig) -> list[str]:
+    """Return filters of everything that this gateway publishes to ``broker``."""
+    gateway = config.gateway.id
+    templates = [one.topic for one in config.brokers_up.values() if is_same_broker(one, broker)]
+    return [published_filter(template, gateway) for template in ("fieldgate/{gateway}/{topic}", *templates)]
+
+
+def overlaps(one: str, other: str) -> bool:
+    """Whether any topic matches both filters; a ``$share`` prefix does not count."""
+    return _compare(_levels(one), _levels(other), is_cover=False)
+
+
+def covers(one: str, other: str) -> bool:
+    """Whether every topic that matches ``other`` matches ``one``."""
+    return _compare(_levels(one), _levels(other), is_cover=True)
+
+
+def _levels(topic_filter: str) -> list[str]:
+    return split_share(topic_filter)[1].split("/")
+
+
+def _compare(one: list[str], other: list[str], *, is_cover: bool) -> bool:
+    if (one[0] in ("+", "#") and other[0].startswith("$")) or (other[0] in ("+", "#") and one[0].startswith("$")):
+        return False  # a leading wildcard matches no topic that begins with $ [MQTT-4.7.2-1]
+    for place, mine in enumerate(one):
+        if mine == "#":
+            return True
+        if place >= len(other):
+            return False
+        theirs = other[place]
+        if theirs == "#":
+            return not is_cover
+        if mine not in ("+", theirs) and (is_cover or theirs != "+"):
+            return False
+    return len(one) == len(other) or (not is_cover and other[len(one) :] == ["#"])

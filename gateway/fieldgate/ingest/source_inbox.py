@@ -1,0 +1,340 @@
+"""What one connection of a source receives, on its way into the flow: numbered, handed over, acknowledged when safe.
+
+Laws of this file:
+
+- A message is acknowledged only when the intake has settled it (P1), in order of receipt [MQTT-4.6.0-2]; one that is
+  no event, at once, but never before those that came before it.
+- A message sent again (DUP) while its first copy still waits, on this connection or an earlier one of the session,
+  joins that copy. Once acknowledged, what comes under its id is new.
+- What the broker replays from its retained messages is an event only if it differs from what was last heard on that
+  topic; a live message always is one. The subscriptions are made so that RETAIN tells the two apart (Retain As
+  Published off, as in 3.1.1 [MQTT-3.3.1-12, 3.1.1: MQTT-3.3.1-9]).
+- The gateway's own events, come back through a loop, are dropped.
+- While the intake is closed messages are held here, unacknowledged, and count against ``max_unsettled_bytes``; over it
+  nothing more is read.
+
+No I/O, no clock. One pass per read: the loop in `_sort` binds its names locally and leaves everything unusual to
+`_judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+import msgspec
+from xxhash import xxh3_64_intdigest
+
+from fieldgate.ingest.echo import EchoGuard, looks_like_ours
+from fieldgate.ingest.event_filter import client_seed
+from fieldgate.ingest.last_seen import LastSeen
+from fieldgate.ingest.source import Intake, Received
+from fieldgate.ingest.source_topics import Place, SourceTopics
+from fieldgate.ingest.window_watch import WindowWatch
+from fieldgate.mqtt.ack_line import AckLine, Owed
+from fieldgate.mqtt.packets import Publish, Reason
+from fieldgate.mqtt.violation import Violation
+
+__all__ = ["SourceInbox", "SourceLimits", "SourceState", "SourceTally", "Throttle"]
+
+_OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
+_MAX_UNRELEASED: Final = 4096  # QoS 2 ids that a 3.1.1 broker may leave between PUBREC and PUBREL
+
+
+class SourceLimits(msgspec.Struct, frozen=True):
+    """A broker that exceeds ``receive_maximum`` is no longer read for now, in either version.
+
+    MQTT 5 would have the connection end with 0x93 [MQTT5 4.9]. But mosquitto 2.0 sends more than that when a session
+    resumes, and would do it again each time.
+    """
+
+    receive_maximum: int = 1000
+    max_unsettled_bytes: int = 256 * 1024
+
+
+class SourceTally:
+    """Counters of a source over its life."""
+
+    __slots__ = ("bytes", "events", "joined", "looped", "not_events", "received", "skipped_retained", "unsaved")
+
+    def __init__(self) -> None:
+        self.received = 0
+        self.events = 0
+        self.bytes = 0  # of topics and payloads of events
+        self.joined = 0  # sent again while the first copy was still waiting
+        self.skipped_retained = 0  # replayed, and known already
+        self.looped = 0  # our own events, come back
+        self.not_events = 0  # of a topic that makes none
+        self.unsaved = 0  # never handed over when their connection ended: QoS 0 among them is lost
+
+
+class SourceState:
+    """What a source remembers from one connection to the next, and what all its connections share."""
+
+    def __init__(self, client_id: str, topics: SourceTopics, echo: EchoGuard, *, lane: int) -> None:
+        self.topics = topics
+        self.echo = echo
+        self.lane = lane
+        self.client_seed = client_seed(client_id)
+        self.tally = SourceTally()
+        self.last_seen = LastSeen()
+        self.owed: dict[int, Owed] = {}  # acknowledgements that earlier connections did not live to write
+        self.unreleased: set[int] = set()  # QoS 2 ids between PUBREC and PUBREL
+
+    def forget_session(self) -> None:
+        """The broker has no session of ours: it sends nothing again, and its ids mean nothing."""
+        self.owed.clear()
+        self.unreleased.clear()
+
+
+class Throttle(Protocol):
+    """The connection that feeds the inbox."""
+
+    def pause_reading(self) -> None:
+        """Read nothing more from the broker for now."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
+
+    def kick(self) -> None:
+        """Write the acknowledgements that are due."""
+
+
+class SourceInbox:
+    """Implements `ClientInbox`, and `Settler` for one connection; its generation is its life."""
+
+    def __init__(self, throttle: Throttle, state: SourceState, *, intake: Intake, limits: SourceLimits) -> None:
+        self.is_paused = False
+        self._throttle = throttle
+        self._state = state
+        self._intake = intake
+        self._limits = limits
+        self._line = AckLine()
+        self._window = WindowWatch()
+        self._handed_to = 0  # positions below were given to the intake
+        self._held: list[tuple[list[Received], int]] = []
+        self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
+        self._is_over = False
+
+    @property
+    def unacknowledged(self) -> int:
+        """How many PUBLISHes wait for their acknowledgement."""
+        return self._line.in_flight
+
+    @property
+    def has_held(self) -> bool:
+        """Whether messages wait here for the intake to open."""
+        return bool(self._held)
+
+    # Settler
+
+    def settled(self, first: int, count: int) -> None:
+        """See `Settler`. After the end only a later connection of the same session can profit."""
+        self._line.settled(first, count)
+
+    def flush(self) -> None:
+        """See `Settler`. A later connection may owe the acknowledgement of what was settled here."""
+        self._throttle.kick()
+
+    # ClientInbox
+
+    def take(self, publishes: Sequence[Publish], now_s: float) -> None:
+        """See `ClientInbox`."""
+        del now_s
+        batch = _Batch()
+        try:
+            self._sort(publishes, batch)
+        finally:
+            self._state.tally.received += len(publishes)
+            self._state.last_seen.trim()
+            self._close_run(batch)
+            for received, first in batch.runs:
+                self._hand_over(received, first)
+        self._check_window()
+
+    def _sort(self, publishes: Sequence[Publish], batch: _Batch) -> None:
+        state, echo = self._state, self._state.echo
+        hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
+        place_of, seen = state.topics.known.get, state.last_seen.young
+        seed_of_client, is_suspect = state.client_seed, looks_like_ours
+        for packet in publishes:
+            topic, payload = packet.topic, packet.payload
+            code = packet_id = packet.packet_id
+            place = place_of(topic)
+            if place is None or packet.qos == 2 or packet.dup or packet.retain or packet.properties is not None:
+                verdict = self._judge(packet, batch)
+                hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
+                if verdict is None:
+                    continue
+                code, place = verdict
+            if is_suspect(payload) and echo.is_in(payload):
+                state.tally.looped += 1
+                self._pass_over(code, batch)
+                hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
+                continue
+            seed, name = place
+            hash_ = xxh3_64_intdigest(payload, seed ^ seed_of_client ^ packet_id)
+            hear(Received(name, payload, hash_, len(name) + len(payload)))
+            note(code)
+            mark(hash_)
+            seen[topic] = (packet_id, hash_)
+
+    def _judge(self, packet: Publish, batch: _Batch) -> tuple[int, Place] | None:
+        """Decide a PUBLISH that is not plain: its code and place if it is an event, None if it is done with."""
+        state, properties = self._state, packet.properties
+        if properties is not None and properties.topic_alias is not None:
+            raise Violation(Reason.TOPIC_ALIAS_INVALID, "a topic alias, which was not offered")  # [MQTT-3.1.2-26]
+        place = state.topics.place(packet.topic)
+        packet_id = packet.packet_id
+        code = -packet_id if packet.qos == 2 else packet_id
+        if packet.qos and self._is_repeated(packet, code, place, batch):
+            state.tally.joined += 1
+            return None
+        if packet.qos == 2:
+            self._receiving.add(packet_id)
+        if place is None and not state.topics.is_own(packet.topic):
+            state.tally.not_events += 1
+        elif place is None or (properties is not None and state.echo.is_marked(properties)):
+            state.tally.looped += 1
+        elif packet.retain and self._is_known(packet, place):
+            state.tally.skipped_retained += 1
+        else:
+            return code, place
+        self._pass_over(code, batch)
+        return None
+
+    def _pass_over(self, code: int, batch: _Batch) -> None:
+        """Acknowledge a message that is no event, in its turn."""
+        if code:
+            self._close_run(batch)
+            self._line.add_ready(code)
+
+    def _is_known(self, packet: Publish, place: Place) -> bool:
+        last = self._state.last_seen.get(packet.topic)
+        if last is None:
+            return False
+        packet_id, content_id = last
+        return self._content_id(place, packet_id, packet.payload) == content_id
+
+    def _content_id(self, place: Place, packet_id: int, payload: bytes) -> int:
+        return xxh3_64_intdigest(payload, place[0] ^ self._state.client_seed ^ packet_id)
+
+    def _is_repeated(self, packet: Publish, code: int, place: Place | None, batch: _Batch) -> bool:
+        """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
+        packet_id, state = packet.packet_id, self._state
+        if packet.qos == 2 and packet_id in state.unreleased:  # [MQTT-4.3.3-10]
+            self._close_run(batch)
+            self._line.add_ready(code)
+            return True
+        if packet.qos == 2 and packet_id in self._receiving:
+            return True
+        owed = state.owed.pop(packet_id, None)
+        if not packet.dup or place is None:
+            return False
+        own_id = self._content_id(place, packet_id, packet.payload)
+        if owed is not None and owed.content_id == own_id and owed.is_release == (packet.qos == 2):
+            self._close_run(batch)
+            self._line.add_joined(code, owed)
+            if packet.qos == 2:
+                self._receiving.add(packet_id)
+            return True
+        self._close_run(batch)
+        return (code, own_id) in batch.waiting(self._line)
+
+    def _close_run(self, batch: _Batch) -> None:
+        """Put what was gathered into the line, so that something else can stand behind it."""
+        received, codes, content_ids = batch.received, batch.codes, batch.content_ids
+        if not received:
+            return
+        if self._state.owed:
+            for code in codes:
+                self._state.owed.pop(abs(code), None)  # a new message under the id: the old one is not claimed any more
+        text_bytes = sum([one.size_bytes for one in received])
+        first = self._line.add_events(codes, content_ids, text_bytes + _OVERHEAD_BYTES * len(codes))
+        batch.runs.append((received, first))
+        batch.end_run()
+        self._state.tally.events += len(codes)
+        self._state.tally.bytes += text_bytes
+
+    def _hand_over(self, received: list[Received], first: int) -> None:
+        if not self._held and self._intake.is_open():
+            self._handed_to = first + len(received)
+            self._intake.accept(received, self, first, lane=self._state.lane)
+        else:
+            self._held.append((received, first))
+
+    def _check_window(self) -> None:
+        line, limits = self._line, self._limits
+        unreleased = len(self._state.unreleased)
+        if unreleased > _MAX_UNRELEASED:
+            raise Violation(Reason.QUOTA_EXCEEDED, "too many QoS 2 messages that were never released")
+        if line.size_bytes > limits.max_unsettled_bytes or line.in_flight > limits.receive_maximum:
+            if not self.is_paused:
+                self.is_paused = True
+                self._throttle.pause_reading()
+            self._intake.stalled(is_far=True)
+        elif self._window.is_full(line.in_flight) or line.in_flight + unreleased >= limits.receive_maximum > unreleased:
+            self._intake.stalled(is_far=True)
+
+    def release(self, packet_id: int) -> bool:
+        """See `ClientInbox`."""
+        is_known = packet_id in self._state.unreleased
+        self._state.unreleased.discard(packet_id)
+        return is_known
+
+    def due(self) -> bytes:
+        """See `ClientInbox`."""
+        due, releases = self._line.take_due()
+        if releases:
+            self._receiving.difference_update(releases)
+            self._state.unreleased.update(releases)
+        if self.is_paused:
+            line, limits = self._line, self._limits
+            if line.size_bytes <= limits.max_unsettled_bytes // 2 and line.in_flight <= limits.receive_maximum // 2:
+                self.is_paused = False
+                self._throttle.resume_reading()
+        return due
+
+    def retry(self) -> None:
+        """Hand over what was held, if the intake is open again."""
+        if self._held and self._intake.is_open():
+            held, self._held = self._held, []
+            for received, first in held:
+                self._handed_to = first + len(received)
+                self._intake.accept(received, self, first, lane=self._state.lane)
+
+    def end(self) -> None:
+        """See `ClientInbox`. What was not handed over comes again, if its QoS lets it."""
+        self._is_over = True
+        state = self._state
+        if self._held:
+            state.tally.unsaved += sum(len(received) for received, _ in self._held)
+            self._held.clear()
+            state.last_seen.clear()  # it was heard and is not kept: what is sent again must count
+        for packet_id, owed in self._line.owed().items():
+            if owed.line is not self._line or owed.position < self._handed_to:
+                state.owed[packet_id] = owed
+
+
+class _Batch:
+    """One `take` in the making: the run being gathered, and the runs that are in the line."""
+
+    __slots__ = ("_waiting", "codes", "content_ids", "received", "runs")
+
+    def __init__(self) -> None:
+        self.runs: list[tuple[list[Received], int]] = []
+        self.received: list[Received] = []
+        self.codes: list[int] = []
+        self.content_ids: list[int] = []
+        self._waiting: set[tuple[int, int]] | None = None
+
+    def end_run(self) -> None:
+        if self._waiting is not None:
+            self._waiting.update(zip(self.codes, self.content_ids, strict=True))
+        self.received, self.codes, self.content_ids = [], [], []
+
+    def waiting(self, line: AckLine) -> set[tuple[int, int]]:
+        """What waits in ``line``, looked up once per read."""
+        if self._waiting is None:
+            self._waiting = set(line.waiting())
+        return self._waiting

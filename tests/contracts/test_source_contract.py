@@ -1,0 +1,173 @@
+"""The contract of `fieldgate.ingest.source`, kept by everything that reads MQTT: the listener and a source of a broker.
+
+Real sockets on both sides. A `Sender` is whoever publishes: a device at the listener, the broker of a source.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Protocol
+
+import pytest
+
+from fieldgate.mqtt.codec import encode
+from fieldgate.mqtt.packets import PubAck, Publish
+from listener_kit import HeldIntake, RawClient, SettlingIntake, serving
+from source_kit import GoodBroker, running
+from uplink_kit import until
+
+
+class Sender(Protocol):
+    """One connection that publishes at QoS 1 to ``sensors/a``."""
+
+    def send(self, *packet_ids: int) -> None:
+        """Publish one message per id, its payload the id, in one write."""
+
+    async def acked(self) -> list[int]:
+        """The ids acknowledged so far, in order, after the other side had its turn."""
+
+    async def vanish(self) -> None:
+        """End the connection without a word."""
+
+
+def _wire(packet_ids: tuple[int, ...]) -> bytes:
+    return b"".join(encode(Publish("sensors/a", b"%d" % n, 1, packet_id=n), 5) for n in packet_ids)
+
+
+class _Device:
+    """A client of the listener."""
+
+    def __init__(self, client: RawClient) -> None:
+        self._client = client
+        self._acked: list[int] = []
+
+    def send(self, *packet_ids: int) -> None:
+        self._client.writer.write(_wire(packet_ids))
+
+    async def acked(self) -> list[int]:
+        try:
+            while True:
+                packet = await self._client.receive(within_s=0.1)
+                assert isinstance(packet, PubAck)
+                self._acked.append(packet.packet_id)
+        except TimeoutError:
+            return self._acked
+
+    async def vanish(self) -> None:
+        self._client.writer.transport.abort()
+
+
+class _Broker:
+    """The broker of a source."""
+
+    def __init__(self, broker: GoodBroker) -> None:
+        self._broker = broker
+
+    def send(self, *packet_ids: int) -> None:
+        self._broker.peers[-1].writer.write(_wire(packet_ids))
+
+    async def acked(self) -> list[int]:
+        await asyncio.sleep(0.1)
+        return [one.packet_id for peer in self._broker.peers for one in peer.packets if isinstance(one, PubAck)]
+
+    async def vanish(self) -> None:
+        count = len(self._broker.subscribed)
+        self._broker.peers[-1].writer.transport.abort()
+        await until(lambda: len(self._broker.subscribed) > count)
+
+
+@asynccontextmanager
+async def _listener(intake: HeldIntake) -> AsyncIterator[Sender]:
+    async with serving(intake) as listener:
+        yield _Device(await RawClient.connect(listener.port, version=5))
+
+
+@asynccontextmanager
+async def _source(intake: HeldIntake) -> AsyncIterator[Sender]:
+    broker = GoodBroker()
+    async with broker.serving(), running(intake, broker.port):
+        await until(lambda: bool(broker.subscribed))
+        yield _Broker(broker)
+
+
+Made = Callable[[HeldIntake], AbstractAsyncContextManager[Sender]]
+both = pytest.mark.parametrize("made", [_listener, _source], ids=["listener", "source"])
+
+
+@both
+async def test_a_read_is_one_batch_and_positions_count_from_0(made: Made) -> None:
+    """The flow works on batches; a position is how a source finds its message again."""
+    intake = HeldIntake()
+    async with made(intake) as sender:
+        sender.send(*range(1, 51))
+        await until(lambda: len(intake.heard) == 50)
+        sender.send(*range(51, 61))
+        await until(lambda: len(intake.heard) == 60)
+
+    assert len(intake.batches) <= 4  # one per read; TCP may cut a write
+    firsts = [first for _, first, _ in intake.batches]
+    sizes = [len(received) for _, _, received in intake.batches]
+    assert firsts == [sum(sizes[:n]) for n in range(len(sizes))]
+    assert intake.payloads == [b"%d" % n for n in range(1, 61)]
+    assert len({id(settler) for settler, _, _ in intake.batches}) == 1
+
+
+@both
+async def test_nothing_is_acknowledged_before_it_is_settled_and_then_in_order(made: Made) -> None:
+    """P1 and [MQTT-4.6.0-2]."""
+    intake = HeldIntake()
+    async with made(intake) as sender:
+        sender.send(7, 8)
+        await until(lambda: len(intake.heard) == 2)
+        sender.send(3)
+        await until(lambda: len(intake.heard) == 3)
+        assert await sender.acked() == []
+
+        intake.settle(len(intake.batches) - 1)
+        assert await sender.acked() == []
+        for batch in range(len(intake.batches) - 1):
+            intake.settle(batch)
+
+        assert await sender.acked() == [7, 8, 3]
+
+
+@both
+async def test_one_that_settles_at_once_is_acknowledged_at_once(made: Made) -> None:
+    """The intake may settle within `accept`: an event that no uplink wants."""
+    async with made(SettlingIntake()) as sender:
+        sender.send(1, 2, 3)
+
+        assert await sender.acked() == [1, 2, 3]
+
+
+@both
+async def test_a_closed_intake_gets_nothing_until_it_opens(made: Made) -> None:
+    """Memory is full: what is held is handed over later, in order, and nothing of it is acknowledged before."""
+    intake = SettlingIntake()
+    intake.open = False
+    async with made(intake) as sender:
+        sender.send(1, 2)
+        sender.send(3)
+        assert await sender.acked() == []
+        assert intake.heard == []
+
+        intake.open = True
+        await until(lambda: len(intake.heard) == 3)
+
+        assert intake.payloads == [b"1", b"2", b"3"]
+        assert await sender.acked() == [1, 2, 3]
+
+
+@both
+async def test_what_settles_after_its_connection_has_gone_does_nothing(made: Made) -> None:
+    """A token of an older generation never writes to a newer connection."""
+    intake = HeldIntake()
+    async with made(intake) as sender:
+        sender.send(1, 2)
+        await until(lambda: len(intake.heard) == 2)
+        await sender.vanish()
+
+        for batch in range(len(intake.batches)):
+            intake.settle(batch)
