@@ -135,7 +135,13 @@ class Dialler:
         socket_above = None
         if self._place.is_websocket:
             headers = {name: value.reveal() for name, value in self._config.headers.items()}
-            socket_above = WebSocketClient(link, self._place, server_name=self._way.server_name, headers=headers)
+            socket_above = WebSocketClient(
+                link,
+                self._place,
+                server_name=self._way.server_name,
+                headers=headers,
+                is_path_secret=not self._config.url.is_literal,
+            )
         transport, _ = await loop.create_connection(
             lambda: link if socket_above is None else socket_above,
             sock=connection,

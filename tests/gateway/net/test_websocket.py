@@ -281,6 +281,28 @@ async def test_a_handshake_that_is_never_answered_ends_with_the_connect_timeout(
     assert reason.endswith("connected and did not answer in time: the WebSocket handshake hangs")
 
 
+@pytest.mark.parametrize("status", [404, 302, 101])
+async def test_a_path_that_is_a_secret_is_not_shown(broker, tmp_path, status):
+    """Some services authorise by the path; the URL then names it by a reference."""
+    (tmp_path / "path").write_text(SECRET)
+    (tmp_path / "path").chmod(0o600)
+
+    def refuse(connection: ServerConnection, request: Request) -> Response | None:
+        assert request.path == f"/{SECRET}"
+        if status == 101:
+            return None
+        response = connection.respond(http.HTTPStatus(status), "no\n")
+        response.headers["Location"] = f"https://other.example{request.path}"
+        return response
+
+    async with WebSocketServer(broker.port, refuse=refuse, subprotocols=()).serving() as server:
+        state, reason = await end_of(ws(server.port, f"/${{file:{tmp_path / 'path'}}}"))
+
+    assert state == "refused"
+    assert SECRET not in reason
+    assert "the path in 'url'" in reason or "'https://other.example'" in reason
+
+
 async def test_headers_are_sent_and_never_shown(broker, tmp_path):
     """Some clouds authorise by a header before they look at MQTT."""
     (tmp_path / "token").write_text(f"Bearer {SECRET}")
@@ -322,13 +344,13 @@ async def test_why_the_server_closes_is_said(broker):
     """Load balancers close with a code and words when a backend goes away."""
 
     async def close(connection: ServerConnection) -> None:
-        await connection.close(1013, "come back later")
+        await connection.close(1013, "come back later \x1b[2J")
 
     async with WebSocketServer(broker.port, on_open=close).serving() as server:
         state, reason = await end_of(ws(server.port))
 
     assert state == "backoff"
-    assert "closed the WebSocket: 1013 (try again later) come back later" in reason
+    assert "closed the WebSocket: 1013 (try again later) come back later ?[2J" in reason
 
 
 async def test_a_broken_frame_ends_the_connection_and_is_tried_again(broker):
