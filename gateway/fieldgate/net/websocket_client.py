@@ -180,7 +180,7 @@ class WebSocketClient(asyncio.Protocol):
                 payloads.append(bytes(event.data))
             elif event.opcode is Opcode.TEXT:
                 self._break_off("it sent a text frame, which carries no MQTT")
-            elif event.opcode is Opcode.CLOSE and not self._is_closing:
+            elif event.opcode is Opcode.CLOSE and not self._is_closing and self._protocol.close_rcvd_then_sent:
                 why = printable(str(self._protocol.close_rcvd))
                 self._end = ClosedByServer(f"{self._where} closed the WebSocket: {why}")
         if payloads and not self._is_closing:
@@ -208,15 +208,19 @@ class WebSocketClient(asyncio.Protocol):
             self._protocol.send_binary(data[start : start + _FRAME_BYTES])
         self._flush()
 
+    def finish(self) -> None:
+        """Say goodbye; what the server still says is read, and its goodbye is the end."""
+        if not self._is_closing and self._protocol.state is State.OPEN:
+            self._protocol.send_close(1000)
+            self._flush()
+
     def close(self) -> None:
-        """Say goodbye and wait a little for the server's."""
+        """Say goodbye, read nothing more, and wait a little for the server's goodbye."""
         transport = self._transport
         if self._is_closing or transport is None:
             return
+        self.finish()
         self._is_closing = True
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(1000)
-            self._flush()
         if not transport.is_reading():
             transport.resume_reading()
         asyncio.get_running_loop().call_later(_GOODBYE_S, transport.abort)
@@ -252,6 +256,12 @@ class _FrameTransport(asyncio.Transport):
 
     def is_closing(self) -> bool:
         return self._socket.is_closing
+
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._socket.finish()
 
     def close(self) -> None:
         self._socket.close()

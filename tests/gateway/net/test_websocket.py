@@ -501,6 +501,30 @@ async def test_nothing_is_written_or_read_after_the_goodbye():
     writer.close()
 
 
+async def test_after_our_goodbye_the_servers_last_words_are_read():
+    """The end of what we write is no end of what we read; with the server's goodbye it is over, in good order."""
+    owner = Owner()
+    link, _, reader, writer = await opened(owner)
+    transport = link._transport
+    assert transport is not None
+    assert transport.can_write_eof()
+
+    transport.write_eof()
+    link.write([b"too late"])
+    frame = await reader.readexactly(8)
+    writer.write(b"\x82\x04\x40\x02\x00\x01")
+    await until(lambda: bool(owner.chunks))
+    writer.write(b"\x88\x02\x03\xe8")
+    await link.closed
+    rest = await reader.read()
+
+    assert frame[0] == 0x88
+    assert rest == b""
+    assert owner.chunks == [b"\x40\x02\x00\x01"]
+    assert owner.ends == [None]
+    writer.close()
+
+
 @pytest.mark.parametrize("when", ["while it is read", "while it is paced"])
 async def test_a_goodbye_is_heard_also_when_reading_was_paced(when):
     """Else each stop under load would take the second that is for servers that hang."""
