@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
@@ -22,7 +22,9 @@ from fieldgate.net.link import Link, LinkOwner
 from fieldgate.net.proxy_tunnel import ProxyTunnel
 from fieldgate.net.refusals import TryLater
 from fieldgate.net.tls import TlsContexts
-from fieldgate.net.websocket_client import WebSocketClient
+
+if TYPE_CHECKING:
+    from fieldgate.net.websocket_client import WebSocketClient
 
 __all__ = ["Dialler"]
 
@@ -42,6 +44,11 @@ class Dialler:
         self._way = Way(place.host, place.port, config.server_name or place.host, proxy)
         self._timeout_s = config.connect_timeout
         self._tls = TlsContexts(config) if place.is_tls else None
+        self._websocket: type[WebSocketClient] | None = None
+        if place.is_websocket:
+            from fieldgate.net.websocket_client import WebSocketClient  # its driver is a megabyte that few need
+
+            self._websocket = WebSocketClient
         self._lookup: asyncio.Future[list[str]] | None = None
 
     async def open(self, owner: LinkOwner) -> None:
@@ -133,9 +140,15 @@ class Dialler:
         loop = asyncio.get_running_loop()
         link = Link(owner)
         socket_above = None
-        if self._place.is_websocket:
+        if self._websocket is not None:
             headers = {name: value.reveal() for name, value in self._config.headers.items()}
-            socket_above = WebSocketClient(link, self._place, server_name=self._way.server_name, headers=headers)
+            socket_above = self._websocket(
+                link,
+                self._place,
+                server_name=self._way.server_name,
+                headers=headers,
+                is_path_secret=not self._config.url.is_literal,
+            )
         transport, _ = await loop.create_connection(
             lambda: link if socket_above is None else socket_above,
             sock=connection,

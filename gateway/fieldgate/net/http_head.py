@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from fieldgate.net.refusals import printable
+
 __all__ = ["BUSY_STATUSES", "Head", "HeadReader", "NoHttp"]
 
 BUSY_STATUSES: Final = frozenset({408, 425, 429, *range(500, 600)} - {501, 505})
@@ -60,7 +62,7 @@ class HeadReader:
         status = _STATUS_LINE.fullmatch(lines[0])
         if status is None:
             raise NoHttp(f"no HTTP status but {lines[0][:_SHOWN]!r}")
-        return Head(int(status[1]), _printable(status[2] or b""), _headers(lines[1:]))
+        return Head(int(status[1]), printable((status[2] or b"").decode("latin-1")), _headers(lines[1:]))
 
 
 def _headers(lines: list[bytes]) -> dict[str, str]:
@@ -71,8 +73,3 @@ def _headers(lines: list[bytes]) -> dict[str, str]:
             key, text = name.decode("latin-1").lower(), value.strip().decode("latin-1")
             headers[key] = f"{headers[key]}, {text}" if key in headers else text
     return headers
-
-
-def _printable(phrase: bytes) -> str:
-    """The far side's words go into our status and log: ASCII only, and not many."""
-    return re.sub(r"[^ -~]", "?", phrase.decode("latin-1"))[:_SHOWN]

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from fieldgate.errors import UplinkError
 
-__all__ = ["ClosedByServer", "ConnectRefused", "TryLater", "join_address"]
+__all__ = ["ClosedByServer", "ConnectRefused", "TryLater", "join_address", "printable"]
+
+_SHOWN: Final = 80
 
 
 class ConnectRefused(UplinkError):
@@ -17,6 +22,11 @@ class TryLater(UplinkError):
 
 class ClosedByServer(ConnectionResetError):
     """The server ended the connection and said why; the message is for a person."""
+
+
+def printable(words: str) -> str:
+    """What the far side says goes into our status and log: ASCII that no terminal obeys, and not much of it."""
+    return re.sub(r"[^ -~]", "?", words)[:_SHOWN]
 
 
 def join_address(host: str, port: int) -> str:

@@ -22,7 +22,7 @@ from websockets.uri import WebSocketURI
 
 from fieldgate.config.urls import BrokerUrl
 from fieldgate.net.http_head import BUSY_STATUSES, Head, HeadReader, NoHttp
-from fieldgate.net.refusals import ClosedByServer, ConnectRefused, TryLater, join_address
+from fieldgate.net.refusals import ClosedByServer, ConnectRefused, TryLater, join_address, printable
 
 __all__ = ["WebSocketClient"]
 
@@ -38,13 +38,20 @@ class WebSocketClient(asyncio.Protocol):
     """One WebSocket; ``opened`` is done when ``upper`` has its connection, or fails with why it gets none."""
 
     def __init__(
-        self, upper: asyncio.Protocol, place: BrokerUrl, *, server_name: str, headers: Mapping[str, str]
+        self,
+        upper: asyncio.Protocol,
+        place: BrokerUrl,
+        *,
+        server_name: str,
+        headers: Mapping[str, str],
+        is_path_secret: bool = False,
     ) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._upper = upper
         self._where = join_address(place.host, place.port)
         path, _, query = place.path.partition("?")
-        self._path = path
+        self._at = "the path in 'url'" if is_path_secret else path
+        self._is_path_secret = is_path_secret
         self._headers = headers
         uri = WebSocketURI(place.is_tls, server_name, place.port, path, query, None, None)
         self._protocol = ClientProtocol(uri, subprotocols=[_MQTT], max_size=_MAX_MESSAGE_BYTES)
@@ -129,7 +136,8 @@ class WebSocketClient(asyncio.Protocol):
         if problem is None and self._protocol.subprotocol != _MQTT:
             problem = InvalidHandshake("it agrees to no subprotocol 'mqtt'")
         if problem is not None:
-            self._fail(ConnectRefused(f"{self._where} does not speak MQTT over WebSocket at {self._path}: {problem}"))
+            words = f"does not speak MQTT over WebSocket at {self._at}: {printable(str(problem))}"
+            self._fail(ConnectRefused(f"{self._where} {words}"))
             return False
         self._is_up = True
         self.opened.set_result(None)
@@ -144,9 +152,10 @@ class WebSocketClient(asyncio.Protocol):
             case 401 | 403:
                 advice = "; some services want a log-in in 'headers'"
             case 404:
-                advice = f"; there is no WebSocket at {self._path}, write the right path into 'url'"
+                advice = f"; there is no WebSocket at {self._at}, write the right path into 'url'"
             case 301 | 302 | 303 | 307 | 308:
-                advice = f"; it sends us to {_bare(head.headers.get('location', ''))}, which 'url' must name then"
+                target = _bare(head.headers.get("location", ""), with_path=not self._is_path_secret)
+                advice = f"; it sends us to {target}, which 'url' must name then"
             case 200:
                 advice = "; that is a web server, is the path right?"
             case _:
@@ -171,8 +180,9 @@ class WebSocketClient(asyncio.Protocol):
                 payloads.append(bytes(event.data))
             elif event.opcode is Opcode.TEXT:
                 self._break_off("it sent a text frame, which carries no MQTT")
-            elif event.opcode is Opcode.CLOSE and not self._is_closing:
-                self._end = ClosedByServer(f"{self._where} closed the WebSocket: {self._protocol.close_rcvd}")
+            elif event.opcode is Opcode.CLOSE and not self._is_closing and self._protocol.close_rcvd_then_sent:
+                why = printable(str(self._protocol.close_rcvd))
+                self._end = ClosedByServer(f"{self._where} closed the WebSocket: {why}")
         if payloads and not self._is_closing:
             self._upper.data_received(payloads[0] if len(payloads) == 1 else b"".join(payloads))
         if self._protocol.parser_exc is not None and not self._is_closing:
@@ -198,15 +208,19 @@ class WebSocketClient(asyncio.Protocol):
             self._protocol.send_binary(data[start : start + _FRAME_BYTES])
         self._flush()
 
+    def finish(self) -> None:
+        """Say goodbye; what the server still says is read, and its goodbye is the end."""
+        if not self._is_closing and self._protocol.state is State.OPEN:
+            self._protocol.send_close(1000)
+            self._flush()
+
     def close(self) -> None:
-        """Say goodbye and wait a little for the server's."""
+        """Say goodbye, read nothing more, and wait a little for the server's goodbye."""
         transport = self._transport
         if self._is_closing or transport is None:
             return
+        self.finish()
         self._is_closing = True
-        if self._protocol.state is State.OPEN:
-            self._protocol.send_close(1000)
-            self._flush()
         if not transport.is_reading():
             transport.resume_reading()
         asyncio.get_running_loop().call_later(_GOODBYE_S, transport.abort)
@@ -243,6 +257,12 @@ class _FrameTransport(asyncio.Transport):
     def is_closing(self) -> bool:
         return self._socket.is_closing
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        self._socket.finish()
+
     def close(self) -> None:
         self._socket.close()
 
@@ -269,12 +289,13 @@ class _FrameTransport(asyncio.Transport):
         return self._socket.below.get_extra_info(name, default)
 
 
-def _bare(location: str) -> str:
+def _bare(location: str, *, with_path: bool) -> str:
     """An address without what may be a secret in it, and without what no terminal should see."""
     try:
         parts = urlsplit(location)
         host = parts.hostname or ""
     except ValueError:
         return "another address"
-    shown = f"{parts.scheme}://{host}{parts.path}" if host else parts.path
+    path = parts.path if with_path else ""
+    shown = f"{parts.scheme}://{host}{path}" if host else path
     return repr(shown[:200]) if shown else "another address"

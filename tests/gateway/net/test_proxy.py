@@ -143,8 +143,8 @@ async def test_what_is_no_proxy_is_told_apart(answer, state, words):
 async def test_a_proxy_that_never_answers_ends_with_the_connect_timeout():
     """The firewall took the connection and drops the rest."""
     async with ConnectProxy(is_silent=True).serving() as proxy:
-        mqtt = {"url": "mqtt://broker.test", "proxy": f"http://127.0.0.1:{proxy.port}", "connect_timeout": "150ms"}
-        async with asyncio.timeout(3):
+        mqtt = {"url": "mqtt://broker.test", "proxy": f"http://127.0.0.1:{proxy.port}", "connect_timeout": "500ms"}
+        async with asyncio.timeout(5):
             state, reason = await end_of(mqtt)
 
     assert state == "backoff"

@@ -126,7 +126,7 @@ async def test_without_the_check_of_the_host_the_test_above_would_fail(way, auth
     assert state == "connected"
 
 
-async def test_a_tls_handshake_that_hangs_ends_with_the_connect_timeout():
+async def test_a_tls_handshake_that_hangs_ends_with_the_connect_timeout(ca):
     """A port that takes connections and says nothing."""
 
     async def sleep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -135,8 +135,8 @@ async def test_a_tls_handshake_that_hangs_ends_with_the_connect_timeout():
 
     server = await asyncio.start_server(sleep, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    async with asyncio.timeout(3):
-        end = await end_of({"url": f"wss://127.0.0.1:{port}", "connect_timeout": "150ms"})
+    async with asyncio.timeout(5):
+        end = await end_of({"url": f"wss://127.0.0.1:{port}", "ca": str(ca), "connect_timeout": "500ms"})
     server.close()
 
     assert end == ("backoff", f"127.0.0.1:{port} connected and did not answer in time: TLS hangs")

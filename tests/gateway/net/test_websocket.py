@@ -271,14 +271,36 @@ async def test_a_handshake_that_is_never_answered_ends_with_the_connect_timeout(
         writer.close()
 
     server = await asyncio.start_server(sleep, "127.0.0.1", 0)
-    mqtt = ws(server.sockets[0].getsockname()[1], connect_timeout="150ms")
-    async with asyncio.timeout(3):
+    mqtt = ws(server.sockets[0].getsockname()[1], connect_timeout="500ms")
+    async with asyncio.timeout(5):
         state, reason = await end_of(mqtt)
     server.close()
 
     assert asked.is_set()
     assert state == "backoff"
     assert reason.endswith("connected and did not answer in time: the WebSocket handshake hangs")
+
+
+@pytest.mark.parametrize("status", [404, 302, 101])
+async def test_a_path_that_is_a_secret_is_not_shown(broker, tmp_path, status):
+    """Some services authorise by the path; the URL then names it by a reference."""
+    (tmp_path / "path").write_text(SECRET)
+    (tmp_path / "path").chmod(0o600)
+
+    def refuse(connection: ServerConnection, request: Request) -> Response | None:
+        assert request.path == f"/{SECRET}"
+        if status == 101:
+            return None
+        response = connection.respond(http.HTTPStatus(status), "no\n")
+        response.headers["Location"] = f"https://other.example{request.path}"
+        return response
+
+    async with WebSocketServer(broker.port, refuse=refuse, subprotocols=()).serving() as server:
+        state, reason = await end_of(ws(server.port, f"/${{file:{tmp_path / 'path'}}}"))
+
+    assert state == "refused"
+    assert SECRET not in reason
+    assert "the path in 'url'" in reason or "'https://other.example'" in reason
 
 
 async def test_headers_are_sent_and_never_shown(broker, tmp_path):
@@ -322,13 +344,13 @@ async def test_why_the_server_closes_is_said(broker):
     """Load balancers close with a code and words when a backend goes away."""
 
     async def close(connection: ServerConnection) -> None:
-        await connection.close(1013, "come back later")
+        await connection.close(1013, "come back later \x1b[2J")
 
     async with WebSocketServer(broker.port, on_open=close).serving() as server:
         state, reason = await end_of(ws(server.port))
 
     assert state == "backoff"
-    assert "closed the WebSocket: 1013 (try again later) come back later" in reason
+    assert "closed the WebSocket: 1013 (try again later) come back later ?[2J" in reason
 
 
 async def test_a_broken_frame_ends_the_connection_and_is_tried_again(broker):
@@ -475,6 +497,30 @@ async def test_nothing_is_written_or_read_after_the_goodbye():
     assert len(frame) == 8  # CLOSE with its mask and code, nothing else
     assert rest == b""
     assert owner.chunks == []
+    assert owner.ends == [None]
+    writer.close()
+
+
+async def test_after_our_goodbye_the_servers_last_words_are_read():
+    """The end of what we write is no end of what we read; with the server's goodbye it is over, in good order."""
+    owner = Owner()
+    link, _, reader, writer = await opened(owner)
+    transport = link._transport
+    assert transport is not None
+    assert transport.can_write_eof()
+
+    transport.write_eof()
+    link.write([b"too late"])
+    frame = await reader.readexactly(8)
+    writer.write(b"\x82\x04\x40\x02\x00\x01")
+    await until(lambda: bool(owner.chunks))
+    writer.write(b"\x88\x02\x03\xe8")
+    await link.closed
+    rest = await reader.read()
+
+    assert frame[0] == 0x88
+    assert rest == b""
+    assert owner.chunks == [b"\x40\x02\x00\x01"]
     assert owner.ends == [None]
     writer.close()
 
