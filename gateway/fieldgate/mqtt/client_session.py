@@ -31,12 +31,11 @@ from fieldgate.mqtt.client_happenings import (
     Refused,
     Rejected,
     Subscribed,
-    connack_text,
     disconnect_text,
 )
 from fieldgate.mqtt.client_inbox import ClientInbox
 from fieldgate.mqtt.client_settings import ClientSettings
-from fieldgate.mqtt.client_terms import ServerTerms, refusal, terms_of
+from fieldgate.mqtt.client_terms import ServerTerms, old_refusal, refusal, terms_of
 from fieldgate.mqtt.client_watch import ServerWatch
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
 from fieldgate.mqtt.framing import encode_publishes, short_pubacks
@@ -214,17 +213,16 @@ class ClientSession:
 
     def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
         """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
-        packet_id = self.in_flight.reserve()
-        if packet_id:
-            self._write(encode(Subscribe(packet_id, tuple(subscriptions)), self.version), now_s)
-        return packet_id
+        return self._ask(Subscribe(self.in_flight.reserve(), tuple(subscriptions)), now_s)
 
     def unsubscribe(self, filters: Sequence[str], now_s: float) -> int:
         """Send an UNSUBSCRIBE; as `subscribe`."""
-        packet_id = self.in_flight.reserve()
-        if packet_id:
-            self._write(encode(Unsubscribe(packet_id, tuple(filters)), self.version), now_s)
-        return packet_id
+        return self._ask(Unsubscribe(self.in_flight.reserve(), tuple(filters)), now_s)
+
+    def _ask(self, request: Subscribe | Unsubscribe, now_s: float) -> int:
+        if request.packet_id:
+            self._write(encode(request, self.version), now_s)
+        return request.packet_id
 
     def settled(self, incoming: Incoming, now_s: float) -> None:
         """An incoming message is safe: acknowledge it, once those before it are. Nothing if its connection is gone."""
@@ -300,14 +298,9 @@ class ClientSession:
         """Book PUBACKs of success, by runs of consecutive ids."""
         in_flight = self.in_flight
         was_overtaken = in_flight.is_overtaken
-        taken = start = 0
-        size = len(ids)
-        for index in range(1, size + 1):
-            if index == size or ids[index] != ids[index - 1] + 1:
-                taken += in_flight.acknowledge_ids(ids[start], index - start, self._delivered)
-                start = index
+        taken = in_flight.acknowledge_all(ids, self._delivered)
         self.acked += taken
-        self.stray_acks += size - taken
+        self.stray_acks += len(ids) - taken
         if taken:
             self._watch.waiting_since_s = now_s
         if not was_overtaken:
@@ -386,7 +379,7 @@ class ClientSession:
             self._tail = chunk
             return _NOTHING
         self._phase = _Phase.CLOSED
-        return [Refused(chunk[3], connack_text(ConnAck(chunk[3]), 4), is_version=True)]
+        return [old_refusal(chunk[3])]
 
     def _violated(self, reason: int, problem: str, now_s: float) -> Ended:
         self.disconnect(now_s, reason)
@@ -408,16 +401,12 @@ class ClientSession:
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not _Phase.CONNECTED:
             return _NOTHING
-        watch, in_flight = self._watch, self.in_flight
-        if watch.is_dead(now_s):
-            self._phase = _Phase.CLOSED
-            return [Ended(f"the server has been silent for {now_s - watch.heard_s:.0f} s: the link is dead")]
-        sent_count = in_flight.sent_count + bool(self._announced)
-        why = watch.forgets(now_s, sent_count=sent_count, is_overtaken=in_flight.is_overtaken)
+        sent_count = self.in_flight.sent_count + bool(self._announced)
+        why = self._watch.gives_up(now_s, sent_count=sent_count, is_overtaken=self.in_flight.is_overtaken)
         if why:
             self._leave(now_s)
             return [Ended(why)]
-        if watch.is_ping_due(now_s):
+        if self._watch.is_ping_due(now_s):
             self._write(encode(PingReq(), self.version), now_s)
         return _NOTHING
 
