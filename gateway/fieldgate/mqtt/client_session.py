@@ -8,7 +8,6 @@ Laws of this file:
   again (`resend`), before anything new; the owner decides how many at a time.
 - A server that is silent, or acknowledges nothing, is given up (`ServerWatch`).
 - A received PUBLISH is acknowledged when the owner says so, in order of receipt [MQTT-4.6.0-2].
-
 - An announcement (`announce`) is a message of its own kind: one at a time, never sent again, in no count.
 
 What it will not do: QoS 2, AUTH.
@@ -20,10 +19,8 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
-import msgspec
-
+from fieldgate.mqtt.client_announcement import Announcement
 from fieldgate.mqtt.client_happenings import (
-    Announced,
     Connected,
     Ended,
     Happening,
@@ -83,7 +80,7 @@ class ClientSession:
         self._tail = b""  # the beginning of a packet, kept from the decoder until its kind is known
         self._out: list[bytes] = []
         self._inbox = ClientInbox(None)
-        self._announced = 0  # packet id of an announcement that waits for its PUBACK
+        self._announcement = Announcement(self.in_flight)
         self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
     # -- connections ------------------------------------------------------------------------------------------
@@ -102,7 +99,7 @@ class ClientSession:
         self._tail = b""
         self._inbox = ClientInbox(settings.receive_maximum if version == 5 else None)
         self._watch.begins(now_s)
-        self._announced = 0
+        self._announcement.packet_id = 0
         self._out.clear()
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
@@ -120,7 +117,7 @@ class ClientSession:
         self._phase = _Phase.CLOSED
 
     def _leave(self, now_s: float) -> None:
-        """End a connection that is of no use; where there is a will, the server is to publish it [MQTT-3.14.4-3]."""
+        """End a connection that is of no use; a will is the server's to publish then [MQTT-3.14.4-3]."""
         if self.settings.will is None:
             self.disconnect(now_s)
         elif self.version == 5:
@@ -138,7 +135,7 @@ class ClientSession:
         """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
         if self._phase is not _Phase.CONNECTED:
             return 0
-        return min(window, self.terms.window - bool(self._announced)) - self.in_flight.sent_count
+        return min(window, self.terms.window - bool(self._announcement.packet_id)) - self.in_flight.sent_count
 
     def publish(
         self,
@@ -153,9 +150,8 @@ class ClientSession:
     ) -> int:
         """Send ``events[start:]`` of ``batch`` as new messages; return how many bytes that is. See `encode_publishes`.
 
-        ``aliases``: see `Run`.
-
-        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send.
+        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send. For
+        ``aliases`` see `Run`.
         """
         in_flight = self.in_flight
         if not in_flight.sent_count:
@@ -203,13 +199,12 @@ class ClientSession:
 
         It is not sent again if the connection ends before its PUBACK: the next one has its own.
         """
-        if self._phase is not _Phase.CONNECTED or not (packet_id := self.in_flight.reserve()):
-            return False
-        if not self.in_flight.sent_count:
-            self._watch.waiting_since_s = now_s
-        self._announced = packet_id
-        self._write(encode(msgspec.structs.replace(message, packet_id=packet_id), self.version), now_s)
-        return True
+        packet = self._announcement.packet(message, self.version) if self._phase is _Phase.CONNECTED else b""
+        if packet:
+            if not self.in_flight.sent_count:
+                self._watch.waiting_since_s = now_s
+            self._write(packet, now_s)
+        return bool(packet)
 
     def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
         """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
@@ -276,8 +271,9 @@ class ClientSession:
     def _take(self, packets: Sequence[Packet], happenings: list[Happening], now_s: float) -> None:
         acks: list[int] = []
         for packet in packets:
-            if self._announced and type(packet) is PubAck and packet.packet_id == self._announced:
-                happenings.append(self._answered(packet, now_s))
+            if type(packet) is PubAck and packet.packet_id == self._announcement.packet_id:
+                self._watch.waiting_since_s = now_s
+                happenings.append(self._announcement.answered(packet))
                 continue
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is _Phase.CONNECTED:
                 acks.append(packet.packet_id)
@@ -311,7 +307,10 @@ class ClientSession:
             case PubAck():
                 self._refused(packet, happenings, now_s)
             case Publish():
-                self._incoming(packet, happenings, now_s)
+                try:
+                    happenings.append(self._inbox.take(packet))
+                except Violation as error:
+                    happenings.append(self._violated(error.reason, str(error), now_s))
             case PingResp():
                 pass
             case SubAck() | UnsubAck():
@@ -342,20 +341,6 @@ class ClientSession:
                 return
         text = packet.properties.reason_string if packet.properties is not None else None
         happenings.append(Rejected(run, packet.reason, text or ""))
-
-    def _answered(self, packet: PubAck, now_s: float) -> Announced:
-        """The server took an announcement, or did not."""
-        self.in_flight.release(self._announced)
-        self._announced = 0
-        self._watch.waiting_since_s = now_s
-        text = packet.properties.reason_string if packet.properties is not None else None
-        return Announced(packet.reason, text or "")
-
-    def _incoming(self, packet: Publish, happenings: list[Happening], now_s: float) -> None:
-        try:
-            happenings.append(self._inbox.take(packet))
-        except Violation as error:
-            happenings.append(self._violated(error.reason, str(error), now_s))
 
     # -- the first packet -------------------------------------------------------------------------------------
 
@@ -401,7 +386,7 @@ class ClientSession:
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not _Phase.CONNECTED:
             return _NOTHING
-        sent_count = self.in_flight.sent_count + bool(self._announced)
+        sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
         why = self._watch.gives_up(now_s, sent_count=sent_count, is_overtaken=self.in_flight.is_overtaken)
         if why:
             self._leave(now_s)
