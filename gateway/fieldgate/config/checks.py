@@ -51,6 +51,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
             "no uplink is configured: events are kept until there is one; "
             "write uplinks: {cloud: {mqtt: {url: 'mqtts://HOST'}}}",
         )
+    yield from _status_topics_shared(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
     yield from source_warnings(config)
@@ -91,6 +92,23 @@ def _clients_used_twice(config: Config) -> Iterator[Finding]:
                 tuple((*place, key) for place in (loc, other) for key in ("url", "client_id")),
             )
         seen.setdefault(client, loc)
+
+
+def _status_topics_shared(config: Config) -> Iterator[Finding]:
+    seen: dict[tuple[str, int, str], str] = {}
+    for name, uplink in config.uplinks.items():
+        mqtt = uplink.mqtt
+        if isinstance(mqtt, OwnListeners) or mqtt.status_topic == "off":
+            continue
+        place = (mqtt.host.lower(), mqtt.port, mqtt.status_topic)
+        if place in seen:
+            loc: Loc = ("uplinks", name, "mqtt", "status_topic")
+            message = (
+                f"status_topic: {mqtt.status_topic!r} is where uplinks.{seen[place]} says whether it is there, at the "
+                "same broker; the one that goes would speak for both: write another topic, or 'off'"
+            )
+            yield Finding(loc, message, (loc, ("uplinks", seen[place], "mqtt", "status_topic")))
+        seen.setdefault(place, name)
 
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:

@@ -26,9 +26,10 @@ from fieldgate_devices.event import Address, Event, Lane, Stamp
 __all__ = ["RawProperties"]
 
 _MAX_CACHED: Final = 10_000
-_ID: Final = b"\x26\x00\x0cfieldgate-id"
+_ID: Final = b"\x26\x00\x0cfieldgate-id\x00"
 _TIME: Final = b"\x26\x00\x0efieldgate-time\x00\x1b"
 _CONTENT_ID: Final = b"\x26\x00\x13fieldgate-contentid\x00\x10"
+_CONTENT_ID_SIZE: Final = len(_CONTENT_ID) + 16
 
 
 class RawProperties:
@@ -50,25 +51,24 @@ class RawProperties:
         append = blocks.append
         known, length = self._suffixes.get, LENGTHS.get
         stamp = lane = is_json = None
-        shared = run = b""
+        head = run = b""
+        head_size = 0
         for event, first in zip(events, firsts, strict=False):
             if event.stamp is not stamp or event.is_json is not is_json or event.lane != lane:
                 stamp, lane, is_json = event.stamp, event.lane, event.is_json
-                shared = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored)
+                head = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored) + _ID
+                head_size = len(head) + 1 + 17  # of the id's own length one byte is in the head
                 run = b"%016x-" % stamp.run
             suffix = known(event.address)
             seq = b"%d%b" % (event.seq, self._suffix(event.address) if suffix is None else suffix)
             content_id = event.content_id
-            id_size = 17 + len(seq)
-            size = len(first) + len(shared) + len(_ID) + 2 + id_size + (len(_CONTENT_ID) + 16 if content_id else 0)
+            seq_size = len(seq)
+            size = len(first) + head_size + seq_size + (_CONTENT_ID_SIZE if content_id else 0)
             begin = length(size) or block_length(size)
             if content_id:
-                append(
-                    b"%b%b%b%b\x00%c%b%b%b%016x"
-                    % (begin, first, shared, _ID, id_size, run, seq, _CONTENT_ID, content_id)
-                )
+                append(b"%b%b%b%c%b%b%b%016x" % (begin, first, head, 17 + seq_size, run, seq, _CONTENT_ID, content_id))
             else:
-                append(b"%b%b%b%b\x00%c%b%b" % (begin, first, shared, _ID, id_size, run, seq))
+                append(b"%b%b%b%c%b%b" % (begin, first, head, 17 + seq_size, run, seq))
         return blocks
 
     def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool) -> bytes:

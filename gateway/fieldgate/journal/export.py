@@ -38,6 +38,7 @@ _EVENT_COLUMNS: Final = {
     "is_json": int,
     "data": str,  # JSON text; bytes where it is none: SQLite does not mind
     "raw": bytes,
+    "expiry_s": int,
 }
 _LEDGER_COLUMNS: Final = {
     "uplink": str,
@@ -174,6 +175,7 @@ class _Database(_Part):
             event["data"] = b64decode(event["data"])
         raw = event.pop("raw_base64", None)
         event["raw"] = None if raw is None else b64decode(raw)
+        event.setdefault("expiry_s", None)
         self._rows.append(event)
         if len(self._rows) >= _BATCH:
             self._insert()

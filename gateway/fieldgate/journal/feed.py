@@ -1,58 +1,29 @@
 """One uplink's view of the outbox: its cursors, its accounts, and the order in which it gets events.
 
-Order (P3): lane ``high`` first, then ``normal`` and ``low`` together by sequence number. With ``live_first`` a
-second set of cursors carries what came after the last reconnect (or after the uplink fell too far behind), and what
-was stored before follows in the time that is left. The accounts of P4: routed = delivered + pending + ledger.
+The order is that of its `Cursors`. The accounts of P4: routed = delivered + pending + ledger.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol
 
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.balance import Balance
+from fieldgate.journal.cursors import Cursors
 from fieldgate.journal.extras import ExtraBatch, Extras
+from fieldgate.journal.feed_host import FeedHost
 from fieldgate.journal.gaps import Hole
 from fieldgate.journal.intervals import IntervalSet
-from fieldgate.journal.parking import ParkedKey, Parking
-from fieldgate.journal.records import ParkedHead
+from fieldgate.journal.parking import ParkedKey
 from fieldgate.journal.segments import stop_at
 from fieldgate.journal.shelf import Shelf
 from fieldgate.journal.stream import Stream
 from fieldgate.journal.times import corrected
 from fieldgate.journal.uplink_state import LaneState, Route, UplinkState
 from fieldgate.journal.window import Batch, LaneLog
-from fieldgate_devices.event import LANES, Event, Lane, Stamp, TimeQuality
+from fieldgate_devices.event import LANES, Event, TimeQuality
 
-__all__ = ["FeedHost", "UplinkFeed"]
-
-_MAX_PIECES: Final = 1_000  # intervals above the floors; beyond that new events do not pass stored ones any more
-
-
-class FeedHost(Protocol):
-    """What a feed asks of its outbox."""
-
-    gateway: str
-    parking: Parking
-
-    def acknowledged(self, batch: Batch, start: int, stop: int, *, nobody_wants: bool) -> None:
-        """An uplink has ``events[start:stop]`` of a batch that is in memory."""
-
-    def changed(self) -> None:
-        """Something is to be done at the next turn: a read, a save, a commit."""
-
-    def now_stamp(self) -> Stamp:
-        """Return a stamp of now."""
-
-    def uplink_went(self, feed: UplinkFeed, *, down: bool) -> None:
-        """The uplink's state changed."""
-
-    def booked(self, feed: UplinkFeed, hole: Hole) -> None:
-        """An uplink never gets some events; to be entered in the ledger with the next commit."""
-
-    def parked_went(self, heads: Sequence[ParkedHead]) -> None:
-        """Parked events, of any uplink, had to go for newer ones."""
+__all__ = ["UplinkFeed"]
 
 
 class UplinkFeed:
@@ -79,11 +50,11 @@ class UplinkFeed:
         self.state = state
         self._host = host
         self._lanes = lanes
-        self.streams = [
+        streams = [
             Stream(lane, bit_number, floor=saved.floor, done=IntervalSet(saved.done))
             for lane, saved in zip(lanes, state.lanes, strict=True)
         ]
-        self.live: list[Stream] | None = None
+        self._cursors = Cursors(lanes, bit_number, streams, marks=route.is_live_first)
         self._balance = Balance(state, next_seq=next_seq, booked=self._booked)
         self.extras = Extras(self._balance.gaps, gateway=host.gateway)
         self.shelf = Shelf(self.name, state, self._balance, self.extras, host.parking)
@@ -109,13 +80,8 @@ class UplinkFeed:
             left -= self._take_gap(shipments)
         if self.extras.retries:
             left -= self.extras.take_retries(left, shipments)
-        mark = self.route.is_live_first
-        if self.live is not None:
-            left -= self._take_group(self.live, left, shipments, mark=mark)
         if left > 0:
-            left -= self._take_group(self.streams, left, shipments, mark=mark)
-            if self.live is not None:
-                self._merge_live()
+            left -= self._cursors.take(left, shipments)
         if left > 0 and self.extras.replays:
             self.extras.take_replay(left, shipments)
         if any(stream.wants_read for stream in self.streams):
@@ -130,7 +96,7 @@ class UplinkFeed:
                 self.shelf.taken(batch)
             self._extra_done(batch, stop - start)
             return
-        if not self._book(batch, start, stop):
+        if not self._cursors.book(batch, start, stop):
             return
         self.state.delivered += stop - start
         self._done_with(batch, start, stop)
@@ -167,13 +133,9 @@ class UplinkFeed:
         """Hand out again, oldest first, everything that is outstanding."""
         self.extras.put_back()
         self._to_park.clear()
-        was_live = self.live is not None
-        if self.live is not None:
-            self._fold_live()
-        for stream in self.streams:
-            stream.put_back()
+        was_live = self._cursors.put_back()
         if was_live and not self.down:
-            self._open_live()
+            self._cursors.open_live()
         self._host.changed()
 
     def is_down(self, down: bool) -> None:
@@ -183,18 +145,23 @@ class UplinkFeed:
         self.down = down
         if not down:
             if self.route.is_live_first:
-                self._open_live()
+                self._cursors.open_live()
             is_synced = self._host.now_stamp().quality == TimeQuality.SYNCED
             if self.state.times.connects(is_synced=is_synced, stored_to=self._found_to):
                 self._freeze()
-        self._host.uplink_went(self, down=down)
+        self._host.uplink_went(down=down)
 
     # -- what the outbox asks -----------------------------------------------------------------------------------
 
     @property
     def is_caught_up(self) -> bool:
         """Whether everything there is has been handed out."""
-        return all(stream.read_seq >= stream.last_seq for stream in self.streams)
+        return self._cursors.is_caught_up
+
+    @property
+    def streams(self) -> list[Stream]:
+        """The cursor of each lane; with ``live_first``, of what is stored."""
+        return self._cursors.streams
 
     @property
     def wants_save_now(self) -> bool:
@@ -203,8 +170,7 @@ class UplinkFeed:
 
     def floor(self, lane: int) -> int:
         """Return the number up to which this uplink wants nothing of a lane."""
-        stream = self.streams[lane]
-        return self.live[lane].floor if self.live is not None and stream.is_idle else stream.floor
+        return self._cursors.floor(lane)
 
     def add_routed(self, count: int) -> None:
         """Count events that this uplink is to get."""
@@ -279,15 +245,7 @@ class UplinkFeed:
 
     def evicted(self, batch: Batch) -> None:
         """``batch``, which is on disk, left the memory."""
-        lane = batch.events[0].lane
-        self.streams[lane].evicted(batch)
-        if self.live is not None and self.live[lane].read_seq >= batch.last_seq:
-            self.live[lane].evicted(batch)
-        elif self.route.is_live_first and self.streams[lane].read_seq < batch.last_seq:
-            if not self.down:
-                self._open_live()
-            elif self.live is not None:
-                self._fold_live()
+        self._cursors.evicted(batch, is_down=self.down)
 
     def time_became_known(self, offset_ns: int) -> None:
         """Correct what this OS boot stored before it knew the time and this uplink was never sent."""
@@ -319,7 +277,8 @@ class UplinkFeed:
         self._audit()
         self._balance.gaps.saving()
         self._thaws_when_saved = self.is_frozen and not self._is_closed
-        lanes = [self._lane_state(lane) for lane in LANES]
+        cursors, uncounted = self._cursors, [lane.uncounted for lane in self.state.lanes]
+        lanes = [LaneState(cursors.floor(lane), cursors.done_above(lane), uncounted[lane]) for lane in LANES]
         state = self.state
         state.times.forget_through(  # what is kept for a replay must look then as it did
             [min(lane.floor, log.removed_to) for lane, log in zip(lanes, self._lanes, strict=True)]
@@ -344,46 +303,14 @@ class UplinkFeed:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _take_group(self, streams: list[Stream], limit: int, shipments: list[Shipment], *, mark: bool) -> int:
-        taken = streams[Lane.HIGH].take(limit, up_to=None, shipments=shipments, mark=mark)
-        normal, low = streams[Lane.NORMAL], streams[Lane.LOW]
-        while taken < limit:
-            if low.read_seq >= low.last_seq:
-                return taken + normal.take(limit - taken, up_to=None, shipments=shipments, mark=mark)
-            if normal.read_seq >= normal.last_seq:
-                return taken + low.take(limit - taken, up_to=None, shipments=shipments, mark=mark)
-            next_normal, next_low = normal.next_seq(), low.next_seq()
-            if next_normal is None or next_low is None:
-                if normal.pass_over() or low.pass_over():
-                    continue
-                return taken  # the smaller of the two is not known before the disk has answered
-            first, bound = (normal, next_low) if next_normal < next_low else (low, next_normal)
-            before = first.read_seq
-            taken += first.take(limit - taken, up_to=bound, shipments=shipments, mark=mark)
-            if first.read_seq == before:
-                return taken
-        return taken
-
     def _take_gap(self, shipments: list[Shipment]) -> int:
-        if self._balance.gaps.close(self._has_passed, self._host.now_stamp()):
+        if self._balance.gaps.close(self._cursors.has_passed, self._host.now_stamp()):
             self._changed()
         return self.extras.take_gap(shipments)
-
-    def _has_passed(self, hole: Hole) -> bool:
-        stream = self.streams[hole.lane]
-        if self.live is not None and hole.first_seq >= self.live[hole.lane].from_seq:
-            stream = self.live[hole.lane]
-        return stream.read_seq >= min(hole.last_seq, stream.last_seq)
 
     def _extra_done(self, batch: ExtraBatch, count: int) -> None:
         self.is_dirty |= self.extras.done(batch, count)
         self._host.changed()
-
-    def _book(self, batch: Batch, start: int, stop: int) -> bool:
-        lane = batch.events[0].lane
-        if self.streams[lane].delivered(batch, start, stop):
-            return True
-        return self.live is not None and self.live[lane].delivered(batch, start, stop)
 
     def _park(self, batch: Batch, start: int, stop: int, reason: str) -> None:
         if self._give_up(batch, start, stop, "parked"):
@@ -392,7 +319,7 @@ class UplinkFeed:
 
     def _give_up(self, batch: Batch, start: int, stop: int, reason: str) -> bool:
         """Book events as lost for ``reason``; return whether they still counted."""
-        if not self._book(batch, start, stop):
+        if not self._cursors.book(batch, start, stop):
             return False
         first, last = batch.events[start], batch.events[stop - 1]
         self._balance.lost(Hole(first.lane, reason, stop - start, first.stamp.run, first.seq, last.seq))
@@ -412,7 +339,7 @@ class UplinkFeed:
             self._host.changed()
 
     def _booked(self, hole: Hole) -> None:
-        self._host.booked(self, hole)
+        self._host.booked(self.name, hole)
         self._changed()
 
     def _changed(self) -> None:
@@ -423,16 +350,10 @@ class UplinkFeed:
         """Whether a stored event is not done yet."""
         if self.route.is_wanted is not None and not self.route.is_wanted(event):
             return False
-        return self._cursor(event).wants(event.seq)
-
-    def _cursor(self, event: Event) -> Stream:
-        live = self.live[event.lane] if self.live is not None else None
-        return live if live is not None and event.seq >= live.from_seq else self.streams[event.lane]
+        return self._cursors.of(event).wants(event.seq)
 
     def _forget_through(self, lane: int, seq: int) -> None:
-        self.streams[lane].skip_through(seq)
-        if self.live is not None:
-            self.live[lane].skip_through(seq)
+        self._cursors.skip_through(lane, seq)
         for batch in self._lanes[lane]:
             if batch.events[0].seq > seq:
                 break
@@ -457,40 +378,3 @@ class UplinkFeed:
         self.is_frozen = True
         self._thaws_when_saved = False
         self._changed()
-
-    def _lane_state(self, lane: int) -> LaneState:
-        done = IntervalSet(self.streams[lane].done.pairs())
-        if self.live is not None:
-            live = self.live[lane]
-            for first, last in live.done.pairs():
-                done.add(first, last)
-            if live.floor >= live.from_seq:
-                done.add(live.from_seq, live.floor)
-        floor = self.floor(lane)
-        done.drop_through(floor)
-        return LaneState(floor, done.pairs(), self.state.lanes[lane].uncounted)
-
-    def _open_live(self) -> None:
-        """Let new events pass what waits now."""
-        if self.live is not None:
-            self._fold_live()
-        if self.is_caught_up or sum(stream.pieces for stream in self.streams) >= _MAX_PIECES:
-            return
-        self.live = []
-        for stream, lane in zip(self.streams, self._lanes, strict=True):
-            bound = max(lane.last_seq, stream.read_seq)
-            stream.limit_seq = bound + 1
-            self.live.append(Stream(lane, self.bit_number, floor=bound))
-
-    def _fold_live(self) -> None:
-        """Give up the live cursors: what they did stands, the rest follows in the stored ones."""
-        assert self.live is not None
-        for stream, live in zip(self.streams, self.live, strict=True):
-            stream.absorb(live)
-        self.live = None
-
-    def _merge_live(self) -> None:
-        """Once everything stored is done, the live cursors are the only ones."""
-        assert self.live is not None
-        if all(stream.is_idle for stream in self.streams):
-            self.streams, self.live = self.live, None

@@ -172,15 +172,15 @@ class Outbox:
             self._is_attentive = True
             self._attention()
 
-    def uplink_went(self, feed: UplinkFeed, *, down: bool) -> None:
+    def uplink_went(self, *, down: bool) -> None:
         """An uplink went down or came back: the hold may no longer make sense."""
-        del feed, down
+        del down
         self._queue.hurries = self._hurries()
         self.changed()
 
-    def booked(self, feed: UplinkFeed, hole: Hole) -> None:
+    def booked(self, uplink: str, hole: Hole) -> None:
         """An uplink never gets some events: ``losses`` holds it for the ledger."""
-        self.losses.append((feed.name, hole))
+        self.losses.append((uplink, hole))
 
     def parked_went(self, heads: Sequence[ParkedHead]) -> None:
         """Parked events had to go for newer ones: their uplinks never get them."""

@@ -19,22 +19,19 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final
 
-import msgspec
-
+from fieldgate.mqtt.client_announcement import Announcement
 from fieldgate.mqtt.client_happenings import (
-    Announced,
     Connected,
     Ended,
     Happening,
     Refused,
     Rejected,
     Subscribed,
-    connack_text,
     disconnect_text,
 )
 from fieldgate.mqtt.client_inbox import ClientInbox, OpenInbox, unasked
 from fieldgate.mqtt.client_settings import ClientSettings
-from fieldgate.mqtt.client_terms import ServerTerms, refusal, terms_of
+from fieldgate.mqtt.client_terms import ServerTerms, old_refusal, refusal, terms_of
 from fieldgate.mqtt.client_watch import ServerWatch
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
 from fieldgate.mqtt.framing import encode_publishes, short_pubacks
@@ -92,7 +89,7 @@ class ClientSession:
         self._out: list[bytes] = []
         self._open_inbox = open_inbox or unasked(settings.receive_maximum)
         self._inbox: ClientInbox | None = None
-        self._announced = 0  # packet id of an announcement that waits for its PUBACK
+        self._announcement = Announcement(self.in_flight)
         self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
     # -- connections ------------------------------------------------------------------------------------------
@@ -111,7 +108,7 @@ class ClientSession:
         self._tail = b""
         self._end_inbox()
         self._watch.begins(now_s)
-        self._announced = 0
+        self._announcement.packet_id = 0
         self._out.clear()
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
@@ -129,7 +126,7 @@ class ClientSession:
         self._phase = _Phase.CLOSED
 
     def _leave(self, now_s: float) -> None:
-        """End a connection that is of no use; where there is a will, the server is to publish it [MQTT-3.14.4-3]."""
+        """End a connection that is of no use; a will is the server's to publish then [MQTT-3.14.4-3]."""
         if self.settings.will is None:
             self.disconnect(now_s)
         elif self.version == 5:
@@ -153,7 +150,7 @@ class ClientSession:
         """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
         if self._phase is not _Phase.CONNECTED:
             return 0
-        return min(window, self.terms.window - bool(self._announced)) - self.in_flight.sent_count
+        return min(window, self.terms.window - bool(self._announcement.packet_id)) - self.in_flight.sent_count
 
     def publish(
         self,
@@ -168,9 +165,8 @@ class ClientSession:
     ) -> int:
         """Send ``events[start:]`` of ``batch`` as new messages; return how many bytes that is. See `encode_publishes`.
 
-        ``aliases``: see `Run`.
-
-        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send.
+        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send. For
+        ``aliases`` see `Run`.
         """
         in_flight = self.in_flight
         if not in_flight.sent_count:
@@ -218,27 +214,25 @@ class ClientSession:
 
         It is not sent again if the connection ends before its PUBACK: the next one has its own.
         """
-        if self._phase is not _Phase.CONNECTED or not (packet_id := self.in_flight.reserve()):
-            return False
-        if not self.in_flight.sent_count:
-            self._watch.waiting_since_s = now_s
-        self._announced = packet_id
-        self._write(encode(msgspec.structs.replace(message, packet_id=packet_id), self.version), now_s)
-        return True
+        packet = self._announcement.packet(message, self.version) if self._phase is _Phase.CONNECTED else b""
+        if packet:
+            if not self.in_flight.sent_count:
+                self._watch.waiting_since_s = now_s
+            self._write(packet, now_s)
+        return bool(packet)
 
     def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
         """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
-        packet_id = self.in_flight.reserve()
-        if packet_id:
-            self._write(encode(Subscribe(packet_id, tuple(subscriptions)), self.version), now_s)
-        return packet_id
+        return self._ask(Subscribe(self.in_flight.reserve(), tuple(subscriptions)), now_s)
 
     def unsubscribe(self, filters: Sequence[str], now_s: float) -> int:
         """Send an UNSUBSCRIBE; as `subscribe`."""
-        packet_id = self.in_flight.reserve()
-        if packet_id:
-            self._write(encode(Unsubscribe(packet_id, tuple(filters)), self.version), now_s)
-        return packet_id
+        return self._ask(Unsubscribe(self.in_flight.reserve(), tuple(filters)), now_s)
+
+    def _ask(self, request: Subscribe | Unsubscribe, now_s: float) -> int:
+        if request.packet_id:
+            self._write(encode(request, self.version), now_s)
+        return request.packet_id
 
     def acknowledge(self, now_s: float) -> None:
         """Write the acknowledgements of what was received that are due."""
@@ -300,8 +294,9 @@ class ClientSession:
             if publishes:
                 self._incoming(publishes, happenings, now_s)
                 publishes = []
-            if self._announced and type(packet) is PubAck and packet.packet_id == self._announced:
-                happenings.append(self._answered(packet, now_s))
+            if type(packet) is PubAck and packet.packet_id == self._announcement.packet_id:
+                self._watch.waiting_since_s = now_s
+                happenings.append(self._announcement.answered(packet))
                 continue
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is _Phase.CONNECTED:
                 acks.append(packet.packet_id)
@@ -324,14 +319,9 @@ class ClientSession:
         """Book PUBACKs of success, by runs of consecutive ids."""
         in_flight = self.in_flight
         was_overtaken = in_flight.is_overtaken
-        taken = start = 0
-        size = len(ids)
-        for index in range(1, size + 1):
-            if index == size or ids[index] != ids[index - 1] + 1:
-                taken += in_flight.acknowledge_ids(ids[start], index - start, self._delivered)
-                start = index
+        taken = in_flight.acknowledge_all(ids, self._delivered)
         self.acked += taken
-        self.stray_acks += size - taken
+        self.stray_acks += len(ids) - taken
         if taken:
             self._watch.waiting_since_s = now_s
         if not was_overtaken:
@@ -374,14 +364,6 @@ class ClientSession:
         text = packet.properties.reason_string if packet.properties is not None else None
         happenings.append(Rejected(run, packet.reason, text or ""))
 
-    def _answered(self, packet: PubAck, now_s: float) -> Announced:
-        """The server took an announcement, or did not."""
-        self.in_flight.release(self._announced)
-        self._announced = 0
-        self._watch.waiting_since_s = now_s
-        text = packet.properties.reason_string if packet.properties is not None else None
-        return Announced(packet.reason, text or "")
-
     def _incoming(self, publishes: list[Publish], happenings: list[Happening], now_s: float) -> None:
         if self._inbox is None or self._phase is not _Phase.CONNECTED:
             return
@@ -419,7 +401,7 @@ class ClientSession:
             self._tail = chunk
             return _NOTHING
         self._phase = _Phase.CLOSED
-        return [Refused(chunk[3], connack_text(ConnAck(chunk[3]), 4), is_version=True)]
+        return [old_refusal(chunk[3])]
 
     def _violated(self, reason: int, problem: str, now_s: float) -> Ended:
         self.disconnect(now_s, reason)
@@ -445,16 +427,12 @@ class ClientSession:
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not _Phase.CONNECTED:
             return _NOTHING
-        watch, in_flight = self._watch, self.in_flight
-        if watch.is_dead(now_s):
-            self._phase = _Phase.CLOSED
-            return [Ended(f"the server has been silent for {now_s - watch.heard_s:.0f} s: the link is dead")]
-        sent_count = in_flight.sent_count + bool(self._announced)
-        why = watch.forgets(now_s, sent_count=sent_count, is_overtaken=in_flight.is_overtaken)
+        sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
+        why = self._watch.gives_up(now_s, sent_count=sent_count, is_overtaken=self.in_flight.is_overtaken)
         if why:
             self._leave(now_s)
             return [Ended(why)]
-        if watch.is_ping_due(now_s):
+        if self._watch.is_ping_due(now_s):
             self._write(encode(PingReq(), self.version), now_s)
         return _NOTHING
 

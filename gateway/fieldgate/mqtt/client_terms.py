@@ -10,7 +10,7 @@ from fieldgate.mqtt.client_happenings import Refused, connack_text
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.packets import ConnAck, Properties, Reason
 
-__all__ = ["ServerTerms", "refusal", "terms_of"]
+__all__ = ["ServerTerms", "old_refusal", "refusal", "terms_of"]
 
 _MAX_WINDOW: Final = 65_000  # leaves packet ids for SUBSCRIBE
 _NONE: Final = Properties()
@@ -38,6 +38,11 @@ def refusal(packet: ConnAck, settings: ClientSettings, *, version: int) -> Refus
     if settings.window and packet.properties is not None and packet.properties.maximum_qos == 0:
         return Refused(Reason.QOS_NOT_SUPPORTED, "the server takes QoS 0 only, which confirms nothing")
     return None
+
+
+def old_refusal(return_code: int) -> Refused:
+    """Return what a CONNACK of 3.1.1 means that answers a CONNECT of MQTT 5."""
+    return Refused(return_code, connack_text(ConnAck(return_code), 4), is_version=True)
 
 
 def terms_of(packet: ConnAck, settings: ClientSettings) -> ServerTerms:

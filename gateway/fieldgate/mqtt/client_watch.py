@@ -50,12 +50,10 @@ class ServerWatch:
             limits_s.append(self.keep_alive_s / 20)
         return max(min(limits_s), 0.01)
 
-    def is_dead(self, now_s: float) -> bool:
-        """Whether a ping was not answered in time."""
-        return self._pinged_s is not None and now_s - self._pinged_s >= _PING_PATIENCE * self.keep_alive_s
-
-    def forgets(self, now_s: float, *, sent_count: int, is_overtaken: bool) -> str:
-        """Return why messages that were sent will hardly be acknowledged any more; empty while they may be."""
+    def gives_up(self, now_s: float, *, sent_count: int, is_overtaken: bool) -> str:
+        """Return why nothing is to be expected of this connection any more; empty while something is."""
+        if self._pinged_s is not None and now_s - self._pinged_s >= _PING_PATIENCE * self.keep_alive_s:
+            return f"the server has been silent for {now_s - self.heard_s:.0f} s: the link is dead"
         patience_s = self.puback_timeout_s
         if sent_count and now_s - self.waiting_since_s >= patience_s:
             return f"no PUBACK for {patience_s:g} s with {sent_count} messages on the way"

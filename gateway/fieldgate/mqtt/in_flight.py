@@ -298,6 +298,16 @@ class InFlight:
             first_id += step
         return taken
 
+    def acknowledge_all(self, ids: Sequence[int], delivered: Delivered) -> int:
+        """Take PUBACKs of success in the order of ``ids``, by runs of consecutive ones; as `acknowledge_ids`."""
+        taken = start = 0
+        size = len(ids)
+        for index in range(1, size + 1):
+            if index == size or ids[index] != ids[index - 1] + 1:
+                taken += self.acknowledge_ids(ids[start], index - start, delivered)
+                start = index
+        return taken
+
     def remove(self, packet_id: int) -> Run | None:
         """Take one sent packet out, as a run of its own; None when that id is not waiting for a PUBACK."""
         index = next((i for i, run in enumerate(self.sent) if 0 <= packet_id - run.first_id < run.count), None)

@@ -224,6 +224,26 @@ def test_what_works_but_may_surprise_is_a_warning_with_its_place(tmp_path: Path)
     ]
 
 
+def test_two_uplinks_that_speak_on_one_status_topic_are_told_apart(tmp_path: Path) -> None:
+    """The last will of one would say that the gateway is gone, while the other is there."""
+    two = "uplinks:\n  a: {{mqtt: {{url: mqtts://b.example}}}}\n  b: {{mqtt: {{url: mqtts://b.example{own}}}}}\n"
+
+    (warning,) = warnings_of(tmp_path, two.format(own=""))
+
+    assert "'fieldgate/{gateway}/status' is where uplinks.a says whether it is there" in warning
+    assert warnings_of(tmp_path, two.format(own=", status_topic: off")) == []
+    assert warnings_of(tmp_path, two.format(own=", status_topic: 'x/{gateway}'")) == []
+
+
+def test_the_own_listeners_as_the_only_uplink_are_a_promise_to_know(tmp_path: Path) -> None:
+    """A device's PUBACK then stands for a hand-over in memory."""
+    (warning,) = warnings_of(tmp_path, "uplinks: {local: {mqtt: self}}\n")
+
+    assert "mqtt: 'self' is the only uplink" in warning
+    both = "uplinks: {local: {mqtt: self}, cloud: {mqtt: {url: mqtts://b.example}}}\n"
+    assert warnings_of(tmp_path, both) == []
+
+
 def test_raw_over_mqtt_3_1_1_has_no_id(tmp_path: Path) -> None:
     """P2 rests on the id; a person who gives it up must know."""
     text = "uplinks: {a: {format: raw, mqtt: {url: mqtts://b.example, version: 3.1.1}}}\n"

@@ -33,7 +33,7 @@ def test_an_export_is_a_plain_database_with_one_row_per_event(tmp_path: Path) ->
     journal = open_journal(tmp_path / "j")
     fill(journal, 1, 500)
     binary = make_events([501])
-    binary[0].is_json, binary[0].data = False, b"\x00\xff"
+    binary[0].is_json, binary[0].data, binary[0].expiry_s = False, b"\x00\xff", 60
     write(journal, NewBlock(1, RUN, binary), ledger=[LedgerEntry("cloud", 1, "evicted", RUN, 1, 9, 9, 0, 0)])
 
     with export_file(tmp_path / "out.db") as target:
@@ -47,7 +47,7 @@ def test_an_export_is_a_plain_database_with_one_row_per_event(tmp_path: Path) ->
     row = connection.execute("SELECT run, lane, device, topic, data FROM events WHERE number = 7").fetchone()
     assert row[:4] == (f"{RUN:016x}", "normal", "site.a.dev-7", "site/a/dev-7")
     assert json.loads(row[4])["seq"] == 7
-    assert connection.execute("SELECT data FROM events WHERE number = 501").fetchone() == (b"\x00\xff",)
+    assert connection.execute("SELECT data, expiry_s FROM events WHERE number = 501").fetchone() == (b"\x00\xff", 60)
     assert connection.execute("SELECT uplink, reason, events FROM ledger").fetchall() == [("cloud", "evicted", 9)]
     connection.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["j", "out.db"]
