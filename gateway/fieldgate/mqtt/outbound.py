@@ -152,7 +152,11 @@ class Outbound:
             Violation: a connected client has fallen behind by more than it may.
         """
         qos = delivery.qos
-        if self._write is not None and not self.queue and not self.is_congested and (not qos or self._has_room()):
+        if (
+            self._write is not None
+            and not (self.queue or self._resend or self.is_congested)
+            and (not qos or self._has_room())
+        ):
             self._start(delivery, now_s)
             return True
         size_bytes = delivery.message.size_bytes
@@ -249,6 +253,8 @@ class Outbound:
         """Send what the client's window and its socket allow: first again what it may have, then of the queue."""
         if self._resend:
             self._send_again(now_s)
+            if self._resend:
+                return
         queue = self.queue
         while queue and not self.is_congested and self._write is not None:
             delivery = queue[0]

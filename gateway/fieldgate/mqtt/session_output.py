@@ -89,13 +89,10 @@ class SessionOutput:
         return self._link.unsent_bytes() + self._out_bytes
 
     def goodbye(self, reason: Reason, problem: str) -> bytes:
-        """The DISCONNECT that tells an MQTT 5 client why; shorter, or nothing, if it takes no more."""
+        """The DISCONNECT that tells an MQTT 5 client why; who could take its CONNACK can take that."""
         if self.version != 5:
             return b""
-        try:
-            return self.fitting(Disconnect(reason, Properties(reason_string=problem[:_MAX_PROBLEM])))
-        except Violation:
-            return b""
+        return self.fitting(Disconnect(reason, Properties(reason_string=problem[:_MAX_PROBLEM])))
 
     def refusal(self, code: int, problem: str) -> bytes:
         """The CONNACK that refuses a client; ``code`` is in the words of its version."""

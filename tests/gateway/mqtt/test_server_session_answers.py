@@ -14,6 +14,8 @@ from fieldgate.mqtt.packets import (
     Connect,
     Disconnect,
     Packet,
+    PingReq,
+    PingResp,
     Properties,
     PubAck,
     PubComp,
@@ -42,6 +44,7 @@ def test_a_client_that_wants_no_problem_information_gets_it_in_disconnect_only()
 
     assert client.subscribe(Subscription("$share/x")) == [SubAck(1, (Reason.TOPIC_FILTER_INVALID,))]
     assert client.publish(1, topic="$SYS/x") == [PubAck(1, Reason.NOT_AUTHORIZED)]
+    assert client.send(PingReq()) == [PingResp()]
     end = goodbye(client.send_bytes(b"\xd0\x00"))
 
     assert end.properties is not None

@@ -92,6 +92,24 @@ def test_what_waits_for_clients_that_are_away_is_bounded() -> None:
     assert server.broker.drops["client_away"] > 100
 
 
+def test_what_waits_for_one_client_that_is_away_is_bounded() -> None:
+    """What is in flight counts too; what came first is kept."""
+    server = Server(SettlingIntake(), limits=SessionLimits(max_unsent_bytes=5000))
+    reader = server.connect("r", clean=False)
+    reader.subscribe(Subscription("t", 2))
+    writer = server.connect("w")
+    say(writer, "t", b"in flight" + b"x" * 1500, qos=1)
+    reader.vanish()
+
+    for number in range(5):
+        say(writer, "t", b"%d" % number + b"x" * 1500, qos=1)
+
+    kept = payloads(server.connect("r", clean=False).early)
+    assert [one.rstrip(b"x") for one in kept] == [b"in flight", b"0"]
+    assert server.broker.drops == {"client_away": 4}
+    assert server.broker.sessions.away_bytes == 0
+
+
 def test_sessions_of_clients_that_are_away_are_bounded() -> None:
     """The one that is away longest goes first."""
     server = Server(broker_limits=BrokerLimits(max_sessions=2))

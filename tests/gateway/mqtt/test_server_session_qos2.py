@@ -177,6 +177,23 @@ def test_a_smaller_window_after_reconnecting_holds_for_what_is_sent_again(server
     assert again.send(PubAck(4)) == [Publish("t", b"5", 2, packet_id=5)]
 
 
+def test_qos_0_does_not_pass_what_is_still_to_be_sent_again(server: Server) -> None:
+    """One line per client; the older state never arrives after the newer one."""
+    reader = subscriber(server)
+    say(server, b"1", b"2")
+    reader.vanish()
+    again = subscriber(server, receive_maximum=1)
+
+    say(server, b"3", qos=0)
+
+    assert [one.payload for one in again.early if isinstance(one, Publish)] == [b"1"]
+    assert again.send(PubRec(1), PubComp(1)) == [
+        PubRel(1),
+        Publish("t", b"2", 2, dup=True, packet_id=2),
+        Publish("t", b"3"),
+    ]
+
+
 def test_an_id_is_not_used_again_before_pubcomp(server: Server) -> None:
     """[MQTT-2.2.1-4]: an id between PUBREC and PUBCOMP is in use."""
     reader = subscriber(server)
