@@ -8,6 +8,7 @@ both are strict: what begins to pass must be unmarked.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -34,6 +35,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for mark in item.iter_markers(name):
             if all(params[key] in values for key, values in mark.kwargs.items()):
                 item.add_marker(pytest.mark.xfail(strict=True, reason=mark.args[0]))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "xfailed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if report.when == "call" and "/conformance/" in report.nodeid:
+                counts["mosquitto" if "[mosquitto" in report.nodeid else "fieldgate", outcome] += 1
+    if counts:
+        terminalreporter.section("conformance")
+        for name in ("fieldgate", "mosquitto"):
+            passed, differ = counts[name, "passed"], counts[name, "xfailed"]
+            terminalreporter.write_line(f"{name}: {passed} cases as the standard says, {differ} known to differ")
 
 
 @pytest.fixture(scope="session")

@@ -139,7 +139,7 @@ def test_a_delayed_will_is_not_sent_if_the_client_is_back_in_time(server: Server
         peer.vanish()
 
     server.connect(peer.client_id, clean=False, properties=kept)
-    server.wait(2.5)
+    server.wait(1.6)
 
     assert watcher.messages() == []
 
