@@ -204,5 +204,5 @@ def test_a_client_that_pings_in_time_lives(server: Server) -> None:
     peer = server.connect(keep_alive=1)
 
     for _ in range(3):
-        server.wait(0.8)
+        server.wait(0.8, exactly=True)
         assert peer.drain() == []
