@@ -61,7 +61,11 @@ class LocalBroker:
 
     def attach(self, connect: Connect, client: Client, *, max_bytes: int, now_s: float) -> tuple[SessionState, bool]:
         """See `Sessions.attach`; ``max_bytes`` may wait for this client."""
-        limits = OutboundLimits(max_bytes=max_bytes, max_retained_bytes=max_bytes + self._limits.max_retained_bytes)
+        limits = OutboundLimits(
+            max_bytes=max_bytes,
+            max_retained=2 * self._limits.max_retained,  # `#` and once more
+            max_retained_bytes=max_bytes + self._limits.max_retained_bytes,
+        )
         return self.sessions.attach(connect, client, limits=limits, drops=self.drops, now_s=now_s)
 
     def detach(self, state: SessionState, now_s: float) -> None:
