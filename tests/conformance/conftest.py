@@ -51,9 +51,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 @pytest.fixture(scope="session")
-def fieldgate() -> Iterator[Server]:
+def our_listener() -> Iterator[Server]:
     with fieldgate_server() as server:
         yield server
+
+
+@pytest.fixture
+def fieldgate(our_listener: Server) -> Iterator[Server]:
+    """Our listener alone, for what only we promise or what a second opinion adds nothing to."""
+    yield our_listener
+    our_listener.close_peers()
 
 
 @pytest.fixture(scope="session")
