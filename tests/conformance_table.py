@@ -72,6 +72,9 @@ def claims() -> dict[str, dict[str, bool]]:
         answer = Path(folder, "claims.json")
         env = {**os.environ, "CLAUSES_TO": str(answer), "PYTHONPATH": str(ROOT / "tests")}
         env.pop("PYTEST_ADDOPTS", None)
+        files = [
+            file for where in WHERE for file in sorted((ROOT / where).glob("test_*.py")) if "clause" in file.read_text()
+        ]
         command = [
             sys.executable,
             "-m",
@@ -82,9 +85,10 @@ def claims() -> dict[str, dict[str, bool]]:
             "clause_plugin",
             "-p",
             "no:cacheprovider",
-            *WHERE,
         ]
-        done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [*command, *map(str, files)], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+        )
         if done.returncode or not answer.exists():
             raise RuntimeError(f"the tests cannot be collected:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
         by_test = json.loads(answer.read_text(encoding="utf-8"))

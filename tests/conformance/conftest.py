@@ -8,6 +8,7 @@ both are strict: what begins to pass must be unmarked.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
@@ -36,10 +37,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.xfail(strict=True, reason=mark.args[0]))
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    counts: Counter[tuple[str, str]] = Counter()
+    for outcome in ("passed", "xfailed"):
+        for report in terminalreporter.stats.get(outcome, []):
+            if report.when == "call" and "/conformance/" in report.nodeid:
+                counts["mosquitto" if "[mosquitto" in report.nodeid else "fieldgate", outcome] += 1
+    if counts:
+        terminalreporter.section("conformance")
+        for name in ("fieldgate", "mosquitto"):
+            passed, differ = counts[name, "passed"], counts[name, "xfailed"]
+            terminalreporter.write_line(f"{name}: {passed} cases as the standard says, {differ} known to differ")
+
+
 @pytest.fixture(scope="session")
-def fieldgate() -> Iterator[Server]:
+def our_listener() -> Iterator[Server]:
     with fieldgate_server() as server:
         yield server
+
+
+@pytest.fixture
+def fieldgate(our_listener: Server) -> Iterator[Server]:
+    """Our listener alone, for what only we promise or what a second opinion adds nothing to."""
+    yield our_listener
+    our_listener.close_peers()
 
 
 @pytest.fixture(scope="session")

@@ -43,8 +43,8 @@ def test_any_packet_is_a_sign_of_life(fieldgate: Server, sent: bytes) -> None:
     """Not only PINGREQ."""
     peer = fieldgate.connect(level=4, keep_alive=1)
 
-    for _ in range(3):
-        fieldgate.wait(0.7)
+    for _ in range(4):
+        fieldgate.wait(0.5)
         peer.send(sent)
 
     assert peer.drain() == []
@@ -204,5 +204,5 @@ def test_a_client_that_pings_in_time_lives(server: Server) -> None:
     peer = server.connect(keep_alive=1)
 
     for _ in range(3):
-        server.wait(0.8)
+        server.wait(0.7, exactly=True)
         assert peer.drain() == []

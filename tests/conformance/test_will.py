@@ -134,12 +134,12 @@ def test_a_delayed_will_is_not_sent_if_the_client_is_back_in_time(server: Server
     topic = fresh("w")
     watcher = watching(server, topic)
     kept = ((mb.SESSION_EXPIRY, 60),)
-    peer = server.connect(properties=kept, will=(topic, b"gone"), will_props=((mb.WILL_DELAY, 1),))
+    peer = server.connect(properties=kept, will=(topic, b"gone"), will_props=((mb.WILL_DELAY, 2),))
     if is_vanished:
         peer.vanish()
 
     server.connect(peer.client_id, clean=False, properties=kept)
-    server.wait(2.5)
+    server.wait(2.6)
 
     assert watcher.messages() == []
 
@@ -151,7 +151,7 @@ def test_a_delayed_will_is_sent_when_its_delay_has_passed_and_not_before(server:
     topic = fresh("w")
     watcher = watching(server, topic)
     peer = server.connect(
-        properties=((mb.SESSION_EXPIRY, 60),), will=(topic, b"gone"), will_props=((mb.WILL_DELAY, 1),)
+        properties=((mb.SESSION_EXPIRY, 60),), will=(topic, b"gone"), will_props=((mb.WILL_DELAY, 2),)
     )
     peer.vanish()
 

@@ -28,12 +28,14 @@ from xxhash import xxh3_64_intdigest
 
 from fieldgate.ingest.echo import EchoGuard, EchoWatch
 from fieldgate.ingest.event_filter import EventFilter, TopicRefused, client_seed, content_id
+from fieldgate.ingest.inbox_batch import Batch
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.ingest.window_watch import WindowWatch
 from fieldgate.mqtt.ack_line import AckLine
+from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.message import Message
-from fieldgate.mqtt.packets import Packet, Properties, PubAck, Publish, PubRec, Reason, Will
+from fieldgate.mqtt.packets import Packet, Properties, PubAck, PubComp, Publish, PubRec, Reason, Will
 from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.violation import Violation
 
@@ -115,6 +117,7 @@ class MqttInbox:
         self._handed_to = 0  # positions below were given to the intake
         self._held: list[tuple[list[Received], int]] = []
         self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
+        self._released_early: set[int] = set()  # of these, what the client has released already
         self._uncompleted: set[int] = set()  # QoS 2 ids whose PUBREC this connection got, and which it holds
         self._aliases: dict[int, str] = {}
         self._is_over = False
@@ -146,7 +149,7 @@ class MqttInbox:
         Raises:
             Violation: one of them breaks a rule; those before it were taken.
         """
-        batch = _Batch(self._broker.is_listening)
+        batch = Batch(self._broker.is_listening)
         try:
             self._sort(publishes, batch, now_s)
         finally:
@@ -158,7 +161,7 @@ class MqttInbox:
                 self._hand_over(received, first)
         self._check_window()
 
-    def _sort(self, publishes: Sequence[Publish], batch: _Batch, now_s: float) -> None:
+    def _sort(self, publishes: Sequence[Publish], batch: Batch, now_s: float) -> None:
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         route = batch.routed.append if batch.is_routed else None
         seed_of, seed_of_client = self._echoes.seeds(publishes, self._filter.seeds).get, self._client_seed
@@ -181,7 +184,7 @@ class MqttInbox:
             if route is not None:
                 route(packet)
 
-    def _judge(self, packet: Publish, batch: _Batch, now_s: float) -> tuple[int, int] | None:
+    def _judge(self, packet: Publish, batch: Batch, now_s: float) -> tuple[int, int] | None:
         """Decide a PUBLISH that is not plain: (code, seed) if it is a new event, None if it is done with."""
         if packet.properties is not None:
             self._resolve_alias(packet)
@@ -217,7 +220,7 @@ class MqttInbox:
                 self._say_no(packet, Reason.QUOTA_EXCEEDED, "no room for another retained message")
         return None
 
-    def _refuse(self, packet: Publish, batch: _Batch, refused: TopicRefused) -> None:
+    def _refuse(self, packet: Publish, batch: Batch, refused: TopicRefused) -> None:
         """Do not take a PUBLISH, and say so: by its acknowledgement where that has a reason code.
 
         Raises:
@@ -236,15 +239,16 @@ class MqttInbox:
         make = PubRec if packet.qos == 2 else PubAck
         self._line.add_refusal(packet.packet_id, self._throttle.fitting(make(packet.packet_id, reason, properties)))
 
-    def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: _Batch) -> bool:
+    def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: Batch) -> bool:
         """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
         packet_id = packet.packet_id
+        if packet.qos == 2 and packet_id in self._receiving:
+            return True
         if packet.qos == 2 and packet_id in self._state.unreleased:  # [MQTT-4.3.3-10]
             self._close_run(batch)
             self._uncompleted.discard(packet_id)  # until its PUBREC leaves again
+            self._receiving.add(packet_id)
             self._line.add_ready(code)
-            return True
-        if packet.qos == 2 and packet_id in self._receiving:
             return True
         owed = self._state.owed.pop(packet_id, None)
         if not packet.dup or seed is None:
@@ -272,7 +276,7 @@ class MqttInbox:
         else:
             raise Violation(Reason.PROTOCOL_ERROR, f"topic alias {alias} was not set")
 
-    def _close_run(self, batch: _Batch) -> None:
+    def _close_run(self, batch: Batch) -> None:
         """Put what was gathered into the line, so that something else can stand behind it."""
         received, codes, content_ids = batch.received, batch.codes, batch.content_ids
         if not received:
@@ -313,8 +317,11 @@ class MqttInbox:
         elif self._window.is_full(line.in_flight):
             self._intake.stalled()
 
-    def release(self, packet_id: int) -> bool:
+    def release(self, packet_id: int) -> bool | None:
         """See `Inbox`."""
+        if packet_id in self._receiving:  # sent without waiting for PUBREC
+            self._released_early.add(packet_id)
+            return None
         self._uncompleted.discard(packet_id)
         return self._state.release_id(packet_id)
 
@@ -323,8 +330,10 @@ class MqttInbox:
         due, releases = self._line.take_due()
         if releases:
             self._receiving.difference_update(releases)
-            self._uncompleted.update(releases)
             self._state.hold_ids(releases)
+            self._uncompleted.update(releases)
+            if self._released_early:
+                due += self._complete_early(releases)
         if self.is_paused:
             limits = self._limits
             if (
@@ -334,6 +343,14 @@ class MqttInbox:
                 self.is_paused = False
                 self._throttle.resume_reading()
         return due
+
+    def _complete_early(self, received: Sequence[int]) -> bytes:
+        """The PUBCOMPs that follow these PUBRECs at once."""
+        early = [packet_id for packet_id in received if packet_id in self._released_early]
+        self._released_early.difference_update(early)
+        for packet_id in early:
+            self.release(packet_id)
+        return b"".join(encode(PubComp(packet_id), 5 if self._is_v5 else 4) for packet_id in early)
 
     def speak_will(self, will: Will, now_s: float) -> None:
         """See `Inbox`. An event like any other; nobody waits for its acknowledgement."""
@@ -376,31 +393,3 @@ class MqttInbox:
             for packet_id, owed in self._line.owed().items():
                 if owed.line is not self._line or owed.position < self._handed_to:
                     self._state.owed[packet_id] = owed
-
-
-class _Batch:
-    """One `take` in the making: the run being gathered, the runs that are in the line, and what to deliver locally."""
-
-    __slots__ = ("_waiting", "codes", "content_ids", "expiries", "is_routed", "received", "routed", "runs")
-
-    def __init__(self, is_routed: bool) -> None:
-        self.is_routed = is_routed
-        self.routed: list[Publish] = []
-        self.runs: list[tuple[list[Received], int]] = []
-        self.received: list[Received] = []
-        self.codes: list[int] = []
-        self.content_ids: list[int] = []
-        self.expiries: dict[int, int] = {}  # place in ``received`` -> Message Expiry Interval
-        self._waiting: set[tuple[int, int]] | None = None
-
-    def end_run(self) -> None:
-        if self._waiting is not None:
-            self._waiting.update(zip(self.codes, self.content_ids, strict=True))
-        self.received, self.codes, self.content_ids = [], [], []
-        self.expiries = {}
-
-    def waiting(self, line: AckLine) -> set[tuple[int, int]]:
-        """What waits in ``line``, looked up once per read."""
-        if self._waiting is None:
-            self._waiting = set(line.waiting())
-        return self._waiting

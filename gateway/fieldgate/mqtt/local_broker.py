@@ -69,7 +69,11 @@ class LocalBroker:
         return self.sessions.make(client_id, limits=self._outbound_limits(max_bytes), drops=self.drops)
 
     def _outbound_limits(self, max_bytes: int) -> OutboundLimits:
-        return OutboundLimits(max_bytes=max_bytes, max_retained_bytes=max_bytes + self._limits.max_retained_bytes)
+        return OutboundLimits(
+            max_bytes=max_bytes,
+            max_retained=2 * self._limits.max_retained,  # `#` and once more
+            max_retained_bytes=max_bytes + self._limits.max_retained_bytes,
+        )
 
     def detach(self, state: SessionState, now_s: float) -> None:
         """See `Sessions.detach`."""

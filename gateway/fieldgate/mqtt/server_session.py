@@ -201,7 +201,7 @@ class ServerSession:
         if at_once:
             self._output.drop()
         else:
-            self._output.finish(first=due, last=goodbye)
+            self._output.finish(due=due, goodbye=goodbye)
         self._link.close(at_once=at_once)
         if not is_connected or state is None or inbox is None:
             return
@@ -369,5 +369,7 @@ class ServerSession:
     def _released(self, packet_id: int) -> None:
         assert self._inbox is not None
         is_known = self._inbox.release(packet_id)
+        if is_known is None:
+            return
         is_success = is_known or self.version != 5
         self._output.send(PubComp(packet_id, Reason.SUCCESS if is_success else Reason.PACKET_ID_NOT_FOUND))

@@ -71,9 +71,9 @@ class SessionOutput:
         if self.is_stuck and self._link.unsent_bytes() > self._max_unsent_bytes:
             self._overfull()
 
-    def finish(self, *, first: bytes, last: bytes) -> None:
-        """The last write: ``first``, what was gathered, ``last``. Nothing follows it."""
-        chunk = b"".join((first, *self._out, last))
+    def finish(self, *, due: bytes, goodbye: bytes) -> None:
+        """The last write: what was gathered, ``due``, ``goodbye``. Nothing follows it."""
+        chunk = b"".join((*self._out, due, goodbye))
         self.drop()
         if chunk:
             self._link.write(chunk)

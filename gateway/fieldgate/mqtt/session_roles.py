@@ -29,8 +29,8 @@ class Inbox(Protocol):
     def take(self, publishes: Sequence[Publish], now_s: float) -> None:
         """Take a run of PUBLISHes; raises `Violation` when one of them breaks a rule."""
 
-    def release(self, packet_id: int) -> bool:
-        """PUBREL: forget a QoS 2 id; answers whether it was known."""
+    def release(self, packet_id: int) -> bool | None:
+        """PUBREL: forget a QoS 2 id; answers whether it was known. None: its PUBCOMP will be `due` after its PUBREC."""
 
     def due(self) -> bytes:
         """The acknowledgements that may leave now."""

@@ -27,7 +27,7 @@ from fieldgate.mqtt.violation import Violation
 
 __all__ = ["SessionSubscriptions"]
 
-_SEARCH_BUDGET: Final = 200_000  # retained topics that a client's subscriptions may visit per second
+_SEARCH_BUDGET: Final = 200_000  # retained topics that a client's searches may visit between two ticks before the next
 _FAILURE: Final = 0x80  # the one code that 3.1.1 has [3.1.1: 3.9.3]
 
 
@@ -74,9 +74,9 @@ class SessionSubscriptions:
                 wanting.append(options)
         self._output.send(_explained(SubAck(packet.packet_id, tuple(codes)), problem))
         for options in wanting:
-            self._budget -= self._broker.send_retained(state, options, subscription_id, now_s=now_s)
-            if self._budget < 0:
+            if self._budget <= 0:
                 raise Violation(Reason.MESSAGE_RATE_TOO_HIGH, "too many searches of the retained messages")
+            self._budget -= self._broker.send_retained(state, options, subscription_id, now_s=now_s)
         state.outbound.pump(now_s)
 
     def _subscribe(self, options: Subscription, subscription_id: int) -> tuple[int, bool]:

@@ -225,6 +225,38 @@ def test_a_release_of_an_unknown_id_is_completed(version: int, reason: int) -> N
     assert client.send(PubRel(9)) == [PubComp(9, reason)]
 
 
+@pytest.mark.parametrize("version", [4, 5])
+def test_a_release_that_does_not_wait_for_pubrec_is_completed_behind_it(version: int) -> None:
+    """Scripts send PUBLISH and PUBREL in one write; the id must be free afterwards, and the event be safe before."""
+    server = Server()
+    client = server.connect(version=version)
+
+    assert client.send(Publish("t", b"1", 2, packet_id=1), PubRel(1)) == []
+    server.intake.settle(0)
+    assert client.received() == [PubRec(1), PubComp(1)]
+    client.send(Publish("t", b"2", 2, packet_id=1))
+    server.intake.settle(1)
+
+    assert client.received() == [PubRec(1)]
+    assert server.intake.payloads == [b"1", b"2"]
+    assert client.send(PubRel(1)) == [PubComp(1)]
+
+
+def test_a_release_behind_a_repeated_publish_frees_the_id() -> None:
+    """Else the next message under the id would be taken for the same one again, and be lost."""
+    server = Server()
+    client = server.connect()
+    client.send(Publish("t", b"1", 2, packet_id=1))
+    server.intake.settle(0)
+    client.send(Publish("t", b"other", 1, packet_id=2), Publish("t", b"1", 2, dup=True, packet_id=1), PubRel(1))
+    server.intake.settle(1)
+    client.received()
+
+    client.send(Publish("t", b"2", 2, packet_id=1))
+
+    assert server.intake.payloads == [b"1", b"other", b"2"]
+
+
 def test_qos_2_that_is_not_an_event_is_received_once_too() -> None:
     """The handshake does not depend on where the message goes."""
     server = Server(events=("e",))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from fieldgate.mqtt import session_subscriptions
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import BrokerLimits
+from fieldgate.mqtt.message import Message
 from fieldgate.mqtt.packets import (
     Connect,
     Disconnect,
@@ -242,6 +244,17 @@ def test_searching_the_retained_messages_again_and_again_is_bounded() -> None:
 
     assert isinstance(answers[-1], Disconnect)
     assert answers[-1].reason == Reason.MESSAGE_RATE_TOO_HIGH
+
+
+def test_all_retained_messages_can_be_had_however_many_may_be_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who raises max_retained must not find that nobody can subscribe to '#' any more."""
+    monkeypatch.setattr(session_subscriptions, "_SEARCH_BUDGET", 1000)
+    server = Server(SettlingIntake(), broker_limits=BrokerLimits(max_retained=25_000, max_retained_bytes=2**30))
+    for one in range(25_000):
+        server.broker.retained.put(Message(f"t/{one}", b"x", 0, True, 0.0))
+    client = server.connect()
+
+    assert len(payloads(client.subscribe(Subscription("#")))) == 25_000
 
 
 def test_retained_messages_that_nobody_reads_do_not_pile_up() -> None:
