@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -129,6 +129,11 @@ def play(line: Line, seed: int) -> None:
             assert intake.payloads.count(payload) <= 1, (payload, qos)
 
 
+def play_often(make: Callable[[], Line]) -> None:
+    for seed in range(20):
+        play(make(), seed)
+
+
 @settings(max_examples=120, deadline=None)
 @given(version=st.sampled_from([4, 5]), seed=st.integers(0, 2**32))
 def test_every_message_is_one_event_and_is_acknowledged_when_it_is_safe(version: int, seed: int) -> None:
@@ -154,8 +159,7 @@ def test_the_model_notices_a_source_that_acknowledges_too_early() -> None:
     line.connect(session=False)
 
     with pytest.raises(AssertionError, match="before it was safe"):
-        for seed in range(20):
-            play(line, seed)
+        play_often(lambda: line)
 
 
 def test_the_model_notices_a_source_that_joins_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,5 +167,4 @@ def test_the_model_notices_a_source_that_joins_nothing(monkeypatch: pytest.Monke
     monkeypatch.setattr(AckLine, "owed", lambda _line: {})
 
     with pytest.raises(AssertionError):
-        for seed in range(20):
-            play(Line(5), seed)
+        play_often(lambda: Line(5))
