@@ -166,10 +166,11 @@ class Pipeline:
         await self.keeper.stop()
         for listener in self.listeners:
             await listener.close_clients()
-        for source in self.sources:
-            await source.stop()
-        for uplink in self.uplinks:
-            await uplink.stop()
+        async with asyncio.TaskGroup() as goodbyes:  # together: a dead broker takes its time
+            for source in self.sources:
+                goodbyes.create_task(source.stop(), name=f"stop:{source.name}")
+            for uplink in self.uplinks:
+                goodbyes.create_task(uplink.stop(), name=f"stop:{uplink.name}")
 
     async def _watch_clock(self) -> None:
         """Sample the rates, and notice when the time becomes known."""

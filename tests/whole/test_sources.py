@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from command_kit import fieldgate
+from fieldgate_simulators.link import Link
 from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
 from uplink_kit import mosquitto
 
@@ -170,6 +171,27 @@ async def test_a_source_and_an_uplink_at_one_broker_do_not_feed_each_other(tmp_p
 
     assert status["events_in"] == 50
     assert "subscribe: '#' also reads what uplinks.up publishes to the same broker" in checked.out
+
+
+async def test_many_dead_brokers_do_not_hold_up_the_stop(tmp_path: Path) -> None:
+    """Each gets half a second to close its side; together they must stay far below the five of a stop."""
+    async with mosquitto(tmp_path) as broker, Link("127.0.0.1", broker) as link:
+        gateway = reading(tmp_path, link.port, None)
+        gateway.settings["sources"] = [
+            {"name": f"s{n}", "mqtt": {"url": f"mqtt://127.0.0.1:{link.port}", "subscribe": ["t/#"]}} for n in range(12)
+        ]
+        async with running(gateway):
+
+            async def all_are_connected() -> bool:
+                status = await gateway.status_or_none()
+                return bool(status) and all(one["subscribed"] for one in status["sources"].values())
+
+            await eventually("all are connected", all_are_connected)
+            link.cut()
+
+            assert await gateway.stop() == 0
+
+    assert "not stopped within" not in gateway.log_text()
 
 
 async def _is_quiet(gateway: Gateway) -> bool:

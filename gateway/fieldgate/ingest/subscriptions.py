@@ -26,6 +26,7 @@ MAYBE: Final = -1
 """In a record: asked for, and not known whether it was granted."""
 
 _FILTERS_PER_PACKET: Final = 8  # AWS IoT takes no more
+_PACKET_BYTES: Final = 10  # of a SUBSCRIBE beside its filters, at most: header, id, no properties
 _RETRY_S: Final = 60.0
 _PATIENCE_S: Final = 30.0
 _SEND_RETAINED_IF_NEW: Final = 1  # Retain Handling [MQTT5 3.8.3.1]
@@ -91,9 +92,12 @@ class Subscriptions:
         self._plan(max_packet_bytes)
 
     def _plan(self, max_packet_bytes: int | None) -> None:
+        limit = 1 << 28 if max_packet_bytes is None else max_packet_bytes
+        for one in self._wanted:
+            if _size(one) + _PACKET_BYTES > limit:
+                self.refused[one] = f"it is too long for this broker, which takes packets of {limit} bytes at most"
         gone = [one for one in self.record if one not in self._wanted]
         missing = [one for one, qos in self._wanted.items() if self.record.get(one) != qos and one not in self.refused]
-        limit = 1 << 28 if max_packet_bytes is None else max_packet_bytes
         self._asks = [Ask(unsubscribe=tuple(part)) for part in _parts(gone, limit)]
         for part in _parts(missing, limit):
             self._asks.append(Ask(subscribe=tuple(self._subscription(one) for one in part)))
@@ -159,14 +163,19 @@ class Subscriptions:
 
 
 def _parts(filters: Sequence[str], limit: int) -> list[list[str]]:
-    """Split ``filters`` so that each part fits into one packet; one that never fits is on its own."""
+    """Split ``filters`` so that each part fits into one packet."""
     parts: list[list[str]] = []
     size = limit
     for one in filters:
-        needed = len(one.encode()) + 3
+        needed = _size(one)
         if not parts or len(parts[-1]) >= _FILTERS_PER_PACKET or size + needed > limit:
             parts.append([])
-            size = 10  # header, id, properties
+            size = _PACKET_BYTES
         parts[-1].append(one)
         size += needed
     return parts
+
+
+def _size(topic_filter: str) -> int:
+    """The bytes of a filter in a SUBSCRIBE: its length, itself, its options."""
+    return len(topic_filter.encode()) + 3

@@ -405,6 +405,8 @@ class ClientSession:
 
     def _violated(self, reason: int, problem: str, now_s: float) -> Ended:
         self.disconnect(now_s, reason)
+        if reason == Reason.PACKET_TOO_LARGE:  # a 3.1.1 server could not know
+            return Ended(f"the server sent {problem}", reason)
         return Ended(f"the server broke the protocol: {problem}", reason)
 
     # -- time -------------------------------------------------------------------------------------------------

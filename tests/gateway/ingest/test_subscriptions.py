@@ -75,6 +75,18 @@ def test_many_filters_share_packets_of_eight_and_what_the_broker_takes() -> None
     assert filters(by_size) == many
 
 
+def test_a_filter_that_is_too_long_for_the_broker_is_not_sent() -> None:
+    """It would answer with DISCONNECT 0x95, at each connection."""
+    subscriptions = made("x" * 100, "b")
+
+    asks = connect(subscriptions, session=False, max_packet_bytes=70)
+
+    assert filters(asks) == ["b"]
+    assert subscriptions.refused == {
+        "x" * 100: "it is too long for this broker, which takes packets of 70 bytes at most"
+    }
+
+
 def test_what_is_refused_is_said_in_words_and_tried_again_after_a_minute() -> None:
     """An access list may be mended on the far side."""
     subscriptions = made("a", "b", "c")
