@@ -36,6 +36,7 @@ test: $(STAMP) ## the tests, without the long ones and those that need root
 	$(PYTEST) -m "not long and not root"
 
 test-long: $(STAMP) ## the full counts; those that need root skip themselves without
+	@PYTHONPATH=tests $(BIN)/python -m interop_kit.npm tests/interop/node-red || echo "test-long: Node-RED's test will skip"
 	$(PYTEST) -m long --timeout 3600
 
 test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespaces
@@ -56,5 +57,5 @@ demo: $(STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lo
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
-	rm -rf tests/interop/node_modules
+	rm -rf tests/interop/node_modules tests/interop/node-red/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
