@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import json
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,8 +24,8 @@ FOLDER = INTEROP / "node-red"
 
 
 @asynccontextmanager
-async def _node_red(folder: Path, port: int) -> AsyncIterator[None]:
-    """Node-RED without its editor's telemetry or anything of the user's, with our flow and the listener's port."""
+async def _node_red(folder: Path, port: int, topic: str) -> AsyncIterator[None]:
+    """Node-RED without its editor, telemetry or anything of the user's: our flow reads ``topic`` at the listener."""
     node = node_path()
     assert node is not None
     shutil.copy(FOLDER / "flow.json", folder / "flows.json")
@@ -34,7 +36,7 @@ async def _node_red(folder: Path, port: int) -> AsyncIterator[None]:
     with (folder / "node-red.log").open("wb") as log:
         process = await asyncio.create_subprocess_exec(
             node, red, "--userDir", folder, "--port", str(free_port()), stdout=log, stderr=log,
-            env={**node_environment(FOLDER), "FIELDGATE_PORT": str(port)},
+            env={**node_environment(FOLDER), "FIELDGATE_PORT": str(port), "FIELDGATE_TOPIC": topic},
         )  # fmt: skip
     try:
         yield
@@ -52,35 +54,49 @@ async def _device(port: int) -> AsyncIterator[Client]:
         yield device
 
 
+RAW, DECODED = "boiler/+/temperature", "local/#"
+needs_self = pytest.mark.skipif(
+    importlib.util.find_spec("fieldgate.forward.local_uplink") is None, reason="mqtt: self is not part of this version"
+)
+
+
 @pytest.mark.long
-async def test_a_flow_of_node_red_reads_from_the_listener_and_writes_back(tmp_path: Path) -> None:
-    """The rule that many have before they have ours; its decision reaches the device and is kept like any event."""
+@pytest.mark.parametrize("topic", [RAW, pytest.param(DECODED, marks=needs_self)])
+async def test_a_flow_of_node_red_reads_from_the_listener_and_writes_back(tmp_path: Path, topic: str) -> None:
+    """The rule that many have before they have ours, on what the device said or on the decoded event; its decision
+    reaches the device and is kept like any event."""
     if (why := why_no_package("node-red", FOLDER)) is not None:
         lacks(why)
     (tmp_path / "red").mkdir()
-    async with (
-        Broker() as broker,
-        running(Gateway(tmp_path, uplinks={"up": {"mqtt": {"url": broker.url}}})) as gateway,
-        _device(gateway.port) as device,
-        _node_red(tmp_path / "red", gateway.port),
-    ):
+    async with Broker() as broker:
+        uplinks: dict[str, dict[str, Any]] = {"up": {"mqtt": {"url": broker.url}}}
+        if topic == DECODED:
+            uplinks["local"] = {"mqtt": "self", "topic": "local/{device}"}
         upstream = Upstream(broker.port)
         upstream.start()
-        await device.subscribe("boiler/+/heating", 1)
-        log = tmp_path / "red" / "node-red.log"
-        await eventually("the flow is connected", lambda: "Connected to broker" in log.read_text("utf-8"), within_s=40)
-        await _subscribed(device)
+        async with (
+            running(Gateway(tmp_path, uplinks=uplinks)) as gateway,
+            _device(gateway.port) as device,
+            _node_red(tmp_path / "red", gateway.port, topic),
+        ):
+            await device.subscribe("boiler/+/heating", 1)
+            await _subscribed(device)
 
-        for celsius in (18, 22):
-            await device.publish(Message("boiler/b1/temperature", json.dumps({"celsius": celsius}).encode(), 1))
-        answers = [await _decision(device) for _ in range(2)]
+            for celsius in (18, 22):
+                await _say(device, "b1", celsius)
+            answers = [await _decision(device) for _ in range(2)]
 
-        assert [(one.topic, json.loads(one.payload)) for one in answers] == [
-            ("boiler/b1/heating", {"on": True}),
-            ("boiler/b1/heating", {"on": False}),
-        ]
-        await eventually("the answers are events", lambda: _decisions(upstream)[-2:] == [True, False])
+            assert [(one.topic, json.loads(one.payload)) for one in answers] == [
+                ("boiler/b1/heating", {"on": True}),
+                ("boiler/b1/heating", {"on": False}),
+            ]
+            await eventually("the answers are events", lambda: _decisions(upstream)[-2:] == [True, False])
         upstream.close()
+
+
+async def _say(device: Client, boiler: str, celsius: float) -> None:
+    payload = json.dumps({"boiler": boiler, "celsius": celsius}).encode()
+    await device.publish(Message(f"boiler/{boiler}/temperature", payload, 1))
 
 
 def _decisions(upstream: Upstream) -> list[bool]:
@@ -94,13 +110,14 @@ async def _decision(device: Client) -> Message:
     return message
 
 
-async def _subscribed(device: Client) -> None:
-    """Ask the flow until it answers: it subscribes some time after it has connected."""
-    while True:
-        await device.publish(Message("boiler/probe/temperature", b'{"celsius": 0}', 1))
-        try:
-            async with asyncio.timeout(0.5):
-                await device.receive()
-        except TimeoutError:
-            continue
-        return
+async def _subscribed(device: Client, *, within_s: float = 40) -> None:
+    """Ask the flow until it answers: Node-RED takes seconds to start, and says nothing when it has subscribed."""
+    async with asyncio.timeout(within_s):
+        while True:
+            await _say(device, "probe", 0)
+            try:
+                async with asyncio.timeout(0.5):
+                    await device.receive()
+                    return
+            except TimeoutError:
+                continue
