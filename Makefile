@@ -10,6 +10,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PYTEST := $(BIN)/pytest -q
+# How many test files run at once; 0 is one test after the other. A file stays with one worker, with its fixtures.
+JOBS ?= 0
+PARALLEL := -n $(JOBS) --dist loadfile
 
 .PHONY: help setup check format test test-long test-root interop bench demo clean
 
@@ -33,9 +36,10 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP) ## the tests, without the long ones and those that need root
-	$(PYTEST) -m "not long and not root"
+	$(PYTEST) $(PARALLEL) -m "not long and not root"
 
 test-long: $(STAMP) ## the full counts; those that need root skip themselves without
+	@PYTHONPATH=tests $(BIN)/python -m interop_kit.npm tests/interop/node-red || echo "test-long: Node-RED's test will skip"
 	$(PYTEST) -m long --timeout 3600
 
 test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespaces
@@ -56,5 +60,5 @@ demo: $(STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lo
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov
-	rm -rf tests/interop/node_modules
+	rm -rf tests/interop/node_modules tests/interop/node-red/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -7,7 +7,6 @@ import json
 import os
 import secrets
 import signal
-import socket
 import sys
 import threading
 from collections import defaultdict
@@ -22,12 +21,7 @@ import paho.mqtt.client as paho
 
 from fieldgate.control import GatewayNotRunning, ask, socket_path
 from fieldgate.errors import FieldgateError
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from ports import free_port
 
 
 async def eventually(what: str, condition: Any, *, within_s: float = 15.0) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import getpass
 import shutil
-import socket
 import ssl
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,6 +22,7 @@ from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, PingReq, PingResp, PubAck, Publish
 from fieldgate.net.broker_connection import Timing
 from fieldgate_devices.event import Address, Event, Lane, Stamp
+from ports import free_port
 
 RUN = 0x0123_4567_89AB_CDEF
 STAMP = Stamp(RUN, 1_767_225_600_123_456_789, 5_000_000_000)
@@ -147,13 +147,6 @@ async def until(is_so: Callable[[], bool]) -> None:
     """Wait, without a bell to wait for, until something is so."""
     while not is_so():
         await asyncio.sleep(0.002)
-
-
-def free_port() -> int:
-    with socket.socket() as holder:
-        holder.bind(("127.0.0.1", 0))
-        port: int = holder.getsockname()[1]
-        return port
 
 
 @asynccontextmanager

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fieldgate_simulators.broker import Broker, BrokerKind, mosquitto_path
-from gateway_kit import free_port
 from interop_kit.contract import ANSWER_S
 from interop_kit.node import node_environment, node_path, why_no_package
+from ports import free_port
 
 __all__ = ["BROKERS", "BrokerProgram"]
 

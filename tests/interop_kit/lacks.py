@@ -1,4 +1,4 @@
-"""What a client library or a broker cannot do, by scenario, with the reason: a dash in the table, a line below it."""
+"""What a client library or a broker cannot do, by scenario, with the reason: a dash in the table, and a line below."""
 
 from __future__ import annotations
 
