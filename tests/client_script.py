@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import mqtt_bytes as mb
-from fieldgate.mqtt.client_happenings import Ended, Happening, Incoming
+from fieldgate.ingest.echo import EchoGuard
+from fieldgate.ingest.source import Received
+from fieldgate.ingest.source_inbox import SourceInbox, SourceLimits, SourceState
+from fieldgate.ingest.source_topics import SourceTopics
+from fieldgate.mqtt.client_happenings import Ended, Happening
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.client_settings import ClientSettings
-from fieldgate.mqtt.packets import Publish
+from listener_kit import HeldIntake
+from source_kit import source_config
 
 __all__ = ["Said", "Script", "connack"]
 
@@ -35,15 +40,36 @@ class Said:
 
 
 class Script:
-    """The server's side of one client's connections. Time is a number."""
+    """The server's side of one client's connections: a source's, or an uplink's, which asks for nothing.
 
-    def __init__(self, level: int, **settings: object) -> None:
+    Time is a number.
+    """
+
+    def __init__(self, level: int, *, is_uplink: bool = False, **settings: object) -> None:
         self.level = level
         self.now_s = 1000.0
         self.delivered: list[int] = []
         self.sent = 0
-        self._incoming: list[Incoming] = []  # everything received, in order
-        self.session = ClientSession(ClientSettings("me", **settings), delivered=self._delivered)  # type: ignore[arg-type]
+        self._intake = HeldIntake()
+        topics = SourceTopics(source_config(1, mqtt={"subscribe": ["#"]}), own=())
+        self._state = SourceState("me", topics, EchoGuard("gw", ()), lane=1)
+        self.session = ClientSession(
+            ClientSettings("me", **settings),  # type: ignore[arg-type]
+            delivered=self._delivered,
+            open_inbox=None if is_uplink else self._open_inbox,
+        )
+
+    def _open_inbox(self, _version: int, _is_session_present: bool) -> SourceInbox:
+        return SourceInbox(self, self._state, intake=self._intake, limits=SourceLimits())
+
+    def pause_reading(self) -> None:
+        """See `Throttle`; nothing here is large enough."""
+
+    def resume_reading(self) -> None:
+        """See `Throttle`."""
+
+    def kick(self) -> None:
+        """See `Throttle`; `settle` writes what is due."""
 
     def _delivered(self, batch: object, start: int, stop: int) -> None:
         self.delivered += range(start, stop)
@@ -60,15 +86,18 @@ class Script:
         """The server says this."""
         return list(self.session.received(b"".join(chunks), self.now_s))
 
-    def receive(self, *chunks: bytes) -> list[Publish]:
+    def receive(self, *chunks: bytes) -> list[Received]:
         """The server sends these messages; return what the client makes of them."""
-        before = len(self._incoming)
-        self._incoming += [one for one in self.hear(*chunks) if isinstance(one, Incoming)]
-        return [one.publish for one in self._incoming[before:]]
+        before = len(self._intake.heard)
+        self.hear(*chunks)
+        return self._intake.heard[before:]
 
     def settle(self, number: int) -> None:
         """The message that was received as number ``number`` (0 is the first) is safe."""
-        self.session.settled(self._incoming[number], self.now_s)
+        places = [(by, first + at) for by, first, heard in self._intake.batches for at in range(len(heard))]
+        settler, position = places[number]
+        settler.settled(position, 1)
+        self.session.acknowledge(self.now_s)
 
     def said(self) -> list[Said]:
         """What the client has said since the last look."""

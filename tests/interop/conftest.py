@@ -16,11 +16,6 @@ from interop_kit.libraries import LIBRARIES
 from interop_kit.node import lacks
 from interop_kit.table import PROPERTY
 
-NOT_YET = {
-    "QoS 2": "subscriptions are granted QoS 1 at most",
-    "$share": "shared subscriptions are refused",
-}
-
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     marker = metafunc.definition.get_closest_marker("interop")
@@ -61,8 +56,6 @@ def scenario(request: pytest.FixtureRequest, server_name: str, library: Library)
     marker = request.node.get_closest_marker("interop")
     name = str(marker.args[0]) + "".join(f" {value}" for value in _values(request, marker.kwargs.get("each")))
     request.node.user_properties.append((PROPERTY, (f"clients of {server_name}", name, library.label)))
-    if server_name == "fieldgate" and name in NOT_YET:
-        request.applymarker(pytest.mark.xfail(reason=NOT_YET[name], strict=True))
     return name
 
 
