@@ -52,7 +52,7 @@ def test_until_its_pubrel_an_id_is_no_second_message(server: Server, level: int,
 
 
 @clause("MQTT5-4.3.3-10", "MQTT311-4.3.3-2")
-@pytest.mark.fieldgate_lacks("answers two that come in one read with one PUBREC")
+@pytest.mark.fieldgate_lacks("the second joins the first while that is not safe, and shares its PUBREC: on purpose")
 @pytest.mark.mosquitto_differs("ends a client that sends a message of QoS 2 again on the same connection")
 def test_each_of_two_in_one_write_is_answered(server: Server, level: int) -> None:
     """Though the second came before the first was answered."""
