@@ -103,8 +103,8 @@ class RawClient:
         self._decoder = Decoder(version=version, max_packet_bytes=2**28, from_client=False)
 
     @classmethod
-    async def open(cls, port: int, *, version: int = 4) -> RawClient:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def open(cls, port: int, *, version: int = 4, local_address: str = "127.0.0.1") -> RawClient:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(local_address, 0))
         return cls(reader, writer, version)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import count
 
 from fieldgate.ingest.event_filter import EventFilter
@@ -11,7 +12,7 @@ from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker, SessionState
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, PubAck, Publish, Subscribe, Subscription, Will
 from fieldgate.mqtt.server_session import Phase, ServerSession
-from fieldgate.mqtt.session_roles import Inbox
+from fieldgate.mqtt.session_roles import Accepted, Inbox, Verdict
 from listener_kit import HeldIntake
 
 __all__ = ["Client", "Server", "ack_ids"]
@@ -35,6 +36,7 @@ class Client:
         self.session = ServerSession(
             self,
             broker=server.broker,
+            authority=server,
             limits=server.limits,
             open_inbox=self._open_inbox,
             new_client_id=lambda: f"assigned-{next(server.ids)}",
@@ -123,6 +125,8 @@ class Server:
         broker_limits: BrokerLimits | None = None,
     ) -> None:
         self.now_s = 1000.0
+        self.verdict: Verdict | None = Accepted()
+        self.answers: list[Callable[[Verdict, float], None]] = []
         self.ids = count(1)
         self.intake = intake or HeldIntake()
         self.broker = LocalBroker(broker_limits)
@@ -130,6 +134,11 @@ class Server:
         self.limits = limits or SessionLimits()
         self.inbox_limits = inbox_limits or InboxLimits()
         self.tally = InboxTally()
+
+    def judge(self, connect: Connect, answer: Callable[[Verdict, float], None]) -> Verdict | None:
+        """See `Authority`: by default everybody may do everything; None puts the verdict off (`answers`)."""
+        self.answers.append(answer)
+        return self.verdict
 
     def open(self, version: int = 4) -> Client:
         return Client(self, version)

@@ -79,6 +79,9 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "unsaved": listener.tally.unsaved,
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
+        "access_problems": list(listener.gate.access.problems),
+        "users": len(listener.gate.access.users),
+        "denied": {"publish": listener.tally.denied, **listener.gate.denied},
         "ended": dict(listener.ended),
     }
 

@@ -73,6 +73,9 @@ def _listener(one: dict[str, Any]) -> list[str]:
     ]
     if one["problem"]:
         lines.append(f"         {one['problem']}; tried again and again")
+    lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
+    if denied := _counts({action: number for action, number in one["denied"].items() if number}):
+        lines.append(f"         not permitted: {denied}")
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
     if ended := _counts(one["ended"]):

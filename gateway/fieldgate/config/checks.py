@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldgate.config.listen import ListenConfig
+from fieldgate.config.finding import Finding
+from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 from fieldgate.config.quantities import format_size
@@ -27,22 +27,9 @@ _QUIET_BYTES: Final = 600
 _QUIET_DAY_GB: Final = 50 * 86_400 * _QUIET_BYTES / 10**9
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A problem at ``loc`` that rests on the values at ``reads`` (those at ``loc`` where nothing is given)."""
-
-    loc: Loc
-    message: str
-    reads: tuple[Loc, ...] = ()
-
-    def rests_on(self, broken: frozenset[Loc]) -> bool:
-        """Whether a value that was wrong by itself took part, so that nothing can be said."""
-        return any(_overlap(loc, bad) for loc in self.reads or (self.loc,) for bad in broken)
-
-
 def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that cannot work. ``document`` tells what was written from what is a default."""
-    yield from _ports_used_twice(config)
+    yield from listen_errors(config, document)
     yield from _clients_used_twice(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
@@ -59,27 +46,10 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
             "no uplink is configured: events are kept until there is one; "
             "write uplinks: {cloud: {mqtt: {url: 'mqtts://HOST'}}}",
         )
+    yield from listen_warnings(config, document)
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
     yield from _journal_warnings(config, document)
-
-
-def _overlap(one: Loc, other: Loc) -> bool:
-    shorter = min(len(one), len(other))
-    return one[:shorter] == other[:shorter]
-
-
-def _ports_used_twice(config: Config) -> Iterator[Finding]:
-    seen: list[tuple[int, ListenConfig]] = []
-    for number, listen in enumerate(config.listen):
-        loc: Loc = ("listen", number, "mqtt")
-        for other, earlier in seen:
-            is_same_host = listen.host.lower() == earlier.host.lower() or "localhost" in {listen.host, earlier.host}
-            if listen.port == earlier.port != 0 and is_same_host:
-                message = f"mqtt: {listen.mqtt!r} is taken by listen[{other}] already; allowed: another port"
-                yield Finding(loc, message, (loc, ("listen", other, "mqtt")))
-                break
-        seen.append((number, listen))
 
 
 def _client_id(config: Config, name: str, uplink: UplinkConfig) -> str:

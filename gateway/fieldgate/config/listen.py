@@ -1,16 +1,40 @@
-"""``listen``: the ports on which devices connect."""
+"""``listen``: the ports on which devices connect, and who may."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fieldgate.config.quantities import Duration, Size, parse_size
-from fieldgate.config.section import LaneName, Section
-from fieldgate.config.texts import check_event_filter, check_listen_address, split_address
+from fieldgate.config.section import FilePath, LaneName, Section
+from fieldgate.config.texts import (
+    check_event_filter,
+    check_listen_address,
+    is_loopback,
+    split_address,
+)
 
-__all__ = ["ListenConfig"]
+__all__ = ["ListenAuthConfig", "ListenConfig"]
+
+
+class ListenAuthConfig(Section):
+    """Who may come in at a listener, and do what."""
+
+    users: FilePath | None = Field(
+        None,
+        description="File of user names and password hashes, made by 'fieldgate user add'. Changes count at once.",
+        examples=["/etc/fieldgate/users"],
+    )
+    acl: FilePath | None = Field(
+        None,
+        description="YAML file that says who may publish and subscribe to what; what it does not allow is denied. "
+        "Without it whoever comes in may do everything. Changes count at once.",
+        examples=["/etc/fieldgate/acl.yaml"],
+    )
+    anonymous: bool = Field(
+        False, description="Whether clients without a user name may come in; possible on loopback addresses only."
+    )
 
 
 class ListenConfig(Section):
@@ -18,8 +42,13 @@ class ListenConfig(Section):
 
     mqtt: Annotated[str, AfterValidator(check_listen_address)] = Field(
         "127.0.0.1:1883",
-        description="HOST:PORT of an MQTT listener (3.1.1 and 5). Only a loopback address is possible: devices are "
-        "not asked who they are. Port 0 takes any free one.",
+        description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users'. "
+        "0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",
+    )
+    auth: ListenAuthConfig | None = Field(
+        None,
+        description="Who may come in, and do what. Without it (loopback only) everybody may do everything.",
+        examples=[{"users": "/etc/fieldgate/users", "acl": "/etc/fieldgate/acl.yaml", "anonymous": False}],
     )
     events: Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False)] = Field(
         ("#",),
@@ -34,12 +63,21 @@ class ListenConfig(Section):
     max_packet: Annotated[int, Size("128B", "256MB")] = Field(
         parse_size("256KiB"), description="Largest MQTT packet; a client that sends a larger one is disconnected."
     )
-    max_clients: int = Field(1000, ge=1, le=100_000, description="Connections at the same time.")
+    max_clients: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Clients at the same time; one more is refused (quota exceeded, 3.1.1: server unavailable).",
+    )
     max_clients_per_address: int = Field(
-        1000, ge=1, le=100_000, description="Connections at the same time from one network address."
+        1000,
+        ge=1,
+        le=100_000,
+        description="Clients at the same time from one network address; one more is refused like one over max_clients.",
     )
     connect_timeout: Annotated[float, Duration("100ms", "5m")] = Field(
-        5.0, description="A connection that has not sent its CONNECT by then is closed."
+        5.0,
+        description="A connection that is not let in by then is closed: CONNECT and log-in together.",
     )
     receive_maximum: int = Field(
         1000,
@@ -56,6 +94,24 @@ class ListenConfig(Section):
         description="Bytes that may wait for a client that does not read; beyond it the client is disconnected. Its "
         "QoS 0 messages are dropped from half of it on.",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_no_empty_door(cls, written: object) -> object:
+        """``auth:`` with every key commented out is not the same as no ``auth:``: it lets nobody in."""
+        if not isinstance(written, dict):
+            return written
+        return {key: {} if key == "auth" and below is None else below for key, below in written.items()}
+
+    @property
+    def admits_anonymous(self) -> bool:
+        """Whether a client that does not say who it is may come in."""
+        return self.auth is None or self.auth.anonymous
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it, as far as the text tells."""
+        return is_loopback(self.host)
 
     @property
     def host(self) -> str:

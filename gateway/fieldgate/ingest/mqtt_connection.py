@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from fieldgate.clock import boot_s
+from fieldgate.ingest.gate import Door
 from fieldgate.ingest.mqtt_inbox import MqttInbox
 from fieldgate.mqtt.local_broker import SessionState
 from fieldgate.mqtt.packets import Connect
@@ -44,6 +45,7 @@ class MqttConnection(asyncio.Protocol):
         self.abort_at_s: float | None = None
         self.session: ServerSession | None = None
         self.inbox: MqttInbox | None = None
+        self.door: Door | None = None
         self._owner = owner
         self._max_unsent_bytes = max_unsent_bytes
         self._transport: asyncio.Transport | None = None
@@ -82,6 +84,8 @@ class MqttConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
+        if self.door is not None:
+            self.door.is_gone = True
         if self.session is not None:
             self.session.lost("connection closed" if exc is None else f"connection broke: {exc}", boot_s())
             self._owner.closed(self)

@@ -7,6 +7,8 @@ Laws of this file:
 - Local subscribers get a message before the flow sees it, and get it whether or not it is an event.
 - A message sent again (DUP) while it still waits joins the one that waits; after its acknowledgement it is new. What
   is sent under a used packet id with other content is never mistaken for it.
+- What the client may not publish goes nowhere and is counted. MQTT 5 clients are told (0x87); 3.1.1 has no word for it
+  and gets the acknowledgement [3.1.1: MQTT-3.3.5-2].
 - While the intake is closed messages are held here, unacknowledged, and count against ``max_unsettled_bytes``; over it
   nothing more is read from this client.
 
@@ -25,14 +27,17 @@ from xxhash import xxh3_64_intdigest
 from fieldgate.ingest.event_filter import EventFilter, client_seed, content_id
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.mqtt.ack_line import AckLine
+from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.local_broker import LocalBroker, SessionState
 from fieldgate.mqtt.outbound import Message
-from fieldgate.mqtt.packets import Publish, Reason, Will
+from fieldgate.mqtt.packets import PubAck, Publish, PubRec, Reason, Will
+from fieldgate.mqtt.session_roles import Rights
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["InboxLimits", "InboxTally", "MqttInbox", "WindowWatch"]
 
 _OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
+_MAX_KNOWN: Final = 512  # topics that one client with rights of its own was allowed to publish to
 _MAX_UNRELEASED: Final = 4096  # QoS 2 ids that a 3.1.1 client may leave between PUBREC and PUBREL
 
 
@@ -47,11 +52,12 @@ class InboxLimits(msgspec.Struct, frozen=True):
 class InboxTally:
     """Counters that all inboxes of a listener share."""
 
-    __slots__ = ("bytes", "events", "joined", "publishes", "unsaved")
+    __slots__ = ("bytes", "denied", "events", "joined", "publishes", "unsaved")
 
     def __init__(self) -> None:
         self.publishes = 0
         self.events = 0
+        self.denied = 0  # publishes and wills that their client had no right to
         self.bytes = 0  # of topics and payloads of events
         self.joined = 0  # resent while the first copy was still waiting
         self.unsaved = 0  # unacknowledged when their connection ended, never handed over: QoS 0 among them is lost
@@ -121,6 +127,8 @@ class MqttInbox:
         self._is_v5 = version == 5
         self._intake = intake
         self._filter = event_filter
+        self._rights = state.rights
+        self._seeds = event_filter.seeds if state.rights is None else {}  # topics that need no judgement any more
         self._broker = broker
         self._lane = lane
         self._limits = limits
@@ -175,7 +183,7 @@ class MqttInbox:
     def _sort(self, publishes: Sequence[Publish], batch: _Batch, now_s: float) -> None:
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         route = batch.routed.append if batch.is_routed else None
-        seed_of, seed_of_client = self._filter.seeds.get, self._client_seed
+        seed_of, seed_of_client = self._seeds.get, self._client_seed
         for packet in publishes:
             topic = packet.topic
             code = packet.packet_id
@@ -202,6 +210,9 @@ class MqttInbox:
         seed = self._filter.seed(packet.topic)
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
+        if self._rights is not None and not self._is_permitted(self._rights, packet.topic, seed):
+            self._deny(code, batch)
+            return None
         if packet.qos and self._is_repeated(packet, code, seed, batch):
             self._tally.joined += 1
             return None
@@ -219,6 +230,31 @@ class MqttInbox:
             self._close_run(batch)
             self._line.add_ready(code)
         return None
+
+    def _is_permitted(self, rights: Rights, topic: str, seed: int | None) -> bool:
+        if not rights.may_publish(topic):
+            self._tally.denied += 1
+            return False
+        if seed is not None and topic in self._filter.seeds:
+            if len(self._seeds) >= _MAX_KNOWN:
+                self._seeds.clear()
+            self._seeds[topic] = seed
+        return True
+
+    def _deny(self, code: int, batch: _Batch) -> None:
+        if not code:
+            return
+        self._close_run(batch)
+        if not self._is_v5:
+            self._line.add_ready(code)
+        else:
+            refusal = PubAck(code, Reason.NOT_AUTHORIZED) if code > 0 else PubRec(-code, Reason.NOT_AUTHORIZED)
+            self._line.add_refusal(code, encode(refusal, 5))
+
+    def rights_changed(self) -> None:
+        """Every topic is judged anew."""
+        if self._rights is not None:
+            self._seeds.clear()
 
     def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: _Batch) -> bool:
         """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
@@ -323,6 +359,8 @@ class MqttInbox:
         """See `Inbox`. An event like any other; nobody waits for its acknowledgement."""
         packet = Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties)
         seed = self._filter.seed(will.topic)
+        if self._rights is not None and not self._is_permitted(self._rights, will.topic, seed):
+            return  # it was permitted when the client connected
         client_id = self._state.client_id
         if will.retain:
             self._broker.keep_retained(

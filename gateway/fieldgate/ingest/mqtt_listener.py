@@ -1,8 +1,8 @@
 """The gateway's own MQTT listener: devices connect here, and nothing is acknowledged before it is safe.
 
 It accepts sockets within limits that hold before anybody has authenticated, and drives the deadlines of all
-connections with one timer. Protocol: ``mqtt/server_session.py``; events and acknowledgements: ``mqtt_inbox.py``.
-Devices are not asked who they are, so only a loopback address can be bound.
+connections with one timer. Protocol: ``mqtt/server_session.py``; who may come in: ``gate.py``; events and
+acknowledgements: ``mqtt_inbox.py``.
 
 The order of a clean stop is the caller's: `stop` (nothing more is read), everything handed over is settled, then
 `close_clients`. Cancelling `run` drops every connection at once.
@@ -25,12 +25,13 @@ from fieldgate.clock import boot_s
 from fieldgate.config.listen import ListenConfig
 from fieldgate.errors import FieldgateError
 from fieldgate.ingest.event_filter import EventFilter
+from fieldgate.ingest.gate import Door, Gate
 from fieldgate.ingest.mqtt_connection import LINGER_S, MqttConnection
 from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
 from fieldgate.ingest.source import Intake
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import LocalBroker, SessionState
-from fieldgate.mqtt.packets import Connect
+from fieldgate.mqtt.packets import Connect, Reason
 from fieldgate.mqtt.server_session import ServerSession
 
 __all__ = ["ListenError", "MqttListener"]
@@ -63,6 +64,7 @@ class MqttListener:
         self._intake = intake
         self._broker = broker
         self._filter = EventFilter(settings.events)
+        self.gate = Gate(settings, name=self.name, is_full=self._exceeded)
         self._lane = _LANES[settings.lane]
         self._per_address: Counter[str] = Counter()
         self._refused_logged = 0
@@ -88,6 +90,7 @@ class MqttListener:
             ListenError: the address cannot be bound, or must not be.
         """
         try:
+            self.gate.open()
             self._servers = await self._bind()
             log.info("listener.started", listener=self.name, port=self.port)
             self.started.set()
@@ -97,6 +100,7 @@ class MqttListener:
         finally:
             self._close_server()
             self._abort_all()
+            self.gate.close()
             self.started.clear()
 
     async def stop(self) -> None:
@@ -131,10 +135,11 @@ class MqttListener:
             found = await loop.getaddrinfo(self._settings.host, self._settings.port, type=socket.SOCK_STREAM)
             addresses = list(dict.fromkeys((family, str(address[0])) for family, _, _, _, address in found))
             for _, host in addresses:
-                if not ipaddress.ip_address(host).is_loopback:
+                is_open = self._settings.admits_anonymous
+                if is_open and not ipaddress.ip_address(host).is_loopback:
                     raise ListenError(
                         f"{self.name}: {host} is not a loopback address, and devices are not asked who they are; "
-                        "listen on 127.0.0.1"
+                        "add auth: {users: FILE}, or listen on 127.0.0.1"
                     )
             return [
                 await loop.create_server(self._new_connection, sock=one, backlog=_BACKLOG)
@@ -179,11 +184,26 @@ class MqttListener:
         for connection in list(self.connections):
             connection.tick(now_s)
         self._broker.tick(now_s)
+        self.gate.tick(now_s, self._access_exchanged)
         refused = self.refused.total()
         if refused != self._refused_logged and now_s >= self._refused_log_at_s:
             log.warning("client.refused", listener=self.name, count=refused - self._refused_logged)
             self._refused_logged = refused
             self._refused_log_at_s = now_s + _REFUSED_LOG_S
+
+    def _access_exchanged(self) -> None:
+        """Other users or rules are in force: judge every topic anew, and put out who is not welcome any more."""
+        for connection in list(self.connections):
+            if connection.inbox is not None:
+                connection.inbox.rights_changed()
+            if connection.session is None or connection.door is None:
+                continue
+            if not self.gate.is_still_welcome(connection.door):
+                problem = "the user was removed or got another password"
+                connection.session.fail(Reason.NOT_AUTHORIZED, problem)
+
+    def _exceeded(self, address: str) -> str:
+        return ""
 
     # Owner
 
@@ -201,9 +221,11 @@ class MqttListener:
         self.accepted += 1
         self.connections.add(connection)
         self._per_address[connection.address] += 1
+        connection.door = Door(self.gate, connection.address)
         return ServerSession(
             connection,
             broker=self._broker,
+            authority=connection.door,
             limits=self._limits,
             open_inbox=connection.open_inbox,
             new_client_id=_new_client_id,
@@ -216,6 +238,7 @@ class MqttListener:
             "client.connected",
             listener=self.name,
             client=_shown(connect.client_id),
+            user=_shown(state.user),
             address=connection.address,
             mqtt="5" if connect.version == 5 else "3.1.1",
         )
@@ -240,10 +263,14 @@ class MqttListener:
         session = connection.session
         if session is not None:
             self.ended[session.end_code] += 1
+            door = connection.door
+            was_in = connection.inbox is not None
+            who = (session.user if was_in else door.asked) if door is not None else ""
             log.info(
-                "client.disconnected",
+                "client.disconnected" if was_in else "client.not_admitted",
                 listener=self.name,
                 client=_shown(session.client_id),
+                user=_shown(who),
                 address=connection.address,
                 reason=session.end_reason,
             )

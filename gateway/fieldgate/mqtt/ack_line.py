@@ -45,9 +45,12 @@ class Owed:
 
 
 class _Run:
-    """PUBLISHes that came together. ``codes``: n is a PUBACK for id n, -n a PUBREC, 0 nothing (QoS 0)."""
+    """PUBLISHes that came together. ``codes``: n is a PUBACK for id n, -n a PUBREC, 0 nothing (QoS 0).
 
-    __slots__ = ("codes", "content_ids", "done", "first", "owed", "size_bytes")
+    ``refusal`` is the packet that leaves instead.
+    """
+
+    __slots__ = ("codes", "content_ids", "done", "first", "owed", "refusal", "size_bytes")
 
     def __init__(
         self, codes: list[int], content_ids: Sequence[int], *, first: int, size_bytes: int, owed: Owed | None = None
@@ -57,6 +60,7 @@ class _Run:
         self.first = first
         self.size_bytes = size_bytes
         self.owed = owed
+        self.refusal = b""
         self.done = 0
 
 
@@ -92,6 +96,11 @@ class AckLine:
         self._runs.append(_Run([code], (), first=_NOT_AN_EVENT, size_bytes=_READY_BYTES))
         self.in_flight += 1
         self.size_bytes += _READY_BYTES
+
+    def add_refusal(self, code: int, packet: bytes) -> None:
+        """Append ``packet``, a PUBACK or PUBREC that says no; it waits for nothing but those before it."""
+        self.add_ready(code)
+        self._runs[-1].refusal = packet
 
     def add_joined(self, code: int, owed: Owed) -> None:
         """Append an acknowledgement that waits for an event of an earlier connection."""
@@ -129,7 +138,7 @@ class AckLine:
                 break
             part = codes if due - run.done == len(codes) else codes[run.done : due]
             self.in_flight -= len(part) - part.count(0)
-            out.append(_encode(part, releases))
+            out.append(run.refusal or _encode(part, releases))
             run.done = due
             if due < len(codes):
                 break

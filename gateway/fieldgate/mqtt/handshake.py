@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import msgspec
 
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
+from fieldgate.mqtt.session_roles import Accepted, Refused
 
-__all__ = ["SessionLimits", "connack", "refusal", "wanted_expiry_s"]
+__all__ = ["SessionLimits", "connack", "objection", "refusal", "return_code", "wanted_expiry_s"]
 
-_FOR_EVER_S = 0xFFFFFFFF
+_FOR_EVER_S: Final = 0xFFFFFFFF
+_UNAVAILABLE_311: Final = 3
+_RETURN_CODES: Final = {  # [3.1.1: 3.2.2.3]; what else keeps a client out may pass
+    Reason.CLIENT_ID_NOT_VALID: 2,
+    Reason.BAD_USER_NAME_OR_PASSWORD: 4,
+    Reason.NOT_AUTHORIZED: 5,
+    Reason.BANNED: 5,
+}
 
 
 class SessionLimits(msgspec.Struct, frozen=True):
@@ -36,6 +46,25 @@ def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
     if connect.properties is not None and connect.properties.authentication_method is not None:
         return Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported"
     return None
+
+
+def objection(connect: Connect, accepted: Accepted, *, is_taken: bool) -> Refused | None:
+    """Return why a client that the authority let in is refused all the same.
+
+    ``is_taken``: its client id is that of another user's session. To hand that over, or to end it, would let one user
+    read or silence another.
+    """
+    if is_taken:
+        return Refused(Reason.CLIENT_ID_NOT_VALID, "client_id_of_another", "the client id is that of another user")
+    will = connect.will
+    if will is not None and accepted.rights is not None and not accepted.rights.may_publish(will.topic):
+        return Refused(Reason.NOT_AUTHORIZED, "will_denied", "the will is for a topic that the user may not publish to")
+    return None
+
+
+def return_code(reason: Reason, *, version: int) -> int:
+    """Return the CONNACK code that says ``reason`` in this version of MQTT."""
+    return reason if version == 5 else _RETURN_CODES.get(reason, _UNAVAILABLE_311)
 
 
 def wanted_expiry_s(connect: Connect) -> int:

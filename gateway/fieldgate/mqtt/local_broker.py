@@ -3,6 +3,9 @@
 It delivers between local clients and from the gateway to them; what devices say reaches the flow beside it, never
 through it. Sessions live in memory, while the process lives. All listeners of a gateway share one broker.
 
+A session belongs to the user who opened it. What its `Rights` do not allow is not delivered, whatever was subscribed,
+retained or queued before.
+
 It will not do: shared subscriptions, QoS 2 towards a subscriber (QoS 1 is granted), anything per event while
 nobody subscribes (`is_listening` is the one check).
 """
@@ -17,6 +20,7 @@ from fieldgate.mqtt.ack_line import Owed
 from fieldgate.mqtt.outbound import Message, Outbound
 from fieldgate.mqtt.packets import Connect, Properties, Publish, Reason, Subscription
 from fieldgate.mqtt.retained import RetainedStore
+from fieldgate.mqtt.session_roles import Accepted, Rights
 from fieldgate.mqtt.topics import TopicTrie, valid_filter
 from fieldgate.mqtt.violation import Violation
 
@@ -64,8 +68,8 @@ class SessionState:
     """What the gateway remembers of a client from one connection to the next [MQTT5 4.1]."""
 
     __slots__ = (
-        "client", "client_id", "expiry_s", "filter_bytes", "forget_at_s", "outbound", "owed", "subscriptions",
-        "unreleased", "will_at_s", "will_speaks",
+        "client", "client_id", "expiry_s", "filter_bytes", "forget_at_s", "outbound", "owed", "rights", "subscriptions",
+        "unreleased", "user", "will_at_s", "will_speaks",
     )  # fmt: skip
 
     def __init__(self, client_id: str, outbound: Outbound) -> None:
@@ -80,6 +84,8 @@ class SessionState:
         self.forget_at_s: float | None = None
         self.will_at_s: float | None = None
         self.will_speaks: Callable[[float], None] | None = None
+        self.user = ""  # whose session it is; empty: nobody's in particular
+        self.rights: Rights | None = None
 
 
 class _Subscriber:
@@ -110,10 +116,18 @@ class LocalBroker:
 
     # sessions
 
-    def attach(self, connect: Connect, client: Client, *, max_bytes: int, now_s: float) -> tuple[SessionState, bool]:
+    def is_owned_by_another(self, client_id: str, user: str) -> bool:
+        """Whether the session of this client id belongs to a user other than ``user``."""
+        state = self._states.get(client_id)
+        return state is not None and state.user not in ("", user)
+
+    def attach(
+        self, connect: Connect, client: Client, *, max_bytes: int, now_s: float, accepted: Accepted
+    ) -> tuple[SessionState, bool]:
         """Give ``client`` the session of its client id, and say whether it existed (session present).
 
-        Another connection of that id is ended first [MQTT-3.1.4-3].
+        Another connection of that id is ended first [MQTT-3.1.4-3]. What nobody in particular left is not handed to a
+        user: that begins anew.
         """
         state = self._states.get(connect.client_id)
         if state is not None and state.client is not None:
@@ -121,15 +135,19 @@ class LocalBroker:
             state = self._states.get(connect.client_id)
         if state is not None:
             self._come_back(state)
-            self._settle_will(state, now_s, speak=connect.clean_start)
-            if connect.clean_start:
+            is_new = connect.clean_start or state.user != accepted.user
+            self._settle_will(state, now_s, speak=is_new)
+            if is_new:
                 self._forget(state)
                 state = None
+            elif accepted.rights is not None:
+                state.outbound.keep_only(accepted.rights.may_receive)
         is_present = state is not None
         if state is None:
             state = SessionState(connect.client_id, Outbound(max_bytes=max_bytes, drops=self.drops))
             self._states[connect.client_id] = state
         state.client = client
+        state.user, state.rights = accepted.user, accepted.rights
         state.forget_at_s = None
         return state, is_present
 
@@ -191,6 +209,8 @@ class LocalBroker:
             return Reason.TOPIC_FILTER_INVALID, False
         if topic_filter.startswith("$share/"):
             return Reason.SHARED_SUBSCRIPTIONS_NOT_SUPPORTED, False
+        if state.rights is not None and not state.rights.may_subscribe(topic_filter):
+            return Reason.NOT_AUTHORIZED, False
         is_new = topic_filter not in state.subscriptions
         if is_new:
             size_bytes = len(topic_filter)
@@ -213,8 +233,12 @@ class LocalBroker:
         """Queue the retained messages for a subscription just made; returns what the search cost."""
         found, visited = self.retained.search(options.filter)
         ids = (subscription_id,) if subscription_id else ()
+        rights = state.rights
         for message in found:
             if message.is_expired(now_s) or (options.no_local and message.origin == state.client_id):
+                continue
+            if rights is not None and not rights.may_receive(message.topic):
+                self.drops["not_authorised"] += 1
                 continue
             state.outbound.deliver_retained(message, qos=min(options.qos, message.qos, 1), subscription_ids=ids)
         return visited
@@ -294,6 +318,9 @@ class LocalBroker:
         state = subscribers[0].state
         wanted = [one for one in subscribers if not (one.options.no_local and message.origin == state.client_id)]
         if not wanted:
+            return
+        if state.rights is not None and not state.rights.may_receive(message.topic):
+            self.drops["not_authorised"] += 1
             return
         client = state.client
         if client is None and (state.client_id not in self._away or self._away_bytes > self._limits.max_away_bytes):

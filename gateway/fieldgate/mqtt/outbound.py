@@ -148,6 +148,22 @@ class Outbound:
         self._retained_waiting = sum(1 for delivery in kept if not delivery.weight)
         self._queue = deque(kept)
 
+    def keep_only(self, may_receive: Callable[[str], bool]) -> None:
+        """Drop what waits on topics that the client may not receive (any more)."""
+        kept = [delivery for delivery in self._queue if may_receive(delivery.message.topic)]
+        in_flight = {
+            packet_id: delivery
+            for packet_id, delivery in self._in_flight.items()
+            if may_receive(delivery.message.topic)
+        }
+        if dropped := len(self._queue) - len(kept) + len(self._in_flight) - len(in_flight):
+            self._drops["not_authorised"] += dropped
+            self._queue = deque(kept)
+            self._in_flight = in_flight
+            self._in_flight_bytes = sum(delivery.message.size_bytes for delivery in in_flight.values())
+            self.queued_bytes = sum(delivery.weight for delivery in kept)
+            self._retained_waiting = sum(1 for delivery in kept if not delivery.weight)
+
     def deliver(
         self, message: Message, *, qos: int, retain: bool, subscription_ids: tuple[int, ...], now_s: float
     ) -> None:

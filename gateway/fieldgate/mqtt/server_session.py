@@ -3,6 +3,8 @@
 Laws of this file:
 
 - The first packet is CONNECT, once, within the deadline; anything else ends the connection without a word.
+- Nobody comes in before the `Authority` has said so, within the same deadline. While it thinks nothing more is read,
+  and what came behind the CONNECT waits [MQTT-3.1.4-6].
 - A violation ends this connection only: MQTT 5 clients are told why by DISCONNECT, 3.1.1 clients by the close.
 - PUBLISHes go to the `Inbox` in order, in runs, and only the inbox decides when they are acknowledged.
 - Output is gathered and written once per read; a client that does not read is cut off at ``max_unsent``.
@@ -19,7 +21,7 @@ from functools import partial
 from typing import Final, cast
 
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
-from fieldgate.mqtt.handshake import SessionLimits, connack, refusal, wanted_expiry_s
+from fieldgate.mqtt.handshake import SessionLimits, connack, objection, refusal, return_code, wanted_expiry_s
 from fieldgate.mqtt.local_broker import LocalBroker, SessionState
 from fieldgate.mqtt.packets import (
     ConnAck,
@@ -41,7 +43,7 @@ from fieldgate.mqtt.packets import (
     Unsubscribe,
     Will,
 )  # fmt: skip
-from fieldgate.mqtt.session_roles import Inbox, Link
+from fieldgate.mqtt.session_roles import Accepted, Authority, Inbox, Link, Verdict
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["Phase", "ServerSession"]
@@ -57,6 +59,7 @@ class Phase(Enum):
     """Where a connection is."""
 
     WAITS_FOR_CONNECT = "waits for CONNECT"
+    BEING_JUDGED = "waits for the authority's verdict"
     CONNECTED = "connected"
     CLOSED = "closed"
 
@@ -69,6 +72,7 @@ class ServerSession:
         link: Link,
         *,
         broker: LocalBroker,
+        authority: Authority,
         limits: SessionLimits,
         open_inbox: Callable[[ServerSession, SessionState, Connect], Inbox],
         new_client_id: Callable[[], str],
@@ -77,12 +81,14 @@ class ServerSession:
         self.phase = Phase.WAITS_FOR_CONNECT
         self.version = 4
         self.client_id = ""
+        self.user = ""  # who the client is, once it is in; empty: nobody in particular
         self.end_code = ""  # how the connection ended, for the counters
         self.end_reason = ""  # the same in words, for the log
         self.is_reading = True  # false while the owner has paused the socket: silence is then no fault of the client
         self.last_heard_s = now_s
         self._link = link
         self._broker = broker
+        self._authority = authority
         self._limits = limits
         self._open_inbox = open_inbox
         self._new_client_id = new_client_id
@@ -99,12 +105,17 @@ class ServerSession:
         self._out_bytes = 0
         self._is_corked = False
         self._now_s = now_s
+        self._early: list[Packet] = []  # what came behind a CONNECT that is being judged
+        self._early_bytes: list[bytes] = []
 
     # what the owner calls
 
     def receive(self, chunk: bytes, now_s: float) -> None:
         """Take what was read from the socket."""
         if self.phase is Phase.CLOSED:
+            return
+        if self.phase is Phase.BEING_JUDGED:
+            self._early_bytes.append(chunk)  # one read at most: it was on its way when reading was paused
             return
         self._now_s = self.last_heard_s = now_s
         self._is_corked = True
@@ -139,7 +150,8 @@ class ServerSession:
         self._now_s = now_s
         self._search_budget = _SEARCH_BUDGET
         if self._deadline_s is not None and now_s >= self._deadline_s:
-            self._end("connect_timeout", "no CONNECT in time", at_once=True, is_will_due=False)
+            problem = "no CONNECT in time" if self.phase is Phase.WAITS_FOR_CONNECT else "not judged in time"
+            self._end("connect_timeout", problem, at_once=True, is_will_due=False)
         elif self._silence_s and self.is_reading and now_s - self.last_heard_s >= self._silence_s:
             self.fail(Reason.KEEP_ALIVE_TIMEOUT, "nothing was heard for 1.5 times the keep-alive")
         elif self._stuck_since_s is not None and now_s - self._stuck_since_s >= self._limits.stuck_s:
@@ -175,7 +187,7 @@ class ServerSession:
         if self.phase is Phase.CONNECTED and self.version == 5:
             goodbye = encode(Disconnect(reason, Properties(reason_string=problem)), 5)
             self._gather(goodbye if len(goodbye) <= self._max_packet else encode(Disconnect(reason), 5))
-        is_unheard = at_once or self.phase is Phase.WAITS_FOR_CONNECT
+        is_unheard = at_once or self.phase is not Phase.CONNECTED
         self._end(reason.name.lower(), problem, at_once=is_unheard, is_will_due=True)
 
     def shut_down(self) -> None:
@@ -228,7 +240,7 @@ class ServerSession:
             inbox.take(cast(Sequence[Publish], packets), self._now_s)  # the usual read, without a loop of its own
             return
         run: list[Publish] = []
-        for packet in packets:
+        for number, packet in enumerate(packets, 1):
             if type(packet) is Publish:
                 run.append(packet)
                 continue
@@ -236,7 +248,8 @@ class ServerSession:
                 inbox.take(run, self._now_s)
                 run = []
             self._answer(packet)
-            if self.phase is Phase.CLOSED:
+            if self.phase is not Phase.CONNECTED:
+                self._early = list(packets[number:])
                 return
             inbox = self._inbox
         if run and inbox is not None:
@@ -269,16 +282,60 @@ class ServerSession:
         if refused is not None:
             self._refuse(*refused)
             return
-        properties = connect.properties or Properties()
         is_assigned = not connect.client_id
         if is_assigned:
             connect.client_id = self._new_client_id()
         self.client_id = connect.client_id
+        verdict = self._authority.judge(connect, partial(self._judged, connect, is_assigned))
+        if verdict is None:
+            self.phase = Phase.BEING_JUDGED
+            self._link.pause_reading()
+        else:
+            self._heed(verdict, connect, is_assigned=is_assigned)
+
+    def _judged(self, connect: Connect, is_assigned: bool, verdict: Verdict, now_s: float) -> None:
+        """The authority has made up its mind; go on where CONNECT left off."""
+        if self.phase is not Phase.BEING_JUDGED:
+            return
+        self._now_s = now_s
+        self._is_corked = True
+        try:
+            if self._heed(verdict, connect, is_assigned=is_assigned):
+                self._link.resume_reading()
+                early, self._early = self._early, []
+                self._process(early)
+        except Violation as violation:
+            self.fail(violation.reason, str(violation))
+        finally:
+            self._is_corked = False
+            self.flush()
+        early_bytes, self._early_bytes = self._early_bytes, []
+        for chunk in early_bytes:
+            self.receive(chunk, now_s)
+        self._broker.flush()
+
+    def _heed(self, verdict: Verdict, connect: Connect, *, is_assigned: bool) -> bool:
+        """Let the client in, or refuse it; answers which."""
+        if isinstance(verdict, Accepted):
+            is_taken = self._broker.is_owned_by_another(connect.client_id, verdict.user)
+            verdict = objection(connect, verdict, is_taken=is_taken) or verdict
+        if isinstance(verdict, Accepted):
+            self._open(connect, verdict, is_assigned=is_assigned)
+            return True
+        self._refuse(return_code(verdict.reason, version=connect.version), verdict.problem, end_code=verdict.code)
+        return False
+
+    def _open(self, connect: Connect, accepted: Accepted, *, is_assigned: bool) -> None:
+        """The client is in: give it its session [MQTT-3.1.4-5]."""
+        properties = connect.properties or Properties()
         limits = self._limits
+        self.user = accepted.user
         self._max_packet = properties.maximum_packet_size or _LARGEST_PACKET
         self._silence_s = connect.keep_alive_s * 1.5  # [MQTT-3.1.2-22]
         self._deadline_s = None
-        state, is_present = self._broker.attach(connect, self, max_bytes=limits.max_unsent_bytes, now_s=self._now_s)
+        state, is_present = self._broker.attach(
+            connect, self, max_bytes=limits.max_unsent_bytes, now_s=self._now_s, accepted=accepted
+        )
         self._state = state
         self.phase = Phase.CONNECTED
         state.expiry_s = self._broker.granted_expiry_s(wanted_expiry_s(connect))
@@ -294,9 +351,9 @@ class ServerSession:
         self._send(connack(connect, limits, is_present=is_present, is_assigned=is_assigned, expiry_s=state.expiry_s))
         state.outbound.resend(self._now_s)
 
-    def _refuse(self, code: int, problem: str) -> None:
+    def _refuse(self, code: int, problem: str, *, end_code: str = "connect_refused") -> None:
         self._out.append(encode(ConnAck(code), 5 if self.version == 5 else 4))
-        self._end("connect_refused", problem, at_once=False, is_will_due=False)
+        self._end(end_code, problem, at_once=False, is_will_due=False)
 
     def _disconnect(self, packet: Disconnect) -> None:
         assert self._state is not None
