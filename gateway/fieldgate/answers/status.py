@@ -12,6 +12,7 @@ from typing import Any, Final
 from fieldgate import clock
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
@@ -72,7 +73,10 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "name": listener.name,
         "listening": listener.started.is_set(),
         "problem": problem,
-        "clients": len(listener.connections),
+        "clients": listener.crowd.clients,
+        "connecting": listener.crowd.strangers,
+        "transport": listener.transport,
+        "certificate": _certificate(listener.certificate),
         "publishes": listener.tally.publishes,
         "events": listener.tally.events,
         "joined": listener.tally.joined,
@@ -83,6 +87,18 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "users": len(listener.gate.access.users),
         "denied": {"publish": listener.tally.denied, **listener.gate.denied},
         "ended": dict(listener.ended),
+    }
+
+
+def _certificate(certificate: ServerCertificate | None) -> dict[str, Any] | None:
+    """The listener's own; None where it has no TLS."""
+    if certificate is None:
+        return None
+    left_s = certificate.expires_in_s
+    return {
+        "expires_at": certificate.current.expires_at.isoformat() if left_s is not None else None,
+        "days_left": int(left_s // 86_400) if left_s is not None else None,
+        "warning": certificate.warning,
     }
 
 

@@ -67,12 +67,17 @@ def _for_people(answer: dict[str, Any]) -> str:
 
 def _listener(one: dict[str, Any]) -> list[str]:
     state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
+    how = "" if one["transport"] == "tcp" else f"   {one['transport']}"
     lines = [
-        f"listen   {one['name']}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
+        f"listen   {one['name']}{how}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
         + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
     ]
     if one["problem"]:
         lines.append(f"         {one['problem']}; tried again and again")
+    if one["connecting"] > one["clients"] + 10:
+        lines.append(f"         {count(one['connecting'], 'connection')} not let in yet")
+    if one["certificate"] and one["certificate"]["warning"]:
+        lines.append(f"         CERTIFICATE: {one['certificate']['warning']}")
     lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
     if denied := _counts({action: number for action, number in one["denied"].items() if number}):
         lines.append(f"         not permitted: {denied}")

@@ -1,8 +1,8 @@
-"""``listen``: the ports on which devices connect, and who may."""
+"""``listen``: the ports on which devices connect, how they get there, and who may."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -11,11 +11,43 @@ from fieldgate.config.section import FilePath, LaneName, Section
 from fieldgate.config.texts import (
     check_event_filter,
     check_listen_address,
+    check_origin,
+    check_url_path,
     is_loopback,
     split_address,
 )
 
-__all__ = ["ListenAuthConfig", "ListenConfig"]
+__all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
+
+
+class ListenTlsConfig(Section):
+    """TLS on a listener: its own certificate, and whom it asks for one."""
+
+    certificate: FilePath | None = Field(
+        None,
+        description="PEM file of the listener's certificate, with those between it and its authority behind it. "
+        "Changed files are used for new connections without a restart.",
+        examples=["/etc/fieldgate/server.pem"],
+    )
+    key: FilePath | None = Field(
+        None,
+        description="PEM file of the private key, mode 0600 or 0640. Default: it is in the certificate's file.",
+        examples=["/etc/fieldgate/server.key"],
+    )
+    client_ca: FilePath | None = Field(
+        None,
+        description="PEM file of the authorities whose client certificates are accepted. Without it none is asked for.",
+        examples=["/etc/fieldgate/devices-ca.pem"],
+    )
+    require_client_certificate: bool = Field(
+        True, description="With client_ca: whether a client without a certificate is refused already by TLS."
+    )
+    user_from: Literal["cn", "san-dns", "san-email", "san-uri", "none"] = Field(
+        "cn",
+        description="Which name in its certificate is the client's user: the common name, or the first alternative "
+        "name of that kind. Such a client needs no password, and a user name in its CONNECT means nothing. 'none': a "
+        "certificate opens the door, and the client logs in all the same.",
+    )
 
 
 class ListenAuthConfig(Section):
@@ -42,8 +74,34 @@ class ListenConfig(Section):
 
     mqtt: Annotated[str, AfterValidator(check_listen_address)] = Field(
         "127.0.0.1:1883",
-        description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users'. "
-        "0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",
+        description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users' or "
+        "'tls.client_ca'. 0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",
+    )
+    transport: Literal["tcp", "websocket"] = Field(
+        "tcp", description="What carries MQTT: the connection itself, or a WebSocket (for browsers and proxies)."
+    )
+    path: Annotated[str, AfterValidator(check_url_path)] = Field(
+        "/mqtt", description="Path of the WebSocket's URL; other paths are answered with 404."
+    )
+    origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], Field(strict=False)] | None = Field(
+        None,
+        description="Web pages that may open the WebSocket, by their origin; '*' is any. Default: any where every "
+        "client logs in with a password, else only pages of this very host, because a browser would lend any page its "
+        "address and its certificate. Clients that are no browsers are not asked.",
+        examples=[["https://dashboard.example"]],
+    )
+    tls: ListenTlsConfig | None = Field(
+        None,
+        description="TLS 1.2 and 1.3. Without it the port is plain.",
+        examples=[
+            {
+                "certificate": "/etc/fieldgate/server.pem",
+                "key": "/etc/fieldgate/server.key",
+                "client_ca": "/etc/fieldgate/devices-ca.pem",
+                "require_client_certificate": True,
+                "user_from": "cn",
+            }
+        ],
     )
     auth: ListenAuthConfig | None = Field(
         None,
@@ -75,9 +133,16 @@ class ListenConfig(Section):
         le=100_000,
         description="Clients at the same time from one network address; one more is refused like one over max_clients.",
     )
+    max_connecting: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Connections at the same time that are not let in yet. One more takes the place of the oldest one "
+        "of the address that has the most.",
+    )
     connect_timeout: Annotated[float, Duration("100ms", "5m")] = Field(
         5.0,
-        description="A connection that is not let in by then is closed: CONNECT and log-in together.",
+        description="A connection that is not let in by then is closed: TLS, WebSocket, CONNECT and log-in together.",
     )
     receive_maximum: int = Field(
         1000,
@@ -101,12 +166,24 @@ class ListenConfig(Section):
         """``auth:`` with every key commented out is not the same as no ``auth:``: it lets nobody in."""
         if not isinstance(written, dict):
             return written
-        return {key: {} if key == "auth" and below is None else below for key, below in written.items()}
+        return {key: {} if key in ("auth", "tls") and below is None else below for key, below in written.items()}
 
     @property
     def admits_anonymous(self) -> bool:
         """Whether a client that does not say who it is may come in."""
         return self.auth is None or self.auth.anonymous
+
+    @property
+    def names_by_certificate(self) -> bool:
+        """Whether a client certificate says who the client is."""
+        return self.tls is not None and self.tls.client_ca is not None and self.tls.user_from != "none"
+
+    @property
+    def origins_asked(self) -> tuple[str, ...] | None:
+        """Web pages that may connect beside those of this host; None is any."""
+        if self.origins is not None:
+            return self.origins
+        return () if self.admits_anonymous or self.names_by_certificate else None
 
     @property
     def is_local(self) -> bool:

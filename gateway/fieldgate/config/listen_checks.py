@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
+from typing import Final
 
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
@@ -11,6 +12,9 @@ from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 
 __all__ = ["listen_errors", "listen_warnings"]
+
+_WEBSOCKET_KEYS: Final = ("path", "origins")
+_CLIENT_CA_KEYS: Final = ("require_client_certificate", "user_from")
 
 
 def listen_errors(config: Config, document: Document | None) -> Iterator[Finding]:
@@ -20,13 +24,20 @@ def listen_errors(config: Config, document: Document | None) -> Iterator[Finding
         loc: Loc = ("listen", number)
         yield from _open_doors(loc, listen)
         yield from _locked_doors(loc, listen)
+        yield from _without_meaning(loc, listen, document)
+        if listen.tls is not None and listen.tls.certificate is None:
+            message = "tls: has no 'certificate'; write tls: {certificate: server.pem, key: server.key}"
+            yield Finding((*loc, "tls"), message)
 
 
 def listen_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
     """What works and may surprise."""
     for number, listen in enumerate(config.listen):
-        if not listen.is_local:
-            message = f"mqtt: {listen.mqtt!r} takes passwords and events unencrypted from the network"
+        if listen.tls is None and not listen.is_local:
+            message = (
+                f"mqtt: {listen.mqtt!r} takes passwords and events unencrypted from the network; "
+                "tls: {certificate: server.pem, key: server.key} encrypts"
+            )
             yield Finding(("listen", number, "mqtt"), message)
 
 
@@ -36,9 +47,9 @@ def _open_doors(loc: Loc, listen: ListenConfig) -> Iterator[Finding]:
         return
     mqtt = (*loc, "mqtt")
     allowed = "add auth: {users: FILE}, or listen on 127.0.0.1:PORT, [::1]:PORT, localhost:PORT"
-    if listen.auth is None:
+    if listen.auth is None and not listen.names_by_certificate:
         message = f"mqtt: {listen.mqtt!r} can be reached from other machines, which needs authentication; {allowed}"
-        yield Finding(mqtt, message, (mqtt,))
+        yield Finding(mqtt, message, (mqtt, (*loc, "tls")))
     elif listen.admits_anonymous and listen.auth is not None:
         message = f"anonymous: true is possible on loopback addresses only, and {listen.mqtt!r} is none"
         yield Finding((*loc, "auth", "anonymous"), message, (mqtt, (*loc, "auth")))
@@ -46,9 +57,25 @@ def _open_doors(loc: Loc, listen: ListenConfig) -> Iterator[Finding]:
 
 def _locked_doors(loc: Loc, listen: ListenConfig) -> Iterator[Finding]:
     auth = listen.auth
-    if auth is not None and auth.users is None and not auth.anonymous:
-        message = "auth: nobody can come in; add users: FILE, or on loopback anonymous: true"
-        yield Finding((*loc, "auth"), message)
+    if auth is not None and auth.users is None and not auth.anonymous and not listen.names_by_certificate:
+        message = "auth: nobody can come in; add users: FILE, tls.client_ca, or on loopback anonymous: true"
+        yield Finding((*loc, "auth"), message, ((*loc, "auth"), (*loc, "tls")))
+
+
+def _without_meaning(loc: Loc, listen: ListenConfig, document: Document | None) -> Iterator[Finding]:
+    """No option is accepted and then ignored."""
+    if document is None:
+        return
+    if listen.transport != "websocket":
+        for key in _WEBSOCKET_KEYS:
+            if document.node((*loc, key)) is not None:
+                message = f"{key}: has no meaning with transport: {listen.transport}; write transport: websocket"
+                yield Finding((*loc, key), message, ((*loc, "transport"),))
+    if listen.tls is not None and listen.tls.client_ca is None:
+        for key in _CLIENT_CA_KEYS:
+            if document.node((*loc, "tls", key)) is not None:
+                message = f"{key}: has no meaning without client_ca, which asks clients for a certificate"
+                yield Finding((*loc, "tls", key), message, ((*loc, "tls"),))
 
 
 def _ports_used_twice(config: Config) -> Iterator[Finding]:

@@ -46,8 +46,8 @@ Answer = Callable[[Verdict, float], None]
 class Gate:
     """All that the connections of a listener share. ``denied`` counts subscriptions that nobody had a right to."""
 
-    def __init__(self, settings: ListenConfig, *, name: str, is_full: Callable[[str], str]) -> None:
-        """``is_full`` answers for an address which limit one more client would exceed, or an empty text."""
+    def __init__(self, settings: ListenConfig, *, name: str, is_full: Callable[[str, str], str]) -> None:
+        """``is_full`` answers for an address and a client id which limit that client would exceed, or an empty text."""
         self.access = Access()
         self.denied: Counter[str] = Counter()
         self.is_full = is_full
@@ -65,16 +65,11 @@ class Gate:
         self._key = os.urandom(32)
         self._stranger = PasswordHash.of(os.urandom(16))  # whom an unknown user's password is compared with
 
-    def open(self) -> None:
-        """Read the files, before the first client can come."""
+    def open(self, thread: AccessThread) -> None:
+        """Read the files, before the first client can come; passwords are checked in ``thread``."""
         self._take(self._files.load())
-        self._thread = AccessThread(self._name, asyncio.get_running_loop())
-
-    def close(self) -> None:
-        """End the thread."""
-        if self._thread is not None:
-            self._thread.close()
-            self._thread = None
+        self._thread = thread
+        self._is_reading = False
 
     def tick(self, now_s: float, exchanged: Callable[[], None]) -> None:
         """Look now and then whether the files have changed; ``exchanged`` is called when others are in force."""
@@ -178,7 +173,7 @@ class Door:
         """See `Authority`."""
         gate = self._gate
         self.asked = (self.certificate_user if self.certificate_user is not None else connect.username) or ""
-        if (obstacle := self._obstacle()) is not None:
+        if (obstacle := self._obstacle(connect)) is not None:
             return obstacle
         if self.certificate_user is not None:
             return self._enter(self.certificate_user, connect)
@@ -188,9 +183,9 @@ class Door:
             return Refused(Reason.NOT_AUTHORIZED, "not_logged_in", "the client did not say who it is")
         return self._log_in(connect.username, connect, answer)
 
-    def _obstacle(self) -> Refused | None:
-        """What keeps everybody out."""
-        if limit := self._gate.is_full(self.address):
+    def _obstacle(self, connect: Connect) -> Refused | None:
+        """What keeps out whoever it is."""
+        if limit := self._gate.is_full(self.address, connect.client_id):
             return Refused(Reason.QUOTA_EXCEEDED, limit, f"as many clients are connected as {limit} allows")
         if self._gate.access.problems:
             return Refused(Reason.SERVER_UNAVAILABLE, "access_broken", "the users or ACL file cannot be used")
@@ -234,7 +229,7 @@ class Door:
             self._gate.throttle.failed(self.address, user, boot_s())
             return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "bad_login", "wrong user name or password")
         self._gate.throttle.succeeded(self.address, user)
-        if (obstacle := self._obstacle()) is not None:  # time may have passed
+        if (obstacle := self._obstacle(connect)) is not None:  # time has passed
             return obstacle
         self.password = matched
         return self._enter(user, connect)

@@ -25,6 +25,7 @@ class SessionLimits(msgspec.Struct, frozen=True):
     """What one connection may cost; see ``ListenConfig`` for the meaning of each."""
 
     max_packet_bytes: int = 256 * 1024
+    max_connect_bytes: int = 100_000
     connect_timeout_s: float = 5.0
     receive_maximum: int = 1000
     max_unsent_bytes: int = 2**20

@@ -116,6 +116,11 @@ class LocalBroker:
 
     # sessions
 
+    def is_connected(self, client_id: str) -> bool:
+        """Whether a client of this id is connected."""
+        state = self._states.get(client_id)
+        return state is not None and state.client is not None
+
     def is_owned_by_another(self, client_id: str, user: str) -> bool:
         """Whether the session of this client id belongs to a user other than ``user``."""
         state = self._states.get(client_id)

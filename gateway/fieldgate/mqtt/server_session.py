@@ -92,7 +92,12 @@ class ServerSession:
         self._limits = limits
         self._open_inbox = open_inbox
         self._new_client_id = new_client_id
-        self._decoder = Decoder(version=None, max_packet_bytes=limits.max_packet_bytes, from_client=True)
+        self._decoder = Decoder(
+            version=None,
+            max_packet_bytes=limits.max_packet_bytes,
+            max_connect_bytes=limits.max_connect_bytes,
+            from_client=True,
+        )
         self._state: SessionState | None = None
         self._inbox: Inbox | None = None
         self._will: Will | None = None
@@ -172,11 +177,11 @@ class ServerSession:
         self.is_reading = True
         self.last_heard_s = now_s
 
-    def lost(self, problem: str, now_s: float) -> None:
-        """The connection broke."""
+    def lost(self, problem: str, now_s: float, *, code: str = "connection_lost") -> None:
+        """The connection broke, or what carries it did."""
         if self.phase is not Phase.CLOSED:
             self._now_s = now_s
-            self._end("connection_lost", problem, at_once=True, is_will_due=True)
+            self._end(code, problem, at_once=True, is_will_due=True)
             self._broker.flush()
 
     def fail(self, reason: Reason, problem: str, *, at_once: bool = False) -> None:

@@ -24,6 +24,8 @@ NAMES: Final = {
     "access.broken": "a users or ACL file cannot be used; nobody new comes in until it is mended",
     "access.changed": "other users or rules are in force",
     "access.mended": "the users and ACL files can be used again",
+    "certificate.changed": "a listener's TLS files have changed and are used for new connections",
+    "certificate.needs_care": "a listener's certificate expires or has expired, or its changed files cannot be used",
     "client.connected": "a device has connected",
     "client.disconnected": "a device's connection is over, and why",
     "client.not_admitted": "a connection ended before its client was let in, and why",

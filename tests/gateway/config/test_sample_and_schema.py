@@ -27,7 +27,8 @@ def filled_in(sample: str) -> str:
     """The sample with everything uncommented that is a setting, as somebody would who wants it all."""
     with_uplink = re.sub(r"^#(?=uplinks:|  )", "", sample, flags=re.MULTILINE)
     complete = re.sub(r"^(\s*)#(?=\S)", r"\1", with_uplink, flags=re.MULTILINE)
-    return complete.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one that has a batch
+    with_batch = complete.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one that has one
+    return with_batch.replace("transport: tcp\n", "transport: websocket\n")  # the only one that has a path
 
 
 def as_values(text: str) -> Any:
