@@ -52,4 +52,5 @@ async def knock(
     client.writer.write(encode(connect, version))
     answer = await client.receive()
     assert isinstance(answer, ConnAck), answer
+    client.connack = answer
     return answer.reason, client

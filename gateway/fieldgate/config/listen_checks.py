@@ -49,7 +49,7 @@ def _open_doors(loc: Loc, listen: ListenConfig) -> Iterator[Finding]:
     allowed = "add auth: {users: FILE}, or listen on 127.0.0.1:PORT, [::1]:PORT, localhost:PORT"
     if listen.auth is None and not listen.names_by_certificate:
         message = f"mqtt: {listen.mqtt!r} can be reached from other machines, which needs authentication; {allowed}"
-        yield Finding(mqtt, message, (mqtt, (*loc, "tls")))
+        yield Finding(mqtt, message, (mqtt, (*loc, "tls"), (*loc, "auth")))
     elif listen.admits_anonymous and listen.auth is not None:
         message = f"anonymous: true is possible on loopback addresses only, and {listen.mqtt!r} is none"
         yield Finding((*loc, "auth", "anonymous"), message, (mqtt, (*loc, "auth")))

@@ -45,9 +45,13 @@ class PasswordHash:
     @classmethod
     def of(cls, password: bytes) -> Self:
         """Hash ``password`` with a new salt."""
-        salt = os.urandom(_SALT_BYTES)
-        blank = cls(_COST_LOG2, _BLOCK_SIZE, _PARALLEL, salt, bytes(_HASH_BYTES))
-        return cls(_COST_LOG2, _BLOCK_SIZE, _PARALLEL, salt, blank._digest_of(password))
+        blank = cls.of_nothing()
+        return cls(_COST_LOG2, _BLOCK_SIZE, _PARALLEL, blank.salt, blank._digest_of(password))
+
+    @classmethod
+    def of_nothing(cls) -> Self:
+        """Return a hash that no password has, with the usual parameters; made without hashing."""
+        return cls(_COST_LOG2, _BLOCK_SIZE, _PARALLEL, os.urandom(_SALT_BYTES), bytes(_HASH_BYTES))
 
     @classmethod
     def parse(cls, text: str) -> Self:

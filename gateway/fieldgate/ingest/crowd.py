@@ -1,13 +1,14 @@
 """Who is at the door and who is in, by address, and who has to make room.
 
 Strangers (connections whose client is not in yet) are bounded together. When one comes too many, the oldest one of the
-address that has the most has to go: whoever fills the place fills it with its own, and others still get in.
+address that has the most has to go: whoever fills the place fills it with its own, and others still get in. Who is
+being judged has done its part and stays: else those who come back together would push each other out for ever.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from ipaddress import IPv6Address, ip_address
 from typing import Generic, TypeVar
 
@@ -28,9 +29,15 @@ def plain_address(host: str) -> str:
 
 
 class Crowd(Generic[T]):
-    """Counts connections; ``max_clients`` and ``max_per_address`` are asked for those that are about to come in."""
+    """Counts connections; ``max_clients`` and ``max_per_address`` are asked for those that are about to come in.
 
-    def __init__(self, *, max_strangers: int, max_clients: int, max_per_address: int) -> None:
+    ``may_go`` says whether a stranger may be asked to make room.
+    """
+
+    def __init__(
+        self, *, max_strangers: int, max_clients: int, max_per_address: int, may_go: Callable[[T], bool]
+    ) -> None:
+        self._may_go = may_go
         self._max_strangers = max_strangers
         self._max_clients = max_clients
         self._max_per_address = max_per_address
@@ -45,13 +52,13 @@ class Crowd(Generic[T]):
         return len(self._clients)
 
     def arrived(self, one: T, address: str) -> T | None:
-        """A connection was made; returns the stranger that has to go for it, if one has to."""
+        """A connection was made; returns the stranger that has to go for it, if one has to: itself at worst."""
         self._strangers.setdefault(address, {})[one] = None
         self.strangers += 1
         if self.strangers <= self._max_strangers:
             return None
-        crowded = max(self._strangers.values(), key=len)
-        return next(iter(crowded))
+        by_crowd = sorted(self._strangers.values(), key=len, reverse=True)
+        return next((old for crowd in by_crowd for old in crowd if old != one and self._may_go(old)), one)
 
     def admitted(self, one: T, address: str) -> None:
         """Its client is in."""

@@ -37,6 +37,9 @@ from fieldgate.mqtt.session_roles import Accepted, Refused, Verdict
 __all__ = ["Door", "Gate"]
 
 _LOOK_EVERY_S: Final = 1.0
+_MAX_PAUSED: Final = 16  # log-ins of one address that may be made to wait at the same time
+
+_BUSY: Final = Refused(Reason.SERVER_BUSY, "login_queue_full", "too many log-ins wait to be checked")
 
 log = structlog.get_logger("fieldgate")
 
@@ -63,7 +66,8 @@ class Gate:
         self._rights: WeakSet[ClientRights] = WeakSet()
         self._proven: dict[str, tuple[PasswordHash, bytes]] = {}
         self._key = os.urandom(32)
-        self._stranger = PasswordHash.of(os.urandom(16))  # whom an unknown user's password is compared with
+        self._stranger = PasswordHash.of_nothing()  # what an unknown user's password is compared with
+        self._paused: Counter[str] = Counter()  # log-ins that wait a moment, by address
 
     def open(self, thread: AccessThread) -> None:
         """Read the files, before the first client can come; passwords are checked in ``thread``."""
@@ -154,6 +158,21 @@ class Gate:
         """How long the log-in of a user that many guess at is to wait."""
         return min(self._max_pause_s, self.throttle.pause_s(address, user, now_s))
 
+    def pause(self, address: str, pause_s: float, then: Callable[[], None]) -> bool:
+        """Call ``then`` later; answers False if too many of that address wait already."""
+        if self._paused[address] >= _MAX_PAUSED:
+            return False
+        self._paused[address] += 1
+
+        def go_on() -> None:
+            self._paused[address] -= 1
+            if not self._paused[address]:
+                del self._paused[address]
+            then()
+
+        asyncio.get_running_loop().call_later(pause_s, go_on)
+        return True
+
 
 class Door:
     """The `Authority` of one connection. ``certificate_user`` is the user that TLS has named, if it has."""
@@ -201,10 +220,10 @@ class Door:
             problem = f"too many failed log-ins; the next is possible in {wait_s:.0f} s"
             return Refused(Reason.CONNECTION_RATE_EXCEEDED, "throttled", problem)
         pause_s = self._gate.pause_s(self.address, user, now_s)
-        if pause_s:
-            asyncio.get_running_loop().call_later(pause_s, self._check_later, user, connect, answer)
-            return None
-        return self._check(user, connect, answer)
+        if not pause_s:
+            return self._check(user, connect, answer)
+        is_waiting = self._gate.pause(self.address, pause_s, partial(self._check_later, user, connect, answer))
+        return None if is_waiting else _BUSY
 
     def _check_later(self, user: str, connect: Connect, answer: Answer) -> None:
         verdict = None if self.is_gone else self._check(user, connect, answer)
@@ -221,7 +240,7 @@ class Door:
             case True:
                 return self._conclude(user, connect, self._gate.access.users[user].password)
             case False:
-                return Refused(Reason.SERVER_BUSY, "login_queue_full", "too many log-ins wait to be checked")
+                return _BUSY
         return None
 
     def _conclude(self, user: str, connect: Connect, matched: PasswordHash | None) -> Verdict:

@@ -34,7 +34,7 @@ from fieldgate.ingest.websocket_server import WebSocketLayer
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import LocalBroker, SessionState
 from fieldgate.mqtt.packets import Connect, Reason
-from fieldgate.mqtt.server_session import ServerSession
+from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.net.server_tls import TlsFileError
 
 __all__ = ["ListenError", "MqttListener"]
@@ -67,6 +67,7 @@ class MqttListener:
             max_strangers=settings.max_connecting,
             max_clients=settings.max_clients,
             max_per_address=settings.max_clients_per_address,
+            may_go=_is_only_waiting,
         )
         self.gate = Gate(settings, name=self.name, is_full=self._exceeded)
         self.certificate = ServerCertificate(settings.tls, name=self.name) if settings.tls is not None else None
@@ -211,15 +212,10 @@ class MqttListener:
         )
         if displaced is not None:
             self.refused["max_connecting"] += 1
-            self._displace(displaced)
+            one = session if displaced is connection else displaced.session
+            if one is not None:
+                one.fail(Reason.CONNECTION_RATE_EXCEEDED, "made room for another connection", at_once=True)
         return session
-
-    def _displace(self, stranger: MqttConnection) -> None:
-        """It took too long to come in, and others wait."""
-        if stranger.session is None:
-            stranger.abort()
-        else:
-            stranger.session.fail(Reason.CONNECTION_RATE_EXCEEDED, "made room for another connection", at_once=True)
 
     def open_layers(self, connection: MqttConnection) -> LayerStack | None:
         """See `Owner`."""
@@ -282,6 +278,10 @@ class MqttListener:
             )
         if not self.connections:
             self._all_gone.set()
+
+
+def _is_only_waiting(connection: MqttConnection) -> bool:
+    return connection.session is None or connection.session.phase is Phase.WAITS_FOR_CONNECT
 
 
 def _new_client_id() -> str:

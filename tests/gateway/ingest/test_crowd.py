@@ -15,8 +15,23 @@ from gateway_kit import eventually
 from listener_kit import RawClient, SettlingIntake, on_both_loops, serving
 
 
+def anybody(_one: str) -> bool:
+    return True
+
+
+def test_who_is_being_judged_does_not_have_to_go() -> None:
+    """Its password is being checked: to throw it out would waste that, and it would only come again."""
+    crowd: Crowd[str] = Crowd(max_strangers=2, max_clients=9, max_per_address=9, may_go=lambda one: one == "idle")
+    for one, address in (("judged", "a"), ("idle", "b")):
+        crowd.arrived(one, address)
+
+    assert crowd.arrived("new", "a") == "idle"
+    crowd.left("idle", "b")
+    assert crowd.arrived("newest", "c") == "newest"
+
+
 def test_the_oldest_of_the_most_crowded_address_makes_room() -> None:
-    crowd: Crowd[str] = Crowd(max_strangers=3, max_clients=9, max_per_address=9)
+    crowd: Crowd[str] = Crowd(max_strangers=3, max_clients=9, max_per_address=9, may_go=anybody)
     assert [crowd.arrived(one, address) for one, address in (("1", "a"), ("2", "b"), ("3", "a"))] == [None] * 3
 
     assert crowd.arrived("4", "b") == "1"
@@ -25,7 +40,7 @@ def test_the_oldest_of_the_most_crowded_address_makes_room() -> None:
 
 
 def test_who_is_in_is_no_stranger_any_more() -> None:
-    crowd: Crowd[str] = Crowd(max_strangers=1, max_clients=2, max_per_address=1)
+    crowd: Crowd[str] = Crowd(max_strangers=1, max_clients=2, max_per_address=1, may_go=anybody)
     crowd.arrived("1", "a")
     crowd.admitted("1", "a")
 
@@ -41,7 +56,7 @@ def test_who_is_in_is_no_stranger_any_more() -> None:
 
 
 def test_who_leaves_twice_is_counted_once() -> None:
-    crowd: Crowd[str] = Crowd(max_strangers=5, max_clients=5, max_per_address=5)
+    crowd: Crowd[str] = Crowd(max_strangers=5, max_clients=5, max_per_address=5, may_go=anybody)
     crowd.arrived("1", "a")
     crowd.left("1", "a")
     crowd.left("1", "a")

@@ -232,7 +232,8 @@ async def test_what_nobody_in_particular_left_is_not_handed_to_a_user(users: Pat
         code, new = await knock(listener.port, "amy", "apple", client_id="pump", version=4, clean=False)
 
         assert code == 0
-        await new.close()
+        assert not new.connack.session_present
+        assert await new.is_closed(within_s=0.1) is False
 
 
 async def test_a_password_never_reaches_the_log(
