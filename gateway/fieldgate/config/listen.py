@@ -39,6 +39,12 @@ class ListenTlsConfig(Section):
         description="PEM file of the authorities whose client certificates are accepted. Without it none is asked for.",
         examples=["/etc/fieldgate/devices-ca.pem"],
     )
+    crl: FilePath | None = Field(
+        None,
+        description="PEM file of the client certificates that those authorities have revoked; an outdated one lets "
+        "nobody in. It counts for new connections.",
+        examples=["/etc/fieldgate/devices.crl"],
+    )
     require_client_certificate: bool = Field(
         True, description="With client_ca: whether a client without a certificate is refused already by TLS."
     )
@@ -98,6 +104,7 @@ class ListenConfig(Section):
                 "certificate": "/etc/fieldgate/server.pem",
                 "key": "/etc/fieldgate/server.key",
                 "client_ca": "/etc/fieldgate/devices-ca.pem",
+                "crl": "/etc/fieldgate/devices.crl",
                 "require_client_certificate": True,
                 "user_from": "cn",
             }
@@ -170,8 +177,13 @@ class ListenConfig(Section):
 
     @property
     def admits_anonymous(self) -> bool:
-        """Whether a client that does not say who it is may come in."""
-        return self.auth is None or self.auth.anonymous
+        """Whether a client that does not say who it is may come in: never from elsewhere, certificates or not."""
+        return self.auth.anonymous if self.auth is not None else self.is_local
+
+    @property
+    def is_open_door(self) -> bool:
+        """Whether somebody who is not asked could come in, so that only loopback addresses will do."""
+        return self.admits_anonymous or (self.auth is None and not self.names_by_certificate)
 
     @property
     def names_by_certificate(self) -> bool:

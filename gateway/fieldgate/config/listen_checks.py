@@ -14,7 +14,7 @@ from fieldgate.config.positions import Document, Loc
 __all__ = ["listen_errors", "listen_warnings"]
 
 _WEBSOCKET_KEYS: Final = ("path", "origins")
-_CLIENT_CA_KEYS: Final = ("require_client_certificate", "user_from")
+_CLIENT_CA_KEYS: Final = ("crl", "require_client_certificate", "user_from")
 
 
 def listen_errors(config: Config, document: Document | None) -> Iterator[Finding]:

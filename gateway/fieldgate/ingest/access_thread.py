@@ -39,8 +39,8 @@ class AccessThread:
         self._is_closed = False
 
     def is_full(self, address: str) -> bool:
-        """Whether as much waits, in all or for this address, as may."""
-        return self.waiting >= _MAX_WAITING or len(self._queues.get(address, ())) >= _MAX_OF_ONE
+        """Whether as much waits, in all or for this address, as may; nothing may any more once it is closed."""
+        return self._is_closed or self.waiting >= _MAX_WAITING or len(self._queues.get(address, ())) >= _MAX_OF_ONE
 
     def submit(
         self,
@@ -52,8 +52,10 @@ class AccessThread:
     ) -> None:
         """Run ``work``, which must not raise, then ``done`` with what it returned on the loop.
 
-        Neither happens if ``is_wanted`` says no when its turn comes.
+        Neither happens if ``is_wanted`` says no when its turn comes, nor once the thread is closed.
         """
+        if self._is_closed:
+            return
         self._queues.setdefault(address, deque()).append((work, done, is_wanted))
         self.waiting += 1
         if not self._is_busy:

@@ -25,19 +25,17 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from fieldgate.ingest.event_filter import EventFilter, client_seed, content_id
+from fieldgate.ingest.publish_rights import PublishRights, refusal_of
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.mqtt.ack_line import AckLine
-from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.local_broker import LocalBroker, SessionState
 from fieldgate.mqtt.outbound import Message
-from fieldgate.mqtt.packets import PubAck, Publish, PubRec, Reason, Will
-from fieldgate.mqtt.session_roles import Rights
+from fieldgate.mqtt.packets import Publish, Reason, Will
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["InboxLimits", "InboxTally", "MqttInbox", "WindowWatch"]
 
 _OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
-_MAX_KNOWN: Final = 512  # topics that one client with rights of its own was allowed to publish to
 _MAX_UNRELEASED: Final = 4096  # QoS 2 ids that a 3.1.1 client may leave between PUBREC and PUBREL
 
 
@@ -127,8 +125,7 @@ class MqttInbox:
         self._is_v5 = version == 5
         self._intake = intake
         self._filter = event_filter
-        self._rights = state.rights
-        self._seeds = event_filter.seeds if state.rights is None else {}  # topics that need no judgement any more
+        self._rights = PublishRights(state.rights, event_filter)
         self._broker = broker
         self._lane = lane
         self._limits = limits
@@ -183,7 +180,7 @@ class MqttInbox:
     def _sort(self, publishes: Sequence[Publish], batch: _Batch, now_s: float) -> None:
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         route = batch.routed.append if batch.is_routed else None
-        seed_of, seed_of_client = self._seeds.get, self._client_seed
+        seed_of, seed_of_client = self._rights.seeds.get, self._client_seed
         for packet in publishes:
             topic = packet.topic
             code = packet.packet_id
@@ -210,7 +207,7 @@ class MqttInbox:
         seed = self._filter.seed(packet.topic)
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
-        if self._rights is not None and not self._is_permitted(self._rights, packet.topic, seed):
+        if not self._rights.permit(packet.topic, seed):
             self._deny(code, batch)
             return None
         if packet.qos and self._is_repeated(packet, code, seed, batch):
@@ -231,30 +228,19 @@ class MqttInbox:
             self._line.add_ready(code)
         return None
 
-    def _is_permitted(self, rights: Rights, topic: str, seed: int | None) -> bool:
-        if not rights.may_publish(topic):
-            self._tally.denied += 1
-            return False
-        if seed is not None and topic in self._filter.seeds:
-            if len(self._seeds) >= _MAX_KNOWN:
-                self._seeds.clear()
-            self._seeds[topic] = seed
-        return True
-
     def _deny(self, code: int, batch: _Batch) -> None:
+        self._tally.denied += 1
         if not code:
             return
         self._close_run(batch)
-        if not self._is_v5:
-            self._line.add_ready(code)
+        if self._is_v5:
+            self._line.add_refusal(code, refusal_of(code))
         else:
-            refusal = PubAck(code, Reason.NOT_AUTHORIZED) if code > 0 else PubRec(-code, Reason.NOT_AUTHORIZED)
-            self._line.add_refusal(code, encode(refusal, 5))
+            self._line.add_ready(code)
 
     def rights_changed(self) -> None:
         """Every topic is judged anew."""
-        if self._rights is not None:
-            self._seeds.clear()
+        self._rights.changed()
 
     def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: _Batch) -> bool:
         """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
@@ -359,8 +345,9 @@ class MqttInbox:
         """See `Inbox`. An event like any other; nobody waits for its acknowledgement."""
         packet = Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties)
         seed = self._filter.seed(will.topic)
-        if self._rights is not None and not self._is_permitted(self._rights, will.topic, seed):
-            return  # it was permitted when the client connected
+        if not self._rights.permit(will.topic, seed):  # it was permitted when the client connected
+            self._tally.denied += 1
+            return
         client_id = self._state.client_id
         if will.retain:
             self._broker.keep_retained(

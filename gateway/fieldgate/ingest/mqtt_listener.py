@@ -141,8 +141,7 @@ class MqttListener:
 
     async def _bind(self) -> list[asyncio.Server]:
         settings = self._settings
-        is_open_door = settings.admits_anonymous and not settings.names_by_certificate
-        sockets = await open_sockets(settings.host, settings.port, is_open_door=is_open_door)
+        sockets = await open_sockets(settings.host, settings.port, is_open_door=settings.is_open_door)
         self.port = sockets[0].getsockname()[1]
         loop = asyncio.get_running_loop()
         return [await loop.create_server(self._new_connection, sock=one, backlog=BACKLOG) for one in sockets]

@@ -46,6 +46,7 @@ class ServerCertificate:
         self._signatures = self._look()
         self._tls = load_server_tls(self._settings)
         self.problem = ""
+        self._is_reading = False
 
     @property
     def current(self) -> ServerTls:

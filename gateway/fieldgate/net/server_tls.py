@@ -50,7 +50,9 @@ class ServerTls:
 
 def tls_files(settings: ListenTlsConfig) -> tuple[Path, ...]:
     """Return the files that `load_server_tls` reads."""
-    return tuple(path for path in (settings.certificate, settings.key, settings.client_ca) if path is not None)
+    return tuple(
+        path for path in (settings.certificate, settings.key, settings.client_ca, settings.crl) if path is not None
+    )
 
 
 def load_server_tls(settings: ListenTlsConfig) -> ServerTls:
@@ -77,6 +79,8 @@ def load_server_tls(settings: ListenTlsConfig) -> ServerTls:
             context.load_verify_locations(settings.client_ca)
         except OSError as error:
             raise TlsFileError("client_ca", f"{str(settings.client_ca)!r} {_file_problem(error)}") from error
+        if settings.crl is not None:
+            _load_crl(context, settings.crl)
         context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_certificate else ssl.CERT_OPTIONAL
     return ServerTls(context, expires_at)
 
@@ -99,6 +103,18 @@ def _check_private(name: str, key: Path) -> None:
         raise TlsFileError(
             name, f"{str(key)!r} holds a private key and is open to everyone (mode {mode:04o}); allowed: 0600, 0640"
         )
+
+
+def _load_crl(context: ssl.SSLContext, crl: Path) -> None:
+    before = context.cert_store_stats()["crl"]
+    try:
+        context.load_verify_locations(crl)
+    except OSError as error:
+        problem = "holds no list of revoked certificates in PEM" if isinstance(error, ssl.SSLError) else None
+        raise TlsFileError("crl", f"{str(crl)!r} {problem or _file_problem(error)}") from error
+    if context.cert_store_stats()["crl"] == before:
+        raise TlsFileError("crl", f"{str(crl)!r} holds no list of revoked certificates in PEM")
+    context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
 def _no_password() -> str:

@@ -207,6 +207,15 @@ async def test_no_code_can_make_a_listener_that_others_can_reach_without_asking_
         await listener.run()
 
 
+async def test_anonymous_clients_never_come_in_from_elsewhere_whatever_a_name_stands_for(users: Path) -> None:
+    """`localhost` in a strange hosts file, or a setting that a check would have refused."""
+    auth = {"users": users, "anonymous": True}
+    config = ListenConfig.model_validate({"mqtt": "0.0.0.0:0", "auth": auth})
+
+    with pytest.raises(ListenError, match="devices are not asked who they are"):
+        await MqttListener(config, SettlingIntake(), LocalBroker()).run()
+
+
 async def test_a_client_id_of_another_user_is_not_taken_over(users: Path) -> None:
     """FAULTS 68: to end or to inherit another user's session would be to silence or to read it."""
     async with serving(SettlingIntake(), auth={"users": users, "anonymous": True}) as listener:

@@ -190,4 +190,18 @@ async def test_the_queue_for_the_thread_is_bounded_and_one_address_has_half_of_i
         thread.submit(lambda: None, lambda _: None, address=f"a{number}")
     assert thread.is_full("other")
     thread.close()
-    await asyncio.sleep(0)
+
+
+async def test_a_closed_thread_takes_nothing_and_answers_nobody() -> None:
+    """A log-in that was put off may come when the listener has ended already."""
+    answered: list[None] = []
+    thread = AccessThread("test", asyncio.get_running_loop())
+    thread.submit(lambda: None, answered.append)
+    thread.close()
+
+    thread.submit(lambda: None, answered.append)
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+    assert thread.is_full("anybody")
+    assert answered == []

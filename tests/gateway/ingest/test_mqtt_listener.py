@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
-from access_kit import knock
+from access_kit import knock, users_text, write_private
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.listen_sockets import ListenError, open_sockets
 from fieldgate.ingest.mqtt_listener import MqttListener
@@ -154,6 +155,17 @@ async def test_an_address_that_this_machine_lacks_is_one_clear_error() -> None:
     """127.0.0.0/8 is all there; ::1 may be missing, and then it is said."""
     with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:0: Cannot assign"):
         await open_sockets("192.0.2.1", 0, is_open_door=False)
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no sockets for IPv4 and IPv6 together")
+async def test_every_address_of_ipv6_takes_ipv4_too(tmp_path: Path) -> None:
+    """As people expect of [::]; the address that is counted is the plain one."""
+    users = write_private(tmp_path / "users", users_text(amy="apple"))
+    async with serving(SettlingIntake(), mqtt="[::]:0", auth={"users": users}) as listener:
+        code, _ = await knock(listener.port, "amy", "apple")
+
+        assert code == 0
+        assert [one.address for one in listener.connections] == ["127.0.0.1"]
 
 
 @on_both_loops

@@ -126,6 +126,29 @@ async def test_a_certificate_without_the_name_that_was_asked_for_is_not_enough(
         assert (await connect(listener.port, context))[0] == Reason.NOT_AUTHORIZED
 
 
+@pytest.mark.parametrize("name", ["", "pump-7"])
+async def test_in_the_network_only_a_name_comes_in_by_certificate_alone(
+    authority: Authority, server: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    """Without an `auth` section: no certificate, or one that names nobody, is not a way in as nobody."""
+    client_ca = authority.write_ca(tmp_path / "ca.pem")
+    tls = server | {"client_ca": client_ca, "require_client_certificate": False}
+    async with serving(SettlingIntake(), mqtt="0.0.0.0:0", tls=tls) as listener:
+        context = authority.client_context(authority.write_client(tmp_path, name))
+
+        assert (await connect(listener.port, context))[0] == (0 if name else Reason.NOT_AUTHORIZED)
+        assert (await connect(listener.port, authority.client_context()))[0] == Reason.NOT_AUTHORIZED
+
+
+async def test_key_and_certificate_may_be_in_one_file(
+    authority: Authority, server: dict[str, Path], tmp_path: Path
+) -> None:
+    """As many tools write them; the file is then as private as a key."""
+    both = write_private(tmp_path / "both.pem", server["key"].read_text() + server["certificate"].read_text())
+    async with serving(SettlingIntake(), tls={"certificate": both}) as listener:
+        assert (await connect(listener.port, authority.client_context()))[0] == 0
+
+
 def _none(_authority: Authority, _folder: Path) -> None:
     return None
 
@@ -152,6 +175,38 @@ async def test_a_client_without_a_good_certificate_does_not_get_in(
             await connect(listener.port, authority.client_context(of(authority, tmp_path)))
 
         await eventually("it is counted", lambda: listener.ended["tls_failed"] == 1)
+
+
+async def test_a_revoked_certificate_does_not_come_in_any_more(
+    authority: Authority, server: dict[str, Path], tmp_path: Path
+) -> None:
+    """A stolen device: its certificate is put on the list, and the gateway takes notice without a restart."""
+    stolen, kept = authority.write_client(tmp_path, "stolen"), authority.write_client(tmp_path, "kept")
+    crl = authority.write_crl(tmp_path / "crl.pem")
+    tls = server | {"client_ca": authority.write_ca(tmp_path / "ca.pem"), "crl": crl}
+    async with serving(SettlingIntake(), tls=tls, auth={}) as listener:
+        assert (await connect(listener.port, authority.client_context(stolen)))[0] == 0
+        before = listener.certificate.current  # type: ignore[union-attr]
+
+        authority.write_crl(crl, stolen[0])
+        await eventually("it was read", lambda: listener.certificate.current is not before)  # type: ignore[union-attr]
+
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            await connect(listener.port, authority.client_context(stolen))
+        assert (await connect(listener.port, authority.client_context(kept), client_id="kept"))[0] == 0
+
+
+async def test_an_outdated_list_of_revoked_certificates_lets_nobody_in(
+    authority: Authority, server: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody knows who was revoked since; the log says what it is about."""
+    crl = authority.write_crl(tmp_path / "crl.pem", until=NOW - timedelta(1))
+    tls = server | {"client_ca": authority.write_ca(tmp_path / "ca.pem"), "crl": crl}
+    async with serving(SettlingIntake(), tls=tls, auth={}) as listener:
+        with pytest.raises((ssl.SSLError, ConnectionError, EOFError)):
+            await connect(listener.port, authority.client_context(authority.write_client(tmp_path, "pump-7")))
+        await eventually("it is counted", lambda: listener.ended["tls_failed"] == 1)
+    assert "CRL has expired" in capsys.readouterr().out
 
 
 async def test_where_a_certificate_is_not_required_a_password_does(
@@ -293,12 +348,18 @@ def _cut_off(files: dict[str, Path]) -> None:
     files["key"].write_text(text[: len(text) // 2], encoding="utf-8")
 
 
+def _no_list(files: dict[str, Path]) -> None:
+    files["client_ca"] = Authority().write_ca(files["key"].with_name("ca.pem"))
+    files["crl"] = files["client_ca"]
+
+
 BAD_FILES = {
     "key: '{key}' cannot be read: no such file or directory": _unreadable,
     "key: '{key}' holds a private key and is open to everyone (mode 0604); allowed: 0600, 0640": _open_to_all,
     "key: '{key}' is not the key of the certificate '{certificate}'": _other_key,
     "certificate: '{certificate}' holds no certificate in PEM": _no_certificate,
     "key: '{key}' is no private key in PEM": _cut_off,
+    "crl: '{crl}' holds no list of revoked certificates in PEM": _no_list,
 }
 
 
