@@ -14,6 +14,7 @@ from fieldgate.config.uplink import OwnListeners
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.mqtt_listener import MqttListener
+from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
@@ -92,7 +93,10 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "name": listener.name,
         "listening": listener.started.is_set(),
         "problem": problem,
-        "clients": len(listener.connections),
+        "clients": listener.crowd.clients,
+        "connecting": listener.crowd.strangers,
+        "transport": listener.transport,
+        "certificate": _certificate(listener.certificate),
         "publishes": listener.tally.publishes,
         "events": listener.tally.events,
         "joined": listener.tally.joined,
@@ -101,7 +105,22 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
         "publishes_refused": dict(listener.tally.refused),
+        "subscriptions_denied": listener.gate.denied["subscribe"],
+        "access_problems": list(listener.gate.access.problems),
+        "users": len(listener.gate.access.users),
         "ended": dict(listener.ended),
+    }
+
+
+def _certificate(certificate: ServerCertificate | None) -> dict[str, Any] | None:
+    """The listener's own; None where it has no TLS."""
+    if certificate is None:
+        return None
+    left_s = certificate.expires_in_s
+    return {
+        "expires_at": certificate.current.expires_at.isoformat() if left_s is not None else None,
+        "days_left": int(left_s // 86_400) if left_s is not None else None,
+        "warning": certificate.warning,
     }
 
 
