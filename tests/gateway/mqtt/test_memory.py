@@ -24,7 +24,7 @@ from fieldgate.mqtt.packets import (
 from fieldgate.mqtt.session_roles import Accepted
 from fieldgate.mqtt.stored import StoredMessage, StoredSession, StoredState
 from memory_kit import BASE_S, KEPT, Disk, Gateway
-from session_kit import Client, may
+from session_kit import Client
 
 
 def numbers(packets: list[Any]) -> list[int]:
@@ -269,49 +269,6 @@ def test_a_session_from_before_there_were_users_is_nobodys() -> None:
     row = msgspec.convert(["c", 60.0, None, [], [], 1], StoredSession)
 
     assert (row.user, row.half) == ("", 1)
-
-
-def test_what_queued_while_rights_were_not_known_is_checked_before_it_is_sent() -> None:
-    """After a restart nobody knows what a client that is away may receive; when it is back, everybody does."""
-    gateway = Gateway()
-    gateway.server.verdict = Accepted("amy", may("#"))
-    client = gateway.connect()
-    client.subscribe(Subscription("#", 2))
-    gateway.publish(1, topic="secret/sent")
-    gateway.publish(2, topic="t")
-    gateway.publish(3, topic="secret/sent", qos=2)
-    gateway.look()
-    gateway.look()
-    client.vanish()
-    gateway.publish(4, topic="secret/queued")
-    gateway.stop()
-
-    gateway.start()
-    gateway.publish(5, topic="secret/since")
-    gateway.publish(6, topic="t", qos=2)
-    gateway.server.verdict = Accepted("amy", may("t"))
-    client = gateway.connect()
-    gateway.publish(7, topic="secret/live")
-    gateway.stop()
-
-    assert client.connack.session_present
-    assert numbers(client.early + client.received()) == [2, 6]
-    assert gateway.server.broker.drops["not_authorised"] == 5
-    assert {one.topic for one in gateway.disk.state.messages.values()} == {"t"}
-
-
-def test_who_may_receive_all_of_it_gets_all_that_queued_over_a_restart() -> None:
-    """The control: the check takes nothing away by itself."""
-    gateway = Gateway()
-    gateway.server.verdict = Accepted("amy", may("#"))
-    gateway.connect().subscribe(Subscription("#", 1))
-    gateway.look()
-    gateway.start()
-    gateway.publish(1, 2, topic="secret/since")
-
-    gateway.server.verdict = Accepted("amy", may("#"))
-
-    assert numbers(gateway.connect().early) == [1, 2]
 
 
 def canonical(state: StoredState) -> dict[str, Any]:

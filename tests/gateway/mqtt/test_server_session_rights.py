@@ -26,6 +26,7 @@ from fieldgate.mqtt.packets import (
 from fieldgate.mqtt.server_session import Phase
 from fieldgate.mqtt.session_roles import Accepted, Refused
 from listener_kit import SettlingIntake
+from memory_kit import Gateway
 from session_kit import Client, Server, may, rules
 
 KEPT = Properties(session_expiry_s=600)
@@ -237,3 +238,46 @@ def test_a_late_will_is_checked_when_it_is_spoken(server: Server) -> None:
 
     assert server.tally.events == 0
     assert server.tally.refused == {"not_authorized": 1}
+
+
+def test_what_queued_while_rights_were_not_known_is_checked_before_it_is_sent() -> None:
+    """After a restart nobody knows what a client that is away may receive; when it is back, everybody does."""
+    gateway = Gateway()
+    gateway.server.verdict = Accepted("amy", may("#"))
+    client = gateway.connect()
+    client.subscribe(Subscription("#", 2))
+    gateway.publish(1, topic="secret/sent")
+    gateway.publish(2, topic="t")
+    gateway.publish(3, topic="secret/sent", qos=2)
+    gateway.look()
+    gateway.look()
+    client.vanish()
+    gateway.publish(4, topic="secret/queued")
+    gateway.stop()
+
+    gateway.start()
+    gateway.publish(5, topic="secret/since")
+    gateway.publish(6, topic="t", qos=2)
+    gateway.server.verdict = Accepted("amy", may("t"))
+    client = gateway.connect()
+    gateway.publish(7, topic="secret/live")
+    gateway.stop()
+
+    assert client.connack.session_present
+    assert payloads(client) == [b"2", b"6"]
+    assert gateway.server.broker.drops["not_authorised"] == 5
+    assert {one.topic for one in gateway.disk.state.messages.values()} == {"t"}
+
+
+def test_who_may_receive_all_of_it_gets_all_that_queued_over_a_restart() -> None:
+    """The control: the check takes nothing away by itself."""
+    gateway = Gateway()
+    gateway.server.verdict = Accepted("amy", may("#"))
+    gateway.connect().subscribe(Subscription("#", 1))
+    gateway.look()
+    gateway.start()
+    gateway.publish(1, 2, topic="secret/since")
+
+    gateway.server.verdict = Accepted("amy", may("#"))
+
+    assert payloads(gateway.connect()) == [b"1", b"2"]
