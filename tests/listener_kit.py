@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
+import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import ClassVar
@@ -103,8 +104,8 @@ class RawClient:
         self._decoder = Decoder(version=version, max_packet_bytes=2**28, from_client=False)
 
     @classmethod
-    async def open(cls, port: int, *, version: int = 4) -> RawClient:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    async def open(cls, port: int, *, version: int = 4, local_address: str = "127.0.0.1") -> RawClient:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(local_address, 0))
         return cls(reader, writer, version)
 
     @classmethod
@@ -166,7 +167,7 @@ class RawClient:
         self.writer.close()
         try:
             await self.writer.wait_closed()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):  # an alert that said why
             return
 
 

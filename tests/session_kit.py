@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from itertools import count
 
+from fieldgate.errors import Location
 from fieldgate.ingest.event_filter import EventFilter
-from fieldgate.ingest.mqtt_inbox import InboxLimits, InboxTally, MqttInbox
+from fieldgate.ingest.inbox_terms import InboxLimits, InboxTally
+from fieldgate.ingest.mqtt_inbox import MqttInbox
+from fieldgate.mqtt.access_rules import AccessRules, ClientRights, Rule
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, PubAck, Publish, Subscribe, Subscription, Will
 from fieldgate.mqtt.server_session import Phase, ServerSession
-from fieldgate.mqtt.session_roles import Inbox
+from fieldgate.mqtt.session_roles import Accepted, Inbox, Verdict
 from fieldgate.mqtt.session_state import SessionState
 from listener_kit import HeldIntake
 
-__all__ = ["Client", "Server", "ack_ids"]
+__all__ = ["Client", "Server", "ack_ids", "may", "rules"]
 
 
 class Client:
@@ -36,6 +41,7 @@ class Client:
         self.session = ServerSession(
             self,
             broker=server.broker,
+            authority=server,
             limits=server.limits,
             open_inbox=self._open_inbox,
             new_client_id=lambda: f"assigned-{next(server.ids)}",
@@ -127,6 +133,8 @@ class Server:
         broker_limits: BrokerLimits | None = None,
     ) -> None:
         self.now_s = 1000.0
+        self.verdict: Verdict | None = Accepted()
+        self.answers: list[Callable[[Verdict, float], None]] = []
         self.ids = count(1)
         self.intake = intake or HeldIntake()
         self.broker = LocalBroker(broker_limits)
@@ -134,6 +142,11 @@ class Server:
         self.event_filter = EventFilter(events, max_levels=self.limits.max_topic_levels)
         self.inbox_limits = inbox_limits or InboxLimits()
         self.tally = InboxTally()
+
+    def judge(self, connect: Connect, answer: Callable[[Verdict, float], None]) -> Verdict | None:
+        """See `Authority`: by default everybody may do everything; None puts the verdict off (`answers`)."""
+        self.answers.append(answer)
+        return self.verdict
 
     def open(self, version: int = 4) -> Client:
         return Client(self, version)
@@ -154,6 +167,16 @@ class Server:
         assert answers[0].reason == 0, answers
         client.connack, client.early = answers[0], answers[1:]
         return client
+
+
+def may(*filters: str) -> ClientRights:
+    """The rights to publish and subscribe to ``filters``, and nothing else."""
+    return ClientRights(rules(*filters), user="somebody", client_id="c", denied=Counter())
+
+
+def rules(*filters: str) -> AccessRules:
+    """What `may` allows, to be exchanged while a client is in."""
+    return AccessRules(all_users=tuple(Rule(one, True, True, True, Location("acl", 1, 1)) for one in filters))
 
 
 def ack_ids(packets: list[Packet]) -> list[int]:

@@ -10,6 +10,8 @@ import pytest
 
 from command_kit import fieldgate
 from fieldgate.cli.words import age, count, size, uptime
+from fieldgate.mqtt.codec import encode
+from fieldgate.mqtt.packets import Connect
 from fieldgate_simulators.broker import Broker
 from fieldgate_simulators.link import Link
 from gateway_kit import Gateway, Publisher, Upstream, eventually, running
@@ -104,6 +106,7 @@ async def test_every_part_of_the_gateway_is_there(tmp_path: Path) -> None:
 
 async def _knock(port: int) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(encode(Connect("one-too-many", 4), 4))
     await reader.read()
     writer.close()
 

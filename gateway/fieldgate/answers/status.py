@@ -15,6 +15,7 @@ from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
+from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
@@ -97,7 +98,10 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "name": listener.name,
         "listening": listener.started.is_set(),
         "problem": problem,
-        "clients": len(listener.connections),
+        "clients": listener.crowd.clients,
+        "connecting": listener.crowd.strangers,
+        "transport": listener.transport,
+        "certificate": _certificate(listener.certificate),
         "publishes": listener.tally.publishes,
         "events": listener.tally.events,
         "joined": listener.tally.joined,
@@ -106,6 +110,9 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
         "publishes_refused": dict(listener.tally.refused),
+        "subscriptions_denied": listener.gate.denied["subscribe"],
+        "access_problems": list(listener.gate.access.problems),
+        "users": len(listener.gate.access.users),
         "ended": dict(listener.ended),
     }
 
@@ -117,6 +124,18 @@ def _source(source: MqttSource, number: int, pipeline: Pipeline, problem: str) -
         "for_s": round(clock.boot_s() - status.since_s, 1),
         "problem": problem,
         "from": f"{mqtt.host}:{mqtt.port}",
+    }
+
+
+def _certificate(certificate: ServerCertificate | None) -> dict[str, Any] | None:
+    """The listener's own; None where it has no TLS."""
+    if certificate is None:
+        return None
+    left_s = certificate.expires_in_s
+    return {
+        "expires_at": certificate.current.expires_at.isoformat() if left_s is not None else None,
+        "days_left": int(left_s // 86_400) if left_s is not None else None,
+        "warning": certificate.warning,
     }
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
+from fieldgate.cli.listen_files import problems_in_listen_files
 from fieldgate.cli.options import AsJson, ConfigFile
 from fieldgate.config.loader import Reading, read
 from fieldgate.config.positions import Problem
@@ -21,29 +22,33 @@ def register(app: typer.Typer) -> None:
     def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Check the configuration: every problem with file:line:column, all at once.
 
-        Ends with 0 when the gateway can start with it (warnings do not count), with 1 when it cannot.
-        Opens no connection.
+        Looks into the users, ACL and TLS files of the listeners too. Ends with 0 when all of it can be used (warnings
+        do not count), with 1 when it cannot. Opens no connection.
         """
         reading = read(config)
-        typer.echo(_as_json(reading) if as_json else _as_text(reading))
-        raise typer.Exit(0 if reading.loaded is not None else 1)
+        in_files = problems_in_listen_files(reading.loaded) if reading.loaded is not None else []
+        errors = [*reading.errors, *(problem for problem in in_files if not problem.is_warning)]
+        warnings = [*reading.warnings, *(problem for problem in in_files if problem.is_warning)]
+        typer.echo(_as_json(reading, errors, warnings) if as_json else _as_text(reading, errors, warnings))
+        raise typer.Exit(1 if errors else 0)
 
 
-def _as_text(reading: Reading) -> str:
-    if reading.loaded is None:
-        count = len(reading.errors)
-        return "\n".join([*map(str, reading.errors), f"{count} problem{'s' if count > 1 else ''} found"])
+def _as_text(reading: Reading, errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+    if errors:
+        count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''} found"
+        return "\n".join([*map(str, errors), count])
+    shown = warnings if reading.path is not None else [f"warning: {warning.message}" for warning in warnings]
     name = str(reading.path) if reading.path is not None else "no configuration file, the defaults"
-    return "\n".join([*reading.loaded.warnings, f"{name}: ok"])
+    return "\n".join([*map(str, shown), f"{name}: ok"])
 
 
-def _as_json(reading: Reading) -> str:
+def _as_json(reading: Reading, errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
     return json.dumps(
         {
             "path": str(reading.path) if reading.path is not None else None,
-            "ok": reading.loaded is not None,
-            "errors": _facts(reading.errors),
-            "warnings": _facts(reading.warnings),
+            "ok": not errors,
+            "errors": _facts(errors),
+            "warnings": _facts(warnings),
         },
         indent=2,
         ensure_ascii=False,

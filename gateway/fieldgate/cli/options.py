@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from fieldgate.config.loader import LoadedConfig, load
-from fieldgate.errors import ConfigError
+from fieldgate.errors import ConfigError, FieldgateError
 
-__all__ = ["AsJson", "ConfigFile", "usable_config"]
+__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -33,3 +33,18 @@ def usable_config(path: Path | None, *, exit_code: int = 1) -> LoadedConfig:
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(exit_code) from None
+
+
+def access_file(config: Path | None, kind: Literal["users", "acl"]) -> Path:
+    """Return the one file of this kind that the configuration's listeners use.
+
+    Raises:
+        FieldgateError: there is none, or more than one; the message says what to do.
+    """
+    doors = [listen.auth for listen in usable_config(config).config.listen if listen.auth is not None]
+    paths = list(dict.fromkeys(path for path in (getattr(door, kind) for door in doors) if path is not None))
+    if not paths:
+        raise FieldgateError(f"no listener of the configuration has auth.{kind}; name the file: --file FILE")
+    if len(paths) > 1:
+        raise FieldgateError(f"the listeners use several files; name one: --file {' | '.join(map(str, paths))}")
+    return Path(paths[0])

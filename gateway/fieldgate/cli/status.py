@@ -87,8 +87,9 @@ def _local(local: dict[str, Any]) -> list[str]:
 
 def _listener(one: dict[str, Any]) -> list[str]:
     state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
+    how = "" if one["transport"] == "tcp" else f"   {one['transport']}"
     lines = [
-        f"listen   {one['name']}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
+        f"listen   {one['name']}{how}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
         + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
     ]
     if one["problem"]:
@@ -97,10 +98,17 @@ def _listener(one: dict[str, Any]) -> list[str]:
         lines.append(
             f"         LOOP: {one['echoes']:,} messages that this gateway itself had sent upstream came back; no events"
         )
+    if one["connecting"] > one["clients"] + 10:
+        lines.append(f"         {count(one['connecting'], 'connection')} not let in yet")
+    if one["certificate"] and one["certificate"]["warning"]:
+        lines.append(f"         CERTIFICATE: {one['certificate']['warning']}")
+    lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
     if refused := _counts(one["publishes_refused"]):
         lines.append(f"         publishes refused: {refused}")
+    if denied := one["subscriptions_denied"]:
+        lines.append(f"         subscriptions not permitted: {denied:,}")
     if ended := _counts(one["ended"]):
         lines.append(f"         connections ended: {ended}")
     return lines

@@ -15,7 +15,7 @@ from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.fields import dotted
 from fieldgate.config.finding import Finding
-from fieldgate.config.listen import ListenConfig
+from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.model import Config
 from fieldgate.config.positions import Document, Loc
 from fieldgate.config.quantities import format_size
@@ -33,7 +33,7 @@ _QUIET_DAY_GB: Final = 50 * 86_400 * _QUIET_BYTES / 10**9
 
 def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that cannot work. ``document`` tells what was written from what is a default."""
-    yield from _ports_used_twice(config)
+    yield from listen_errors(config, document)
     yield from _clients_used_twice(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
@@ -51,24 +51,12 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
             "no uplink is configured: events are kept until there is one; "
             "write uplinks: {cloud: {mqtt: {url: 'mqtts://HOST'}}}",
         )
+    yield from listen_warnings(config, document)
     yield from _status_topics_shared(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
     yield from source_warnings(config)
     yield from _journal_warnings(config, document)
-
-
-def _ports_used_twice(config: Config) -> Iterator[Finding]:
-    seen: list[tuple[int, ListenConfig]] = []
-    for number, listen in enumerate(config.listen):
-        loc: Loc = ("listen", number, "mqtt")
-        for other, earlier in seen:
-            is_same_host = listen.host.lower() == earlier.host.lower() or "localhost" in {listen.host, earlier.host}
-            if listen.port == earlier.port != 0 and is_same_host:
-                message = f"mqtt: {listen.mqtt!r} is taken by listen[{other}] already; allowed: another port"
-                yield Finding(loc, message, (loc, ("listen", other, "mqtt")))
-                break
-        seen.append((number, listen))
 
 
 def _clients(config: Config) -> Iterator[tuple[str, Loc, BrokerConfig]]:

@@ -1,16 +1,78 @@
-"""``listen``: the ports on which devices connect."""
+"""``listen``: the ports on which devices connect, how they get there, and who may."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fieldgate.config.quantities import Duration, Size, parse_size
-from fieldgate.config.section import LaneName, Section
-from fieldgate.config.texts import check_event_filter, check_listen_address, split_address
+from fieldgate.config.section import FilePath, LaneName, Section
+from fieldgate.config.texts import (
+    check_event_filter,
+    check_listen_address,
+    check_origin,
+    check_url_path,
+    is_loopback,
+    split_address,
+)
 
-__all__ = ["ListenConfig"]
+__all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
+
+
+class ListenTlsConfig(Section):
+    """TLS on a listener: its own certificate, and whom it asks for one."""
+
+    certificate: FilePath | None = Field(
+        None,
+        description="PEM file of the listener's certificate, with those between it and its authority behind it. "
+        "Changed files are used for new connections without a restart.",
+        examples=["/etc/fieldgate/server.pem"],
+    )
+    key: FilePath | None = Field(
+        None,
+        description="PEM file of the private key, mode 0600 or 0640. Default: it is in the certificate's file.",
+        examples=["/etc/fieldgate/server.key"],
+    )
+    client_ca: FilePath | None = Field(
+        None,
+        description="PEM file of the authorities whose client certificates are accepted. Without it none is asked for.",
+        examples=["/etc/fieldgate/devices-ca.pem"],
+    )
+    crl: FilePath | None = Field(
+        None,
+        description="PEM file of the client certificates that those authorities have revoked; an outdated one lets "
+        "nobody in. It counts for new connections.",
+        examples=["/etc/fieldgate/devices.crl"],
+    )
+    require_client_certificate: bool = Field(
+        True, description="With client_ca: whether a client without a certificate is refused already by TLS."
+    )
+    user_from: Literal["cn", "san-dns", "san-email", "san-uri", "none"] = Field(
+        "cn",
+        description="Which name in its certificate is the client's user: the common name, or the first alternative "
+        "name of that kind. Such a client needs no password, and a user name in its CONNECT means nothing. 'none': a "
+        "certificate opens the door, and the client logs in all the same.",
+    )
+
+
+class ListenAuthConfig(Section):
+    """Who may come in at a listener, and do what."""
+
+    users: FilePath | None = Field(
+        None,
+        description="File of user names and password hashes, made by 'fieldgate user add'. Changes count at once.",
+        examples=["/etc/fieldgate/users"],
+    )
+    acl: FilePath | None = Field(
+        None,
+        description="YAML file that says who may publish and subscribe to what; what it does not allow is denied. "
+        "Without it whoever comes in may do everything. Changes count at once.",
+        examples=["/etc/fieldgate/acl.yaml"],
+    )
+    anonymous: bool = Field(
+        False, description="Whether clients without a user name may come in; possible on loopback addresses only."
+    )
 
 
 class ListenConfig(Section):
@@ -18,8 +80,40 @@ class ListenConfig(Section):
 
     mqtt: Annotated[str, AfterValidator(check_listen_address)] = Field(
         "127.0.0.1:1883",
-        description="HOST:PORT of an MQTT listener (3.1.1 and 5). Only a loopback address is possible: devices are "
-        "not asked who they are. Port 0 takes any free one.",
+        description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users' or "
+        "'tls.client_ca'. 0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",
+    )
+    transport: Literal["tcp", "websocket"] = Field(
+        "tcp", description="What carries MQTT: the connection itself, or a WebSocket (for browsers and proxies)."
+    )
+    path: Annotated[str, AfterValidator(check_url_path)] = Field(
+        "/mqtt", description="Path of the WebSocket's URL; other paths are answered with 404."
+    )
+    origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], Field(strict=False)] | None = Field(
+        None,
+        description="Web pages that may open the WebSocket, by their origin; '*' is any. Default: any where every "
+        "client logs in with a password, else only pages of this very host, because a browser would lend any page its "
+        "address and its certificate. Clients that are no browsers are not asked.",
+        examples=[["https://dashboard.example"]],
+    )
+    tls: ListenTlsConfig | None = Field(
+        None,
+        description="TLS 1.2 and 1.3. Without it the port is plain.",
+        examples=[
+            {
+                "certificate": "/etc/fieldgate/server.pem",
+                "key": "/etc/fieldgate/server.key",
+                "client_ca": "/etc/fieldgate/devices-ca.pem",
+                "crl": "/etc/fieldgate/devices.crl",
+                "require_client_certificate": True,
+                "user_from": "cn",
+            }
+        ],
+    )
+    auth: ListenAuthConfig | None = Field(
+        None,
+        description="Who may come in, and do what. Without it (loopback only) everybody may do everything.",
+        examples=[{"users": "/etc/fieldgate/users", "acl": "/etc/fieldgate/acl.yaml", "anonymous": False}],
     )
     events: Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False)] = Field(
         ("#",),
@@ -34,12 +128,28 @@ class ListenConfig(Section):
     max_packet: Annotated[int, Size("128B", "256MB")] = Field(
         parse_size("256KiB"), description="Largest MQTT packet; a client that sends a larger one is disconnected."
     )
-    max_clients: int = Field(1000, ge=1, le=100_000, description="Connections at the same time.")
+    max_clients: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        description="Clients at the same time; one more is refused (quota exceeded, 3.1.1: server unavailable).",
+    )
     max_clients_per_address: int = Field(
-        1000, ge=1, le=100_000, description="Connections at the same time from one network address."
+        1000,
+        ge=1,
+        le=100_000,
+        description="Clients at the same time from one network address; one more is refused like one over max_clients.",
+    )
+    max_connecting: int = Field(
+        500,
+        ge=1,
+        le=100_000,
+        description="Connections at the same time that are not let in yet. One more takes the place of the oldest one "
+        "of the address that has the most.",
     )
     connect_timeout: Annotated[float, Duration("100ms", "5m")] = Field(
-        5.0, description="A connection that has not sent its CONNECT by then is closed."
+        5.0,
+        description="A connection that is not let in by then is closed: TLS, WebSocket, CONNECT and log-in together.",
     )
     receive_maximum: int = Field(
         1000,
@@ -56,7 +166,6 @@ class ListenConfig(Section):
         description="Bytes that may wait for a client that does not read; beyond it the client is disconnected. Its "
         "QoS 0 messages are dropped from half of it on.",
     )
-
     max_keep_alive: Annotated[float, Duration("1s", "18h")] = Field(
         3600.0,
         description="Longest keep-alive. An MQTT 5 client that asks for more, or for none, is told this one; a 3.1.1 "
@@ -94,6 +203,41 @@ class ListenConfig(Section):
         le=100_000,
         description="User properties of one packet; with more the client is disconnected (0x97).",
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_no_empty_door(cls, written: object) -> object:
+        """``auth:`` with every key commented out is not the same as no ``auth:``: it lets nobody in."""
+        if not isinstance(written, dict):
+            return written
+        return {key: {} if key in ("auth", "tls") and below is None else below for key, below in written.items()}
+
+    @property
+    def admits_anonymous(self) -> bool:
+        """Whether a client that does not say who it is may come in: never from elsewhere, certificates or not."""
+        return self.auth.anonymous if self.auth is not None else self.is_local
+
+    @property
+    def is_open_door(self) -> bool:
+        """Whether somebody who is not asked could come in, so that only loopback addresses will do."""
+        return self.admits_anonymous or (self.auth is None and not self.names_by_certificate)
+
+    @property
+    def names_by_certificate(self) -> bool:
+        """Whether a client certificate says who the client is."""
+        return self.tls is not None and self.tls.client_ca is not None and self.tls.user_from != "none"
+
+    @property
+    def origins_asked(self) -> tuple[str, ...] | None:
+        """Web pages that may connect beside those of this host; None is any."""
+        if self.origins is not None:
+            return self.origins
+        return () if self.admits_anonymous or self.names_by_certificate else None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach it, as far as the text tells."""
+        return is_loopback(self.host)
 
     @property
     def host(self) -> str:

@@ -17,8 +17,10 @@ __all__ = [
     "check_event_filter",
     "check_listen_address",
     "check_name",
+    "check_origin",
     "check_subscription",
     "check_topic_template",
+    "check_url_path",
     "is_loopback",
     "split_address",
 ]
@@ -27,6 +29,8 @@ TOPIC_PLACEHOLDERS: Final = ("gateway", "device", "type", "topic", "lane")
 
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
+_URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,255}")
+_ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 
 
 class Address(NamedTuple):
@@ -73,13 +77,23 @@ def split_address(text: str) -> Address:
 
 
 def check_listen_address(text: str) -> str:
-    """An address that only this machine can reach: there is no authentication yet."""
-    if not is_loopback(split_address(text).host):
-        raise ValueError(
-            f"{text!r} can be reached from other machines, which needs authentication, and this version has none; "
-            "allowed: 127.0.0.1:PORT, [::1]:PORT, localhost:PORT"
-        )
+    """An address to listen on; who may come in there is for ``listen_checks`` to ask."""
+    split_address(text)
     return text
+
+
+def check_url_path(text: str) -> str:
+    """The path of a URL, without query."""
+    if not _URL_PATH.fullmatch(text):
+        raise ValueError(f"{text!r} is not the path of a URL; it begins with '/', such as /mqtt")
+    return text
+
+
+def check_origin(text: str) -> str:
+    """What a browser sends as Origin: scheme, host and perhaps port [RFC 6454 6.1]."""
+    if text != "*" and not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text!r} is not an origin; write https://HOST, https://HOST:PORT, or '*' for any")
+    return text.lower()
 
 
 def check_event_filter(text: str) -> str:

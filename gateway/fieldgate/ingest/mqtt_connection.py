@@ -1,5 +1,7 @@
 """One accepted socket: it feeds a `ServerSession` and does what the session asks of it.
 
+TLS and WebSocket lie between the two as a `LayerStack`; a plain connection has none and pays nothing for it.
+
 A connection that ends is half-closed and drained for a moment first: closing a socket with unread input resets
 it, and the reset would overtake the DISCONNECT that tells the client why.
 """
@@ -11,8 +13,11 @@ from collections.abc import Callable
 from typing import Final, Protocol, cast
 
 from fieldgate.clock import boot_s
+from fieldgate.ingest.crowd import plain_address
+from fieldgate.ingest.gate import Door
+from fieldgate.ingest.layers import LayerStack
 from fieldgate.ingest.mqtt_inbox import MqttInbox
-from fieldgate.mqtt.packets import Connect, Packet
+from fieldgate.mqtt.packets import Connect, Packet, Reason
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_roles import Inbox
 from fieldgate.mqtt.session_state import SessionState
@@ -29,6 +34,9 @@ class Owner(Protocol):
     def open_session(self, connection: MqttConnection, now_s: float) -> ServerSession | None:
         """A socket was accepted; None turns it away."""
 
+    def open_layers(self, connection: MqttConnection) -> LayerStack | None:
+        """Make what lies between this socket and its session; None: nothing does."""
+
     def open_inbox(self, connection: MqttConnection, state: SessionState, connect: Connect) -> MqttInbox:
         """A client has connected."""
 
@@ -44,11 +52,13 @@ class MqttConnection(asyncio.Protocol):
         self.abort_at_s: float | None = None
         self.session: ServerSession | None = None
         self.inbox: MqttInbox | None = None
+        self.door: Door | None = None
         self._owner = owner
         self._max_unsent_bytes = max_unsent_bytes
         self._transport: asyncio.Transport | None = None
         self._may_read = True
         self._receive: Callable[[bytes, float], None] | None = None
+        self._stack: LayerStack | None = None
 
     # asyncio.Protocol
 
@@ -56,19 +66,35 @@ class MqttConnection(asyncio.Protocol):
         """See `asyncio.BaseProtocol`."""
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of it
         peer = transport.get_extra_info("peername")
-        self.address = str(peer[0]) if peer else ""
+        self.address = plain_address(str(peer[0])) if peer else ""
         session = self._owner.open_session(self, boot_s())
         if session is None:
             transport.abort()
             return
         transport.set_write_buffer_limits(high=self._max_unsent_bytes // _SOFT_LIMIT)
         self.session = session
-        self._receive = session.receive
+        self._stack = self._owner.open_layers(self)
+        self._receive = session.receive if self._stack is None else self._receive_layered
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
         if self._receive is not None:
             self._receive(data, boot_s())
+
+    def _receive_layered(self, chunk: bytes, now_s: float) -> None:
+        stack, session = self._stack, self.session
+        assert stack is not None
+        assert session is not None
+        if session.phase is Phase.CLOSED:
+            return
+        said = stack.receive(chunk)
+        self._write_raw(stack.take_output())
+        if said:
+            session.receive(said, now_s)
+        if (end := stack.ended) is not None:
+            session.lost(end.problem, now_s, code=end.code)
+        elif self.unsent_bytes() > self._max_unsent_bytes:  # answers to pings, which the session knows nothing of
+            session.fail(Reason.QUOTA_EXCEEDED, "client does not read", at_once=True)
 
     def pause_writing(self) -> None:
         """See `asyncio.BaseProtocol`."""
@@ -82,6 +108,8 @@ class MqttConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See `asyncio.BaseProtocol`."""
+        if self.door is not None:
+            self.door.is_gone = True
         if self.session is not None:
             self.session.lost("connection closed" if exc is None else f"connection broke: {exc}", boot_s())
             self._owner.closed(self)
@@ -90,7 +118,10 @@ class MqttConnection(asyncio.Protocol):
 
     def write(self, chunk: bytes) -> None:
         """See `Link`."""
-        if self._transport is not None and not self._transport.is_closing():
+        self._write_raw(chunk if self._stack is None else self._stack.send(chunk))
+
+    def _write_raw(self, chunk: bytes) -> None:
+        if chunk and self._transport is not None and not self._transport.is_closing():
             self._transport.write(chunk)
 
     def unsent_bytes(self) -> int:
@@ -102,9 +133,12 @@ class MqttConnection(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if at_once:
+        stack = self._stack
+        if at_once and (stack is None or stack.ended is None):
             transport.abort()
             return
+        if stack is not None:
+            self._write_raw(stack.end())
         self.abort_at_s = boot_s() + LINGER_S
         transport.write_eof()
         transport.resume_reading()
@@ -156,5 +190,7 @@ class MqttConnection(asyncio.Protocol):
 
     def open_inbox(self, session: ServerSession, state: SessionState, connect: Connect) -> Inbox:
         """The session has a client: make the inbox for what it publishes."""
+        if self._stack is not None:
+            self._stack.admitted()
         self.inbox = self._owner.open_inbox(self, state, connect)
         return self.inbox

@@ -10,6 +10,8 @@ Laws of this file:
 - What is not taken is refused in its turn, where MQTT 5 has an acknowledgement that says so. PUBACK 0x10 ("no matching
   subscribers") is never said: the flow is a consumer of every event, whoever subscribes here.
 - The payload format that a publisher claims is passed on and not checked [3.3.2.3.2]: bytes are stored as they came.
+- What the client may not publish goes nowhere and is counted. MQTT 5 clients are told (0x87); 3.1.1 has no word for it
+  and gets the acknowledgement [3.1.1: MQTT-3.3.5-2].
 - While the intake is closed messages are held here, unacknowledged, and count against ``max_unsettled_bytes``; over it
   nothing more is read from this client.
 
@@ -19,69 +21,30 @@ locally and leaves everything unusual to `_judge`.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from typing import Final, Protocol
+from typing import Final
 
-import msgspec
 from xxhash import xxh3_64_intdigest
 
 from fieldgate.ingest.echo import EchoGuard, EchoWatch
 from fieldgate.ingest.event_filter import EventFilter, TopicRefused, client_seed, content_id
 from fieldgate.ingest.inbox_batch import Batch
+from fieldgate.ingest.inbox_terms import InboxLimits, InboxTally, Throttle
+from fieldgate.ingest.publish_rights import PublishRights
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.ingest.window_watch import WindowWatch
 from fieldgate.mqtt.ack_line import AckLine
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.message import Message
-from fieldgate.mqtt.packets import Packet, Properties, PubAck, PubComp, Publish, PubRec, Reason, Will
+from fieldgate.mqtt.packets import Properties, PubAck, PubComp, Publish, PubRec, Reason, Will
 from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["InboxLimits", "InboxTally", "MqttInbox"]
+__all__ = ["MqttInbox"]
 
+_NOT_AUTHORIZED: Final = Reason.NOT_AUTHORIZED.name.lower()
 _OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
-
-
-class InboxLimits(msgspec.Struct, frozen=True):
-    """``receive_maximum`` binds MQTT 5 clients; 3.1.1 clients are no longer read while they exceed it."""
-
-    receive_maximum: int = 1000
-    max_unsettled_bytes: int = 256 * 1024
-    max_unreleased: int = 4096
-    topic_alias_maximum: int = 16
-
-
-class InboxTally:
-    """Counters that all inboxes of a listener share."""
-
-    __slots__ = ("bytes", "echoes", "events", "joined", "publishes", "refused", "unsaved")
-
-    def __init__(self) -> None:
-        self.publishes = 0
-        self.events = 0
-        self.echoes = 0  # sent upstream by this very gateway, and brought back: no events
-        self.bytes = 0  # of topics and payloads of events
-        self.joined = 0  # resent while the first copy was still waiting
-        self.refused: Counter[str] = Counter()  # not taken, by reason code; the client was told if it can be
-        self.unsaved = 0  # unacknowledged when their connection ended, never handed over: QoS 0 among them is lost
-
-
-class Throttle(Protocol):
-    """The connection that feeds this inbox."""
-
-    def pause_reading(self) -> None:
-        """Read nothing more from the client for now."""
-
-    def resume_reading(self) -> None:
-        """Read on."""
-
-    def flush(self) -> None:
-        """Write the acknowledgements that are due."""
-
-    def fitting(self, packet: Packet) -> bytes:
-        """Encode an answer within the limits of the client."""
 
 
 class MqttInbox:
@@ -107,6 +70,7 @@ class MqttInbox:
         self._is_v5 = version == 5
         self._intake = intake
         self._filter = event_filter
+        self._rights = PublishRights(state.rights, event_filter)
         self._broker = broker
         self._lane = lane
         self._limits = limits
@@ -164,7 +128,8 @@ class MqttInbox:
     def _sort(self, publishes: Sequence[Publish], batch: Batch, now_s: float) -> None:
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         route = batch.routed.append if batch.is_routed else None
-        seed_of, seed_of_client = self._echoes.seeds(publishes, self._filter.seeds).get, self._client_seed
+        known = self._echoes.seeds(publishes, self._rights.seeds)
+        seed_of, seed_of_client = known.get, self._client_seed
         for packet in publishes:
             topic = packet.topic
             code = packet.packet_id
@@ -193,13 +158,17 @@ class MqttInbox:
         except TopicRefused as refused:
             self._refuse(packet, batch, refused)
             return None
-        if seed is not None and self._echoes.is_ours(packet):
+        is_permitted = self._rights.permit(packet.topic, seed)
+        if is_permitted and seed is not None and self._echoes.is_ours(packet):
             self._tally.echoes += 1
             seed = None
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
         if packet.qos and self._is_repeated(packet, code, seed, batch):
             self._tally.joined += 1
+            return None
+        if not is_permitted:
+            self._deny(packet, code, batch)
             return None
         if packet.qos == 2:
             self._receiving.add(packet_id)
@@ -220,6 +189,17 @@ class MqttInbox:
                 self._say_no(packet, Reason.QUOTA_EXCEEDED, "no room for another retained message")
         return None
 
+    def _deny(self, packet: Publish, code: int, batch: Batch) -> None:
+        """Do not take what the client may not publish; MQTT 5 says so where there is an acknowledgement."""
+        if code:
+            self._close_run(batch)
+        if code and self._is_v5:
+            self._say_no(packet, Reason.NOT_AUTHORIZED, "the user may not publish to this topic")
+            return
+        self._tally.refused[_NOT_AUTHORIZED] += 1
+        if code:
+            self._line.add_ready(code)
+
     def _refuse(self, packet: Publish, batch: Batch, refused: TopicRefused) -> None:
         """Do not take a PUBLISH, and say so: by its acknowledgement where that has a reason code.
 
@@ -238,6 +218,10 @@ class MqttInbox:
         properties = Properties(reason_string=problem)
         make = PubRec if packet.qos == 2 else PubAck
         self._line.add_refusal(packet.packet_id, self._throttle.fitting(make(packet.packet_id, reason, properties)))
+
+    def rights_changed(self) -> None:
+        """Every topic is judged anew."""
+        self._rights.changed()
 
     def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: Batch) -> bool:
         """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
@@ -356,6 +340,9 @@ class MqttInbox:
         """See `Inbox`. An event like any other; nobody waits for its acknowledgement."""
         packet = Publish(will.topic, will.payload, will.qos, will.retain, properties=will.properties)
         seed = self._filter.seed(will.topic)
+        if not self._rights.permit(will.topic, seed):  # it was permitted when the client connected
+            self._tally.refused[_NOT_AUTHORIZED] += 1
+            return
         client_id = self._state.client_id
         if will.retain:
             self._broker.keep_retained(

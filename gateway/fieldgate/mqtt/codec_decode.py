@@ -35,7 +35,8 @@ class Decoder:
     where the rest of it is malformed. An unknown level raises with reason 0x84 and sets the version in which to word
     the refusal.
     ``from_client`` says who sends: packets that only the other side may send are protocol errors.
-    ``max_packet_bytes`` counts the whole packet, header included [3.1.2.11.4].
+    ``max_packet_bytes`` counts the whole packet, header included [3.1.2.11.4]; ``max_connect_bytes`` the CONNECT, which
+    comes from somebody unknown.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class Decoder:
         max_packet_bytes: int,
         from_client: bool,
         max_user_properties: int = MAX_USER_PROPERTIES,
+        max_connect_bytes: int | None = None,
     ) -> None:
         self._take_rules(Rules(version, from_client, max_user_properties))
-        self._max_packet_bytes = max_packet_bytes
+        self._packet_bytes = max_packet_bytes
+        self._max_packet_bytes = min(max_packet_bytes, max_connect_bytes or max_packet_bytes)
         self._held = bytearray()  # the beginning of a packet that is not complete
         self._wanted = 0  # bytes that must be there before looking again makes sense
         self._topics: dict[bytes, str] = {}  # length prefix and UTF-8 -> validated topic
@@ -130,8 +133,8 @@ class Decoder:
                 packets.extend(map(PubAck, unpack(f">{len(run[0]) // 2}H", run[0])[1::2]))
                 continue
             append(self._packet(first, data, body, stop))
-            skip = self._skip
-            has_no_block = skip == 2
+            skip, limit = self._skip, self._max_packet_bytes
+            may_exceed, has_no_block = end > limit, skip == 2
             at = stop
         return at
 
@@ -183,6 +186,7 @@ class Decoder:
         name, level = reader.string(), reader.byte()
         version = level if level in (3, 4, 5) else 5 if 5 < level < 128 else 4
         self._take_rules(replace(self._rules, version=version))
+        self._max_packet_bytes = self._packet_bytes
         check_protocol(name, level)
 
     def _take_rules(self, rules: Rules) -> None:

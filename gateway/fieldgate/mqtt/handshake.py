@@ -7,18 +7,31 @@ from typing import Final
 import msgspec
 
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
+from fieldgate.mqtt.session_roles import Accepted, Refused
 from fieldgate.mqtt.topics import has_control, topic_problem
 
-__all__ = ["SessionLimits", "connack", "keep_alive", "refusal", "wanted_expiry_s"]
+__all__ = [
+    "SessionLimits", "connack", "keep_alive", "objection", "refusal", "return_code", "wanted_expiry_s",
+]  # fmt: skip
 
 _FOR_EVER_S: Final = 0xFFFFFFFF
-_NOT_AUTHORIZED: Final = 0x05  # of 3.1.1, which has no code for a bad topic
+_UNAVAILABLE_311: Final = 3
+_RETURN_CODES: Final = {  # [3.1.1: 3.2.2.3]; what else keeps a client out may pass
+    Reason.UNSUPPORTED_PROTOCOL_VERSION: 1,
+    Reason.CLIENT_ID_NOT_VALID: 2,
+    Reason.BAD_USER_NAME_OR_PASSWORD: 4,
+    Reason.NOT_AUTHORIZED: 5,
+    Reason.BANNED: 5,
+    Reason.TOPIC_NAME_INVALID: 5,  # of a will; 3.1.1 has no code of its own for it
+}
+_BAD_CLIENT_ID: Final = Reason.CLIENT_ID_NOT_VALID
 
 
 class SessionLimits(msgspec.Struct, frozen=True):
     """What one connection may cost; see ``ListenConfig`` for the meaning of each."""
 
     max_packet_bytes: int = 256 * 1024
+    max_connect_bytes: int = 100_000
     connect_timeout_s: float = 5.0
     receive_maximum: int = 1000
     max_unsent_bytes: int = 2**20
@@ -33,22 +46,45 @@ class SessionLimits(msgspec.Struct, frozen=True):
     max_keep_alive_s: int = 3600
 
 
-def refusal(connect: Connect, limits: SessionLimits) -> tuple[int, str] | None:
-    """Return the CONNACK code that refuses ``connect``, and why; a 3.1.1 return code unless it is MQTT 5."""
+def refusal(connect: Connect, limits: SessionLimits) -> Refused | None:
+    """Return why ``connect`` is refused, whoever it is from."""
     is_v5 = connect.version == 5
     if connect.version == 3:
-        return 0x01, "MQTT 3.1 is not supported"
+        return _refused(Reason.UNSUPPORTED_PROTOCOL_VERSION, "MQTT 3.1 is not supported")
     if len(connect.client_id) > limits.max_client_id:
-        return Reason.CLIENT_ID_NOT_VALID if is_v5 else 0x02, "client id is too long"
+        return _refused(_BAD_CLIENT_ID, "client id is too long")
     if has_control(connect.client_id):
-        return Reason.CLIENT_ID_NOT_VALID if is_v5 else 0x02, "client id has a control character"
+        return _refused(_BAD_CLIENT_ID, "client id has a control character")
     if not is_v5 and not connect.client_id and not connect.clean_start:
-        return 0x02, "no client id for a session that is to be kept"  # [3.1.1: MQTT-3.1.3-8]
+        return _refused(_BAD_CLIENT_ID, "no client id for a session that is to be kept")  # [3.1.1: MQTT-3.1.3-8]
     if connect.properties is not None and connect.properties.authentication_method is not None:
-        return Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported"
+        return _refused(Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported")
     if connect.will is not None and (problem := topic_problem(connect.will.topic, max_levels=limits.max_topic_levels)):
-        return Reason.TOPIC_NAME_INVALID if is_v5 else _NOT_AUTHORIZED, f"will: {problem}"
+        return _refused(Reason.TOPIC_NAME_INVALID, f"will: {problem}")
     return None
+
+
+def _refused(reason: Reason, problem: str) -> Refused:
+    return Refused(reason, "connect_refused", problem)
+
+
+def objection(connect: Connect, accepted: Accepted, *, is_taken: bool) -> Refused | None:
+    """Return why a client that the authority let in is refused all the same.
+
+    ``is_taken``: its client id is that of another user's session. To hand that over, or to end it, would let one user
+    read or silence another.
+    """
+    if is_taken:
+        return Refused(Reason.CLIENT_ID_NOT_VALID, "client_id_of_another", "the client id is that of another user")
+    will = connect.will
+    if will is not None and accepted.rights is not None and not accepted.rights.may_publish(will.topic):
+        return Refused(Reason.NOT_AUTHORIZED, "will_denied", "the will is for a topic that the user may not publish to")
+    return None
+
+
+def return_code(reason: Reason, *, version: int) -> int:
+    """Return the CONNACK code that says ``reason`` in this version of MQTT."""
+    return reason if version == 5 else _RETURN_CODES.get(reason, _UNAVAILABLE_311)
 
 
 def wanted_expiry_s(connect: Connect) -> int:

@@ -4,20 +4,24 @@ It delivers between local clients and from the gateway to them; what devices say
 through it. All listeners of a gateway share one broker. Sessions: ``sessions.py``, their state ``session_state.py``;
 who gets what: ``subscriptions.py``; what waits for a client: ``outbound.py``; the last of each topic: ``retained.py``.
 
+A session belongs to the user who opened it. What its `Rights` do not allow is not delivered, whatever was subscribed,
+retained or queued before.
+
 It will not do: anything per event while nobody subscribes (`is_listening` is the one check).
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
+from fieldgate.mqtt.delivery import Delivery, OutboundLimits
 from fieldgate.mqtt.message import Message
-from fieldgate.mqtt.outbound import Delivery, OutboundLimits
 from fieldgate.mqtt.packets import Connect, Properties, Publish, Reason, Subscription
 from fieldgate.mqtt.retained import RetainedStore
+from fieldgate.mqtt.session_roles import Accepted
 from fieldgate.mqtt.session_state import Client, SessionState
 from fieldgate.mqtt.sessions import Sessions
 from fieldgate.mqtt.subscriptions import Audience, Subscriptions, Terms
@@ -59,10 +63,17 @@ class LocalBroker:
 
     # sessions
 
-    def attach(self, connect: Connect, client: Client, *, max_bytes: int, now_s: float) -> tuple[SessionState, bool]:
-        """See `Sessions.attach`; ``max_bytes`` may wait for this client."""
+    def attach(
+        self, connect: Connect, client: Client, *, accepted: Accepted, max_bytes: int, now_s: float
+    ) -> tuple[SessionState, bool]:
+        """See `Sessions.attach`; ``max_bytes`` may wait for this client. What it may not receive does not wait on."""
         limits = self._outbound_limits(max_bytes)
-        return self.sessions.attach(connect, client, limits=limits, drops=self.drops, now_s=now_s)
+        state, is_present = self.sessions.attach(
+            connect, client, accepted=accepted, limits=limits, drops=self.drops, now_s=now_s
+        )
+        if is_present and accepted.rights is not None:
+            self._pass_on(state.outbound.keep_only(accepted.rights.may_receive), now_s)
+        return state, is_present
 
     def new_session(self, client_id: str, *, max_bytes: int) -> SessionState:
         """See `Sessions.make`; ``max_bytes`` may wait for this client."""
@@ -89,7 +100,11 @@ class LocalBroker:
         """A session is over: its subscriptions end, and what a shared one gave it goes to another member."""
         for topic_filter in list(state.subscriptions):
             self.subscriptions.remove(state, topic_filter)
-        for delivery in state.outbound.give_up():
+        self._pass_on(state.outbound.give_up(), now_s)
+
+    def _pass_on(self, deliveries: Iterable[Delivery], now_s: float) -> None:
+        """Deliver what shared subscriptions chose for one member to others."""
+        for delivery in deliveries:
             assert delivery.share is not None
             self._deliver_to_one(delivery.share, delivery.message, now_s)
 
@@ -116,8 +131,12 @@ class LocalBroker:
             return 0
         found, visited = self.retained.search(options.filter)
         ids = (subscription_id,) if subscription_id else ()
+        rights = state.rights
         for message in found:
             if message.is_expired(now_s) or (options.no_local and message.origin == state.client_id):
+                continue
+            if rights is not None and not rights.may_receive(message.topic):
+                self.drops["not_authorised"] += 1
                 continue
             state.outbound.deliver_retained(message, qos=min(options.qos, message.qos), subscription_ids=ids)
         return visited
@@ -184,15 +203,19 @@ class LocalBroker:
     def _deliver_to_one(self, full_filter: str, message: Message, now_s: float) -> None:
         """Deliver to one member of a shared subscription."""
         share = self.subscriptions.share(full_filter)
-        chosen = None if share is None else share.choose(message.qos)
+        chosen = None if share is None else share.choose(message.topic, message.qos)
         if chosen is None:
-            self.drops["share_away"] += 1
+            is_permitted = share is None or share.may_receive(message.topic)
+            self.drops["share_away" if is_permitted else "not_authorised"] += 1
         else:
             self._deliver(chosen.state, message, chosen.terms, now_s, share=full_filter)
 
     def _deliver(
         self, state: SessionState, message: Message, terms: Terms, now_s: float, *, share: str | None = None
     ) -> None:
+        if state.rights is not None and not state.rights.may_receive(message.topic):
+            self.drops["not_authorised"] += 1
+            return
         client, outbound, sessions = state.client, state.outbound, self.sessions
         kept_bytes = 0
         if client is None:

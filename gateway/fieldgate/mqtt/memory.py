@@ -17,9 +17,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from fieldgate.mqtt.delivery import Delivery
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.message import Message
-from fieldgate.mqtt.outbound import Delivery
 from fieldgate.mqtt.packets import Subscription
 from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.stored import (
@@ -176,6 +176,7 @@ class BrokerMemory:
             ),
             tuple(sorted(state.unreleased)) if is_last else (),
             kept.half,
+            state.user,
         )
 
     def _deliveries(self, changes: Changes, state: SessionState, kept: _Kept, seen: _Seen | None) -> None:
@@ -317,6 +318,7 @@ class BrokerMemory:
         kept = _Kept(number, half=1 - stored.half)
         away_since_s = now_s if stored.away_since_s is None else stored.away_since_s - self._base_s
         state = self._broker.new_session(stored.client_id, max_bytes=max_bytes)
+        state.user = stored.user  # its rights are not known: they are asked for when it is back
         state.keep_for(stored.expiry_s)
         state.forget_at_s = min(away_since_s, now_s) + stored.expiry_s
         state.unreleased.update(stored.unreleased)

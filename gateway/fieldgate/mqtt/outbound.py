@@ -23,50 +23,16 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import msgspec
-
 from fieldgate.mqtt.codec import encode, encode_publish
+from fieldgate.mqtt.delivery import Delivery, OutboundLimits, Reader
 from fieldgate.mqtt.message import Message
 from fieldgate.mqtt.packets import PubRel, Reason
 from fieldgate.mqtt.topic_aliases import TopicAliases
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["Delivery", "Outbound", "OutboundLimits", "Reader"]
+__all__ = ["Outbound"]
 
 _ID_HALVES: Final = ((1, 32_767), (32_768, 65_535))
-
-
-class OutboundLimits(msgspec.Struct, frozen=True):
-    """What may wait for one client: live messages and, beside them, retained ones."""
-
-    max_bytes: int = 2**20
-    max_retained: int = 20_000
-    max_retained_bytes: int = 16 * 2**20
-
-
-class Delivery(msgspec.Struct, gc=False):
-    """A message for this client. ``is_stored``: a retained one, sent because the client subscribed.
-
-    ``share`` names the shared subscription it was chosen for, which may give it to another member.
-    """
-
-    message: Message
-    qos: int
-    retain: bool
-    subscription_ids: tuple[int, ...]
-    share: str | None = None
-    is_stored: bool = False
-
-
-class Reader(msgspec.Struct, frozen=True):
-    """The connection that reads: ``write`` gathers bytes for it, ``unsent`` tells how many its socket holds."""
-
-    version: int
-    window: int
-    max_packet: int
-    max_aliases: int
-    write: Callable[[bytes], None]
-    unsent: Callable[[], int]
 
 
 class Outbound:
@@ -141,6 +107,25 @@ class Outbound:
         self.queue = deque(kept)
         self._count_queue()
         self._changed()
+
+    def keep_only(self, may_receive: Callable[[str], bool]) -> list[Delivery]:
+        """Drop what waits on topics that the client may not receive (any more), before it is back.
+
+        Returns what of it shared subscriptions chose for it and may go to other members, as `give_up` does. What is in
+        ``released`` has reached the client long ago.
+        """
+        in_flight = {key: one for key, one in self.in_flight.items() if may_receive(one.message.topic)}
+        queue = [one for one in self.queue if may_receive(one.message.topic)]
+        dropped = len(self.in_flight) - len(in_flight) + len(self.queue) - len(queue)
+        if not dropped:
+            return []
+        given_up = [one for one in self.give_up() if not may_receive(one.message.topic)]
+        self._drops["not_authorised"] += dropped - len(given_up)
+        self.in_flight, self.queue = in_flight, deque(queue)
+        self._in_flight_bytes = sum(delivery.message.size_bytes for delivery in in_flight.values())
+        self._count_queue()
+        self._changed()
+        return given_up
 
     def restore(
         self, queue: Iterable[Delivery], in_flight: dict[int, Delivery], released: Iterable[int], *, half: int

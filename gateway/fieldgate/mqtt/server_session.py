@@ -3,6 +3,8 @@
 Laws of this file:
 
 - The first packet is CONNECT, once, within the deadline; anything else ends the connection without a word.
+- Nobody comes in before the `Authority` has said so, within the same deadline. While it thinks nothing more is read,
+  and what came behind the CONNECT waits [MQTT-3.1.4-6].
 - A violation ends this connection only: MQTT 5 clients are told why by DISCONNECT, 3.1.1 clients by the close.
 - PUBLISHes go to the `Inbox` in order, in runs, and only the inbox decides when they are acknowledged.
 - Output is gathered and written once per read; a client that does not read is cut off at ``max_unsent``.
@@ -18,10 +20,11 @@ from collections.abc import Callable, Sequence
 from enum import Enum
 from typing import Final, cast
 
+from fieldgate.mqtt.admission import Admission, Entry
 from fieldgate.mqtt.codec import CodecError, Decoder
-from fieldgate.mqtt.handshake import SessionLimits, connack, keep_alive, refusal, wanted_expiry_s
+from fieldgate.mqtt.delivery import Reader
+from fieldgate.mqtt.handshake import SessionLimits, return_code
 from fieldgate.mqtt.local_broker import LocalBroker
-from fieldgate.mqtt.outbound import Reader
 from fieldgate.mqtt.packets import (
     Connect,
     Disconnect,
@@ -40,8 +43,8 @@ from fieldgate.mqtt.packets import (
     Will,
 )
 from fieldgate.mqtt.session_output import LARGEST_PACKET, SessionOutput
-from fieldgate.mqtt.session_roles import Inbox, Link
-from fieldgate.mqtt.session_state import PendingWill, SessionState
+from fieldgate.mqtt.session_roles import Authority, Inbox, Link, Refused
+from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.session_subscriptions import SessionSubscriptions
 from fieldgate.mqtt.violation import Violation
 
@@ -56,6 +59,7 @@ class Phase(Enum):
     """Where a connection is."""
 
     WAITS_FOR_CONNECT = "waits for CONNECT"
+    BEING_JUDGED = "waits for the authority's verdict"
     CONNECTED = "connected"
     CLOSED = "closed"
 
@@ -68,6 +72,7 @@ class ServerSession:
         link: Link,
         *,
         broker: LocalBroker,
+        authority: Authority,
         limits: SessionLimits,
         open_inbox: Callable[[ServerSession, SessionState, Connect], Inbox],
         new_client_id: Callable[[], str],
@@ -76,6 +81,7 @@ class ServerSession:
         self.phase = Phase.WAITS_FOR_CONNECT
         self.version = 4
         self.client_id = ""
+        self.user = ""  # who the client is, once it is in; empty: nobody in particular
         self.end_code = ""  # how the connection ended, for the counters
         self.end_reason = ""  # the same in words, for the log
         self.is_reading = True  # false while the owner has paused the socket: silence is then no fault of the client
@@ -84,10 +90,11 @@ class ServerSession:
         self._broker = broker
         self._limits = limits
         self._open_inbox = open_inbox
-        self._new_client_id = new_client_id
+        self._admission = Admission(authority, broker.sessions, limits, new_client_id)
         self._decoder = Decoder(
             version=None,
             max_packet_bytes=limits.max_packet_bytes,
+            max_connect_bytes=limits.max_connect_bytes,
             from_client=True,
             max_user_properties=limits.max_user_properties,
         )
@@ -101,12 +108,17 @@ class ServerSession:
         self._stuck_since_s: float | None = None
         self._is_corked = False
         self._now_s = now_s
+        self._early: list[Packet] = []  # what came behind a CONNECT that is being judged
+        self._early_bytes: list[bytes] = []
 
     # what the owner calls
 
     def receive(self, chunk: bytes, now_s: float) -> None:
         """Take what was read from the socket."""
         if self.phase is Phase.CLOSED:
+            return
+        if self.phase is Phase.BEING_JUDGED:
+            self._early_bytes.append(chunk)  # one read at most: it was on its way when reading was paused
             return
         self._now_s = self.last_heard_s = now_s
         self._is_corked = True
@@ -139,7 +151,8 @@ class ServerSession:
         if self._subscriptions is not None:
             self._subscriptions.tick()
         if self._deadline_s is not None and now_s >= self._deadline_s:
-            self._end("connect_timeout", "no CONNECT in time", at_once=True, is_will_due=False)
+            problem = "no CONNECT in time" if self.phase is Phase.WAITS_FOR_CONNECT else "not judged in time"
+            self._end("connect_timeout", problem, at_once=True, is_will_due=False)
         elif self._silence_s and self.is_reading and now_s - self.last_heard_s >= self._silence_s:
             self.fail(Reason.KEEP_ALIVE_TIMEOUT, "nothing was heard for 1.5 times the keep-alive")
         elif self._stuck_since_s is not None and now_s - self._stuck_since_s >= self._limits.stuck_s:
@@ -165,18 +178,18 @@ class ServerSession:
         """Encode an answer of the inbox within the limits of the client."""
         return self._output.fitting(packet)
 
-    def lost(self, problem: str, now_s: float) -> None:
-        """The connection broke."""
+    def lost(self, problem: str, now_s: float, *, code: str = "connection_lost") -> None:
+        """The connection broke, or what carries it did."""
         if self.phase is not Phase.CLOSED:
             self._now_s = now_s
-            self._end("connection_lost", problem, at_once=True, is_will_due=True)
+            self._end(code, problem, at_once=True, is_will_due=True)
             self._broker.flush()
 
     def fail(self, reason: Reason, problem: str, *, at_once: bool = False) -> None:
         """End this connection because of ``problem``; an MQTT 5 client is told ``reason``."""
         if self.phase is Phase.CLOSED:
             return
-        is_unheard = at_once or self.phase is Phase.WAITS_FOR_CONNECT
+        is_unheard = at_once or self.phase is not Phase.CONNECTED
         goodbye = b"" if is_unheard else self._output.goodbye(reason, problem)
         self._end(reason.name.lower(), problem, at_once=is_unheard, is_will_due=True, goodbye=goodbye)
 
@@ -208,15 +221,8 @@ class ServerSession:
         inbox.end()
         state.outbound.detach()  # what its own will brings it waits with the session
         if self._will is not None and is_will_due:
-            self._bequeath(state, inbox, self._will)
+            state.bequeath(self._will, inbox.speak_will, self._now_s)
         self._broker.detach(state, self._now_s)
-
-    def _bequeath(self, state: SessionState, inbox: Inbox, will: Will) -> None:
-        delay_s = 0 if will.properties is None else will.properties.will_delay_s or 0
-        if delay_s <= 0:
-            inbox.speak_will(will, self._now_s)
-        else:
-            state.will = PendingWill(will, self._now_s + delay_s, inbox.speak_will)
 
     def _reject(self, error: CodecError) -> None:
         """End the connection for bytes that are not MQTT.
@@ -228,7 +234,7 @@ class ServerSession:
         is_version = error.reason is Reason.UNSUPPORTED_PROTOCOL_VERSION
         if self.phase is Phase.WAITS_FOR_CONNECT and (is_version or version == 5):
             self.version = self._output.version = version or 4
-            self._refuse(error.reason if version == 5 else 0x01, str(error))
+            self._refuse(Refused(error.reason, "connect_refused", str(error)))
         else:
             self.fail(error.reason, str(error))
 
@@ -238,7 +244,7 @@ class ServerSession:
             inbox.take(cast(Sequence[Publish], packets), self._now_s)  # the usual read, without a loop of its own
             return
         run: list[Publish] = []
-        for packet in packets:
+        for number, packet in enumerate(packets, 1):
             if type(packet) is Publish:
                 run.append(packet)
                 continue
@@ -251,7 +257,8 @@ class ServerSession:
                 inbox.take(run, self._now_s)
                 run = []
             self._answer(packet)
-            if self.phase is Phase.CLOSED:
+            if self.phase is not Phase.CONNECTED:
+                self._early = list(packets[number:])
                 return
             inbox = self._inbox
         if run and inbox is not None:
@@ -284,39 +291,61 @@ class ServerSession:
         self.version = self._output.version = connect.version
         self._output.max_packet = properties.maximum_packet_size or LARGEST_PACKET
         self._output.tells_problems = properties.request_problem_information != 0
-        refused = refusal(connect, self._limits)
-        if refused is not None:
-            self._refuse(*refused)
-            return
-        self._accept(connect, properties)
-
-    def _accept(self, connect: Connect, properties: Properties) -> None:
-        limits = self._limits
-        is_assigned = not connect.client_id
-        if is_assigned:
-            connect.client_id = self._new_client_id()  # [MQTT-3.1.3-6]
+        entry = self._admission.ask(connect, self._judged)
         self.client_id = connect.client_id
-        server_keep_alive_s, self._silence_s = keep_alive(connect, limits)
-        expiry_s = self._broker.sessions.granted_expiry_s(wanted_expiry_s(connect))
-        answer = connack(
-            connect,
-            limits,
-            is_assigned=is_assigned,
-            expiry_s=expiry_s,
-            server_keep_alive_s=server_keep_alive_s,
-        )
-        try:
-            self._output.fitting(answer)
-        except Violation as violation:  # no other packet may come before CONNACK [MQTT-3.2.0-1]
-            self._refuse(violation.reason, str(violation))
+        if entry is None:
+            self.phase = Phase.BEING_JUDGED
+            self._link.pause_reading()
+        else:
+            self._heed(entry)
+
+    def _judged(self, entry: Entry | Refused, now_s: float) -> None:
+        """The authority has made up its mind; go on where CONNECT left off."""
+        if self.phase is not Phase.BEING_JUDGED:
             return
+        self._now_s = now_s
+        self._is_corked = True
+        try:
+            if self._heed(entry):
+                self._link.resume_reading()
+                early, self._early = self._early, []
+                self._process(early)
+        except Violation as violation:
+            self.fail(violation.reason, str(violation))
+        finally:
+            self._is_corked = False
+            self.flush()
+        early_bytes, self._early_bytes = self._early_bytes, []
+        for chunk in early_bytes:
+            self.receive(chunk, now_s)
+        self._broker.flush()
+
+    def _heed(self, entry: Entry | Refused) -> bool:
+        """Let the client in, or refuse it; answers which."""
+        if isinstance(entry, Refused):
+            self._refuse(entry)
+            return False
+        try:
+            self._output.fitting(entry.answer)
+        except Violation as violation:  # no other packet may come before CONNACK [MQTT-3.2.0-1]
+            self._refuse(Refused(violation.reason, "connect_refused", str(violation)))
+            return False
+        self._open(entry)
+        return True
+
+    def _open(self, entry: Entry) -> None:
+        """The client is in: give it its session [MQTT-3.1.4-5]."""
+        connect, limits = entry.connect, self._limits
+        properties = connect.properties or Properties()
+        self.user = entry.accepted.user
+        self._silence_s = entry.silence_s
         self._deadline_s = None
-        state, answer.session_present = self._broker.attach(
-            connect, self, max_bytes=limits.max_unsent_bytes, now_s=self._now_s
+        state, entry.answer.session_present = self._broker.attach(
+            connect, self, accepted=entry.accepted, max_bytes=limits.max_unsent_bytes, now_s=self._now_s
         )
         self._state = state
         self.phase = Phase.CONNECTED
-        state.keep_for(expiry_s)
+        state.keep_for(entry.expiry_s)
         self._will = connect.will
         state.outbound.attach(
             Reader(
@@ -330,17 +359,12 @@ class ServerSession:
         )
         self._subscriptions = SessionSubscriptions(self._broker, state, self._output, limits)
         self._inbox = self._open_inbox(self, state, connect)
-        self._output.send(answer)
+        self._output.send(entry.answer)
         state.outbound.resume(self._now_s)
 
-    def _refuse(self, code: int, problem: str) -> None:
-        self._end(
-            "connect_refused",
-            problem,
-            at_once=False,
-            is_will_due=False,
-            goodbye=self._output.refusal(code, problem),
-        )
+    def _refuse(self, refused: Refused) -> None:
+        goodbye = self._output.refusal(return_code(refused.reason, version=self.version), refused.problem)
+        self._end(refused.code, refused.problem, at_once=False, is_will_due=False, goodbye=goodbye)
 
     def _disconnect(self, packet: Disconnect) -> None:
         assert self._state is not None

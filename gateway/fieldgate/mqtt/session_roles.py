@@ -1,13 +1,14 @@
-"""What a `ServerSession` needs of others: a socket to write to, and somebody to take what its client publishes."""
+"""What a `ServerSession` needs of others: a socket, somebody to take what is published, and who says who may what."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from fieldgate.mqtt.packets import Publish, Will
+from fieldgate.mqtt.packets import Connect, Publish, Reason, Will
 
-__all__ = ["Inbox", "Link"]
+__all__ = ["Accepted", "Authority", "Inbox", "Link", "Refused", "Rights", "Verdict"]
 
 
 class Link(Protocol):
@@ -21,6 +22,12 @@ class Link(Protocol):
 
     def close(self, *, at_once: bool) -> None:
         """End the connection, after what was written unless ``at_once``; nothing more is delivered."""
+
+    def pause_reading(self) -> None:
+        """Read nothing more for now."""
+
+    def resume_reading(self) -> None:
+        """Read on."""
 
 
 class Inbox(Protocol):
@@ -40,3 +47,46 @@ class Inbox(Protocol):
 
     def end(self) -> None:
         """The connection is over: what is still owed passes to the session."""
+
+
+class Rights(Protocol):
+    """What one connection may do. Asked for every message: answers are remembered where they are not trivial."""
+
+    def may_publish(self, topic: str) -> bool:
+        """Whether messages of this client may bear ``topic``."""
+
+    def may_subscribe(self, topic_filter: str) -> bool:
+        """Whether this client may subscribe to all of a valid ``topic_filter``."""
+
+    def may_receive(self, topic: str) -> bool:
+        """Whether a message on ``topic`` may be sent to this client, whatever it subscribed to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The client may come in as ``user`` (empty: nobody in particular). ``rights`` None: it may do everything."""
+
+    user: str = ""
+    rights: Rights | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """The client may not come in: what an MQTT 5 client is told, what is counted, and the words for the log."""
+
+    reason: Reason
+    code: str
+    problem: str
+
+
+Verdict = Accepted | Refused
+
+
+class Authority(Protocol):
+    """Who may come in. One per connection; asked once."""
+
+    def judge(self, connect: Connect, answer: Callable[[Verdict, float], None]) -> Verdict | None:
+        """Judge a CONNECT whose client id is final.
+
+        Returns the verdict, or None: then ``answer`` is called with it and the time, later and once.
+        """

@@ -6,6 +6,8 @@ What has to be kept for the client's return, and nothing else of the connection:
 - ``outbound.queue``: what was never sent to it; ``outbound.in_flight``: sent as PUBLISH and not acknowledged;
   ``outbound.released``: sent as PUBREL and not completed; ``outbound.next_id``,
 - ``unreleased``: the QoS 2 ids that it published, got a PUBREC for, and has not released,
+- ``user``, to whom the session belongs; ``rights`` are the connection's, and hold while the client is away for what is
+  queued for it (None: everything; asked again when it is back),
 - ``expiry_s``, ``forget_at_s`` (while it is away) and ``will`` while that waits for its delay.
 
 ``owed`` is not part of it: it joins a resent PUBLISH to an event that this process still holds.
@@ -24,6 +26,7 @@ import msgspec
 from fieldgate.mqtt.ack_line import Owed
 from fieldgate.mqtt.outbound import Outbound
 from fieldgate.mqtt.packets import Reason, Subscription, Will
+from fieldgate.mqtt.session_roles import Rights
 
 __all__ = ["Client", "PendingWill", "SessionState", "SessionWatch", "Subscribed"]
 
@@ -67,8 +70,8 @@ class SessionState:
     """One session. ``client`` is its connection at the moment, None while it is away."""
 
     __slots__ = (
-        "_watch", "client", "client_id", "expiry_s", "filter_bytes", "forget_at_s", "outbound", "owed", "subscriptions",
-        "unreleased", "will",
+        "_watch", "client", "client_id", "expiry_s", "filter_bytes", "forget_at_s", "outbound", "owed", "rights",
+        "subscriptions", "unreleased", "user", "will",
     )  # fmt: skip
 
     def __init__(self, client_id: str, outbound: Outbound, watch: SessionWatch | None = None) -> None:
@@ -82,6 +85,8 @@ class SessionState:
         self.expiry_s = 0.0
         self.forget_at_s: float | None = None
         self.will: PendingWill | None = None
+        self.user = ""  # whose session it is; empty: nobody's in particular
+        self.rights: Rights | None = None  # of its connection, and of the last one while it is away
         self._watch = watch
 
     def changed(self) -> None:
@@ -101,6 +106,14 @@ class SessionState:
         self.outbound.on_change = self.changed if is_watched else None  # looked at for each message
         if self._watch is not None and (was_kept or expiry_s > 0):
             self._watch.changed(self)
+
+    def bequeath(self, will: Will, speak: Callable[[Will, float], None], now_s: float) -> None:
+        """The connection ended without a goodbye: ``speak`` publishes the will, now or after its delay."""
+        delay_s = 0 if will.properties is None else will.properties.will_delay_s or 0
+        if delay_s <= 0:
+            speak(will, now_s)
+        else:
+            self.will = PendingWill(will, now_s + delay_s, speak)
 
     def hold_ids(self, packet_ids: Iterable[int]) -> None:
         """PUBRECs for these QoS 2 ids are on their way: a PUBLISH with one of them is the same one again."""

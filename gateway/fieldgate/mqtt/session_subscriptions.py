@@ -33,6 +33,7 @@ _FAILURE: Final = 0x80  # the one code that 3.1.1 has [3.1.1: 3.9.3]
 
 _PROBLEMS: Final[dict[int, str]] = {
     Reason.TOPIC_FILTER_INVALID: "it has too many levels, or is no shared subscription",
+    Reason.NOT_AUTHORIZED: "the user may not subscribe to all of it",
     Reason.QUOTA_EXCEEDED: "too many subscriptions, or too long ones",
 }
 
@@ -90,6 +91,8 @@ class SessionSubscriptions:
         if wanted.count("/") >= limits.max_topic_levels:
             broker.refused["topic_levels"] += 1
             return Reason.TOPIC_FILTER_INVALID, False
+        if state.rights is not None and not state.rights.may_subscribe(wanted):
+            return Reason.NOT_AUTHORIZED, False
         if wanted not in state.subscriptions and (
             len(state.subscriptions) >= limits.max_subscriptions
             or state.filter_bytes + len(wanted.encode()) > limits.max_filter_bytes

@@ -3,6 +3,7 @@
 A session ends with its connection or ``expiry_s`` later; until then it waits, within a number of sessions and a number
 of bytes for all of them. Beyond the number the one that is away longest ends. A will waits for its delay or for the
 end of the session, whichever comes first [MQTT-3.1.3-9], and is not spoken if the client is back before that.
+A session belongs to the user who opened it.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from math import inf
 
-from fieldgate.mqtt.outbound import Outbound, OutboundLimits
+from fieldgate.mqtt.delivery import OutboundLimits
+from fieldgate.mqtt.outbound import Outbound
 from fieldgate.mqtt.packets import Connect, Reason
+from fieldgate.mqtt.session_roles import Accepted
 from fieldgate.mqtt.session_state import Client, SessionState, SessionWatch
 
 __all__ = ["Sessions"]
@@ -61,12 +64,30 @@ class Sessions:
         """Whether the client of this session is away and its messages wait."""
         return self._away.get(state.client_id) is state
 
+    def is_connected(self, client_id: str) -> bool:
+        """Whether a client of this id is connected."""
+        state = self._states.get(client_id)
+        return state is not None and state.client is not None
+
+    def is_owned_by_another(self, client_id: str, user: str) -> bool:
+        """Whether the session of this client id belongs to a user other than ``user``."""
+        state = self._states.get(client_id)
+        return state is not None and state.user not in ("", user)
+
     def attach(
-        self, connect: Connect, client: Client, *, limits: OutboundLimits, drops: Counter[str], now_s: float
+        self,
+        connect: Connect,
+        client: Client,
+        *,
+        accepted: Accepted,
+        limits: OutboundLimits,
+        drops: Counter[str],
+        now_s: float,
     ) -> tuple[SessionState, bool]:
         """Give ``client`` the session of its client id, and say whether it existed (session present).
 
-        Another connection of that id is ended first [MQTT-3.1.4-3].
+        Another connection of that id is ended first [MQTT-3.1.4-3]. What nobody in particular left is not handed to a
+        user: that begins anew. Whose session belongs to another user is for the caller to ask before.
         """
         state = self._states.get(connect.client_id)
         if state is not None and state.client is not None:
@@ -74,8 +95,9 @@ class Sessions:
             state = self._states.get(connect.client_id)
         if state is not None:
             self._come_back(state)
-            self._settle_will(state, now_s, speak=connect.clean_start)
-            if connect.clean_start:  # [MQTT-3.1.2-4]
+            is_new = connect.clean_start or state.user != accepted.user
+            self._settle_will(state, now_s, speak=is_new)
+            if is_new:  # [MQTT-3.1.2-4]
                 self._forget(state, now_s)
                 state = None
         is_present = state is not None
@@ -84,6 +106,7 @@ class Sessions:
         if state is None:
             state = self._states[connect.client_id] = self.make(connect.client_id, limits=limits, drops=drops)
         state.client = client
+        state.user, state.rights = accepted.user, accepted.rights
         state.forget_at_s = None
         state.changed()
         return state, is_present

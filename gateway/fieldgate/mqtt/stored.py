@@ -31,7 +31,8 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True):
     """A session without its deliveries. ``away_since_s`` is None while its client was connected.
 
     ``unreleased`` are the QoS 2 ids between PUBREC and PUBREL of what the client published, as of a clean stop.
-    ``half`` says which half of the packet ids the process used towards this client that wrote this.
+    ``half`` says which half of the packet ids the process used towards this client that wrote this. ``user`` is whose
+    session it is; empty: nobody's in particular.
     """
 
     client_id: str
@@ -40,6 +41,7 @@ class StoredSession(msgspec.Struct, array_like=True, frozen=True):
     subscriptions: tuple[StoredSubscription, ...] = ()
     unreleased: tuple[int, ...] = ()
     half: int = 0
+    user: str = ""
 
 
 class StoredMessage(msgspec.Struct, array_like=True, frozen=True):

@@ -6,8 +6,8 @@ Laws of this file:
   identifiers [MQTT-3.3.4-2, MQTT-3.3.4-3]; RETAIN stays as published if one of them asks for it.
 - No Local keeps a client's own messages from a subscription [MQTT-3.8.3-3], not from its others.
 - Of a shared subscription one member gets a message [4.8.2]: the next one in turn that is connected and can take it
-  at once, else the next that is connected, else the next that is away and keeps messages. What a client gets by a
-  share it gets beside what its own subscriptions give it.
+  at once, else the next that is connected, else the next that is away and keeps messages; never one that has no right
+  to it. What a client gets by a share it gets beside what its own subscriptions give it.
 - The answer for a topic is made once and kept until a subscription changes; what is kept is bounded.
 """
 
@@ -79,13 +79,17 @@ class Share:
                 break
         return not self._members
 
-    def choose(self, qos: int) -> Recipient | None:
-        """The member whose turn it is to get a message of ``qos``; None where nobody could."""
+    def may_receive(self, topic: str) -> bool:
+        """Whether any member has the right to get messages on ``topic``."""
+        return any(_may_receive(member.state, topic) for member in self._members)
+
+    def choose(self, topic: str, qos: int) -> Recipient | None:
+        """The member whose turn it is to get a message of ``qos`` on ``topic``; None where nobody could."""
         count = len(self._members)
         best = best_rank = -1
         for step in range(count):
             index = (self._next + step) % count
-            rank = _rank(self._members[index], qos)
+            rank = _rank(self._members[index], topic, qos)
             if rank > best_rank:
                 best, best_rank = index, rank
                 if rank == _READY:
@@ -100,9 +104,15 @@ class Share:
 _READY: Final = 2
 
 
-def _rank(member: _Subscriber, qos: int) -> int:
-    """2: gets it at once; 1: is connected; 0: is away, and it would be kept; -1: would lose it."""
+def _may_receive(state: SessionState, topic: str) -> bool:
+    return state.rights is None or state.rights.may_receive(topic)
+
+
+def _rank(member: _Subscriber, topic: str, qos: int) -> int:
+    """2: gets it at once; 1: is connected; 0: is away, and it would be kept; -1: would lose it, or may not have it."""
     state = member.state
+    if not _may_receive(state, topic):
+        return -1
     if state.client is not None:
         return _READY if state.outbound.is_ready else 1
     return 0 if state.expiry_s > 0 and min(qos, member.subscribed.options.qos) else -1

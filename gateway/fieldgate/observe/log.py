@@ -21,8 +21,14 @@ from fieldgate.observe.log_writer import LogWriter
 __all__ = ["NAMES", "configure"]
 
 NAMES: Final = {
+    "access.broken": "a users or ACL file cannot be used; nobody new comes in until it is mended",
+    "access.changed": "other users or rules are in force",
+    "access.mended": "the users and ACL files can be used again",
+    "certificate.changed": "a listener's TLS files have changed and are used for new connections",
+    "certificate.needs_care": "a listener's certificate expires or has expired, or its changed files cannot be used",
     "client.connected": "a device has connected",
     "client.disconnected": "a device's connection is over, and why",
+    "client.not_admitted": "a connection ended before its client was let in, and why",
     "client.refused": "connections were turned away at a limit",
     "clock.became_known": "the time of this OS boot is known from now on",
     "clock.became_unknown": "the clock shows a time that cannot be; it is not believed any more",

@@ -158,12 +158,6 @@ def test_loopback_addresses_can_be_listened_on(address: str, host: str, port: in
     assert (listen.host, listen.port) == (host, port)
 
 
-def test_no_code_can_make_a_listener_that_others_can_reach() -> None:
-    """The rule holds in the model, not only for files: without authentication there is no way to open a port."""
-    with pytest.raises(ValidationError, match="which needs authentication"):
-        ListenConfig(mqtt="0.0.0.0:1883")
-
-
 @pytest.mark.parametrize(
     ("url", "host", "port", "is_tls"),
     [

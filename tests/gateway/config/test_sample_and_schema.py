@@ -14,11 +14,13 @@ from jsonschema import Draft202012Validator
 
 import fieldgate
 from fieldgate.config import Config, load
+from fieldgate.config.acl_file import read_acl
 from fieldgate.config.fields import Key, all_keys
 from fieldgate.config.loader import read
 from fieldgate.config.positions import read_yaml
 from fieldgate.config.sample import sample_text
 from fieldgate.config.schema import SCHEMA_FILE, json_schema, schema_text
+from fieldgate.mqtt.access_rules import publishing, subscribing
 
 CONFIG_FOLDER = Path(__file__).parents[3] / "deploy" / "config"
 KEYS = list(all_keys())
@@ -45,7 +47,8 @@ def filled_in(sample: str) -> str:
     complete = re.sub(r"^(\s*)#(?=\S)", r"\1", with_uplink, flags=re.MULTILINE)
     one_login = re.sub(r"^ *sas: .*\n", "", complete, flags=re.MULTILINE)  # a token stands for a password
     over_websocket = one_login.replace("mqtts://broker.example:8883", "wss://broker.example")  # as headers need
-    return over_websocket.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one with a batch
+    with_path = over_websocket.replace("transport: tcp\n", "transport: websocket\n")  # the only one that has a path
+    return with_path.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one with a batch
 
 
 def as_values(text: str) -> Any:
@@ -183,6 +186,25 @@ def test_the_schema_accepts_what_the_models_accept_though_it_looks_odd() -> None
 def test_the_schema_refuses_what_the_loader_refuses(text: str) -> None:
     """The editor is the first to tell."""
     assert list(Draft202012Validator(json_schema()).iter_errors(as_values(text)))
+
+
+@pytest.mark.parametrize("name", ["network.yaml"])
+def test_the_other_examples_load(name: str) -> None:
+    """The files that they name are made by whoever uses them."""
+    reading = read(CONFIG_FOLDER / name)
+
+    assert reading.errors == []
+    assert [problem.message for problem in reading.warnings if "unencrypted" in problem.message] == []
+
+
+def test_the_example_of_an_acl_can_be_used() -> None:
+    """And does what it says."""
+    rules, problems = read_acl((CONFIG_FOLDER / "acl.yaml").read_bytes(), "acl.yaml")
+
+    assert problems == []
+    assert publishing(rules.about("pump-7", "c"), "devices/pump-7/x").is_allowed
+    assert not publishing(rules.about("pump-7", "c"), "devices/pump-8/x").is_allowed
+    assert not subscribing(rules.about("node-red", "c"), "devices/pump-8/secret/x").is_allowed
 
 
 def test_the_schema_gives_defaults_as_they_are_written() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fieldgate.ingest.mqtt_inbox import InboxLimits
+from fieldgate.ingest.inbox_terms import InboxLimits
 from fieldgate.mqtt.packets import PingReq, PingResp, Properties
 from session_kit import Client, Server, ack_ids
 

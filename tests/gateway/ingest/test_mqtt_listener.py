@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 
 import pytest
 
+from access_kit import knock, users_text, write_private
 from fieldgate.config.listen import ListenConfig
-from fieldgate.ingest.mqtt_listener import ListenError, MqttListener
+from fieldgate.ingest.listen_sockets import ListenError, open_sockets
+from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import (
     ConnAck,
@@ -150,20 +153,31 @@ async def test_localhost_is_every_loopback_address_that_the_machine_has() -> Non
 @on_both_loops
 async def test_an_address_that_this_machine_lacks_is_one_clear_error() -> None:
     """127.0.0.0/8 is all there; ::1 may be missing, and then it is said."""
-    listener = MqttListener(ListenConfig(), SettlingIntake(), LocalBroker())
+    with pytest.raises(ListenError, match=r"cannot listen on 192\.0\.2\.1:0: Cannot assign"):
+        await open_sockets("192.0.2.1", 0, is_open_door=False)
 
-    with pytest.raises(OSError, match="Cannot assign"):
-        listener._open_sockets([(socket.AF_INET, "192.0.2.1")])
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no sockets for IPv4 and IPv6 together")
+async def test_every_address_of_ipv6_takes_ipv4_too(tmp_path: Path) -> None:
+    """As people expect of [::]; the address that is counted is the plain one."""
+    users = write_private(tmp_path / "users", users_text(amy="apple"))
+    async with serving(SettlingIntake(), mqtt="[::]:0", auth={"users": users}) as listener:
+        code, _ = await knock(listener.port, "amy", "apple")
+
+        assert code == 0
+        assert [one.address for one in listener.connections] == ["127.0.0.1"]
 
 
 @on_both_loops
 async def test_clients_over_the_limit_are_turned_away_and_counted() -> None:
-    """FAULTS 61: before anybody has said who they are."""
+    """FAULTS 61: with an answer; one that comes back takes its own place."""
     async with serving(SettlingIntake(), max_clients=2) as listener:
         first, second = await RawClient.connect(listener.port, "1"), await RawClient.connect(listener.port, "2")
 
-        third = await RawClient.open(listener.port)
+        code, third = await knock(listener.port, client_id="3")
+        assert code == Reason.QUOTA_EXCEEDED
         assert await third.is_closed()
+        second = await RawClient.connect(listener.port, "2")
         await second.close()
         while len(listener.connections) > 1:
             await asyncio.sleep(0)
@@ -180,14 +194,11 @@ async def test_one_address_cannot_take_all_places() -> None:
     async with serving(SettlingIntake(), max_clients_per_address=2) as listener:
         clients = [await RawClient.connect(listener.port, f"{one}") for one in range(2)]
 
-        third = await RawClient.open(listener.port)
+        code, third = await knock(listener.port, client_id="3", version=4)
+        assert code == 3
         assert await third.is_closed()
-        elsewhere_reader, elsewhere = await asyncio.open_connection(
-            "127.0.0.1", listener.port, local_addr=("127.0.0.2", 0)
-        )
-        other = RawClient(elsewhere_reader, elsewhere, 4)
-        other.write(Connect("elsewhere", 4))
-        await other.receive()
+        code, other = await knock(listener.port, client_id="elsewhere", local_address="127.0.0.2")
+        assert code == 0
 
         assert listener.refused == {"max_clients_per_address": 1}
         for client in (*clients, third, other):

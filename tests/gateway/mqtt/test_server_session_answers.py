@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fieldgate.ingest.mqtt_inbox import InboxLimits
+from fieldgate.ingest.inbox_terms import InboxLimits
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import BrokerLimits

@@ -1,0 +1,254 @@
+"""Who may come in at one listener: asks for the password, names the user, hands out rights, and slows down guessing.
+
+Laws of this file:
+
+- Nobody comes in while the users or ACL file cannot be used, or more than the limits are in.
+- An unknown user costs as much as a wrong password, and is told the same. Both are checked in a thread.
+- A password that was right is remembered for as long as its line in the file stays, as a keyed hash that only this
+  process can make: a thousand devices that come back together do not wait for a thousand slow hashes.
+- Changed files count at once: rights are exchanged, and who was removed or got another password is put out. While a
+  file cannot be used, those who are in stay as they were.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import os
+from collections import Counter
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+from weakref import WeakSet
+
+import structlog
+
+from fieldgate.clock import boot_s
+from fieldgate.config.listen import ListenConfig
+from fieldgate.config.password_hash import PasswordHash
+from fieldgate.ingest.access_files import Access, AccessFiles
+from fieldgate.ingest.access_thread import AccessThread
+from fieldgate.ingest.login_throttle import LoginThrottle
+from fieldgate.mqtt.access_rules import AccessRules, ClientRights
+from fieldgate.mqtt.packets import Connect, Reason
+from fieldgate.mqtt.session_roles import Accepted, Refused, Verdict
+
+__all__ = ["Door", "Gate"]
+
+_LOOK_EVERY_S: Final = 1.0
+_MAX_PAUSED: Final = 16  # log-ins of one address that may be made to wait at the same time
+
+_BUSY: Final = Refused(Reason.SERVER_BUSY, "login_queue_full", "too many log-ins wait to be checked")
+
+log = structlog.get_logger("fieldgate")
+
+Answer = Callable[[Verdict, float], None]
+
+
+class Gate:
+    """All that the connections of a listener share. ``denied`` counts subscriptions that nobody had a right to."""
+
+    def __init__(self, settings: ListenConfig, *, name: str, is_full: Callable[[str, str], str]) -> None:
+        """``is_full`` answers for an address and a client id which limit that client would exceed, or an empty text."""
+        self.access = Access()
+        self.denied: Counter[str] = Counter()
+        self.is_full = is_full
+        self.throttle = LoginThrottle()
+        self.admits_anonymous = settings.admits_anonymous
+        self.asks_passwords = settings.auth is not None and settings.auth.users is not None
+        self._name = name
+        self._files = AccessFiles(settings.auth)
+        self._max_pause_s = settings.connect_timeout / 4
+        self._thread: AccessThread | None = None
+        self._is_reading = False
+        self._look_at_s = 0.0
+        self._rights: WeakSet[ClientRights] = WeakSet()
+        self._proven: dict[str, tuple[PasswordHash, bytes]] = {}
+        self._key = os.urandom(32)
+        self._stranger = PasswordHash.of_nothing()  # what an unknown user's password is compared with
+        self._paused: Counter[str] = Counter()  # log-ins that wait a moment, by address
+
+    def open(self, thread: AccessThread) -> None:
+        """Read the files, before the first client can come; passwords are checked in ``thread``."""
+        self._take(self._files.load())
+        self._thread = thread
+        self._is_reading = False
+
+    def tick(self, now_s: float, exchanged: Callable[[], None]) -> None:
+        """Look now and then whether the files have changed; ``exchanged`` is called when others are in force."""
+        if now_s < self._look_at_s or self._is_reading or self._thread is None:
+            return
+        self._look_at_s = now_s + _LOOK_EVERY_S
+        if self._files.signatures() != self.access.signatures:
+            self._is_reading = True
+            self._thread.submit(self._files.load, partial(self._reloaded, exchanged))
+
+    def _reloaded(self, exchanged: Callable[[], None], access: Access) -> None:
+        self._is_reading = False
+        self._take(access)
+        exchanged()
+
+    def _take(self, access: Access) -> None:
+        was_broken = bool(self.access.problems)
+        if access.problems:
+            old = self.access
+            if access.problems != old.problems:
+                log.error("access.broken", listener=self._name, problem="; ".join(access.problems))
+            self.access = Access(old.users, old.rules, access.problems, access.signatures)
+            return
+        is_first = not self.access.signatures
+        self.access = access
+        if access.users:
+            self._stranger = next(iter(access.users.values())).password.unknown()
+        self._proven = {name: one for name, one in self._proven.items() if self._is_current(name, one[0])}
+        for rights in self._rights:
+            rights.exchange(access.rules or AccessRules())
+        if not is_first:
+            event = "access.mended" if was_broken else "access.changed"
+            log.info(event, listener=self._name, users=len(access.users))
+
+    def _is_current(self, user: str, password: PasswordHash) -> bool:
+        known = self.access.users.get(user)
+        return known is not None and known.password == password
+
+    # for doors
+
+    def is_still_welcome(self, door: Door) -> bool:
+        """Whether the password with which the client came in is still the one in the file."""
+        return door.password is None or self._is_current(door.user, door.password)
+
+    def accept(self, user: str, client_id: str) -> Accepted:
+        """Let ``user`` in, with the rights that the ACL gives it."""
+        rules = self.access.rules
+        if rules is None:
+            return Accepted(user)
+        rights = ClientRights(rules, user=user, client_id=client_id, denied=self.denied)
+        self._rights.add(rights)
+        return Accepted(user, rights)
+
+    def check(self, door: Door, user: str, password: bytes, done: Callable[[PasswordHash | None], None]) -> bool | None:
+        """Check a password: True at once if it is remembered, else None and ``done`` later; False: too busy.
+
+        ``done`` gets the hash that it matched, or None.
+        """
+        known = self.access.users.get(user)
+        proven = self._proven.get(user)
+        is_proven = known is not None and proven is not None and proven[0] == known.password
+        if is_proven and proven is not None and hmac.compare_digest(proven[1], self._mark(user, password)):
+            return True
+        if self._thread is None or self._thread.is_full(door.address):
+            return False
+        expected = known.password if known is not None else self._stranger
+
+        def checked(is_right: bool) -> None:
+            is_right = is_right and known is not None and self._is_current(user, expected)
+            if is_right:
+                self._proven[user] = expected, self._mark(user, password)
+            done(expected if is_right else None)
+
+        work = partial(expected.verify, password)
+        self._thread.submit(work, checked, address=door.address, is_wanted=lambda: not door.is_gone)
+        return None
+
+    def _mark(self, user: str, password: bytes) -> bytes:
+        return hashlib.blake2b(user.encode() + b"\0" + password, key=self._key).digest()
+
+    def pause_s(self, address: str, user: str, now_s: float) -> float:
+        """How long the log-in of a user that many guess at is to wait."""
+        return min(self._max_pause_s, self.throttle.pause_s(address, user, now_s))
+
+    def pause(self, address: str, pause_s: float, then: Callable[[], None]) -> bool:
+        """Call ``then`` later; answers False if too many of that address wait already."""
+        if self._paused[address] >= _MAX_PAUSED:
+            return False
+        self._paused[address] += 1
+
+        def go_on() -> None:
+            self._paused[address] -= 1
+            if not self._paused[address]:
+                del self._paused[address]
+            then()
+
+        asyncio.get_running_loop().call_later(pause_s, go_on)
+        return True
+
+
+class Door:
+    """The `Authority` of one connection. ``certificate_user`` is the user that TLS has named, if it has."""
+
+    __slots__ = ("_gate", "address", "asked", "certificate_user", "is_gone", "password", "user")
+
+    def __init__(self, gate: Gate, address: str) -> None:
+        self.address = address
+        self.certificate_user: str | None = None
+        self.asked = ""  # who the client says it is
+        self.user = ""
+        self.is_gone = False  # the connection is over: no password needs to be looked at
+        self.password: PasswordHash | None = None  # what the user's was when it came in
+        self._gate = gate
+
+    def judge(self, connect: Connect, answer: Answer) -> Verdict | None:
+        """See `Authority`."""
+        gate = self._gate
+        self.asked = (self.certificate_user if self.certificate_user is not None else connect.username) or ""
+        if (obstacle := self._obstacle(connect)) is not None:
+            return obstacle
+        if self.certificate_user is not None:
+            return self._enter(self.certificate_user, connect)
+        if connect.username is None or not gate.asks_passwords:
+            if gate.admits_anonymous:
+                return self._enter("", connect)
+            return Refused(Reason.NOT_AUTHORIZED, "not_logged_in", "the client did not say who it is")
+        return self._log_in(connect.username, connect, answer)
+
+    def _obstacle(self, connect: Connect) -> Refused | None:
+        """What keeps out whoever it is."""
+        if limit := self._gate.is_full(self.address, connect.client_id):
+            return Refused(Reason.QUOTA_EXCEEDED, limit, f"as many clients are connected as {limit} allows")
+        if self._gate.access.problems:
+            return Refused(Reason.SERVER_UNAVAILABLE, "access_broken", "the users or ACL file cannot be used")
+        return None
+
+    def _enter(self, user: str, connect: Connect) -> Verdict:
+        self.user = user
+        return self._gate.accept(user, connect.client_id)
+
+    def _log_in(self, user: str, connect: Connect, answer: Answer) -> Verdict | None:
+        now_s = boot_s()
+        if wait_s := self._gate.throttle.refused_for_s(self.address, user, now_s):
+            problem = f"too many failed log-ins; the next is possible in {wait_s:.0f} s"
+            return Refused(Reason.CONNECTION_RATE_EXCEEDED, "throttled", problem)
+        pause_s = self._gate.pause_s(self.address, user, now_s)
+        if not pause_s:
+            return self._check(user, connect, answer)
+        is_waiting = self._gate.pause(self.address, pause_s, partial(self._check_later, user, connect, answer))
+        return None if is_waiting else _BUSY
+
+    def _check_later(self, user: str, connect: Connect, answer: Answer) -> None:
+        verdict = None if self.is_gone else self._check(user, connect, answer)
+        if verdict is not None:
+            answer(verdict, boot_s())
+
+    def _check(self, user: str, connect: Connect, answer: Answer) -> Verdict | None:
+        password = connect.password or b""
+
+        def done(matched: PasswordHash | None) -> None:
+            answer(self._conclude(user, connect, matched), boot_s())
+
+        match self._gate.check(self, user, password, done):
+            case True:
+                return self._conclude(user, connect, self._gate.access.users[user].password)
+            case False:
+                return _BUSY
+        return None
+
+    def _conclude(self, user: str, connect: Connect, matched: PasswordHash | None) -> Verdict:
+        if matched is None:
+            self._gate.throttle.failed(self.address, user, boot_s())
+            return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "bad_login", "wrong user name or password")
+        self._gate.throttle.succeeded(self.address, user)
+        if (obstacle := self._obstacle(connect)) is not None:  # time has passed
+            return obstacle
+        self.password = matched
+        return self._enter(user, connect)

@@ -1,0 +1,44 @@
+"""One message on its way to one client: how it gets it, within what limits, and the connection that reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from fieldgate.mqtt.message import Message
+
+__all__ = ["Delivery", "OutboundLimits", "Reader"]
+
+
+class OutboundLimits(msgspec.Struct, frozen=True):
+    """What may wait for one client: live messages and, beside them, retained ones."""
+
+    max_bytes: int = 2**20
+    max_retained: int = 20_000
+    max_retained_bytes: int = 16 * 2**20
+
+
+class Delivery(msgspec.Struct, gc=False):
+    """A message for this client. ``is_stored``: a retained one, sent because the client subscribed.
+
+    ``share`` names the shared subscription it was chosen for, which may give it to another member.
+    """
+
+    message: Message
+    qos: int
+    retain: bool
+    subscription_ids: tuple[int, ...]
+    share: str | None = None
+    is_stored: bool = False
+
+
+class Reader(msgspec.Struct, frozen=True):
+    """The connection that reads: ``write`` gathers bytes for it, ``unsent`` tells how many its socket holds."""
+
+    version: int
+    window: int
+    max_packet: int
+    max_aliases: int
+    write: Callable[[bytes], None]
+    unsent: Callable[[], int]
