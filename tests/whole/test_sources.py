@@ -16,7 +16,8 @@ from uplink_kit import mosquitto
 
 def reading(folder: Path, broker: int, upstream: int | None, **changes: Any) -> Gateway:
     """A gateway that reads ``t/#`` at ``broker`` and forwards to ``upstream``."""
-    uplinks = {"up": {"mqtt": {"url": f"mqtt://127.0.0.1:{upstream}"}}} if upstream is not None else {}
+    up = {"url": f"mqtt://127.0.0.1:{upstream}", "status_topic": "off"}  # which would come back as well
+    uplinks = {"up": {"mqtt": up}} if upstream is not None else {}
     durability = changes.pop("durability", "relay")
     mqtt = {"url": f"mqtt://127.0.0.1:{broker}", "subscribe": ["t/#"], **changes.pop("mqtt", {})}
     gateway = Gateway(folder, uplinks=uplinks, durability=durability)

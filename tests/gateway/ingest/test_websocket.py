@@ -113,6 +113,7 @@ async def connected(port: int) -> WebClient:
     return client
 
 
+@pytest.mark.clause("MQTT5-6.0.0-1", "MQTT311-6.0.0-1", "MQTT5-6.0.0-4", "MQTT311-6.0.0-4")
 @on_both_loops
 async def test_mqtt_goes_both_ways_in_binary_frames() -> None:
     """[MQTT-6.0.0-1], [MQTT-6.0.0-4]."""
@@ -128,6 +129,7 @@ async def test_mqtt_goes_both_ways_in_binary_frames() -> None:
         assert any(isinstance(one, Publish) and one.payload == b"x" * 70_000 for one in packets)
 
 
+@pytest.mark.clause("MQTT5-6.0.0-2", "MQTT311-6.0.0-2")
 async def test_packets_and_frames_have_nothing_to_do_with_each_other(listener: MqttListener) -> None:
     """[MQTT-6.0.0-2]: a packet over many frames, many packets in one, a frame in pieces, pings in between."""
     client = await open_web(listener.port)
@@ -252,6 +254,7 @@ async def test_a_frame_that_breaks_the_rules_closes_with_the_right_code(
     await eventually("it is counted", lambda: listener.ended == {"websocket_error": 1})
 
 
+@pytest.mark.clause("MQTT5-6.0.0-1", "MQTT311-6.0.0-1")
 async def test_a_text_frame_of_a_connected_client_closes_too(listener: MqttListener) -> None:
     """[MQTT-6.0.0-1]; packets that came before it count."""
     client = await connected(listener.port)

@@ -51,6 +51,7 @@ async def end_of(mqtt: dict[str, Any]) -> tuple[str, str]:
         return uplink.status.state, uplink.status.reason
 
 
+@pytest.mark.clause("MQTT5-6.0.0-1", "MQTT311-6.0.0-1", "MQTT5-6.0.0-3", "MQTT311-6.0.0-3")
 async def test_everything_arrives_in_order_over_websocket(broker):
     """The usual case: port 443 of a broker in the cloud is a WebSocket."""
     feed = MemoryFeed()
@@ -80,6 +81,7 @@ async def test_everything_arrives_over_websocket_and_tls(broker, tmp_path):
 
 
 @pytest.mark.parametrize("frame_bytes", [1, 3, 7])
+@pytest.mark.clause("MQTT5-6.0.0-2", "MQTT311-6.0.0-2")
 async def test_packets_may_be_cut_anywhere_into_frames(broker, frame_bytes):
     """[MQTT-6.0.0-2]: a frame may hold a part of a packet, or several."""
     feed = MemoryFeed()
@@ -204,6 +206,7 @@ async def test_a_handshake_that_is_refused_is_said_with_its_status(broker, statu
     assert not broker.peers
 
 
+@pytest.mark.clause("MQTT5-6.0.0-4", "MQTT311-6.0.0-4")
 async def test_a_server_without_the_subprotocol_is_refused(broker):
     """[MQTT-6.0.0-4]: it speaks something else there, whatever that is."""
     async with WebSocketServer(broker.port, subprotocols=()).serving() as server:
@@ -327,6 +330,7 @@ async def test_headers_are_sent_and_never_shown(broker, tmp_path):
 # -- after the handshake ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.clause("MQTT5-6.0.0-1", "MQTT311-6.0.0-1")
 async def test_a_text_frame_ends_the_connection(broker):
     """[MQTT-6.0.0-1]"""
 
