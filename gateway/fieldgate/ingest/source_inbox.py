@@ -27,6 +27,7 @@ from xxhash import xxh3_64_intdigest
 
 from fieldgate.ingest.echo import EchoGuard, looks_like_ours
 from fieldgate.ingest.event_filter import client_seed
+from fieldgate.ingest.inbox_batch import Batch
 from fieldgate.ingest.last_seen import LastSeen
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.ingest.source_topics import Place, SourceTopics
@@ -141,7 +142,7 @@ class SourceInbox:
     def take(self, publishes: Sequence[Publish], now_s: float) -> None:
         """See `ClientInbox`."""
         del now_s
-        batch = _Batch()
+        batch = Batch(is_routed=False)
         try:
             self._sort(publishes, batch)
         finally:
@@ -152,7 +153,7 @@ class SourceInbox:
                 self._hand_over(received, first)
         self._check_window()
 
-    def _sort(self, publishes: Sequence[Publish], batch: _Batch) -> None:
+    def _sort(self, publishes: Sequence[Publish], batch: Batch) -> None:
         state, echo = self._state, self._state.echo
         hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
         place_of, seen = state.topics.known.get, state.last_seen.young
@@ -160,13 +161,15 @@ class SourceInbox:
         for packet in publishes:
             topic, payload = packet.topic, packet.payload
             code = packet_id = packet.packet_id
-            place = place_of(topic)
+            place, expiry_s = place_of(topic), None
             if place is None or packet.qos == 2 or packet.dup or packet.retain or packet.properties is not None:
                 verdict = self._judge(packet, batch)
                 hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
                 if verdict is None:
                     continue
                 code, place = verdict
+                if packet.properties is not None:
+                    expiry_s = packet.properties.message_expiry_s
             if is_suspect(payload) and echo.is_in(payload):
                 state.tally.looped += 1
                 self._pass_over(code, batch)
@@ -174,12 +177,12 @@ class SourceInbox:
                 continue
             seed, name = place
             hash_ = xxh3_64_intdigest(payload, seed ^ seed_of_client ^ packet_id)
-            hear(Received(name, payload, hash_, len(name) + len(payload)))
+            hear(Received(name, payload, hash_, len(name) + len(payload), expiry_s))
             note(code)
             mark(hash_)
             seen[topic] = (packet_id, hash_)
 
-    def _judge(self, packet: Publish, batch: _Batch) -> tuple[int, Place] | None:
+    def _judge(self, packet: Publish, batch: Batch) -> tuple[int, Place] | None:
         """Decide a PUBLISH that is not plain: its code and place if it is an event, None if it is done with."""
         state, properties = self._state, packet.properties
         if properties is not None and properties.topic_alias is not None:
@@ -203,7 +206,7 @@ class SourceInbox:
         self._pass_over(code, batch)
         return None
 
-    def _pass_over(self, code: int, batch: _Batch) -> None:
+    def _pass_over(self, code: int, batch: Batch) -> None:
         """Acknowledge a message that is no event, in its turn."""
         if code:
             self._close_run(batch)
@@ -219,7 +222,7 @@ class SourceInbox:
     def _content_id(self, place: Place, packet_id: int, payload: bytes) -> int:
         return xxh3_64_intdigest(payload, place[0] ^ self._state.client_seed ^ packet_id)
 
-    def _is_repeated(self, packet: Publish, code: int, place: Place | None, batch: _Batch) -> bool:
+    def _is_repeated(self, packet: Publish, code: int, place: Place | None, batch: Batch) -> bool:
         """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
         packet_id, state = packet.packet_id, self._state
         if packet.qos == 2 and packet_id in state.unreleased:  # [MQTT-4.3.3-10]
@@ -241,7 +244,7 @@ class SourceInbox:
         self._close_run(batch)
         return (code, own_id) in batch.waiting(self._line)
 
-    def _close_run(self, batch: _Batch) -> None:
+    def _close_run(self, batch: Batch) -> None:
         """Put what was gathered into the line, so that something else can stand behind it."""
         received, codes, content_ids = batch.received, batch.codes, batch.content_ids
         if not received:
@@ -314,27 +317,3 @@ class SourceInbox:
         for packet_id, owed in self._line.owed().items():
             if owed.line is not self._line or owed.position < self._handed_to:
                 state.owed[packet_id] = owed
-
-
-class _Batch:
-    """One `take` in the making: the run being gathered, and the runs that are in the line."""
-
-    __slots__ = ("_waiting", "codes", "content_ids", "received", "runs")
-
-    def __init__(self) -> None:
-        self.runs: list[tuple[list[Received], int]] = []
-        self.received: list[Received] = []
-        self.codes: list[int] = []
-        self.content_ids: list[int] = []
-        self._waiting: set[tuple[int, int]] | None = None
-
-    def end_run(self) -> None:
-        if self._waiting is not None:
-            self._waiting.update(zip(self.codes, self.content_ids, strict=True))
-        self.received, self.codes, self.content_ids = [], [], []
-
-    def waiting(self, line: AckLine) -> set[tuple[int, int]]:
-        """What waits in ``line``, looked up once per read."""
-        if self._waiting is None:
-            self._waiting = set(line.waiting())
-        return self._waiting

@@ -52,7 +52,7 @@ BAD_LINES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("line", "message"), BAD_LINES, ids=[line for line, _ in BAD_LINES])
+@pytest.mark.parametrize(("line", "message"), BAD_LINES, ids=[line.partition("$")[0] for line, _ in BAD_LINES])
 def test_a_bad_line_is_found_where_it_stands(line: str, message: str) -> None:
     """The message shows nothing of what may be a password."""
     users, problems = read_users(f"# users\n{users_text(amy='x')}{line}\n".encode(), "users")

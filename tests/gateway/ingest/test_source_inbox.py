@@ -286,6 +286,15 @@ def test_memory_of_what_was_heard_is_bounded() -> None:
     assert seen.get("sensors/0") is None
 
 
+def test_the_publishers_expiry_comes_along() -> None:
+    """An uplink with ``honour_expiry`` needs it."""
+    line = Line()
+
+    line.give(message(1), message(2, properties=Properties(message_expiry_s=60)), message(3))
+
+    assert [one.expiry_s for one in line.intake.heard] == [None, 60, None]
+
+
 # -- what comes back ---------------------------------------------------------------------------------------
 
 OURS = b'{"specversion":"1.0","id":"0123456789abcdef-7","source":"fieldgate/gw/a","type":"fieldgate.message","data":1}'
