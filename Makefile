@@ -11,7 +11,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
 PYTEST := $(BIN)/pytest -q
 # How many test files run at once; 0 is one test after the other. A file stays with one worker, with its fixtures.
-JOBS ?= 0
+JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
 
 .PHONY: help setup check format test test-long test-root interop bench demo clean

@@ -11,6 +11,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from types import FrameType
 from typing import Final
 
 import structlog
@@ -41,17 +42,23 @@ class StopIncomplete(FieldgateError):
 def stop_signals() -> Iterator[asyncio.Event]:
     """Give an event that SIGTERM and SIGINT set, once or a hundred times, now or while the process ends.
 
-    So does SIGHUP, a terminal that was closed, unless ``nohup`` said that it shall not.
+    So does SIGHUP, a terminal that was closed, unless ``nohup`` said that it shall not. Not by the handlers of the loop:
+    it takes them down as it ends, and a signal that any thread got then (uvloop has some) would kill what ended well.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
-    for number in _SIGNALS:
-        if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN:
-            loop.add_signal_handler(number, stop.set)
+
+    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(stop.set)
+
+    heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+    for number in heard:
+        signal.signal(number, ask_to_stop)
     try:
         yield stop
-    finally:  # the loop is about to give the handlers back, and the next signal would kill what has ended well
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    finally:
+        for number in heard:
+            signal.signal(number, signal.SIG_IGN)
 
 
 async def keep_alive(

@@ -14,6 +14,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
+from fieldgate.threads import leave_signals_to_main
+
 __all__ = ["AccessThread"]
 
 _MAX_WAITING: Final = 256  # about 10 s of passwords on a fast machine: who waits longer has given up
@@ -33,7 +35,9 @@ class AccessThread:
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self.waiting = 0
         self._loop = loop
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"access:{name}")
+        self._pool = ThreadPoolExecutor(
+            max_workers=1, thread_name_prefix=f"access:{name}", initializer=leave_signals_to_main
+        )
         self._queues: dict[str, deque[_Job]] = {}  # by address; whose turn it is comes first
         self._is_busy = False
         self._is_closed = False

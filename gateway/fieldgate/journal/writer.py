@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from fieldgate.errors import JournalError
 from fieldgate.journal.journal import Journal
+from fieldgate.threads import leave_signals_to_main
 
 __all__ = ["Writer"]
 
@@ -24,7 +25,7 @@ class Writer:
     def __init__(self, journal: Journal, loop: asyncio.AbstractEventLoop) -> None:
         self._journal = journal
         self._loop = loop
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal")
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal", initializer=leave_signals_to_main)
         self._is_closed = False
 
     def submit(self, work: Callable[[Journal], T], done: Callable[[Future[T]], None]) -> None:

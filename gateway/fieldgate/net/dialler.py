@@ -22,6 +22,7 @@ from fieldgate.net.link import Link, LinkOwner
 from fieldgate.net.proxy_tunnel import ProxyTunnel
 from fieldgate.net.refusals import TryLater
 from fieldgate.net.tls import TlsContexts
+from fieldgate.threads import leave_signals_to_main
 
 if TYPE_CHECKING:
     from fieldgate.net.websocket_client import WebSocketClient
@@ -183,6 +184,7 @@ class Dialler:
 
 def _look_up(host: str, port: int, answer: asyncio.Future[list[str]]) -> None:
     """Runs in the thread."""
+    leave_signals_to_main()
     found: list[str] | OSError
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)

@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from fieldgate.threads import leave_signals_to_main
+
 __all__ = ["LogWriter"]
 
 _CHUNK_BYTES: Final = 4096  # what a pipe takes without blocking once it is writable
@@ -59,6 +61,7 @@ class LogWriter:
         self._thread.join(timeout=0 if self._is_writing else deadline_s)
 
     def _run(self) -> None:
+        leave_signals_to_main()
         while True:
             with self._lock:
                 self._lock.wait_for(lambda: self._waiting or self._is_closing)
