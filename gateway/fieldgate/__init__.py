@@ -1,1 +1,12 @@
 """Fieldgate: an IoT edge gateway that acknowledges an event only once it is safe."""
+
+import sys
+
+# structlog loads rich where that is installed, for tracebacks that are plain here: 4 MB in a process that runs for
+# months. Who wants rich itself (the demo) gets it all the same.
+if "rich" not in sys.modules and "structlog" not in sys.modules:
+    sys.modules["rich"] = None  # type: ignore[assignment]
+    try:
+        import structlog  # noqa: F401
+    finally:
+        del sys.modules["rich"]

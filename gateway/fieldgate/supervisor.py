@@ -42,8 +42,9 @@ class StopIncomplete(FieldgateError):
 def stop_signals() -> Iterator[asyncio.Event]:
     """Give an event that SIGTERM and SIGINT set, once or a hundred times, now or while the process ends.
 
-    So does SIGHUP, a terminal that was closed, unless ``nohup`` said that it shall not. Not by the handlers of the loop:
-    it takes them down as it ends, and a signal that any thread got then (uvloop has some) would kill what ended well.
+    So does SIGHUP, a terminal that was closed, unless ``nohup`` said that it shall not. The loop's own handlers would
+    not do: it takes them down as it ends, and a signal that any thread got then (uvloop has some) would kill what ended
+    well.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()

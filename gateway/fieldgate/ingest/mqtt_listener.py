@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -32,13 +32,15 @@ from fieldgate.ingest.mqtt_inbox import MqttInbox
 from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.ingest.source import Intake
 from fieldgate.ingest.tls_layer import TlsLayer, user_of
-from fieldgate.ingest.websocket_server import WebSocketLayer
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Connect, Reason
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_state import SessionState
 from fieldgate.net.server_tls import TlsFileError
+
+if TYPE_CHECKING:
+    from fieldgate.ingest.websocket_server import WebSocketLayer
 
 __all__ = ["ListenError", "MqttListener"]
 
@@ -66,6 +68,11 @@ class MqttListener:
         self.transport = settings.transport if settings.tls is None else f"{settings.transport} with TLS"
         self.port = settings.port  # the real one, once started
         self._settings = settings
+        self._websocket: type[WebSocketLayer] | None = None
+        if settings.transport == "websocket":
+            from fieldgate.ingest.websocket_server import WebSocketLayer  # its driver is a megabyte that few need
+
+            self._websocket = WebSocketLayer
         self._intake = intake
         self._broker = broker
         self._filter = EventFilter(settings.events, max_levels=settings.max_topic_levels)
@@ -247,9 +254,11 @@ class MqttListener:
                     connection.door.certificate_user = user_of(certificate, user_from)
 
             layers.append(TlsLayer(self.certificate.current.context, opened))
-        if settings.transport == "websocket":
+        if self._websocket is not None:
             layers.append(
-                WebSocketLayer(path=settings.path, origins=settings.origins_asked, max_packet_bytes=settings.max_packet)
+                self._websocket(
+                    path=settings.path, origins=settings.origins_asked, max_packet_bytes=settings.max_packet
+                )
             )
         return LayerStack(layers) if layers else None
 
