@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 
 from fieldgate.config.source import SourceConfig
+from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.mqtt.packets import ConnAck, Packet, SubAck, Subscribe, UnsubAck, Unsubscribe
@@ -49,7 +50,7 @@ def make_source(
         intake,
         gateway="gw",
         own=own,
-        runs={OWN_RUN},
+        guard=EchoGuard("gw", {OWN_RUN}),
         record=SourceRecord(path, who="test"),
         save=save,
         rng=Random(7),

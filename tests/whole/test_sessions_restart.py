@@ -159,6 +159,31 @@ async def test_without_the_file_sessions_are_gone(tmp_path: Path) -> None:
     assert len(result["missing"]) == SESSIONS
 
 
+async def test_decoded_events_that_wait_for_a_subscriber_wait_over_a_restart(tmp_path: Path) -> None:
+    """``mqtt: self`` counts as delivered what the local broker has; so the last that it is given must be stored too."""
+    own = {"local": {"mqtt": "self", "topic": "local/{device}", "format": "raw"}}
+    gateway = Gateway(tmp_path, uplinks=own)
+    await gateway.start()
+    subscriber = Subscriber(gateway.port, "s")
+    device = Publisher(gateway.port, total=600, retry_s=0.2)
+    try:
+        await subscriber.join("local/#")
+        await subscriber.leave()
+        device.start()
+        await eventually("half is sent", lambda: len(device.acked) >= 300)
+        assert await gateway.stop() == 0
+        await gateway.start()
+        await device.finished()
+
+        await subscriber.join()
+
+        await eventually("all is there", lambda: not missing([subscriber], [device]))
+    finally:
+        device.close()
+        await subscriber.leave()
+        await gateway.kill()
+
+
 @pytest.mark.parametrize("ending", ["stop", "kill"])
 async def test_retained_messages_come_back(tmp_path: Path, ending: str) -> None:
     """Home Assistant's discovery lives on them."""

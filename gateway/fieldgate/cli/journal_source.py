@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from fieldgate import clock
 from fieldgate.answers.parked import Chosen
+from fieldgate.assembly import route_of
 from fieldgate.config import Config
 from fieldgate.control import ControlError, GatewayNotRunning, socket_path, stream
 from fieldgate.errors import FieldgateError
@@ -17,7 +18,6 @@ from fieldgate.journal.history import HistoryQuery, NewestEvents, Place, history
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.records import VerifyReport
 from fieldgate.journal.uplink_state import NOBODY_NAME
-from fieldgate.pipeline import route_of
 
 __all__ = ["answers"]
 

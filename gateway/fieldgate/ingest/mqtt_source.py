@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Final
 
@@ -54,7 +54,7 @@ class MqttSource:
         *,
         gateway: str,
         own: Sequence[str],
-        runs: Container[int],
+        guard: EchoGuard,
         record: SourceRecord,
         save: Save,
         rng: Random,
@@ -67,8 +67,8 @@ class MqttSource:
         self._limits = SourceLimits(mqtt.receive_maximum, mqtt.max_unsettled)
         self._record = record
         self._save = save
-        topics, echo = SourceTopics(config, own=own), EchoGuard(gateway, runs)
-        self._state = SourceState(settings.client_id, topics, echo, lane=_LANES[config.lane])
+        topics = SourceTopics(config, own=own)
+        self._state = SourceState(settings.client_id, topics, guard, lane=_LANES[config.lane])
         self._wanted = mqtt.subscribe
         self._subscriptions = Subscriptions(mqtt.subscribe, record.load())
         self._session = ClientSession(settings, delivered=_nothing_is_sent, open_inbox=self._open_inbox)

@@ -104,7 +104,7 @@ def decode_properties(
     """Read a property block, its length included; None when it is empty.
 
     Raises:
-        MalformedPacket: unknown or not allowed here (0x81) [2.2.2.2], twice or out of range (0x82).
+        MalformedPacket: unknown (0x81) [2.2.2.2]; not allowed here, twice or out of range (0x82).
         CodecError: more than ``max_user`` user properties (0x97).
     """
     block = reader.part(reader.varint())
@@ -123,7 +123,7 @@ def decode_properties(
             continue
         spec = allowed.get(identifier)
         if spec is None:
-            raise MalformedPacket(f"property {identifier} is not allowed in this packet")
+            raise _misplaced(identifier)
         value = spec.read(block)
         if spec.is_legal is not None and not spec.is_legal(value):
             raise MalformedPacket(f"property {spec.field} has the illegal value {value!r}", spec.reason)
@@ -139,6 +139,14 @@ def decode_properties(
     if subscription_ids:
         properties.subscription_ids = tuple(subscription_ids)
     return properties
+
+
+def _misplaced(identifier: int) -> MalformedPacket:
+    """A property that exists and may not stand there is a Protocol Error by 1.2, though 2.2.2.2 calls it malformed."""
+    field = next((spec.field for spec in _SPECS if spec.identifier == identifier), None)
+    if field is None:
+        return MalformedPacket(f"there is no property {identifier}")
+    return MalformedPacket(f"property {field} is not allowed in this packet", Reason.PROTOCOL_ERROR)
 
 
 def read_properties(block: bytes) -> Properties | None:

@@ -1,0 +1,197 @@
+"""The parts of one gateway, made from its configuration and from what the journal holds; ``pipeline.py`` joins them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+
+import structlog
+
+from fieldgate import clock
+from fieldgate.config import Config, UplinkConfig
+from fieldgate.config.journal import JournalConfig
+from fieldgate.config.local import LocalConfig
+from fieldgate.config.loops import own_filters
+from fieldgate.config.source import SourceConfig
+from fieldgate.config.uplink import OwnListeners
+from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.local_uplink import LocalUplink
+from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.ingest.echo import EchoGuard
+from fieldgate.ingest.mqtt_source import MqttSource
+from fieldgate.ingest.source import Intake
+from fieldgate.ingest.source_record import SourceRecord
+from fieldgate.journal.feed import UplinkFeed
+from fieldgate.journal.journal import Journal
+from fieldgate.journal.keeper import Keeper, KeeperLimits
+from fieldgate.journal.outbox import Outbox
+from fieldgate.journal.parking import Parking, parked_limit_bytes
+from fieldgate.journal.session_keeper import SessionKeeper, open_session_file
+from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, state_of_unknown
+from fieldgate.journal.writer import Writer
+from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
+from fieldgate.mqtt.memory import BrokerMemory
+from fieldgate_devices.event import LANES, Event, Lane, Stamp
+
+__all__ = [
+    "keeper_limits",
+    "make_broker",
+    "make_outbox",
+    "make_source",
+    "make_uplink",
+    "remember_sessions",
+    "route_of",
+]
+
+log = structlog.get_logger("fieldgate")
+
+
+def make_outbox(
+    config: Config, journal: Journal, *, attention: Callable[[], None], now_stamp: Callable[[], Stamp]
+) -> Outbox:
+    """Make the outbox, which goes on where the last process left each uplink."""
+    opened = journal.opened
+    stored_to = [lane.last_seq or 0 for lane in journal.stats().lanes]
+    states = decode_states(opened.uplink_states)
+    for name in opened.uplink_states.keys() - states.keys():  # no reason not to start (P5)
+        log.error("uplink.began_again", uplink=name, meaning="its place and its counts cannot be read")
+        states[name] = state_of_unknown(stored_to)
+    boots = {one.os_boot for one in opened.runs}
+    outbox = Outbox(
+        [route_of(name, uplink) for name, uplink in config.uplinks.items()],
+        gateway=config.gateway.id,
+        is_relay=config.journal.durability == "relay",
+        keeps_history=config.journal.keep is not None,
+        hold_s=config.journal.hold_s,
+        commit_delay_s=config.journal.commit_delay_s,
+        next_seq=max(opened.next_seq, highest_seq(states) + 1),
+        stored_to=stored_to,
+        states=states,
+        os_boot=clock.os_boot_id(),
+        stored_boot=boots.pop() if len(boots) == 1 else "",
+        job_bytes=config.journal.max_size_bytes // 16,
+        parking=Parking(opened.parked, max_bytes=parked_limit_bytes(config.journal.max_size_bytes)),
+        attention=attention,
+        now_stamp=now_stamp,
+    )
+    for name in filter(None, outbox.forgotten):  # unless there is none at all for now
+        log.warning("uplink.forgotten", uplink=name, meaning="it is not configured any more; nothing is kept for it")
+    retrying = journal.parked(lambda head: head.is_retrying)
+    for name, feed in outbox.feeds.items():  # what the last process was told to send again
+        feed.shelf.go_on([one.event for one in retrying if one.uplink == name])
+    return outbox
+
+
+def keeper_limits(config: JournalConfig) -> KeeperLimits:
+    """Return what the journal may hold."""
+    return KeeperLimits(
+        max_size_bytes=config.max_size_bytes,
+        drops_oldest=config.when_full == "drop_oldest",
+        keeps_history=config.keep is not None,
+        keep_age_s=config.keep.age if config.keep else None,
+        keep_size_bytes=config.keep.size if config.keep else None,
+    )
+
+
+def make_broker(config: LocalConfig) -> LocalBroker:
+    """Make the broker that all listeners share."""
+    return LocalBroker(
+        BrokerLimits(
+            max_sessions=config.max_sessions,
+            max_session_s=config.max_session_expiry,
+            max_subscriptions=config.max_subscriptions,
+            max_retained=config.max_retained,
+            max_retained_bytes=config.max_retained_size,
+            max_away_bytes=config.max_queued,
+        )
+    )
+
+
+def remember_sessions(
+    config: Config, journal: Journal, broker: LocalBroker, *, writer: Writer, now_s: float
+) -> SessionKeeper:
+    """Give the broker back what an earlier process stored of it, and store what changes."""
+    keeper = SessionKeeper(open_session_file(config.journal.path), writer)
+    memory = BrokerMemory(broker, base_s=journal.journal_s(0))
+    max_bytes = max([listen.max_unsent for listen in config.listen], default=0)
+    memory.restore(keeper.take_state(), max_bytes=max_bytes, now_s=now_s)
+    keeper.watch(memory)
+    return keeper
+
+
+def make_uplink(
+    name: str,
+    config: UplinkConfig,
+    feed: UplinkFeed,
+    *,
+    gateway: str,
+    run: int,
+    os_boots: Mapping[int, str],
+    broker: LocalBroker,
+) -> MqttUplink | LocalUplink:
+    """Make one way out."""
+    expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
+    if isinstance(config.mqtt, OwnListeners):
+        return LocalUplink(
+            name, config, feed, gateway=gateway, subscribers=broker, expiry=expiry, os_boot_of=os_boots.get
+        )
+    return MqttUplink(
+        name,
+        config,
+        feed,
+        gateway=gateway,
+        rng=random.Random(),
+        os_boot_of=os_boots.get,
+        run=run,
+        expiry=expiry,
+    )
+
+
+def make_source(
+    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper
+) -> MqttSource:
+    """Make one broker that is read."""
+
+    async def save(work: Callable[[], None]) -> None:
+        await keeper.call(lambda _journal: work())
+
+    mqtt = source.mqtt
+    client_id = mqtt.client_id or f"fieldgate-{config.gateway.id}-{source.name}"
+    return MqttSource(
+        source,
+        intake,
+        gateway=config.gateway.id,
+        own=own_filters(config, mqtt),
+        guard=guard,
+        record=SourceRecord(
+            config.journal.path / "sources" / f"{source.name}.json", who=f"{client_id} at {mqtt.host}:{mqtt.port}"
+        ),
+        save=save,
+        rng=random.Random(),
+    )
+
+
+def route_of(name: str, uplink: UplinkConfig) -> Route:
+    """Return what the outbox must know of this uplink."""
+    only = uplink.only
+    wants_all = only.devices == ("*",) and only.topics == ("*",) and len(only.lanes) == len(LANES)
+
+    def is_wanted(event: Event) -> bool:
+        address = event.address
+        return (
+            Lane(event.lane).name.lower() in only.lanes
+            and any(fnmatchcase(address.device, glob) for glob in only.devices)
+            and any(fnmatchcase(address.topic, glob) for glob in only.topics)
+        )
+
+    return Route(
+        name,
+        filter="" if wants_all else only.model_dump_json(),
+        is_required=uplink.required,
+        is_live_first=uplink.drain == "live_first",
+        is_wanted=None if wants_all else is_wanted,
+        starts_at_oldest=uplink.start == "oldest",
+        max_size_bytes=uplink.max_size,
+        max_age_s=uplink.max_age,
+    )
