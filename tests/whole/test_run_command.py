@@ -10,7 +10,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +164,8 @@ async def test_a_storm_of_signals_ends_it_once_and_well(tmp_path: Path) -> None:
             for number in range(10_000):
                 if child.returncode is not None:
                     break
-                child.send_signal((signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[number % 3])
+                with suppress(ProcessLookupError):  # `send_signal` would reap it, and lose the exit code
+                    os.kill(child.pid, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[number % 3])
                 await asyncio.sleep(0.001)
             code = await asyncio.wait_for(child.wait(), 10)
             device.close()
@@ -183,7 +184,7 @@ async def test_nohup_means_that_the_terminal_may_go(tmp_path: Path) -> None:
     try:
         assert gateway.process is not None
         gateway.process.send_signal(signal.SIGHUP)
-        assert (await gateway.status())["gateway"] == "g"
+        await eventually("it still answers", gateway.status_or_none)
         assert await gateway.stop() == 0
     finally:
         await gateway.kill()

@@ -96,9 +96,11 @@ def live(seed: int) -> tuple[Receiver, list[bytes], list[bytes]]:
 def check(seed: int) -> None:
     receiver, at_2, at_1 = live(seed)
 
-    assert receiver.at_qos_2 == at_2  # exactly once and in order
+    is_exactly_once = receiver.at_qos_2 == at_2  # and in order; not asserted as it is: the mutants' diffs take minutes
+    first_arrivals_are_in_order = list(dict.fromkeys(receiver.at_qos_1)) == at_1
+    assert is_exactly_once
     assert receiver.unreleased == set()  # the client is rid of its half too, and may see the id again
-    assert list(dict.fromkeys(receiver.at_qos_1)) == at_1  # at least once, first arrivals in order
+    assert first_arrivals_are_in_order
     outbound = receiver.server.broker.sessions.find("r").outbound
     assert (outbound.in_flight, outbound.released, len(outbound.queue)) == ({}, {}, 0)
     assert outbound.kept_bytes == 0
