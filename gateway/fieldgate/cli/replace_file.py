@@ -67,6 +67,6 @@ def _replace(path: Path, content: bytes, old: os.stat_result | None) -> None:
             file.flush()
             os.fsync(fd)
         fresh.replace(path)
-    except BaseException:
+    except BaseException:  # Ctrl-C too leaves no half file with passwords in it
         fresh.unlink(missing_ok=True)
         raise

@@ -269,7 +269,7 @@ class MqttInbox:
             received[index].expiry_s = expiry_s
         if self._state.owed:
             for code in codes:
-                self._state.owed.pop(code, None)  # a new message under the id: the old one is not claimed any more
+                self._state.owed.pop(abs(code), None)  # a new message under the id: the old one is not claimed any more
         text_bytes = sum([one.size_bytes for one in received])
         first = self._line.add_events(codes, content_ids, text_bytes + _OVERHEAD_BYTES * len(codes))
         batch.runs.append((received, first))

@@ -122,7 +122,7 @@ class MqttSource:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._keep_record(), name=f"record:{self.name}")
                 await self._connection.run()
-        except ExceptionGroup as group:
+        except ExceptionGroup as group:  # the supervisor decides by the class of what failed
             raise group.exceptions[0] from group
 
     async def stop_reading(self) -> None:

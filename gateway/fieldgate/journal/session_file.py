@@ -157,7 +157,7 @@ class SessionFile:
         try:
             _write(connection, changes)
             connection.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever it was, the next changes must find no transaction open
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
             raise

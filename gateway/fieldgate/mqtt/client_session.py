@@ -8,7 +8,7 @@ Laws of this file:
   again (`resend`), before anything new; the owner decides how many at a time.
 - A server that is silent, or acknowledges nothing, is given up (`ServerWatch`).
 - What the server publishes goes to the connection's `ClientInbox` a run at a time; it says what is acknowledged when.
-- An announcement (`announce`) is a message of its own kind: one at a time, never sent again, in no count.
+- What is sent, and kept until it is acknowledged, is the other half: `ClientSender`.
 
 What it will not do: send at QoS 2, AUTH.
 """
@@ -16,10 +16,8 @@ What it will not do: send at QoS 2, AUTH.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from enum import Enum
 from typing import Final
 
-from fieldgate.mqtt.client_announcement import Announcement
 from fieldgate.mqtt.client_happenings import (
     Connected,
     Ended,
@@ -30,12 +28,12 @@ from fieldgate.mqtt.client_happenings import (
     disconnect_text,
 )
 from fieldgate.mqtt.client_inbox import ClientInbox, OpenInbox, unasked
+from fieldgate.mqtt.client_sender import ClientSender, Phase
 from fieldgate.mqtt.client_settings import ClientSettings
-from fieldgate.mqtt.client_terms import ServerTerms, old_refusal, refusal, terms_of
-from fieldgate.mqtt.client_watch import ServerWatch
+from fieldgate.mqtt.client_terms import old_refusal, refusal, terms_of
 from fieldgate.mqtt.codec import CodecError, Decoder, encode
-from fieldgate.mqtt.framing import encode_publishes, short_pubacks
-from fieldgate.mqtt.in_flight import Delivered, InFlight, Piece, Run
+from fieldgate.mqtt.framing import short_pubacks
+from fieldgate.mqtt.in_flight import Delivered
 from fieldgate.mqtt.packets import (
     ConnAck,
     Disconnect,
@@ -48,10 +46,7 @@ from fieldgate.mqtt.packets import (
     PubRel,
     Reason,
     SubAck,
-    Subscribe,
-    Subscription,
     UnsubAck,
-    Unsubscribe,
 )
 from fieldgate.mqtt.violation import Violation
 
@@ -60,13 +55,7 @@ __all__ = ["ClientSession"]
 _NOTHING: Final[tuple[Happening, ...]] = ()
 
 
-class _Phase(Enum):
-    CLOSED = "closed"
-    CONNECTING = "waits for CONNACK"
-    CONNECTED = "connected"
-
-
-class ClientSession:
+class ClientSession(ClientSender):
     """One client id's session. ``acked``, ``sent``, ``resent``, ``stray_acks`` count messages over its life."""
 
     def __init__(
@@ -77,33 +66,21 @@ class ClientSession:
         first_id: int = 1,
         open_inbox: OpenInbox | None = None,
     ) -> None:
-        self.settings = settings
-        self.in_flight = InFlight(first_id=first_id)
-        self.version = 5
-        self.terms = ServerTerms()
-        self.acked = self.sent = self.resent = self.stray_acks = 0
+        super().__init__(settings, first_id=first_id)
+        self.acked = self.stray_acks = 0
         self._delivered = delivered
-        self._phase = _Phase.CLOSED
         self._decoder: Decoder | None = None
         self._tail = b""  # the beginning of a packet, kept from the decoder until its kind is known
-        self._out: list[bytes] = []
         self._open_inbox = open_inbox or unasked(settings.receive_maximum)
         self._inbox: ClientInbox | None = None
-        self._announcement = Announcement(self.in_flight)
-        self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
     # -- connections ------------------------------------------------------------------------------------------
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether the server has accepted the connection and it is not known to be over."""
-        return self._phase is _Phase.CONNECTED
 
     def connect(self, version: int, now_s: float) -> None:
         """Begin a connection with a CONNECT for protocol level ``version`` (4 or 5)."""
         settings = self.settings
         self.version = version
-        self._phase = _Phase.CONNECTING
+        self._phase = Phase.CONNECTING
         self._decoder = Decoder(version=version, max_packet_bytes=settings.max_packet_bytes, from_client=False)
         self._tail = b""
         self._end_inbox()
@@ -113,17 +90,12 @@ class ClientSession:
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
 
-    def output(self) -> list[bytes]:
-        """Take what is to be written now."""
-        out, self._out = self._out, []
-        return out
-
     def disconnect(self, now_s: float, reason: int = Reason.SUCCESS) -> None:
         """Say goodbye; nothing but `output` may follow before the next `connect`. Does nothing when not connected."""
-        if self._phase is _Phase.CONNECTED:
+        if self._phase is Phase.CONNECTED:
             goodbye = Disconnect(reason) if self.version == 5 else Disconnect()
             self._write(encode(goodbye, self.version), now_s)
-        self._phase = _Phase.CLOSED
+        self._phase = Phase.CLOSED
 
     def _leave(self, now_s: float) -> None:
         """End a connection that is of no use; a will is the server's to publish then [MQTT-3.14.4-3]."""
@@ -131,11 +103,11 @@ class ClientSession:
             self.disconnect(now_s)
         elif self.version == 5:
             self.disconnect(now_s, Reason.DISCONNECT_WITH_WILL)
-        self._phase = _Phase.CLOSED
+        self._phase = Phase.CLOSED
 
     def closed(self) -> None:
         """The connection is gone."""
-        self._phase = _Phase.CLOSED
+        self._phase = Phase.CLOSED
         self._out.clear()
         self._end_inbox()
 
@@ -144,99 +116,9 @@ class ClientSession:
         if inbox is not None:
             inbox.end()
 
-    # -- sending ----------------------------------------------------------------------------------------------
-
-    def room(self, window: int) -> int:
-        """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
-        if self._phase is not _Phase.CONNECTED:
-            return 0
-        return min(window, self.terms.window - bool(self._announcement.packet_id)) - self.in_flight.sent_count
-
-    def publish(
-        self,
-        topics: Sequence[bytes],
-        properties: Sequence[bytes],
-        payloads: Sequence[bytes],
-        *,
-        batch: object,
-        start: int,
-        now_s: float,
-        aliases: Sequence[bytes] = (),
-    ) -> int:
-        """Send ``events[start:]`` of ``batch`` as new messages; return how many bytes that is. See `encode_publishes`.
-
-        The caller keeps to `room` and to the server's Maximum Packet Size, and has nothing held left to send. For
-        ``aliases`` see `Run`.
-        """
-        in_flight = self.in_flight
-        if not in_flight.sent_count:
-            self._watch.waiting_since_s = now_s
-        self._watch.written_s = now_s
-        done, total, size = 0, len(payloads), 0
-        while done < total:
-            first_id, count = in_flight.span(total - done)
-            if count == total:
-                wire = encode_publishes(topics, properties, payloads, first_id)
-            else:  # the ids wrap, or some are still in use
-                end = done + count
-                wire = encode_publishes(topics[done:end], properties[done:end], payloads[done:end], first_id)
-            in_flight.add(Run(first_id, count, wire, batch=batch, start=start + done, aliases=aliases))
-            self._out.append(wire)
-            done += count
-            size += len(wire)
-        self.sent += total
-        return size
-
-    def publish_joint(
-        self, topic: bytes, properties: bytes, payload: bytes, *, pieces: tuple[Piece, ...], now_s: float
-    ) -> int:
-        """Send one message that carries all of ``pieces``; return its size. As `publish` otherwise."""
-        if not self.in_flight.sent_count:
-            self._watch.waiting_since_s = now_s
-        first_id, _ = self.in_flight.span(1)
-        wire = encode_publishes([topic], [properties], [payload], first_id)
-        self.in_flight.add(Run(first_id, 1, wire, pieces=pieces))
-        self._write(wire, now_s)
-        self.sent += 1
-        return len(wire)
-
-    def resend(self, run: Run, now_s: float) -> None:
-        """Send again what `InFlight.next_held` gave."""
-        if not self.in_flight.sent_count:
-            self._watch.waiting_since_s = now_s
-        self.resent += run.count
-        if run.expires_at_s is not None and self.version == 5:
-            run.set_expiry(run.expires_at_s - now_s)
-        self._write(self.in_flight.send_again(run), now_s)
-
-    def announce(self, message: Publish, now_s: float) -> bool:
-        """Send one message (QoS 1) that is no event; `Announced` answers. Return whether it was sent.
-
-        It is not sent again if the connection ends before its PUBACK: the next one has its own.
-        """
-        packet = self._announcement.packet(message, self.version) if self._phase is _Phase.CONNECTED else b""
-        if packet:
-            if not self.in_flight.sent_count:
-                self._watch.waiting_since_s = now_s
-            self._write(packet, now_s)
-        return bool(packet)
-
-    def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
-        """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
-        return self._ask(Subscribe(self.in_flight.reserve(), tuple(subscriptions)), now_s)
-
-    def unsubscribe(self, filters: Sequence[str], now_s: float) -> int:
-        """Send an UNSUBSCRIBE; as `subscribe`."""
-        return self._ask(Unsubscribe(self.in_flight.reserve(), tuple(filters)), now_s)
-
-    def _ask(self, request: Subscribe | Unsubscribe, now_s: float) -> int:
-        if request.packet_id:
-            self._write(encode(request, self.version), now_s)
-        return request.packet_id
-
     def acknowledge(self, now_s: float) -> None:
         """Write the acknowledgements of what was received that are due."""
-        if self._inbox is not None and self._phase is _Phase.CONNECTED:
+        if self._inbox is not None and self._phase is Phase.CONNECTED:
             due = self._inbox.due()
             if due:
                 self._write(due, now_s)
@@ -247,13 +129,13 @@ class ClientSession:
         """Take what was read from the socket."""
         self._watch.heard(now_s)
         decoder = self._decoder
-        if self._phase is _Phase.CLOSED or decoder is None:
+        if self._phase is Phase.CLOSED or decoder is None:
             return _NOTHING
         if self._tail:
             chunk, self._tail = self._tail + chunk, b""
-        if self._phase is _Phase.CONNECTING and self.version == 5 and chunk[:2] == b"\x20\x02"[: len(chunk)]:
+        if self._phase is Phase.CONNECTING and self.version == 5 and chunk[:2] == b"\x20\x02"[: len(chunk)]:
             return self._old_connack(chunk)
-        if self._phase is _Phase.CONNECTED and decoder.is_between_packets:
+        if self._phase is Phase.CONNECTED and decoder.is_between_packets:
             chunk = self._take_pubacks(chunk, now_s)
             if not chunk:
                 return _NOTHING
@@ -288,7 +170,7 @@ class ClientSession:
         acks: list[int] = []
         publishes: list[Publish] = []
         for packet in packets:
-            if type(packet) is Publish and self._phase is _Phase.CONNECTED:
+            if type(packet) is Publish and self._phase is Phase.CONNECTED:
                 publishes.append(packet)
                 continue
             if publishes:
@@ -298,15 +180,15 @@ class ClientSession:
                 self._watch.waiting_since_s = now_s
                 happenings.append(self._announcement.answered(packet))
                 continue
-            if type(packet) is PubAck and packet.reason < 0x80 and self._phase is _Phase.CONNECTED:
+            if type(packet) is PubAck and packet.reason < 0x80 and self._phase is Phase.CONNECTED:
                 acks.append(packet.packet_id)
                 continue
             if acks:
                 self._pubacks(acks, now_s)
                 acks = []
-            if self._phase is _Phase.CLOSED:
+            if self._phase is Phase.CLOSED:
                 return
-            if self._phase is _Phase.CONNECTING:
+            if self._phase is Phase.CONNECTING:
                 happenings.append(self._first(packet, now_s))
             else:
                 self._other(packet, happenings, now_s)
@@ -341,7 +223,7 @@ class ClientSession:
                 else:
                     self.stray_acks += 1
             case Disconnect():
-                self._phase = _Phase.CLOSED
+                self._phase = Phase.CLOSED
                 happenings.append(Ended(disconnect_text(packet), packet.reason, is_by_server=True))
             case _:
                 kind = type(packet).__name__.upper()
@@ -365,7 +247,7 @@ class ClientSession:
         happenings.append(Rejected(run, packet.reason, text or ""))
 
     def _incoming(self, publishes: list[Publish], happenings: list[Happening], now_s: float) -> None:
-        if self._inbox is None or self._phase is not _Phase.CONNECTED:
+        if self._inbox is None or self._phase is not Phase.CONNECTED:
             return
         try:
             self._inbox.take(publishes, now_s)
@@ -385,9 +267,9 @@ class ClientSession:
             return self._violated(Reason.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} instead of CONNACK", now_s)
         refused = refusal(packet, self.settings, version=self.version)
         if refused is not None:
-            self._phase = _Phase.CLOSED
+            self._phase = Phase.CLOSED
             return refused
-        self._phase = _Phase.CONNECTED
+        self._phase = Phase.CONNECTED
         self.terms = terms_of(packet, self.settings)
         self._watch.keep_alive_s = self.terms.keep_alive_s
         self._watch.waiting_since_s = now_s
@@ -400,7 +282,7 @@ class ClientSession:
         if len(chunk) < 4:
             self._tail = chunk
             return _NOTHING
-        self._phase = _Phase.CLOSED
+        self._phase = Phase.CLOSED
         return [old_refusal(chunk[3])]
 
     def _violated(self, reason: int, problem: str, now_s: float) -> Ended:
@@ -427,7 +309,7 @@ class ClientSession:
 
     def poll(self, now_s: float) -> Sequence[Happening]:
         """Look at the time: ping a silent server, give up a dead one."""
-        if self._phase is not _Phase.CONNECTED:
+        if self._phase is not Phase.CONNECTED:
             return _NOTHING
         sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
         why = self._watch.gives_up(now_s, sent_count=sent_count, is_overtaken=self.in_flight.is_overtaken)
@@ -437,7 +319,3 @@ class ClientSession:
         if self._watch.is_ping_due(now_s):
             self._write(encode(PingReq(), self.version), now_s)
         return _NOTHING
-
-    def _write(self, packet: bytes, now_s: float) -> None:
-        self._out.append(packet)
-        self._watch.written_s = now_s

@@ -120,7 +120,7 @@ class Dialler:
             if self._config.proxy is not None:
                 self.stage = Stage.PROXY
                 await self._tunnel(ProxyTunnel(self._config.proxy, self._place.host, self._place.port), connection)
-        except BaseException:
+        except BaseException:  # a cancelled attempt too leaves no socket behind
             connection.close()
             raise
         return connection
@@ -162,7 +162,7 @@ class Dialler:
             self.stage = Stage.WEBSOCKET
             try:
                 await socket_above.opened
-            except BaseException:
+            except BaseException:  # the same: given up in mid-handshake
                 transport.abort()
                 raise
 
