@@ -125,7 +125,7 @@ class ControlServer:
             )  # the file is made with this mode: never open to others, not even briefly
             with _address(self._path) as address:
                 listening.bind(address)
-        except BaseException:
+        except BaseException:  # nobody else can close it
             listening.close()
             raise
         return listening

@@ -103,7 +103,7 @@ class ActiveFile:
             change()
             file.book.write(connection)
             connection.execute("COMMIT")
-        except BaseException as error:
+        except BaseException as error:  # whatever it was, memory says what the file says
             file.tails, file.last_no, file.last_crc = before
             file.book.undo()
             if connection.in_transaction:

@@ -123,7 +123,7 @@ class BlockFile:
         self.connection = _connect(path, synchronous=synchronous, is_read_only=is_read_only)
         try:
             self._load()
-        except BaseException:
+        except BaseException:  # nobody else can close it: there is no object yet
             self.connection.close()
             raise
 

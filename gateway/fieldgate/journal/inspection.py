@@ -76,7 +76,7 @@ class Inspection:
             lock = _share_lock(folder)
             try:
                 return cls(folder, lock, max_size_bytes=max_size_bytes)
-            except BaseException:
+            except BaseException:  # Ctrl-C too gives the lock back
                 if lock is not None:
                     os.close(lock)
                 raise

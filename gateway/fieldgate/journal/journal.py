@@ -148,7 +148,7 @@ class Journal:
                 if blocks or full.cause != "disk" or not self._ballast.release():
                     raise
                 rows = self._active.transact(blocks, change)  # a removal is what makes space
-        except BaseException:
+        except BaseException:  # whatever failed, the file may be another than before
             for drain in self._drains:
                 drain.rebind(self._active.file.book)
             raise

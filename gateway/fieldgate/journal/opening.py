@@ -115,7 +115,7 @@ def open_journal(path: Path, start: Start) -> Opening:
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise JournalRefused(f"{path}: the journal cannot be used: {error}; check its owner and mode") from error
         raise JournalError(f"{path}: the journal cannot be opened: {error}") from error
-    except BaseException:
+    except BaseException:  # a refusal of ours, Ctrl-C: the lock is given back
         folder.close()
         raise
 
