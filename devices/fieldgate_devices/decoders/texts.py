@@ -1,0 +1,49 @@
+"""What the decoders of texts share: their encoding, and numbers as other countries write them."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from pydantic import Field
+
+from fieldgate_devices.decoders.decoder import Undecodable
+from fieldgate_devices.decoders.json_text import why_not_utf8
+from fieldgate_devices.decoders.limits import check_payload
+from fieldgate_devices.decoders.options import DecoderOptions
+
+__all__ = ["Encoding", "TextOptions", "read_text", "with_point"]
+
+Encoding = Literal["utf-8", "latin-1"]
+
+_WITH_COMMA: Final = re.compile(r"[+-]?[0-9]{1,64},[0-9]{1,64}(?:[eE][+-]?[0-9]{1,3})?")
+_MARK: Final = "\N{ZERO WIDTH NO-BREAK SPACE}"
+
+
+class TextOptions(DecoderOptions):
+    """Options of decoders that read a text."""
+
+    encoding: Encoding = Field(default="utf-8", description="how the characters are encoded")
+
+
+def read_text(payload: bytes, *, encoding: Encoding) -> str:
+    """Return the payload as a text.
+
+    Raises:
+        Undecodable: it is empty, too large or not in that encoding (a byte order mark is none of UTF-8's business).
+    """
+    check_payload(payload)
+    if encoding == "latin-1":
+        return payload.decode("latin-1")
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Undecodable(why_not_utf8(payload)) from None
+    if text.startswith(_MARK):
+        raise Undecodable(why_not_utf8(payload))
+    return text
+
+
+def with_point(text: str) -> str:
+    """``21,5`` as ``21.5``; what is no number with a decimal comma stays as it is."""
+    return text.replace(",", ".") if _WITH_COMMA.fullmatch(text) else text
