@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Callable
 from itertools import count
 
-from fieldgate.errors import Location
 from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.inbox_terms import InboxLimits, InboxTally
 from fieldgate.ingest.mqtt_inbox import MqttInbox
@@ -18,6 +17,7 @@ from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, PubAck,
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_roles import Accepted, Inbox, Verdict
 from fieldgate.mqtt.session_state import SessionState
+from fieldgate_devices.files.location import Location
 from listener_kit import HeldIntake
 
 __all__ = ["Client", "Server", "ack_ids", "may", "rules"]

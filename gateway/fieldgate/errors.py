@@ -1,29 +1,15 @@
-"""The root of every error that Fieldgate raises, and where in a file an error is.
+"""The root of every error that Fieldgate raises.
 
 Children live beside the code that raises them; they are split by whose fault it is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-__all__ = ["ConfigError", "FieldgateError", "JournalError", "Location", "UplinkError"]
+__all__ = ["ConfigError", "FieldgateError", "JournalError", "UplinkError"]
 
 
 class FieldgateError(Exception):
     """Anything that Fieldgate itself found wrong."""
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Location:
-    """A place in a file; line and column count from 1."""
-
-    path: str
-    line: int
-    column: int
-
-    def __str__(self) -> str:
-        return f"{self.path}:{self.line}:{self.column}"
 
 
 class ConfigError(FieldgateError):

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from command_kit import fieldgate
-from fieldgate.config.positions import read_yaml
 from fieldgate.mqtt.packets import ConnAck, Publish
+from fieldgate_devices.files.document import read_yaml
 from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
 from hub_kit import Hub
 from uplink_kit import Peer, ScriptedBroker, free_port, mosquitto

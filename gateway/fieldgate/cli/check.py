@@ -10,7 +10,7 @@ import typer
 from fieldgate.cli.listen_files import problems_in_listen_files
 from fieldgate.cli.options import AsJson, ConfigFile
 from fieldgate.config.loader import Reading, read
-from fieldgate.config.positions import Problem
+from fieldgate_devices.files.document import Problem
 
 __all__ = ["register"]
 

@@ -8,9 +8,9 @@ import typer
 
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
 from fieldgate.config.explain import effective_values
-from fieldgate.config.fields import dotted
 from fieldgate.config.sample import sample_text
 from fieldgate.config.schema import schema_text
+from fieldgate_devices.files.model_tree import dotted
 
 __all__ = ["register"]
 

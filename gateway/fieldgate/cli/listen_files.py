@@ -15,10 +15,10 @@ from fieldgate import clock
 from fieldgate.config.acl_file import read_acl
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.loader import LoadedConfig
-from fieldgate.config.positions import MAX_FILE_BYTES, Problem
 from fieldgate.config.users_file import MAX_USERS_BYTES, User, read_users
-from fieldgate.errors import Location
 from fieldgate.net.server_tls import TlsFileError, load_server_tls
+from fieldgate_devices.files.document import MAX_FILE_BYTES, Problem
+from fieldgate_devices.files.location import Location
 
 __all__ = ["problems_in_listen_files"]
 

@@ -17,10 +17,10 @@ from __future__ import annotations
 import difflib
 from typing import Final
 
-from fieldgate.config.positions import Document, Loc, Problem, read_yaml
 from fieldgate.config.users_file import check_user_name
 from fieldgate.mqtt.access_rules import PATTERN, AccessRules, Rule
 from fieldgate.mqtt.topics import valid_filter
+from fieldgate_devices.files.document import Document, Loc, Problem, read_yaml
 
 __all__ = ["read_acl"]
 

@@ -9,11 +9,11 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from fieldgate.config.key_files import PemFile
 from fieldgate.config.proxy import OptionalProxy
-from fieldgate.config.quantities import Duration
 from fieldgate.config.sas import SasConfig
 from fieldgate.config.secrets import Resolved, Secret
-from fieldgate.config.section import Section
 from fieldgate.config.urls import BrokerUrl, check_broker_url, split_broker_url
+from fieldgate_devices.files.quantities import Duration
+from fieldgate_devices.files.section import Section
 
 __all__ = ["BrokerConfig"]
 

@@ -12,9 +12,9 @@ from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
 from fieldgate.config.finding import Finding
 from fieldgate.config.key_files import load_own
-from fieldgate.config.positions import Loc
 from fieldgate.config.secrets import Secret
 from fieldgate.config.texts import is_loopback
+from fieldgate_devices.files.document import Loc
 
 __all__ = ["broker_errors", "broker_warnings"]
 

@@ -13,15 +13,15 @@ from typing import Final
 
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
-from fieldgate.config.fields import dotted
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.model import Config
-from fieldgate.config.positions import Document, Loc
-from fieldgate.config.quantities import format_size
 from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
+from fieldgate_devices.files.document import Document, Loc
+from fieldgate_devices.files.model_tree import dotted
+from fieldgate_devices.files.quantities import format_size
 
 __all__ = ["Finding", "find_errors", "find_warnings"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fieldgate.config.fields import model_at
 from fieldgate.config.model import Config
-from fieldgate.config.positions import Loc
+from fieldgate.config.tree import TREE
+from fieldgate_devices.files.document import Loc
 
 __all__ = ["effective_values"]
 
@@ -17,10 +17,10 @@ def effective_values(config: Config) -> Iterator[tuple[Loc, object]]:
 
 
 def _leaves(loc: Loc, value: object) -> Iterator[tuple[Loc, object]]:
-    if isinstance(value, dict) and (value or model_at(loc) is not None):
+    if isinstance(value, dict) and (value or TREE.model_at(loc) is not None):
         for key, below in value.items():
             yield from _leaves((*loc, key), below)
-    elif isinstance(value, list) and value and model_at((*loc, 0)) is not None:
+    elif isinstance(value, list) and value and TREE.model_at((*loc, 0)) is not None:
         for number, below in enumerate(value):
             yield from _leaves((*loc, number), below)
     else:

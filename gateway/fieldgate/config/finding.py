@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fieldgate.config.positions import Loc
+from fieldgate_devices.files.document import Loc
 
 __all__ = ["Finding"]
 

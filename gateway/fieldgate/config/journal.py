@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from fieldgate.config.places import default_state_folder
-from fieldgate.config.quantities import Duration, Size, parse_size
-from fieldgate.config.section import FilePath, Section
+from fieldgate.config.section import FilePath
+from fieldgate_devices.files.quantities import Duration, Size, parse_size
+from fieldgate_devices.files.section import Section
 
 __all__ = ["JournalConfig", "KeepConfig"]
 

@@ -6,8 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fieldgate.config.quantities import Duration, Size, parse_size
-from fieldgate.config.section import FilePath, LaneName, Section
+from fieldgate.config.section import FilePath, LaneName
 from fieldgate.config.texts import (
     check_event_filter,
     check_listen_address,
@@ -16,6 +15,8 @@ from fieldgate.config.texts import (
     is_loopback,
     split_address,
 )
+from fieldgate_devices.files.quantities import Duration, Size, parse_size
+from fieldgate_devices.files.section import Section
 
 __all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
 

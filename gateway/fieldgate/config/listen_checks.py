@@ -9,7 +9,7 @@ from typing import Final
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.model import Config
-from fieldgate.config.positions import Document, Loc
+from fieldgate_devices.files.document import Document, Loc
 
 __all__ = ["listen_errors", "listen_warnings"]
 

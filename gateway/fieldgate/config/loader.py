@@ -14,12 +14,14 @@ from typing import Final
 
 from fieldgate.config.checks import Finding, find_errors, find_warnings
 from fieldgate.config.explain import effective_values
-from fieldgate.config.fields import PRIVATE_KEYS, dotted
 from fieldgate.config.model import Config
 from fieldgate.config.places import default_state_origin
-from fieldgate.config.positions import MAX_FILE_BYTES, Document, Problem, read_yaml
-from fieldgate.config.validate import validate
-from fieldgate.errors import ConfigError, Location
+from fieldgate.config.tree import TREE
+from fieldgate.errors import ConfigError
+from fieldgate_devices.files.document import MAX_FILE_BYTES, Document, Problem, read_yaml
+from fieldgate_devices.files.location import Location
+from fieldgate_devices.files.model_tree import dotted
+from fieldgate_devices.files.validate import validate
 
 __all__ = ["SEARCH_PATHS", "LoadedConfig", "Reading", "find_file", "load", "read"]
 
@@ -80,17 +82,17 @@ def read(path: Path | None = None) -> Reading:
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
         return Reading(path, [Problem(Location(str(path), 1, 1), f"the file cannot be read: {reason}")])
-    document = read_yaml(content, str(path), private_keys=PRIVATE_KEYS)
+    document = read_yaml(content, str(path), private_keys=TREE.private_keys)
     if document.root is None:
         return Reading(path, sorted(document.problems))
-    outcome = validate(document, context={"folder": path.absolute().parent})
+    outcome = validate(document, TREE, context={"folder": path.absolute().parent})
     misread = {problem.where for problem in document.problems}
     errors = {*document.problems, *(problem for problem in outcome.problems if problem.where not in misread)}
-    if outcome.config is not None:
-        findings = find_errors(outcome.config, document)
+    if outcome.model is not None:
+        findings = find_errors(outcome.model, document)
         errors.update(_problems(document, (found for found in findings if not found.rests_on(outcome.broken))))
         if not errors:
-            return _accept(path, outcome.config, document)
+            return _accept(path, outcome.model, document)
     return Reading(path, sorted(errors))
 
 

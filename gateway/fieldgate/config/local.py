@@ -6,8 +6,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fieldgate.config.quantities import Duration, Size, parse_duration, parse_size
-from fieldgate.config.section import Section
+from fieldgate_devices.files.quantities import Duration, Size, parse_duration, parse_size
+from fieldgate_devices.files.section import Section
 
 __all__ = ["LocalConfig"]
 

@@ -15,9 +15,10 @@ from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
 from fieldgate.config.places import default_gateway_id
-from fieldgate.config.section import Name, Section
+from fieldgate.config.section import Name
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
+from fieldgate_devices.files.section import Section
 
 __all__ = ["Config", "GatewayConfig"]
 

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from fieldgate.config.secrets import Resolved, Secret
-from fieldgate.config.section import Section
 from fieldgate.config.urls import ProxyUrl, check_proxy_url, split_proxy_url
+from fieldgate_devices.files.section import Section
 
 __all__ = ["OptionalProxy", "ProxyConfig"]
 

@@ -15,13 +15,13 @@ from typing import Any, Final
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from fieldgate.config.fields import choices_of, quantity_of, range_of, section_of
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.model import Config
 from fieldgate.config.schema import SCHEMA_FILE
-from fieldgate.config.section import Section
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import UplinkConfig
+from fieldgate_devices.files.model_tree import choices_of, quantity_of, range_of, section_of
+from fieldgate_devices.files.section import Section
 
 __all__ = ["sample_text"]
 

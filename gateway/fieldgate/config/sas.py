@@ -8,9 +8,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fieldgate.config.quantities import Duration
 from fieldgate.config.secrets import Secret
-from fieldgate.config.section import Section
+from fieldgate_devices.files.quantities import Duration
+from fieldgate_devices.files.section import Section
 
 __all__ = ["SasConfig"]
 

@@ -12,8 +12,9 @@ from typing import Any, Final
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from fieldgate.config.fields import all_keys, quantity_of
 from fieldgate.config.model import Config
+from fieldgate.config.tree import TREE
+from fieldgate_devices.files.model_tree import quantity_of
 
 __all__ = ["SCHEMA_FILE", "json_schema", "schema_text"]
 
@@ -36,7 +37,7 @@ def json_schema() -> dict[str, Any]:
     """The schema as plain values."""
     schema = Config.model_json_schema(schema_generator=_Generator)
     sections: dict[str, Any] = {"Config": schema, **schema["$defs"]}
-    for key in all_keys():
+    for key in TREE.all_keys():
         owner = sections[key.owner.__name__]["properties"]
         quantity = quantity_of(key.field)
         if quantity is not None and owner[key.name].get("default") is not None:

@@ -1,15 +1,15 @@
-"""What every part of the configuration is made of: a section, and types that several sections use."""
+"""Types that several sections of the configuration use."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from fieldgate.config.texts import check_name
 
-__all__ = ["FilePath", "Glob", "LaneName", "Name", "Section"]
+__all__ = ["FilePath", "Glob", "LaneName", "Name"]
 
 LaneName = Literal["high", "normal", "low"]
 
@@ -24,15 +24,3 @@ def _from_config_folder(path: Path, info: ValidationInfo) -> Path:
 Name = Annotated[str, AfterValidator(check_name)]
 Glob = Annotated[str, Field(min_length=1, max_length=1024)]
 FilePath = Annotated[Path, Field(strict=False), AfterValidator(_from_config_folder)]
-
-
-class Section(BaseModel):
-    """A mapping of the file: unknown keys are refused, values are not converted, nothing changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_an_empty_section(cls, written: object) -> object:
-        """``journal:`` with every key commented out is the same as no ``journal:`` at all."""
-        return {} if written is None else written

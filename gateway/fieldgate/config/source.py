@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from fieldgate.config.broker import BrokerConfig
-from fieldgate.config.quantities import Duration, Size, parse_size
 from fieldgate.config.remap import check_remap_match, check_remap_target, check_remap_to
-from fieldgate.config.section import LaneName, Name, Section
+from fieldgate.config.section import LaneName, Name
 from fieldgate.config.texts import check_event_filter, check_subscription
+from fieldgate_devices.files.quantities import Duration, Size, parse_size
+from fieldgate_devices.files.section import Section
 
 __all__ = ["MqttSourceConfig", "RemapConfig", "SourceConfig", "SubscribeConfig"]
 

@@ -8,10 +8,10 @@ from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.loops import covers, is_same_broker, overlaps, published_filter
 from fieldgate.config.model import Config
-from fieldgate.config.positions import Loc
 from fieldgate.config.remap import read_match
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.texts import is_loopback
+from fieldgate_devices.files.document import Loc
 
 __all__ = ["source_errors", "source_warnings"]
 

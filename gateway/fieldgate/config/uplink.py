@@ -7,10 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_serializer
 
 from fieldgate.config.broker import BrokerConfig
-from fieldgate.config.quantities import Duration, Rate, Size
 from fieldgate.config.secrets import Resolved
-from fieldgate.config.section import Glob, LaneName, Section
+from fieldgate.config.section import Glob, LaneName
 from fieldgate.config.texts import check_topic_template
+from fieldgate_devices.files.quantities import Duration, Rate, Size
+from fieldgate_devices.files.section import Section
 
 __all__ = ["BatchConfig", "FilterConfig", "MqttUplinkConfig", "OwnListeners", "UplinkConfig"]
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldgate.config.password_hash import PasswordHash
-from fieldgate.config.positions import Problem
-from fieldgate.errors import Location
+from fieldgate_devices.files.document import Problem
+from fieldgate_devices.files.location import Location
 
 __all__ = ["MAX_USERS_BYTES", "User", "check_user_name", "read_users", "with_user", "without_user"]
 

@@ -14,9 +14,9 @@ from typing import Final
 
 from fieldgate.config.acl_file import read_acl
 from fieldgate.config.listen import ListenAuthConfig
-from fieldgate.config.positions import MAX_FILE_BYTES
 from fieldgate.config.users_file import MAX_USERS_BYTES, User, read_users
 from fieldgate.mqtt.access_rules import AccessRules
+from fieldgate_devices.files.document import MAX_FILE_BYTES
 
 __all__ = ["Access", "AccessFiles", "Signature", "signature"]
 

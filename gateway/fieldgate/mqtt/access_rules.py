@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from fieldgate.errors import Location
 from fieldgate.mqtt.topics import matches, split_share
+from fieldgate_devices.files.location import Location
 
 __all__ = [
     "PATTERN", "AccessRules", "ClientRights", "Decision", "Rule", "covers", "fill_in", "publishing", "receiving",

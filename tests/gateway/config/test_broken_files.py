@@ -13,8 +13,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fieldgate.config import load
-from fieldgate.config.fields import all_keys
 from fieldgate.config.loader import read
+from fieldgate.config.tree import TREE
 from fieldgate.errors import ConfigError
 
 
@@ -82,7 +82,7 @@ def test_a_folder_is_no_configuration(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-NAMES = st.sampled_from(sorted({key.name for key in all_keys()} | {"cloud", "x"}))
+NAMES = st.sampled_from(sorted({key.name for key in TREE.all_keys()} | {"cloud", "x"}))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | st.sampled_from(["1s", "2GB"]),
     lambda below: st.lists(below, max_size=3) | st.dictionaries(NAMES, below, max_size=4),

@@ -15,15 +15,16 @@ from jsonschema import Draft202012Validator
 import fieldgate
 from fieldgate.config import Config, load
 from fieldgate.config.acl_file import read_acl
-from fieldgate.config.fields import Key, all_keys
 from fieldgate.config.loader import read
-from fieldgate.config.positions import read_yaml
 from fieldgate.config.sample import sample_text
 from fieldgate.config.schema import SCHEMA_FILE, json_schema, schema_text
+from fieldgate.config.tree import TREE
 from fieldgate.mqtt.access_rules import publishing, subscribing
+from fieldgate_devices.files.document import read_yaml
+from fieldgate_devices.files.model_tree import Key
 
 CONFIG_FOLDER = Path(__file__).parents[3] / "deploy" / "config"
-KEYS = list(all_keys())
+KEYS = list(TREE.all_keys())
 REQUIRED = {
     "uplinks.NAME.mqtt",
     "uplinks.NAME.mqtt.url",

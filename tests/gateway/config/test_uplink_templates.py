@@ -12,10 +12,10 @@ from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from fieldgate.cli.app import build_app
-from fieldgate.config.fields import PRIVATE_KEYS
 from fieldgate.config.loader import read
-from fieldgate.config.positions import read_yaml
 from fieldgate.config.schema import json_schema
+from fieldgate.config.tree import TREE
+from fieldgate_devices.files.document import read_yaml
 
 FOLDER = Path(__file__).parents[3] / "deploy" / "config" / "uplinks"
 TEMPLATES = sorted(FOLDER.glob("*.yaml"))
@@ -92,7 +92,7 @@ def test_a_template_holds_no_secret_and_no_plain_way(template: Path) -> None:
     mqtt = next(iter(values(template.read_text(encoding="utf-8"))["uplinks"].values()))["mqtt"]
 
     assert str(mqtt["url"]).startswith(("mqtts://", "wss://"))
-    private = [mqtt[key] for key in mqtt.keys() & PRIVATE_KEYS if key != "key"]  # a key of TLS is a file
+    private = [mqtt[key] for key in mqtt.keys() & TREE.private_keys if key != "key"]  # a key of TLS is a file
     private += [mqtt["sas"]["key"]] if "sas" in mqtt else []
     assert all(str(value).startswith("${credential:") for value in private)
 

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldgate.errors import Location
 from fieldgate.mqtt.access_rules import (
     AccessRules,
     ClientRights,
@@ -20,6 +19,7 @@ from fieldgate.mqtt.access_rules import (
     subscribing,
 )
 from fieldgate.mqtt.topics import matches, valid_filter, valid_topic
+from fieldgate_devices.files.location import Location
 
 HERE = Location("acl.yaml", 1, 1)
 

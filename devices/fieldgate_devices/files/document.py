@@ -28,7 +28,7 @@ from ruamel.yaml.events import (
 )
 from ruamel.yaml.reader import ReaderError
 
-from fieldgate.errors import Location
+from fieldgate_devices.files.location import Location
 
 __all__ = ["MAX_FILE_BYTES", "Document", "Loc", "Node", "Problem", "Scalar", "Value", "read_yaml"]
 
@@ -89,7 +89,7 @@ class Document:
     problems: list[Problem] = field(default_factory=list)
 
     def node(self, loc: Loc) -> Node | None:
-        """The node at ``loc``, if the file has one."""
+        """The node at ``loc``, if the file has one; a mapping also counts as a list with itself as the only entry."""
         node = self.root
         for step in loc:
             match node:
@@ -97,6 +97,8 @@ class Document:
                     node = entries[str(step)][1]
                 case Node(content=list() as items) if isinstance(step, int) and step < len(items):
                     node = items[step]
+                case Node(content=dict()) if step == 0:  # one entry may stand where a list of them is taken
+                    continue
                 case _:
                     return None
         return node

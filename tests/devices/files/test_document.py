@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from ruamel.yaml import YAML
 
-from fieldgate.config.positions import MAX_FILE_BYTES, read_yaml
+from fieldgate_devices.files.document import MAX_FILE_BYTES, read_yaml
 
 
 def problems(content: bytes) -> list[str]:

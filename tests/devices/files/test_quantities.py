@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldgate.config.quantities import (
+from fieldgate_devices.files.quantities import (
     format_duration,
     format_rate,
     format_size,

@@ -1,0 +1,19 @@
+"""What every part of a file that people write is made of: a section."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+__all__ = ["Section"]
+
+
+class Section(BaseModel):
+    """A mapping of the file: unknown keys are refused, values are not converted, nothing changes after loading."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_an_empty_section(cls, written: object) -> object:
+        """``journal:`` with every key commented out is the same as no ``journal:`` at all."""
+        return {} if written is None else written
