@@ -107,7 +107,7 @@ def sealed(sentence: str) -> bytes:
         (sealed("PUBX,00,1"), {"talker": "P", "sentence": "UBX", "fields": ["00", "1"]}),
         (sealed("GPGGA,,,,,,0,,,,,,,,"), {"latitude": None, "longitude": None, "time_of_day": None, "quality": 0}),
         (sealed("GPRMC,235960,A,,,,,,,311216,,"), {"time": "2016-12-31T23:59:59Z", "time_of_day": "23:59:60"}),
-        (b"\\s:r3669961,c:1120959341*7B\\!AIVDM,1,1,,A,x,0*50", {"talker": "AI", "sentence": "VDM"}),
+        (b"\\s:r3669961,c:1120959341*7B\\!AIVDM,1,1,,A,x,0*5E", {"talker": "AI", "sentence": "VDM"}),
     ],
 )
 def test_sentences(sentence: bytes, values: dict[str, object]) -> None:
