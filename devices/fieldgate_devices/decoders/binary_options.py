@@ -24,8 +24,9 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fieldgate_devices.decoders.binary_types import PLACE, BinaryType, ByteOrder, parse_type
 from fieldgate_devices.decoders.decoder import Decoder
-from fieldgate_devices.decoders.options import DecoderOptions, Section
+from fieldgate_devices.decoders.options import DecoderOptions
 from fieldgate_devices.decoders.texts import Encoding
+from fieldgate_devices.files.section import Section
 
 __all__ = ["BinaryOptions", "Item"]
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
 
 from fieldgate_devices.decoders.decoder import Decoder
 from fieldgate_devices.decoders.path import Path
+from fieldgate_devices.files.section import Section
 
-__all__ = ["DecoderOptions", "PathText", "Section"]
-
-
-class Section(BaseModel):
-    """A mapping of a file: unknown keys are refused, values are not converted, nothing changes after loading."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+__all__ = ["DecoderOptions", "PathText"]
 
 
 def _check_path(text: str) -> str:
