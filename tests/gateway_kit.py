@@ -270,7 +270,7 @@ class Upstream:
     # -- the oracle of FAULTS.md ------------------------------------------------------------------------------------
 
     def events(self) -> list[dict[str, Any]]:
-        return [one for one in list(self.arrived) if one["type"] == "fieldgate.message"]
+        return [one for one in list(self.arrived) if one["type"] == "fieldgate.generic"]
 
     def numbers(self, device: str) -> list[int]:
         """The device's message numbers in order of arrival, repeats included."""

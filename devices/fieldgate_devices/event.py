@@ -12,7 +12,10 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["LANES", "Address", "Event", "Lane", "Stamp", "TimeQuality"]
+__all__ = ["GENERIC", "LANES", "Address", "Event", "Extra", "Lane", "Stamp", "TimeQuality"]
+
+GENERIC: Final = "generic"
+"""The type of events of devices that no profile names."""
 
 
 class Lane(IntEnum):
@@ -35,11 +38,15 @@ class TimeQuality(IntEnum):
 
 
 class Address(msgspec.Struct, frozen=True, array_like=True, gc=False, cache_hash=True):
-    """Who spoke: ``device`` and event ``type`` as decoded, ``topic`` as the source named it (MQTT topic or port)."""
+    """Who spoke: ``device`` and event ``type`` as decoded, ``topic`` as the source named it (MQTT topic or port).
+
+    ``version`` is that of the profile whose contract the data keeps; 0 where there is none.
+    """
 
     device: str
     type: str
     topic: str
+    version: int = 0
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -55,10 +62,18 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quality: int = TimeQuality.SYNCED
 
 
+class Extra(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """What few events have: the device's own time (UTC in ns since 1970), and whether it was a dead letter before."""
+
+    at_ns: int | None = None
+    is_replayed: bool = False
+
+
 class Event(msgspec.Struct, array_like=True, gc=False):
     """One accepted event. Its id is (gateway, ``stamp.run``, ``seq``).
 
-    ``data`` is a JSON text when ``is_json``, else opaque bytes (sent as base64 where the envelope is JSON).
+    ``data`` is a JSON text when ``is_json``, else opaque bytes (sent as base64 where the envelope is JSON). Of an event
+    of type `GENERIC` it is what the device sent; whoever sends it on flattens it.
     ``content_id`` is a 64-bit hash of client, packet id, topic and payload: a hint that recognises what a
     device sent again after its PUBACK was lost. ``raw`` is the payload as received where it is not ``data``.
     ``seq`` is 0 until the outbox numbers the event. ``expiry_s`` is how long after its receipt its publisher wants it
@@ -74,6 +89,7 @@ class Event(msgspec.Struct, array_like=True, gc=False):
     seq: int = 0
     raw: bytes | None = None
     expiry_s: int | None = None
+    extra: Extra | None = None
 
     @property
     def payload(self) -> bytes:

@@ -30,7 +30,7 @@ from fieldgate.assembly import (
 from fieldgate.config import Config
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.local_uplink import LocalUplink
-from fieldgate.ingest.decode import Decode, PassThrough
+from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.source import Received, Settler
@@ -40,6 +40,7 @@ from fieldgate.journal.records import BootRecord
 from fieldgate.journal.times import BootClock
 from fieldgate.journal.writer import Writer
 from fieldgate.observe.health import RateMeter
+from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 
 __all__ = ["Pipeline"]
@@ -64,7 +65,9 @@ class Pipeline:
             is_synced=clock.is_synced(),
             offset_ns=clock.wall_ns() - clock.boot_ns(),
         )
-        self._decode: Decode = PassThrough()
+        self._decode = ContractDecoder(
+            Catalogue(), keeps_raw=any(one.format == "raw" for one in config.uplinks.values())
+        )
         self._decide: Decide = pass_all
         self._loop = asyncio.get_running_loop()
         self._os_boots = {one.run: one.os_boot for one in journal.opened.runs} | {run: clock.os_boot_id()}
@@ -95,7 +98,7 @@ class Pipeline:
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
-        events = self._decide(self._decode(received, stamp, lane))
+        events = self._decide(self._decode(received, stamp, lane).events)
         size_bytes = 0
         for message in received:
             size_bytes += message.size_bytes

@@ -34,7 +34,7 @@ __all__ = [
 
 Record = dict[str, object]
 
-CLOUDEVENTS_TOPIC = "fieldgate/bench/sensors.d%03d.telemetry/message"
+CLOUDEVENTS_TOPIC = "fieldgate/bench/sensors.d%03d.telemetry/generic"
 
 
 @dataclass(frozen=True, slots=True)

@@ -174,7 +174,7 @@ def boiler(**more: object) -> Event:
     shown = json.loads(next(text for text in blocks("json") if "specversion" in text))
     run, _, seq = shown["id"].partition("-")
     stamp = Stamp(int(run, 16), 1_795_415_846_683_762_000, 1)
-    address = Address("site.a.boiler", "message", "site/a/boiler")
+    address = Address("site.a.boiler", "generic", "site/a/boiler")
     given = {"address": address, "stamp": stamp, "data": b'{"temperature": 21.5}', "is_json": True}
     return Event(**{**given, "content_id": int(shown["contentid"], 16), "seq": int(seq), **more})  # type: ignore[arg-type]
 
@@ -326,7 +326,7 @@ def test_the_first_configuration_works_as_it_is_written(tmp_path):
 
     topic, first = arrived[0]
     shown = json.loads(next(text for text in blocks("json") if "specversion" in text))
-    assert topic == "fieldgate/plant-7/site.a.boiler/message"
+    assert topic == "fieldgate/plant-7/site.a.boiler/generic"
     assert f"`{topic}`" in README
     assert first.keys() == shown.keys()
     assert (first["data"], first["source"]) == (shown["data"], shown["source"])

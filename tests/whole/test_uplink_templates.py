@@ -165,7 +165,7 @@ async def test_azure_with_a_token_made_here(tmp_path, authority, stack, way):
     events = [json.loads(publish.payload) for publish in broker.arrived]
     assert (hub.refusals, hub.violations) == ([], [])
     assert status["uplinks"]["azure"]["delivered"] >= COUNT
-    assert {event["data"]["n"] for event in events if event["type"] == "fieldgate.message"} == set(range(COUNT))
+    assert {event["data"]["n"] for event in events if event["type"] == "fieldgate.generic"} == set(range(COUNT))
     assert KEY not in gateway.log_text()
 
 

@@ -16,7 +16,8 @@ from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Decoder, Record, Undecodable, Value, excerpt
 from fieldgate_devices.decoders.limits import MAX_PAYLOAD_BYTES, check_payload, checked
 from fieldgate_devices.decoders.options import DecoderOptions
-from fieldgate_devices.decoders.path import MISSING, Path
+from fieldgate_devices.decoders.place import Place
+from fieldgate_devices.paths import ABSENT
 
 __all__ = ["WrappedDecoder"]
 
@@ -30,7 +31,7 @@ class WrappedDecoder:
 
     def __init__(self, decoder: Decoder, *, options: DecoderOptions) -> None:
         self._decoder = decoder
-        self._path = Path.parse(options.of) if options.of is not None else None
+        self._path = Place(options.of) if options.of is not None else None
         self._around = options.around
         self._steps: list[Callable[[bytes], bytes]] = []
         if options.text is not None:
@@ -63,7 +64,7 @@ class WrappedDecoder:
         return checked([{**record, self._around: rest} for record in records])
 
 
-def _bytes_at(path: Path, message: Value) -> bytes:
+def _bytes_at(path: Place, message: Value) -> bytes:
     """The payload within the message: a text, or its bytes one by one."""
     found = path.find(message)
     if isinstance(found, str):
@@ -73,7 +74,7 @@ def _bytes_at(path: Path, message: Value) -> bytes:
             return bytes(one if type(one) is int else -1 for one in found)
         except ValueError:
             raise Undecodable(f"the list at {path} holds something else than bytes (0 to 255)") from None
-    raise Undecodable(f"there is no payload at {path}" if found is MISSING else f"what is at {path} is no text")
+    raise Undecodable(f"there is no payload at {path}" if found is ABSENT else f"what is at {path} is no text")
 
 
 def _from_hex(text: bytes) -> bytes:

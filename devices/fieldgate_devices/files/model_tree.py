@@ -161,10 +161,10 @@ def section_of(annotation: Any) -> type[Section] | None:
 
 
 def _core(annotation: Any) -> Any:
-    """The type itself, without ``Annotated`` and ``| None``."""
+    """The type itself, without ``Annotated`` and ``| None``; of several, all."""
     if get_origin(annotation) is Annotated:
         return _core(get_args(annotation)[0])
     if get_origin(annotation) in {Union, UnionType}:
-        (kind,) = (argument for argument in get_args(annotation) if argument is not NoneType)
-        return _core(kind)
+        kinds = [argument for argument in get_args(annotation) if argument is not NoneType]
+        return _core(kinds[0]) if len(kinds) == 1 else annotation
     return annotation

@@ -19,11 +19,14 @@ from fieldgate.forward.encode import (
     TimeText,
     address_texts,
     doubts,
+    extra_texts,
     id_suffix,
+    plain_data,
+    schema_of,
 )
 from fieldgate.forward.property_blocks import LENGTHS, block_length, properties_body
 from fieldgate.mqtt.packets import Properties
-from fieldgate_devices.event import Address, Event, Lane, Stamp
+from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp
 
 __all__ = ["BinaryProperties"]
 
@@ -44,7 +47,7 @@ class BinaryProperties:
 
     def payloads(self, events: Sequence[Event]) -> list[bytes]:
         """Return the data of each event."""
-        return [event.data for event in events]
+        return [plain_data(event)[0] if event.address.type == GENERIC else event.data for event in events]
 
     def blocks(self, events: Sequence[Event], *, is_stored: bool, firsts: Iterable[bytes] = repeat(b"")) -> list[bytes]:
         """Return the property block of each event, with its length; ``firsts`` are properties to stand first."""
@@ -52,12 +55,17 @@ class BinaryProperties:
         blocks: list[bytes] = []
         append = blocks.append
         known, length = self._addresses.get, LENGTHS.get
-        stamp = lane = is_json = None
+        stamp = lane = is_json = extra = None
         shared = run = b""
         for event, first in zip(events, firsts, strict=False):
-            if event.stamp is not stamp or event.is_json is not is_json or event.lane != lane:
-                stamp, lane, is_json = event.stamp, event.lane, event.is_json
-                shared = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored)
+            if (
+                event.stamp is not stamp
+                or event.is_json is not is_json
+                or event.lane != lane
+                or event.extra is not extra
+            ):
+                stamp, lane, is_json, extra = event.stamp, event.lane, event.is_json, event.extra
+                shared = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored, extra=extra)
                 run = b"%016x-" % stamp.run
             suffix, named = known(event.address) or self._address_part(event.address)
             seq = b"%d%b" % (event.seq, suffix)
@@ -77,13 +85,15 @@ class BinaryProperties:
             append(b"%b%b%b%b\x00%c%b%b%b%b" % (begin, first, shared, _ID, id_size, run, seq, named, tail))
         return blocks
 
-    def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool) -> bytes:
-        user = [("specversion", "1.0"), ("time", self._time_text(stamp.wall_ns).decode())]
+    def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool, extra: Extra | None) -> bytes:
+        at, said = extra_texts(extra, stamp, self._time_text)
+        user = [("specversion", "1.0"), ("time", at)]
         if lane != Lane.NORMAL:
             user.append(("lane", Lane(lane).name.lower()))
         user += doubts(stamp, self._os_boot_of).items()
         if is_stored:
             user.append(("drained", "true"))
+        user += said.items()
         return properties_body(
             Properties(content_type=JSON_TYPE if is_json else BINARY_TYPE, user=tuple(user)),
         )
@@ -92,6 +102,8 @@ class BinaryProperties:
         """The end of the id, and the properties that are about who spoke."""
         source, kind, subject = (_cut(text) for text in address_texts(address, self._gateway))
         user = [("source", source), ("type", kind)] + ([("subject", subject)] if subject else [])
+        if schema := schema_of(address):
+            user.append(("dataschema", schema))
         part = id_suffix(address).encode(), properties_body(Properties(user=tuple(user)))
         if len(self._addresses) >= _MAX_CACHED:
             self._addresses.clear()

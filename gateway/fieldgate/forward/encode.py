@@ -3,18 +3,22 @@
 An envelope is a function of the event alone (and of whether it was overtaken, ``drained``), so it is the same bytes
 however often it is made. Members, in this order:
 
-    specversion, id, source, type, subject, time, datacontenttype,
+    specversion, id, source, type, subject, dataschema, time, datacontenttype,
     lane            "high" or "low"; absent for normal
     timequality     "unsynced" or "estimated"; absent where the clock could be trusted; with it
     osboot          the OS boot during which the event was received, and
     uptimems        the milliseconds since that boot (a string: CloudEvents integers have 32 bits)
     drained         true where newer events have passed this one (``drain: live_first``)
+    receivedat      when it was received, where ``time`` is the device's own
+    replayed        true where the message was a dead letter before
     contentid       16 hex digits; equal for what a device sent again because its acknowledgement was lost
     data            the JSON text exactly as stored, or data_base64
 
 ``id`` is ``<run>-<seq>``, with ``-gap`` for a gap event, which bears the number of the last event it stands for.
 ``source`` is ``fieldgate/<gateway>/<device>`` as a URI reference (other characters percent-encoded), ``type`` is
-``fieldgate.<type>``. In ``raw`` over MQTT 5 the same facts travel as user properties.
+``fieldgate.<type>``. ``dataschema`` (``urn:fieldgate:<type>:<version>``) names the contract that the data keeps; what a
+device without one says (``fieldgate.generic``) is flattened here. In ``raw`` over MQTT 5 the same facts travel as user
+properties.
 """
 
 from __future__ import annotations
@@ -28,11 +32,12 @@ from urllib.parse import quote
 
 import msgspec
 
-from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
+from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp, TimeQuality
+from fieldgate_devices.generic import flat_json
 
 __all__ = [
     "BINARY_TYPE", "GAP_TYPE", "JSON_TYPE", "CloudEvents", "OsBootOf", "TimeText", "address_texts", "doubts",
-    "id_suffix",
+    "extra_texts", "id_suffix", "plain_data", "schema_of",
 ]  # fmt: skip
 
 JSON_TYPE: Final = "application/json"
@@ -79,6 +84,33 @@ def id_suffix(address: Address) -> str:
     return "-gap" if address.type == GAP_TYPE and address.topic == _GAP_TOPIC else ""
 
 
+def schema_of(address: Address) -> str:
+    """Return the ``dataschema`` of an event's data; empty where no profile gives one."""
+    return f"urn:fieldgate:{address.type}:{address.version}" if address.version else ""
+
+
+def plain_data(event: Event) -> tuple[bytes, bool]:
+    """Return an event's data as it goes upstream, and whether that is JSON.
+
+    JSON of a device that no profile names is flattened; what cannot be (a member twice, too many) goes as it came.
+    """
+    if event.address.type != GENERIC or not event.is_json:
+        return event.data, event.is_json
+    flat = flat_json(event.data)
+    return (event.data, False) if flat is None else (flat, True)
+
+
+def extra_texts(extra: Extra | None, stamp: Stamp, time_text: Callable[[int], bytes]) -> tuple[str, dict[str, str]]:
+    """Return the ``time`` of an event, and what its `Extra` has to say beside that, as texts."""
+    if extra is None:
+        return time_text(stamp.wall_ns).decode(), {}
+    received_at = time_text(stamp.wall_ns).decode()
+    said = {} if extra.at_ns is None else {"receivedat": received_at}
+    if extra.is_replayed:
+        said["replayed"] = "true"
+    return (received_at if extra.at_ns is None else time_text(extra.at_ns).decode()), said
+
+
 def doubts(stamp: Stamp, os_boot_of: OsBootOf) -> dict[str, str]:
     """Return what is to be said of a time that is not trusted; empty where it is."""
     if stamp.quality == TimeQuality.SYNCED:
@@ -96,6 +128,7 @@ class CloudEvents:
         self._gateway = gateway
         self._os_boot_of = os_boot_of
         self._addresses: dict[Address, bytes] = {}
+        self._generic: dict[Address, bytes] = {}  # apart, so that the hot loop need not ask whose data is flattened
         self._time_text = TimeText().of
 
     def envelopes(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
@@ -110,19 +143,32 @@ class CloudEvents:
             if event.stamp is not stamp or event.is_json is not is_json or event.lane != lane:
                 stamp, lane, is_json = event.stamp, event.lane, event.is_json
                 head, tail = self._stamp_parts(stamp, lane, is_json=is_json, is_stored=is_stored)
-            middle = known(event.address) or self._address_part(event.address)
-            if is_json and event.content_id:
+            middle = known(event.address)
+            if middle is None or event.extra is not None:
+                append(self._unusual(event, is_stored=is_stored))
+            elif is_json and event.content_id:
                 append(
                     b'%b%d%b%b,"contentid":"%016x","data":%b}'
                     % (head, event.seq, middle, tail, event.content_id, event.data)
                 )
             else:
-                append(b"%b%d%b%b%b}" % (head, event.seq, middle, tail, _unusual_end(event)))
+                append(b"%b%d%b%b%b}" % (head, event.seq, middle, tail, _end(event, event.data, is_json=is_json)))
         return envelopes
 
-    def _stamp_parts(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool) -> tuple[bytes, bytes]:
+    def _unusual(self, event: Event, *, is_stored: bool) -> bytes:
+        """The envelope of an event of no profile, of a new address, or that has an `Extra`."""
+        data, is_json = plain_data(event)
+        head, tail = self._stamp_parts(event.stamp, event.lane, is_json=is_json, is_stored=is_stored, extra=event.extra)
+        middle = self._generic.get(event.address) or self._address_part(event.address)
+        end = _end(event, data, is_json=is_json)
+        return b"%b%d%b%b%b}" % (head, event.seq, middle, tail, end)
+
+    def _stamp_parts(
+        self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool, extra: Extra | None = None
+    ) -> tuple[bytes, bytes]:
+        at, said = extra_texts(extra, stamp, self._time_text)
         tail = b',"time":"%b","datacontenttype":"%b"' % (
-            self._time_text(stamp.wall_ns),
+            at.encode(),
             _JSON_TYPE_BYTES if is_json else _BINARY_TYPE_BYTES,
         )
         if lane != Lane.NORMAL:
@@ -131,6 +177,10 @@ class CloudEvents:
             tail += b"," + msgspec.json.encode(doubts(stamp, self._os_boot_of))[1:-1]
         if is_stored:
             tail += b',"drained":true'
+        if "receivedat" in said:
+            tail += b',"receivedat":"%b"' % said["receivedat"].encode()
+        if "replayed" in said:
+            tail += b',"replayed":true'
         return b'{"specversion":"1.0","id":"%016x-' % stamp.run, tail
 
     def _address_part(self, address: Address) -> bytes:
@@ -138,16 +188,19 @@ class CloudEvents:
         members = {"source": source, "type": kind}
         if subject:
             members["subject"] = subject
+        if schema := schema_of(address):
+            members["dataschema"] = schema
         part = id_suffix(address).encode() + b'",' + msgspec.json.encode(members)[1:-1]
-        if len(self._addresses) >= _MAX_CACHED:
-            self._addresses.clear()
-        self._addresses[address] = part
+        known = self._generic if address.type == GENERIC else self._addresses
+        if len(known) >= _MAX_CACHED:
+            known.clear()
+        known[address] = part
         return part
 
 
-def _unusual_end(event: Event) -> bytes:
-    """The last members of an event that is no JSON, or that the gateway itself made and nobody can send again."""
+def _end(event: Event, data: bytes, *, is_json: bool) -> bytes:
+    """The last members of an envelope. What the gateway itself made, and nobody can send again, has no content id."""
     content_id = b',"contentid":"%016x"' % event.content_id if event.content_id else b""
-    if event.is_json:
-        return b'%b,"data":%b' % (content_id, event.data)
-    return b'%b,"data_base64":"%b"' % (content_id, b2a_base64(event.data, newline=False))
+    if is_json:
+        return b'%b,"data":%b' % (content_id, data)
+    return b'%b,"data_base64":"%b"' % (content_id, b2a_base64(data, newline=False))

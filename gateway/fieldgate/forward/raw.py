@@ -1,7 +1,8 @@
 """The id of an event beside its untouched bytes: MQTT 5 user properties of format ``raw``.
 
 Properties: content type (JSON or octet stream), then ``fieldgate-time``, ``-id``, ``-contentid`` and, as in
-``encode`` and only where they say something, ``-lane``, ``-timequality``, ``-osboot``, ``-uptimems``, ``-drained``.
+``encode`` and only where they say something, ``-lane``, ``-timequality``, ``-osboot``, ``-uptimems``, ``-drained``,
+``-receivedat``, ``-replayed``.
 Gateway, device and type are in the topic; a property costs the broker more than it costs us.
 """
 
@@ -17,11 +18,12 @@ from fieldgate.forward.encode import (
     OsBootOf,
     TimeText,
     doubts,
+    extra_texts,
     id_suffix,
 )
 from fieldgate.forward.property_blocks import LENGTHS, block_length, properties_body
 from fieldgate.mqtt.packets import Properties
-from fieldgate_devices.event import Address, Event, Lane, Stamp
+from fieldgate_devices.event import Address, Event, Extra, Lane, Stamp
 
 __all__ = ["RawProperties"]
 
@@ -50,13 +52,18 @@ class RawProperties:
         blocks: list[bytes] = []
         append = blocks.append
         known, length = self._suffixes.get, LENGTHS.get
-        stamp = lane = is_json = None
+        stamp = lane = is_json = extra = None
         head = run = b""
         head_size = 0
         for event, first in zip(events, firsts, strict=False):
-            if event.stamp is not stamp or event.is_json is not is_json or event.lane != lane:
-                stamp, lane, is_json = event.stamp, event.lane, event.is_json
-                head = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored) + _ID
+            if (
+                event.stamp is not stamp
+                or event.is_json is not is_json
+                or event.lane != lane
+                or event.extra is not extra
+            ):
+                stamp, lane, is_json, extra = event.stamp, event.lane, event.is_json, event.extra
+                head = self._stamp_part(stamp, lane, is_json=is_json, is_stored=is_stored, extra=extra) + _ID
                 head_size = len(head) + 1 + 17  # of the id's own length one byte is in the head
                 run = b"%016x-" % stamp.run
             suffix = known(event.address)
@@ -71,12 +78,14 @@ class RawProperties:
                 append(b"%b%b%b%c%b%b" % (begin, first, head, 17 + seq_size, run, seq))
         return blocks
 
-    def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool) -> bytes:
-        part = (_JSON if is_json else _BINARY) + _TIME + self._time_text(stamp.wall_ns)
+    def _stamp_part(self, stamp: Stamp, lane: int, *, is_json: bool, is_stored: bool, extra: Extra | None) -> bytes:
+        at, said = extra_texts(extra, stamp, self._time_text)
+        part = (_JSON if is_json else _BINARY) + _TIME + at.encode()
         user = [] if lane == Lane.NORMAL else [("fieldgate-lane", Lane(lane).name.lower())]
         user += [(f"fieldgate-{name}", value) for name, value in doubts(stamp, self._os_boot_of).items()]
         if is_stored:
             user.append(("fieldgate-drained", "true"))
+        user += [(f"fieldgate-{name}", value) for name, value in said.items()]
         return part + properties_body(Properties(user=tuple(user))) if user else part
 
     def _suffix(self, address: Address) -> bytes:

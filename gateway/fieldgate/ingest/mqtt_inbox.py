@@ -28,12 +28,12 @@ from xxhash import xxh3_64_intdigest
 
 from fieldgate.ingest.echo import EchoGuard, EchoWatch
 from fieldgate.ingest.event_filter import EventFilter, TopicRefused, client_seed, content_id
+from fieldgate.ingest.event_line import EventLine
 from fieldgate.ingest.inbox_batch import Batch
 from fieldgate.ingest.inbox_terms import InboxLimits, InboxTally, Throttle
 from fieldgate.ingest.publish_rights import PublishRights
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.ingest.window_watch import WindowWatch
-from fieldgate.mqtt.ack_line import AckLine
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.message import Message
@@ -44,7 +44,6 @@ from fieldgate.mqtt.violation import Violation
 __all__ = ["MqttInbox"]
 
 _NOT_AUTHORIZED: Final = Reason.NOT_AUTHORIZED.name.lower()
-_OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
 
 
 class MqttInbox:
@@ -76,15 +75,15 @@ class MqttInbox:
         self._limits = limits
         self._tally = tally
         self._client_seed = client_seed(state.client_id)
-        self._line = AckLine()
+        self._events = EventLine(
+            self, intake=intake, lane=lane, owed=state.owed, unreleased=state.unreleased, tally=tally
+        )
+        self._line = self._events.acks
         self._window = WindowWatch()
-        self._handed_to = 0  # positions below were given to the intake
-        self._held: list[tuple[list[Received], int]] = []
-        self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
-        self._released_early: set[int] = set()  # of these, what the client has released already
+        self._receiving = self._events.receiving
+        self._released_early: set[int] = set()  # QoS 2 ids that the client released before their PUBREC
         self._uncompleted: set[int] = set()  # QoS 2 ids whose PUBREC this connection got, and which it holds
         self._aliases: dict[int, str] = {}
-        self._is_over = False
         self._echoes = EchoWatch(guard)
 
     @property
@@ -100,7 +99,7 @@ class MqttInbox:
 
     def flush(self) -> None:
         """See `Settler`."""
-        if not self._is_over:
+        if not self._events.is_over:
             self._throttle.flush()
         elif self._state.client is not None:
             self._state.client.flush()
@@ -118,11 +117,10 @@ class MqttInbox:
             self._sort(publishes, batch, now_s)
         finally:
             self._tally.publishes += len(publishes)
-            self._close_run(batch)
+            self._events.close_run(batch)
             if batch.routed:
                 self._broker.route(batch.routed, self._state.client_id, now_s)
-            for received, first in batch.runs:
-                self._hand_over(received, first)
+            self._events.hand_over(batch.runs)
         self._check_window()
 
     def _sort(self, publishes: Sequence[Publish], batch: Batch, now_s: float) -> None:
@@ -182,7 +180,7 @@ class MqttInbox:
         if batch.is_routed:
             batch.routed.append(packet)
         if code:
-            self._close_run(batch)
+            self._events.close_run(batch)
             if is_kept or not self._is_v5:
                 self._line.add_ready(code)
             else:
@@ -192,7 +190,7 @@ class MqttInbox:
     def _deny(self, packet: Publish, code: int, batch: Batch) -> None:
         """Do not take what the client may not publish; MQTT 5 says so where there is an acknowledgement."""
         if code:
-            self._close_run(batch)
+            self._events.close_run(batch)
         if code and self._is_v5:
             self._say_no(packet, Reason.NOT_AUTHORIZED, "the user may not publish to this topic")
             return
@@ -208,7 +206,7 @@ class MqttInbox:
         """
         if not (packet.qos and self._is_v5):
             raise refused
-        self._close_run(batch)
+        self._events.close_run(batch)
         self._say_no(packet, refused.reason, str(refused))
 
     def _say_no(self, packet: Publish, reason: Reason, problem: str) -> None:
@@ -224,28 +222,14 @@ class MqttInbox:
         self._rights.changed()
 
     def _is_repeated(self, packet: Publish, code: int, seed: int | None, batch: Batch) -> bool:
-        """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
-        packet_id = packet.packet_id
-        if packet.qos == 2 and packet_id in self._receiving:
-            return True
-        if packet.qos == 2 and packet_id in self._state.unreleased:  # [MQTT-4.3.3-10]
-            self._close_run(batch)
-            self._uncompleted.discard(packet_id)  # until its PUBREC leaves again
-            self._receiving.add(packet_id)
-            self._line.add_ready(code)
-            return True
-        owed = self._state.owed.pop(packet_id, None)
-        if not packet.dup or seed is None:
-            return False
-        own_id = content_id(client_seed=self._client_seed, topic_seed=seed, packet_id=packet_id, payload=packet.payload)
-        if owed is not None and owed.content_id == own_id and owed.is_release == (packet.qos == 2):
-            self._close_run(batch)
-            self._line.add_joined(code, owed)
-            if packet.qos == 2:
-                self._receiving.add(packet_id)
-            return True
-        self._close_run(batch)
-        return (code, own_id) in batch.waiting(self._line)
+        if packet.qos == 2:
+            self._uncompleted.discard(packet.packet_id)  # until its PUBREC leaves again
+        own_id = None
+        if packet.dup and seed is not None:
+            own_id = content_id(
+                client_seed=self._client_seed, topic_seed=seed, packet_id=packet.packet_id, payload=packet.payload
+            )
+        return self._events.is_repeated(packet, code, own_id, batch)
 
     def _resolve_alias(self, packet: Publish) -> None:
         alias = packet.properties.topic_alias if packet.properties is not None else None
@@ -259,32 +243,6 @@ class MqttInbox:
             packet.topic = topic
         else:
             raise Violation(Reason.PROTOCOL_ERROR, f"topic alias {alias} was not set")
-
-    def _close_run(self, batch: Batch) -> None:
-        """Put what was gathered into the line, so that something else can stand behind it."""
-        received, codes, content_ids = batch.received, batch.codes, batch.content_ids
-        if not received:
-            return
-        for index, expiry_s in batch.expiries.items():
-            received[index].expiry_s = expiry_s
-        if self._state.owed:
-            for code in codes:
-                self._state.owed.pop(abs(code), None)  # a new message under the id: the old one is not claimed any more
-        text_bytes = sum([one.size_bytes for one in received])
-        first = self._line.add_events(codes, content_ids, text_bytes + _OVERHEAD_BYTES * len(codes))
-        batch.runs.append((received, first))
-        batch.end_run()
-        self._tally.events += len(codes)
-        self._tally.bytes += text_bytes
-
-    def _hand_over(self, received: list[Received], first: int) -> None:
-        if not self._held and self._intake.is_open():
-            self._handed_to = first + len(received)
-            self._intake.accept(received, self, first, lane=self._lane)
-        elif self._is_over:
-            self._tally.unsaved += len(received)
-        else:
-            self._held.append((received, first))
 
     def _check_window(self) -> None:
         line, limits = self._line, self._limits
@@ -365,18 +323,8 @@ class MqttInbox:
 
     def retry(self) -> None:
         """Hand over what was held, if the intake is open again."""
-        if self._held and self._intake.is_open():
-            held, self._held = self._held, []
-            for received, first in held:
-                self._handed_to = first + len(received)
-                self._intake.accept(received, self, first, lane=self._lane)
+        self._events.retry()
 
     def end(self) -> None:
         """See `Inbox`."""
-        self._is_over = True
-        self._tally.unsaved += sum(len(received) for received, _ in self._held)
-        self._held.clear()
-        if self._state.expiry_s > 0:
-            for packet_id, owed in self._line.owed().items():
-                if owed.line is not self._line or owed.position < self._handed_to:
-                    self._state.owed[packet_id] = owed
+        self._events.end(is_kept=self._state.expiry_s > 0)

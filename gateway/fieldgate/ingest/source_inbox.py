@@ -27,18 +27,18 @@ from xxhash import xxh3_64_intdigest
 
 from fieldgate.ingest.echo import EchoGuard, looks_like_ours
 from fieldgate.ingest.event_filter import client_seed
+from fieldgate.ingest.event_line import EventLine
 from fieldgate.ingest.inbox_batch import Batch
 from fieldgate.ingest.last_seen import LastSeen
 from fieldgate.ingest.source import Intake, Received
 from fieldgate.ingest.source_topics import Place, SourceTopics
 from fieldgate.ingest.window_watch import WindowWatch
-from fieldgate.mqtt.ack_line import AckLine, Owed
+from fieldgate.mqtt.ack_line import Owed
 from fieldgate.mqtt.packets import Publish, Reason
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["SourceInbox", "SourceLimits", "SourceState", "SourceTally", "Throttle"]
 
-_OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
 _MAX_UNRELEASED: Final = 4096  # QoS 2 ids that a 3.1.1 broker may leave between PUBREC and PUBREL
 
 
@@ -110,12 +110,17 @@ class SourceInbox:
         self._state = state
         self._intake = intake
         self._limits = limits
-        self._line = AckLine()
+        self._events = EventLine(
+            self,
+            intake=intake,
+            lane=state.lane,
+            owed=state.owed,
+            unreleased=state.unreleased,
+            tally=state.tally,
+        )
+        self._line = self._events.acks
         self._window = WindowWatch()
-        self._handed_to = 0  # positions below were given to the intake
-        self._held: list[tuple[list[Received], int]] = []
-        self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
-        self._is_over = False
+        self._receiving = self._events.receiving
 
     @property
     def unacknowledged(self) -> int:
@@ -125,7 +130,7 @@ class SourceInbox:
     @property
     def has_held(self) -> bool:
         """Whether messages wait here for the intake to open."""
-        return bool(self._held)
+        return self._events.has_held
 
     # Settler
 
@@ -148,9 +153,8 @@ class SourceInbox:
         finally:
             self._state.tally.received += len(publishes)
             self._state.last_seen.trim()
-            self._close_run(batch)
-            for received, first in batch.runs:
-                self._hand_over(received, first)
+            self._events.close_run(batch)
+            self._events.hand_over(batch.runs)
         self._check_window()
 
     def _sort(self, publishes: Sequence[Publish], batch: Batch) -> None:
@@ -190,7 +194,8 @@ class SourceInbox:
         place = state.topics.place(packet.topic)
         packet_id = packet.packet_id
         code = -packet_id if packet.qos == 2 else packet_id
-        if packet.qos and self._is_repeated(packet, code, place, batch):
+        own_id = self._content_id(place, packet_id, packet.payload) if packet.dup and place is not None else None
+        if packet.qos and self._events.is_repeated(packet, code, own_id, batch):
             state.tally.joined += 1
             return None
         if packet.qos == 2:
@@ -209,7 +214,7 @@ class SourceInbox:
     def _pass_over(self, code: int, batch: Batch) -> None:
         """Acknowledge a message that is no event, in its turn."""
         if code:
-            self._close_run(batch)
+            self._events.close_run(batch)
             self._line.add_ready(code)
 
     def _is_known(self, packet: Publish, place: Place) -> bool:
@@ -221,50 +226,6 @@ class SourceInbox:
 
     def _content_id(self, place: Place, packet_id: int, payload: bytes) -> int:
         return xxh3_64_intdigest(payload, place[0] ^ self._state.client_seed ^ packet_id)
-
-    def _is_repeated(self, packet: Publish, code: int, place: Place | None, batch: Batch) -> bool:
-        """Whether this PUBLISH is one that we have already; then it stands in the line as far as it must."""
-        packet_id, state = packet.packet_id, self._state
-        if packet.qos == 2 and packet_id in state.unreleased:  # [MQTT-4.3.3-10]
-            self._close_run(batch)
-            self._line.add_ready(code)
-            return True
-        if packet.qos == 2 and packet_id in self._receiving:
-            return True
-        owed = state.owed.pop(packet_id, None)
-        if not packet.dup or place is None:
-            return False
-        own_id = self._content_id(place, packet_id, packet.payload)
-        if owed is not None and owed.content_id == own_id and owed.is_release == (packet.qos == 2):
-            self._close_run(batch)
-            self._line.add_joined(code, owed)
-            if packet.qos == 2:
-                self._receiving.add(packet_id)
-            return True
-        self._close_run(batch)
-        return (code, own_id) in batch.waiting(self._line)
-
-    def _close_run(self, batch: Batch) -> None:
-        """Put what was gathered into the line, so that something else can stand behind it."""
-        received, codes, content_ids = batch.received, batch.codes, batch.content_ids
-        if not received:
-            return
-        if self._state.owed:
-            for code in codes:
-                self._state.owed.pop(abs(code), None)  # a new message under the id: the old one is not claimed any more
-        text_bytes = sum([one.size_bytes for one in received])
-        first = self._line.add_events(codes, content_ids, text_bytes + _OVERHEAD_BYTES * len(codes))
-        batch.runs.append((received, first))
-        batch.end_run()
-        self._state.tally.events += len(codes)
-        self._state.tally.bytes += text_bytes
-
-    def _hand_over(self, received: list[Received], first: int) -> None:
-        if not self._held and self._intake.is_open():
-            self._handed_to = first + len(received)
-            self._intake.accept(received, self, first, lane=self._state.lane)
-        else:
-            self._held.append((received, first))
 
     def _check_window(self) -> None:
         line, limits = self._line, self._limits
@@ -300,20 +261,9 @@ class SourceInbox:
 
     def retry(self) -> None:
         """Hand over what was held, if the intake is open again."""
-        if self._held and self._intake.is_open():
-            held, self._held = self._held, []
-            for received, first in held:
-                self._handed_to = first + len(received)
-                self._intake.accept(received, self, first, lane=self._state.lane)
+        self._events.retry()
 
     def end(self) -> None:
         """See `ClientInbox`. What was not handed over comes again, if its QoS lets it."""
-        self._is_over = True
-        state = self._state
-        if self._held:
-            state.tally.unsaved += sum(len(received) for received, _ in self._held)
-            self._held.clear()
-            state.last_seen.clear()  # it was heard and is not kept: what is sent again must count
-        for packet_id, owed in self._line.owed().items():
-            if owed.line is not self._line or owed.position < self._handed_to:
-                state.owed[packet_id] = owed
+        if self._events.end(is_kept=True):
+            self._state.last_seen.clear()  # it was heard and is not kept: what is sent again must count

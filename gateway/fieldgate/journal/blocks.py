@@ -17,7 +17,7 @@ import msgspec
 import zstandard
 
 from fieldgate.errors import FieldgateError
-from fieldgate_devices.event import Address, Event, Stamp
+from fieldgate_devices.event import Address, Event, Extra, Stamp
 
 __all__ = [
     "ROW_OVERHEAD_BYTES",
@@ -86,6 +86,7 @@ class _Body(msgspec.Struct, array_like=True, gc=False):
     not_json: list[int] | None = None
     raw: dict[int, bytes] | None = None
     expiry_s: dict[int, int] | None = None
+    extra: dict[int, Extra] | None = None
 
 
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -128,6 +129,7 @@ def encode_body(events: Sequence[Event], *, run: int, compressor: zstandard.Zstd
     not_json = [i for i, event in enumerate(events) if not event.is_json]
     raw = {i: event.raw for i, event in enumerate(events) if event.raw is not None}
     expiry_s = {i: event.expiry_s for i, event in enumerate(events) if event.expiry_s is not None}
+    extra = {i: event.extra for i, event in enumerate(events) if event.extra is not None}
     body = _Body(
         addresses=list(known),
         address_index=address_index,
@@ -138,6 +140,7 @@ def encode_body(events: Sequence[Event], *, run: int, compressor: zstandard.Zstd
         not_json=not_json or None,
         raw=raw or None,
         expiry_s=expiry_s or None,
+        extra=extra or None,
     )
     return _FORMAT + (compressor or new_compressor()).compress(_encode_msgpack(body))
 
@@ -179,6 +182,8 @@ def decode_body(
             events[index].raw = raw
         for index, seconds in (columns.expiry_s or {}).items():
             events[index].expiry_s = seconds
+        for index, extra in (columns.extra or {}).items():
+            events[index].extra = extra
     except IndexError as error:
         raise BlockDamaged("a body refers to something it does not hold") from error
     return events

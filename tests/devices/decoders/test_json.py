@@ -95,6 +95,14 @@ def test_readings_share_what_stands_around_their_list() -> None:
     ]
 
 
+def test_a_list_may_stand_within_a_list() -> None:
+    payload = b'{"gw":[{"id":"g","s":[{"t":1}]},{"id":"h"}],"n":5}'
+
+    assert decoded("json", payload, {"each": "gw[0].s"}) == [{"gw": [{"id": "g"}, {"id": "h"}], "n": 5, "t": 1}]
+    assert decoded("json", b'{"a":[[{"t":1}],2]}', {"each": "a[0]"}) == [{"a": [2], "t": 1}]
+    assert decoded("json", b'{"x":{"s":[{"t":1}]}}', {"each": "*.s"}) == [{"x": {}, "t": 1}]
+
+
 def test_readings_need_not_share_anything() -> None:
     assert decoded("json", b'{"gw":1,"s":[{"t":1}]}', {"each": "s", "shared": False}) == [{"t": 1}]
 

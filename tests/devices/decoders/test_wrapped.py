@@ -119,6 +119,8 @@ def test_what_is_not_packed_like_that_is_refused(options: Options, payload: byte
 def test_a_path_that_is_none_is_refused_when_it_is_written() -> None:
     with pytest.raises(ValidationError, match=r"'a\.\.b' is not a path"):
         make_decoder("json", {"of": "a..b"})
+    with pytest.raises(ValidationError, match="leads out of the message"):
+        make_decoder("json", {"of": "$topic.device"})
     with pytest.raises(ValidationError, match="around needs of"):
         make_decoder("json", {"around": "m"})
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from fieldgate.ingest.decode import PassThrough
+from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.mqtt.packets import Properties, Publish, Will
+from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Stamp
 from session_kit import Server
 
@@ -47,6 +48,6 @@ def test_the_decoder_passes_it_on() -> None:
     server = Server()
     server.connect(version=5).send(expiring(1, 60), expiring(2, None))
 
-    events = PassThrough()(server.intake.batches[0][2], Stamp(1, 2, 3), 1)
+    events = ContractDecoder(Catalogue())(server.intake.batches[0][2], Stamp(1, 2, 3), 1).events
 
     assert [(event.expiry_s, event.raw, event.seq) for event in events] == [(60, None, 0), (None, None, 0)]

@@ -1,0 +1,215 @@
+"""Turn one raw value of a message into the value of a field, or say how it breaks the contract.
+
+The order: where it stands (``from``), what means no reading, ``map``, ``scale`` and ``offset``, the type, the range.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from fieldgate_devices.breach import Breach, shown
+from fieldgate_devices.paths import ABSENT, Path, read_path
+from fieldgate_devices.profile import FieldSpec
+
+__all__ = ["FieldReader", "finite", "json_value"]
+
+_INT_MIN: Final = -(1 << 63)
+_INT_MAX: Final = (1 << 64) - 1
+_TRUTHS: Final = {
+    **dict.fromkeys(("true", "on", "yes", "1"), True),
+    **dict.fromkeys(("false", "off", "no", "0"), False),
+}
+_DECIMALS: Final = 10  # 215 * 0.1 is 21.5, not 21.500000000000004
+
+
+class FieldReader:
+    """One field of a profile. ``lenient``: numbers and truth values may be texts."""
+
+    __slots__ = ("_convert", "_default", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec", "name")
+
+    def __init__(self, name: str, spec: FieldSpec, *, lenient: bool) -> None:
+        self.name = name
+        self._spec = spec
+        self._paths: tuple[Path, ...] = tuple(map(read_path, spec.from_ or (name,)))
+        self._no_reading = frozenset((type(one), one) for one in spec.no_reading)
+        self._map = spec.map
+        self._scale = spec.scale
+        self._offset = spec.offset
+        self._default = ABSENT if spec.default is None else spec.default
+        self._convert: Callable[[object], object] = getattr(self, f"_as_{spec.type}")
+        if lenient and spec.type in _LENIENT:
+            strict, read = self._convert, _LENIENT[spec.type]
+            self._convert = lambda value: strict(read(value))
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Where its value may stand."""
+        return self._paths
+
+    def read(self, record: object, captures: Mapping[str, str]) -> object:
+        """Return the value, or `ABSENT` where the contract allows that there is none.
+
+        Raises:
+            Breach: the message is not what the profile says.
+        """
+        raw: object = ABSENT
+        for path in self._paths:
+            raw = path.find(record, captures)
+            if raw is not ABSENT and raw is not None:
+                break
+        if raw is ABSENT or raw is None:
+            return self.absent("is missing" if raw is ABSENT else "is null")
+        return self.value_of(raw)
+
+    def absent(self, how: str) -> object:
+        """Return what the field is where there is no value; see `read`."""
+        if self._default is ABSENT and not self._spec.optional:
+            raise Breach("missing", f"{self.name} {how}")
+        return self._default
+
+    def value_of(self, raw: object) -> object:
+        """Return the value for what stands in the message, not null; see `read`."""
+        if self._means_nothing(raw):
+            return self._default
+        if self._map and isinstance(raw, str | int | float | bool):
+            raw = self._map.get(_as_key(raw), raw)
+        if self._scale is not None or self._offset is not None:
+            raw = self._scaled(raw)
+        value = self._convert(raw)
+        if self._spec.type in {"float", "int"}:
+            self._check_range(value)
+        return value
+
+    def _means_nothing(self, raw: object) -> bool:
+        if not self._no_reading or isinstance(raw, dict | list | bytes):
+            return False
+        if (type(raw), raw) in self._no_reading:
+            return True
+        number = raw
+        if isinstance(raw, str) and len(raw) <= 32:  # a text of a text format
+            try:
+                number = float(raw)
+            except ValueError:
+                return False
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return False
+        return any(kind in (int, float) and one == number for kind, one in self._no_reading)
+
+    def _scaled(self, raw: object) -> object:
+        number = _LENIENT["float"](raw) if isinstance(raw, str) else raw
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            raise Breach("wrong_type", f"{self.name} is {shown(raw)}, not a number")
+        scaled = finite(number, self.name) * (1.0 if self._scale is None else self._scale) + (self._offset or 0.0)
+        if not math.isfinite(scaled):
+            raise Breach("out_of_range", f"{self.name} is {shown(raw)}, which is too large")
+        return round(scaled, _DECIMALS)
+
+    def _check_range(self, value: Any) -> None:
+        low, high = self._spec.min, self._spec.max
+        if low is not None and value < low:
+            raise Breach("out_of_range", f"{self.name} is {value:g}, below its min of {low:g}")
+        if high is not None and value > high:
+            raise Breach("out_of_range", f"{self.name} is {value:g}, above its max of {high:g}")
+
+    # -- types --------------------------------------------------------------------------------------------------------
+
+    def _as_float(self, value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise Breach("wrong_type", f"{self.name} is {shown(value)}, not a number")
+        return finite(value, self.name)
+
+    def _as_int(self, value: object) -> int:
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise Breach("wrong_type", f"{self.name} is {shown(value)}, not a whole number")
+        if not _INT_MIN <= value <= _INT_MAX:
+            raise Breach("out_of_range", f"{self.name} is {shown(value)}, which takes more than 64 bits")
+        return value
+
+    def _as_bool(self, value: object) -> bool:
+        if not isinstance(value, bool):
+            raise Breach("wrong_type", f"{self.name} is {shown(value)}, neither true nor false")
+        return value
+
+    def _as_string(self, value: object) -> str:
+        if not isinstance(value, str):
+            raise Breach("wrong_type", f"{self.name} is {shown(value)}, not a text")
+        return value
+
+    def _as_enum(self, value: object) -> object:
+        for one in self._spec.values:
+            if type(one) is type(value) and one == value:
+                return value
+        allowed = ", ".join(map(str, self._spec.values[:12]))
+        raise Breach("not_allowed", f"{self.name} is {shown(value)}; allowed: {allowed}")
+
+    def _as_object(self, value: object) -> object:
+        if not isinstance(value, dict | list):
+            raise Breach("wrong_type", f"{self.name} is {shown(value)}, neither a mapping nor a list")
+        return json_value(value)
+
+
+def json_value(value: object) -> object:
+    """Return a value that JSON can hold: bytes become base64, whole numbers of more than 64 bits and the like texts."""
+    if isinstance(value, dict):
+        return {str(key): json_value(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [json_value(one) for one in value]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, int) and not _INT_MIN <= value <= _INT_MAX:
+        return hex(value)
+    return value
+
+
+def _as_key(raw: str | int | float | bool) -> str:
+    return str(raw).lower() if isinstance(raw, bool) else str(raw)
+
+
+def finite(value: int | float, name: str) -> float:
+    """Return the number as a float.
+
+    Raises:
+        Breach: it is too large for one, or none.
+    """
+    try:
+        number = float(value)
+    except OverflowError as error:
+        raise Breach("out_of_range", f"{name} is {shown(value)}, which is too large") from error
+    if not math.isfinite(number):
+        raise Breach("out_of_range", f"{name} is {number}, not a finite number")
+    return number
+
+
+def _read_number(value: object) -> object:
+    if not isinstance(value, str) or len(value) > 64:
+        return value
+    text = value.strip()
+    try:
+        return int(text) if text.lstrip("+-").isdecimal() else float(text)
+    except ValueError:
+        return value
+
+
+def _read_truth(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool) and value in (0, 1):
+        return bool(value)
+    return _TRUTHS.get(value.strip().lower(), value) if isinstance(value, str) else value
+
+
+def _read_text(value: object) -> object:
+    return _as_key(value) if isinstance(value, int | float) else value
+
+
+_LENIENT: Final[dict[str, Callable[[object], object]]] = {
+    "float": _read_number,
+    "int": _read_number,
+    "bool": _read_truth,
+    "string": _read_text,
+}

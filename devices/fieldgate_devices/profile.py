@@ -1,0 +1,291 @@
+"""A device profile: the contract between a kind of device and everybody who reads what it says.
+
+The models of one ``devices.d/*.yaml``. A key is declared here once; documentation, the editor's schema and error
+messages come from it. What concerns more than one key is checked in `profile_checks`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from fieldgate_devices.files.model_tree import ModelTree
+from fieldgate_devices.files.quantities import Duration
+from fieldgate_devices.files.section import Section
+from fieldgate_devices.names import name_problem
+from fieldgate_devices.paths import read_path
+from fieldgate_devices.times import check_time_format, check_zone
+from fieldgate_devices.topic_pattern import read_topic_pattern
+
+__all__ = [
+    "PROFILE_TREE",
+    "CommandSpec",
+    "Example",
+    "FieldSpec",
+    "MatchSpec",
+    "Profile",
+    "Scaling",
+    "SplitSpec",
+    "TimeSpec",
+    "UpgradeSpec",
+]
+
+_MAX_TEXT: Final = 1 << 16
+_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+
+
+def _check_field_name(name: str) -> str:
+    problem = name_problem(name)
+    if problem:
+        raise ValueError(problem)
+    return name
+
+
+def _check_id(name: str) -> str:
+    if (
+        not name
+        or len(name) > 64
+        or not name[0].isalpha()
+        or not all(c.isdigit() or c in "-_" or "a" <= c <= "z" for c in name)
+    ):
+        raise ValueError(
+            f"{name!r} is not an id of a profile; allowed: a to z, 0 to 9, '-' and '_', beginning with a letter"
+        )
+    return name
+
+
+def _check_path(text: str) -> str:
+    read_path(text)
+    return text
+
+
+def _check_pattern(text: str) -> str:
+    read_topic_pattern(text)
+    return text
+
+
+def _one_or_more(written: object) -> object:
+    return (written,) if isinstance(written, dict | str) else written
+
+
+def _named_decoder(written: object) -> object:
+    return {written: None} if isinstance(written, str) else written
+
+
+PathText = Annotated[str, AfterValidator(_check_path)]
+FieldName = Annotated[str, AfterValidator(_check_field_name)]
+Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
+Plain = str | int | float | bool | None
+
+
+class MatchSpec(Section):
+    """Which messages are this device's. All keys that are written must hold."""
+
+    mqtt: Annotated[str, AfterValidator(_check_pattern)] | None = Field(
+        None,
+        description="Pattern of the topic: + is any level, {name} any level or part of one that is kept under that "
+        "name, # or {name#} at the end the rest.",
+        examples=["site/+/boiler/{device}/telemetry"],
+    )
+    serial: str | None = Field(None, max_length=64, description="Name of a serial source.", examples=["scale"])
+    json_: dict[PathText, Any] = Field(
+        default_factory=dict,
+        alias="json",
+        max_length=16,
+        description="What a JSON payload must hold: a path, and a value, a list of values, a text with * for anything, "
+        "or {exists: true} or {exists: false}.",
+        examples=[{"model": "Acurite-*", "id": {"exists": True}}],
+    )
+
+
+Matches = Annotated[
+    tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
+]
+
+
+class FieldSpec(Section):
+    """One field of the events."""
+
+    type: Literal["float", "int", "bool", "string", "enum", "object"] = Field(
+        description="What it is. object is any JSON mapping or list, taken as it is.", examples=["float"]
+    )
+    unit: str = Field("", max_length=32, description="Unit of the value, as people write it.", examples=["°C"])
+    description: str = Field("", max_length=1000, description="What it means, for people and for exported contracts.")
+    min: Number | None = Field(None, description="Least value; below, the message breaks the contract.")
+    max: Number | None = Field(None, description="Greatest value.")
+    values: Annotated[tuple[Plain, ...], Field(strict=False, max_length=256)] = Field(
+        (), description="What an enum may be.", examples=[["idle", "heating", "fault"]]
+    )
+    optional: bool = Field(False, description="Whether it may be missing (null counts as missing).")
+    default: Any = Field(None, description="Its value where it is missing.")
+    from_: Annotated[tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = Field(
+        (),
+        alias="from",
+        description="Where it stands in the message: a path, or several of which the first that leads to a value "
+        "counts. Default: the field's own name.",
+        examples=["sensors.flow:0"],
+    )
+    map: dict[str, Plain] = Field(
+        default_factory=dict,
+        max_length=256,
+        description="Values as the device writes them (as text), and what each stands for.",
+        examples=[{"ON": True, "OFF": False}],
+    )
+    no_reading: Annotated[tuple[Plain, ...], Field(strict=False, max_length=64)] = Field(
+        (),
+        description="Raw values that mean that there is no reading: the field is absent then.",
+        examples=[[-127, "N/A"]],
+    )
+    scale: Number | None = Field(None, description="Factor that makes the raw number the value.", examples=[0.1])
+    offset: Number | None = Field(None, description="What is added after scale.")
+
+
+class TimeSpec(Section):
+    """When it happened, where the device says so."""
+
+    from_: PathText = Field(alias="from", description="Where the time stands in the message.", examples=["ts"])
+    format: Annotated[str, AfterValidator(check_time_format)] = Field(
+        "iso8601",
+        description="iso8601, unix_s, unix_ms, unix_us, unix_ns, or a pattern of strptime such as '%d.%m.%Y %H:%M:%S'.",
+    )
+    zone: Annotated[str, AfterValidator(check_zone)] = Field(
+        "UTC", description="Time zone of a time that names none.", examples=["Europe/Berlin"]
+    )
+
+
+class Scaling(Section):
+    """How a number of an older version becomes one of the next."""
+
+    scale: Number = Field(1.0, description="Factor.")
+    offset: Number = Field(0.0, description="What is added after the factor.")
+
+
+class SplitSpec(Section):
+    """One text of an older version that became several values."""
+
+    separator: str = Field(min_length=1, max_length=16, description="What stands between them.", examples=[","])
+    into: Annotated[tuple[str, ...], Field(strict=False, min_length=1, max_length=32)] = Field(
+        description="The members that the parts become, in order.", examples=[["temperature", "humidity"]]
+    )
+
+
+class UpgradeSpec(Section):
+    """How a message of this older version becomes one of the next; done in the order of the keys here."""
+
+    when: dict[PathText, Any] = Field(
+        default_factory=dict,
+        max_length=16,
+        description="How a message of this version is known, as in match.json. Default: it fits no newer version.",
+    )
+    rename: dict[PathText, str] = Field(
+        default_factory=dict, max_length=64, description="Old path: new name.", examples=[{"temp": "temperature"}]
+    )
+    split: dict[PathText, SplitSpec] = Field(default_factory=dict, max_length=16, description="Texts to take apart.")
+    scale: dict[PathText, Scaling] = Field(default_factory=dict, max_length=64, description="Numbers to convert.")
+    default: dict[str, Any] = Field(default_factory=dict, max_length=64, description="Members to add where they lack.")
+
+
+class CommandSpec(Section):
+    """Something the device can be told."""
+
+    publish: str = Field(
+        max_length=1024, description="Topic, with captures of match.", examples=["site/a/boiler/{device}/set"]
+    )
+    payload: dict[FieldName, FieldSpec] = Field(
+        default_factory=dict, max_length=64, description="Members of the JSON payload."
+    )
+
+
+class Example(Section):
+    """A message and what it must become; run by ``fieldgate devices check`` and in tests."""
+
+    topic: str | None = Field(None, max_length=1024, description="Topic it came on. Default: one that match takes.")
+    in_: Any = Field(None, alias="in", description="The payload: a text as it is, anything else as JSON.")
+    in_hex: str | None = Field(None, max_length=_MAX_TEXT, description="The payload in hexadecimal.")
+    in_base64: str | None = Field(None, max_length=_MAX_TEXT, description="The payload in base64.")
+    out: Any = Field(None, description="Fields that come of it; a list of such where it gives several events.")
+    device: str | None = Field(None, max_length=1024, description="Name of the device.")
+    at: str | None = Field(None, max_length=64, description="Time that the message gives, in RFC 3339.")
+    error: str | None = Field(None, max_length=1024, description="A part of the reason for which it must be refused.")
+
+
+class Profile(Section):
+    """A kind of device: what its messages look like and what they mean."""
+
+    profile: Annotated[str, AfterValidator(_check_id)] = Field(
+        description="Its id, also the type of its events. One of yours replaces a built-in one of the same id.",
+        examples=["boiler"],
+    )
+    version: int = Field(
+        1, ge=1, le=9999, description="Version of the contract; raise it when fields change their meaning."
+    )
+    description: str = Field("", max_length=4000, description="What device this is, for people.")
+    match: Annotated[
+        tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
+    ] = Field(description="Which messages are this device's: one mapping, or a list of which one must hold.")
+    device: str = Field(
+        "{device}",
+        min_length=1,
+        max_length=1024,
+        description="Name of the device: text with {captures} of the topic and {paths} into the message. "
+        "Without one to be caught: the topic with '.' for '/'.",
+        examples=["{model}-{id}"],
+    )
+    decode: Annotated[dict[str, Any], Field(min_length=1, max_length=1), BeforeValidator(_named_decoder)] = Field(
+        default_factory=lambda: {"json": None},
+        description="How bytes become values: a decoder's name, or the name with its options below.",
+        examples=["json"],
+    )
+    lenient: bool = Field(
+        False, description="Whether numbers and truth values may be written as texts in the message ('21.5', 'true')."
+    )
+    lane: Literal["high", "normal", "low"] | None = Field(
+        None, description="Priority of its events. Default: that of the listener or source."
+    )
+    other_fields: Literal["drop", "keep", "refuse"] = Field(
+        "drop",
+        description="What becomes of members that no field names: left out, kept under flattened names, or the "
+        "message is refused.",
+    )
+    time: TimeSpec | None = Field(None, description="When it happened, where the device says so.")
+    fields: dict[FieldName, FieldSpec] = Field(
+        default_factory=dict,
+        max_length=256,
+        description="The fields of an event, by name.",
+        examples=[{"temperature": {"type": "float", "unit": "°C"}}],
+    )
+    version_from: PathText | None = Field(None, description="Where a message says which version it is.")
+    upgrade: dict[Annotated[int, Field(strict=False)], UpgradeSpec] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="For each older version: how its messages become the next one's.",
+    )
+    commands: dict[FieldName, CommandSpec] = Field(
+        default_factory=dict, max_length=64, description="What the device can be told."
+    )
+    silent_after: Annotated[float, Duration("1s", "365d")] | None = Field(
+        None,
+        description="After how long without a message the device counts as silent, which is an event.",
+        examples=["5m"],
+    )
+    examples: Annotated[tuple[Example, ...], Field(strict=False, max_length=256)] = Field(
+        (), description="Messages and what they must become."
+    )
+
+
+PROFILE_TREE: Final = ModelTree(
+    Profile,
+    name="device profile",
+    stand_ins={
+        "profile": "stand-in",
+        "match": ({"mqtt": "stand/in"},),
+        "type": "string",
+        "from": "stand_in",
+        "separator": ",",
+        "into": ("stand_in",),
+        "publish": "stand/in",
+        "mqtt": "stand/in",
+    },
+)

@@ -1,0 +1,180 @@
+"""What is wrong with a profile that no single key can tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
+
+from fieldgate_devices.breach import Breach
+from fieldgate_devices.conditions import condition_problem
+from fieldgate_devices.fields import FieldReader
+from fieldgate_devices.files.document import Document, Loc, Problem
+from fieldgate_devices.paths import TOPIC, read_path
+from fieldgate_devices.profile import FieldSpec, MatchSpec, Profile
+from fieldgate_devices.topic_pattern import read_topic_pattern
+
+__all__ = ["find_problems"]
+
+_NUMBERS: Final = {"float", "int"}
+_PART: Final = re.compile(r"\{([^{}]*)\}")
+
+
+class _Finding(NamedTuple):
+    loc: Loc
+    message: str
+
+
+def find_problems(profile: Profile, document: Document) -> list[Problem]:
+    """Return what is wrong, each at its place, sorted."""
+    findings = [
+        *_match(profile),
+        *_device(profile),
+        *_fields(profile),
+        *_upgrades(profile),
+        *_examples(profile),
+    ]
+    return sorted(Problem(document.where(one.loc), one.message) for one in findings)
+
+
+def _captures(match: MatchSpec) -> frozenset[str]:
+    return frozenset(read_topic_pattern(match.mqtt).names) if match.mqtt is not None else frozenset()
+
+
+def _captured(profile: Profile) -> frozenset[str]:
+    """What every entry of match catches."""
+    return frozenset.intersection(*map(_captures, profile.match))
+
+
+def _match(profile: Profile) -> Iterator[_Finding]:
+    for number, match in enumerate(profile.match):
+        if match.mqtt is None and match.serial is None and not match.json_:
+            yield _Finding(("match", number), "match says nothing; write mqtt, serial or json")
+        if match.mqtt is not None and match.serial is not None:
+            yield _Finding(
+                ("match", number, "serial"), "a message comes from MQTT or from a serial port; write two entries"
+            )
+        for path, wanted in match.json_.items():
+            if problem := condition_problem(wanted):
+                yield _Finding(("match", number, "json", path), f"{path}: {problem}")
+
+
+def _device(profile: Profile) -> Iterator[_Finding]:
+    template, captured = profile.device, _captured(profile)
+    if template == "{device}":
+        if "device" not in captured and any("device" in _captures(one) for one in profile.match):
+            yield _Finding(("match",), "{device} is caught by some entries of match and not by others; name it in each")
+        return
+    plain = _PART.sub("", template)
+    if "{" in plain or "}" in plain:
+        yield _Finding(("device",), f"{template!r} has a brace that is not a {{name}}")
+        return
+    for name in _PART.findall(template):
+        if name in captured:
+            continue
+        if any(name in _captures(one) for one in profile.match):
+            yield _Finding(
+                ("device",), f"{{{name}}} is caught by some entries of match and not by others; name it in each"
+            )
+            continue
+        try:
+            read_path(name)
+        except ValueError as error:
+            yield _Finding(("device",), str(error))
+
+
+def _fields(profile: Profile) -> Iterator[_Finding]:
+    if not profile.fields and profile.other_fields != "keep":
+        yield _Finding(
+            ("fields",), "a profile without fields gives empty events; name some, or write other_fields: keep"
+        )
+    for name, spec in profile.fields.items():
+        for finding in _field(name, spec):
+            yield _Finding(("fields", name, *finding.loc), finding.message)
+        for path in spec.from_:
+            if problem := _topic_problem(path, profile):
+                yield _Finding(("fields", name, "from"), problem)
+    for path in filter(None, (profile.time.from_ if profile.time else None, profile.version_from)):
+        if problem := _topic_problem(path, profile):
+            yield _Finding(
+                ("time", "from") if profile.time and path == profile.time.from_ else ("version_from",), problem
+            )
+
+
+def _topic_problem(path: str, profile: Profile) -> str:
+    steps = read_path(path).steps
+    if steps[0] != TOPIC or steps[1] in _captured(profile):
+        return ""
+    known = ", ".join(sorted(_captured(profile))) or "nothing"
+    return f"{path!r} is not caught by every entry of match; caught there: {known}"
+
+
+def _field(name: str, spec: FieldSpec) -> Iterator[_Finding]:
+    is_number = spec.type in _NUMBERS
+    if spec.type == "enum" and not spec.values:
+        yield _Finding((), f"{name}: an enum needs values, such as values: [idle, heating]")
+    if spec.type != "enum" and spec.values:
+        yield _Finding(("values",), f"values belong to an enum; {name} is a {spec.type}")
+    for number_key in ("min", "max", "scale", "offset"):
+        if getattr(spec, number_key) is not None and not is_number:
+            yield _Finding((number_key,), f"{number_key} belongs to numbers; {name} is a {spec.type}")
+    if spec.unit and not is_number:
+        yield _Finding(("unit",), f"a unit belongs to numbers; {name} is a {spec.type}")
+    if spec.min is not None and spec.max is not None and spec.min > spec.max:
+        yield _Finding(("min",), f"min of {spec.min:g} is greater than max of {spec.max:g}")
+    if spec.scale == 0:
+        yield _Finding(("scale",), "a scale of 0 makes every value the same")
+    if spec.type == "object" and (spec.map or spec.no_reading):
+        yield _Finding((), f"map and no_reading belong to plain values; {name} is an object")
+    if spec.default is not None and (problem := _value_problem(name, spec, spec.default)):
+        yield _Finding(("default",), problem)
+    if spec.scale is not None or spec.offset is not None:
+        return
+    for raw, value in spec.map.items():
+        if value is not None and (problem := _value_problem(name, spec, value)):
+            yield _Finding(("map", raw), problem)
+
+
+def _value_problem(name: str, spec: FieldSpec, value: Any) -> str:
+    plain = spec.model_copy(update={"map": {}, "no_reading": (), "scale": None, "offset": None})
+    try:
+        FieldReader(name, plain, lenient=False).value_of(value)
+    except Breach as breach:
+        return breach.detail
+    return ""
+
+
+def _upgrades(profile: Profile) -> Iterator[_Finding]:
+    older = range(1, profile.version)
+    for number in profile.upgrade:
+        if number not in older:
+            allowed = f"1 to {profile.version - 1}" if older else "none: this is version 1"
+            yield _Finding(("upgrade", str(number)), f"{number} is not an older version; allowed: {allowed}")
+    missing = [number for number in older if number not in profile.upgrade] if profile.upgrade else []
+    for number in missing:
+        yield _Finding(
+            ("upgrade",), f"messages of version {number} are not upgraded; write {number}: with its steps, or {{}}"
+        )
+    for number, steps in profile.upgrade.items():
+        for path, wanted in steps.when.items():
+            if problem := condition_problem(wanted):
+                yield _Finding(("upgrade", str(number), "when", path), f"{path}: {problem}")
+        for key in ("rename", "split", "scale"):
+            for path in getattr(steps, key):
+                if not all(isinstance(step, str | int) for step in read_path(path).steps) or path.startswith(TOPIC):
+                    yield _Finding(("upgrade", str(number), key, path), f"{path!r} must name one member of the message")
+        if steps.scale and not (steps.when or steps.rename or steps.split or steps.default or profile.version_from):
+            yield _Finding(
+                ("upgrade", str(number)),
+                f"nothing tells a message of version {number} from a newer one; write when: or version_from:",
+            )
+
+
+def _examples(profile: Profile) -> Iterator[_Finding]:
+    for number, example in enumerate(profile.examples):
+        loc = ("examples", number)
+        given = [key for key in ("in_", "in_hex", "in_base64") if key in example.model_fields_set]
+        if len(given) != 1:
+            yield _Finding(loc, "an example needs one of in, in_hex, in_base64")
+        if ("out" in example.model_fields_set) == (example.error is not None):
+            yield _Finding(loc, "an example needs either out or error")

@@ -1,0 +1,126 @@
+"""Devices that no profile names, and which contract a message falls under."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.generic import flat_fields, flat_json
+from fieldgate_devices.names import name_problem
+from fieldgate_devices.reading import read_catalogue
+from profile_kit import contract
+
+
+@pytest.mark.parametrize(
+    ("payload", "fields"),
+    [
+        (b'{"temperature":85}', b'{"temperature":85.0}'),
+        (b'{"switch:0":{"apower":1.5,"output":true}}', b'{"switch_0_apower":1.5,"switch_0_output":true}'),
+        (b'{"a":[1,{"b":"x"}],"n":null,"e":{}}', b'{"a_0":1.0,"a_1_b":"x"}'),
+        (b'{"a_b":1,"a":{"b":2}}', b'{"a_b":1.0,"a_b_2":2.0}'),
+        (b"21.5", b'{"value":21.5}'),
+        (b'"ON"', b'{"value":"ON"}'),
+        (b"null", b"{}"),
+        (b'{"type":"x","class":1}', b'{"type_":"x","class_":1.0}'),
+        (b'{"n":9007199254740993}', b'{"n":9007199254740993}'),
+        (b'{"n":9007199254740992}', b'{"n":9007199254740992.0}'),
+    ],
+)
+def test_json_of_unknown_devices_is_flattened_and_its_numbers_are_floats(payload, fields):
+    assert flat_json(payload) == fields
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b'{"a":1,"a":2}', b"[" * 50 + b"]" * 50, json.dumps({str(n): n for n in range(600)}).encode(), b"ON", b""],
+)
+def test_what_cannot_be_flattened_is_left_as_it_is(payload):
+    assert flat_json(payload) is None
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-10, 10) | st.text(max_size=5)
+VALUES = st.recursive(
+    SCALARS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.text(max_size=8), below, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(VALUES)
+def test_flattening_loses_no_value_and_gives_names_for_rules(value):
+    fields = flat_fields(value)
+
+    leaves = [one for one in _leaves(value) if one is not None]
+    assert sorted(map(repr, (value for value, _ in fields.values()))) == sorted(map(repr, map(_plain, leaves)))
+    assert [name_problem(name) for name in fields] == [""] * len(fields)
+
+
+def _leaves(value):
+    if isinstance(value, dict | list):
+        for below in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(below)
+    else:
+        yield value
+
+
+def _plain(value):
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def profile(name: str, match: str) -> str:
+    return f"profile: {name}\nmatch: {{{match}}}\ndevice: d\nfields: {{x: {{type: float, optional: true}}}}\n"
+
+
+def found(catalogue: Catalogue, topic: str, payload: bytes = b"{}") -> str | None:
+    candidate = catalogue.find(topic, payload)
+    return None if candidate is None else candidate.contract.profile.profile
+
+
+def test_the_profile_that_says_most_about_a_message_takes_it():
+    made = [
+        ("all", 'mqtt: "#"'),
+        ("site", 'mqtt: "site/#"'),
+        ("any", 'mqtt: "site/{device}/t"'),
+        ("one", 'mqtt: "site/b1/t"'),
+        ("model", 'mqtt: "site/{device}/t", json: {m: x}'),
+    ]
+    catalogue = Catalogue([contract(profile(*one)) for one in made])
+
+    assert found(catalogue, "other") == "all"
+    assert found(catalogue, "site/b/c/d") == "site"
+    assert found(catalogue, "site/b2/t") == "any"
+    assert found(catalogue, "site/b1/t", b'{"m":"x"}') == "one"
+    assert found(catalogue, "site/b2/t", b'{"m":"x"}') == "model"
+    assert found(catalogue, "site/b2/t", b"\xff") == "any"
+    assert found(Catalogue(), "site/b2/t") is None
+
+
+def test_a_profile_of_yours_replaces_the_built_in_one_of_its_id():
+    built_in = {"b/a.yaml": profile("a", 'mqtt: "x"').encode(), "b/b.yaml": profile("b", 'mqtt: "x"').encode()}
+
+    catalogue, files = read_catalogue(built_in, {"own/a.yaml": profile("a", 'mqtt: "y"').encode()})
+
+    assert [one.problems for one in files] == [[], [], []]
+    assert (found(catalogue, "x"), found(catalogue, "y")) == ("b", "a")
+
+
+def test_an_id_twice_is_a_problem_of_the_later_file():
+    one = profile("a", 'mqtt: "x"').encode()
+
+    catalogue, files = read_catalogue({}, {"own/1.yaml": one, "own/2.yaml": one})
+
+    assert [str(problem) for file in files for problem in file.problems] == [
+        "own/2.yaml:1:10: 'a' is the id of the profile in own/1.yaml already"
+    ]
+    assert list(catalogue.contracts) == ["a"]
+
+
+def test_serial_sources_are_named():
+    catalogue = Catalogue([contract(profile("scale", "serial: scale"))])
+
+    assert found(catalogue, "serial/scale") == "scale"
+    assert found(catalogue, "serial/other") is None
