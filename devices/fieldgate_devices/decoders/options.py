@@ -45,6 +45,11 @@ class DecoderOptions(Section):
         """Whether something is to be unpacked before the decoder can read."""
         return bool(self.of or self.text or self.compression)
 
+    @property
+    def captures(self) -> frozenset[str]:
+        """The parts of the topic that the decoder needs; a profile's match must name them."""
+        return frozenset()
+
     @abstractmethod
     def make(self) -> Decoder:
         """Return a decoder that works by these options; nothing is left to find wrong."""
