@@ -325,6 +325,9 @@ def test_nan_may_mean_that_there_is_no_value() -> None:
             "n is -1; a whole number from 0",
         ),
         ([{"name": "t", "type": "hex1"}, {"sum": "s", "of": {"t": 1}}], "ff", "t is no number"),
+        ([{"name": "d", "type": "f64"}, {"sum": "s", "of": {"d": 10}}], "7fefffffffffffff", "a sum is infinite"),
+        ([{"skip": "u16"}, {"name": "t", "type": "u8"}], "01", "within t (bytes 0 to 2)"),
+        ([{"skip": "bytes2"}], "01", "within what is skipped (bytes 0 to 1)"),
         ([{"repeat": "rest", "layout": [{"at": 0}]}], "ff", "the group at byte 0 does not go on"),
         (
             [{"name": "n", "type": "u32"}, {"repeat": "n", "name": "l", "layout": [{"at": 0}]}],
@@ -388,6 +391,8 @@ WRONG: list[tuple[list[object], str]] = [
     ([{"choose": "k", "when": {1: []}}], "'k' is no field before it"),
     ([{"name": "k", "type": "u8"}, {"choose": "k"}], "choose needs when"),
     ([{"name": "k", "type": "u8"}, {"sum": "s"}], "sum needs of"),
+    ([{"name": "k", "type": "u8"}, {"sum": "s", "of": {"k": float("nan")}}], "nan is no factor"),
+    ([{"name": "k", "type": "u8"}, {"sum": "s", "of": {"k": 10**19}}], "is no factor; allowed: -1e18 to 1e18"),
     ([{"sum": "s", "of": {"x": 1}}], "'x' is no field before it"),
     ([{"skip": "bytes"}], "skip needs a size"),
     ([{"name": "a_{b}", "type": "u8"}], "'b' is no field before it"),

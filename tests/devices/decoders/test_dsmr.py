@@ -160,6 +160,22 @@ def test_two_gas_meters_are_two() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        (b"0-0:1.0.0()", "p1_message_timestamp", None),
+        (b"0-0:1.0.0(000000000000W)", "p1_message_timestamp", None),
+        (b"1-0:1.7.0()", "current_electricity_usage", None),
+        (b"1-0:99.97.0()", "power_event_failure_log", []),
+        (b"1-0:99.97.0(0)(0-0:96.7.19)", "power_event_failure_log", []),
+        (b"0-1:24.2.1(------------)(*m3)", "mbus_1", {"time": None, "value": None, "unit": "m3"}),
+        (b"0-4:24.1.0(099)", "mbus_4", {"type": 99}),
+    ],
+)
+def test_a_meter_may_not_know(line: bytes, name: str, value: object) -> None:
+    assert decoded("dsmr", sealed(b"/KAM5\r\n\r\n" + line + b"\r\n"))[0][name] == value
+
+
+@pytest.mark.parametrize(
     ("lines", "reason"),
     [
         (b"hello\r\n", "line 2 is no code with values: 'hello'"),

@@ -86,7 +86,7 @@ def test_a_changed_payload_is_decoded_or_refused(name: str, options: Options, sa
 def test_many_changed_payloads_are_decoded_or_refused(name: str, options: Options, sample: bytes) -> None:
     decoder = make_decoder(name, options)
 
-    @settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(payload=st.one_of(changed(sample), st.binary(max_size=200)))
     def run(payload: bytes) -> None:
         held_to_its_promise(decoder, payload)
