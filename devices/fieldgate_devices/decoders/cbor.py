@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
-from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
+from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, one_line
 from fieldgate_devices.decoders.limits import MAX_DEPTH, MAX_DIGITS, check_payload, check_record_count, checked, measure
 from fieldgate_devices.decoders.plain import NanMeaning, Plain
 from fieldgate_devices.decoders.readings import Readings, ReadingsOptions
@@ -172,4 +172,4 @@ def _reason(error: Exception, *, at: int) -> str:
         return f"lists and mappings are nested deeper than {MAX_DEPTH} levels"
     if "premature end" in text:
         return "the CBOR message is cut short"
-    return f"not CBOR: {text[:120]} (about byte {at})"
+    return f"not CBOR: {one_line(error)} (about byte {at})"

@@ -56,6 +56,8 @@ class CsvOptions(TextOptions):
             raise ValueError("delimiter must be a character of its own, not the end of a line or the quote")
         if self.delimiter == self.decimal == ",":
             raise ValueError("decimal ',' needs another delimiter, such as ';'")
+        if self.quote is not None and self.quote in " \t\r\n":
+            raise ValueError("quote must be a character that can be seen")
         names = [name for name in self.columns or () if name is not None]
         if len(set(names)) != len(names):
             raise ValueError("columns names one column twice")

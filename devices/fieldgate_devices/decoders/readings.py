@@ -80,7 +80,7 @@ class Readings:
             raise Undecodable(f"the readings with what they share are more than {MAX_VALUES_OF_MESSAGE} values")
         if self._key is None:
             return [{**shared, **_record(one)} for _, one in readings]
-        return [{**shared, self._key: name, **_record(one)} for name, one in readings]
+        return [{**shared, **_record(one), self._key: name} for name, one in readings]
 
 
 def _record(reading: Value) -> Record:

@@ -263,6 +263,7 @@ def test_a_value_may_be_json() -> None:
         ("csv", {"columns": ["a", "a"]}, "names one column twice"),
         ("csv", {"decimal": ","}, "needs another delimiter"),
         ("csv", {"delimiter": "\n"}, "a character of its own"),
+        ("csv", {"quote": " "}, "a character that can be seen"),
         ("csv", {"delimiter": "ab"}, "at most 1 character"),
         ("key_value", {"equals": " "}, "have a character in common"),
         ("key_value", {"equals": '"'}, "neither the quote nor the end of a line"),
