@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
-from fieldgate_devices.decoders.binary_fields import FixedFields, sized
+from fieldgate_devices.decoders.binary_fields import FixedFields, check_equal, sized
 from fieldgate_devices.decoders.binary_options import BinaryOptions, Item
 from fieldgate_devices.decoders.binary_state import Scope, State
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
@@ -95,13 +95,16 @@ class _Compiler:
                 return _sum(item)
 
     def _sized_field(self, item: Item) -> Step:
-        name, length, encoding = item.name or "", item.length, self._options.encoding
+        name, length, wanted, encoding = item.name or "", item.length, item.equals, self._options.encoding
         kind = item.parsed_type.kind
 
         def read(state: State, scope: Scope) -> None:
             size = state.left if length == _REST else scope.whole(length)
-            scope.put(scope.named(name), sized(state.take(size, name), kind=kind, encoding=encoding))
             state.spend(1)
+            value = sized(state.take(size, name), kind=kind, encoding=encoding)
+            if wanted is not None:
+                check_equal(name, value, wanted)
+            scope.put(scope.named(name), value)
 
         return read
 

@@ -58,6 +58,8 @@ class CsvOptions(TextOptions):
             raise ValueError("decimal ',' needs another delimiter, such as ';'")
         if self.quote is not None and self.quote in " \t\r\n":
             raise ValueError("quote must be a character that can be seen")
+        if self.short_lines and not self.header and self.columns is None:
+            raise ValueError("short_lines needs columns or header: true, else no line is short")
         names = [name for name in self.columns or () if name is not None]
         if len(set(names)) != len(names):
             raise ValueError("columns names one column twice")

@@ -317,6 +317,7 @@ def test_nan_may_mean_that_there_is_no_value() -> None:
 @pytest.mark.parametrize(
     ("items", "payload", "reason"),
     [
+        ([{"name": "t", "type": "text", "length": 2, "equals": "OK"}], "4e4f", "t is 'NO'; 'OK' is expected"),
         ([{"name": "n", "type": "bcd2"}], "1a", "0x1a is no binary-coded decimal"),
         ([{"name": "t", "type": "text2"}], "ff41", "a text is not UTF-8: '\\\\xffA'"),
         (
