@@ -12,7 +12,7 @@ from typing import Final
 
 from fieldgate.journal.records import JournalBusy, JournalFull, JournalRefused
 
-__all__ = ["Ballast", "Folder", "data_files", "delete_file", "lock_holder", "sync_folder"]
+__all__ = ["Ballast", "Folder", "data_files", "delete_file", "lock_holder", "open_mode", "sync_folder"]
 
 _NAME: Final = re.compile(r"journal-(\d{6,})\.db")
 _ASIDE: Final = re.compile(r"journal-(\d{6,})\.db\.damaged-(\d+)")
@@ -33,6 +33,15 @@ def delete_file(path: Path) -> None:
     """Delete a database file with what SQLite keeps beside it."""
     for name in (path, *(path.with_name(path.name + suffix) for suffix in _SIDE_FILES)):
         name.unlink(missing_ok=True)
+
+
+def open_mode(path: Path, *, is_read_only: bool) -> str:
+    """How SQLite is to open a file. Read only means that not even its log is moved or its locks are taken."""
+    if not is_read_only:
+        return "mode=rw"
+    wal = path.with_name(path.name + "-wal")
+    has_wal = wal.exists() and wal.stat().st_size > 0
+    return "mode=ro&vfs=unix-none" if has_wal else "mode=ro&immutable=1"
 
 
 def data_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[int, Path]]]:
