@@ -1,9 +1,11 @@
 """The flow, wired top to bottom. Start reading here.
 
     listeners ─┬─► accept ─► decode ─► decide ─► outbox ─► uplinks
-    sources ───┘                                   │  ▲
-       ▲                                           │  │
-       └──────────────── settled ◄─────────────────┤  │
+    sources ───┘               │                   │  ▲
+       ▲                       ▼                   │  │
+       │                  dead letters             │  │
+       │                       │                   │  │
+       └──────── settled ◄─────┴───────────────────┤  │
                                                 journal (only what is not delivered in time)
 
 A batch is everything of one read; every stage is a plain call on it. One turn of the loop after the reads settles,
@@ -22,6 +24,7 @@ from fieldgate import clock
 from fieldgate.assembly import (
     keeper_limits,
     make_broker,
+    make_dead_letters,
     make_outbox,
     make_source,
     make_uplink,
@@ -34,6 +37,8 @@ from fieldgate.ingest.decode import Decode, PassThrough
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.source import Received, Settler
+from fieldgate.journal.dead_letter import UNKNOWN_DEVICE, DeadLetter
+from fieldgate.journal.dead_letter_box import Replay
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper
 from fieldgate.journal.records import BootRecord
@@ -72,6 +77,8 @@ class Pipeline:
         self._accept = self.outbox.accept
         writer = Writer(journal, self._loop)
         self.keeper = Keeper(self.outbox, writer, keeper_limits(config.journal))
+        self.dead_letters = make_dead_letters(config, journal, writer=writer)
+        self._unknown = config.devices.unknown
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
@@ -95,11 +102,48 @@ class Pipeline:
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
+        if self._unknown != "accept":
+            self._turn_away(received, settler, first, lane=lane, stamp=stamp)
+            return
         events = self._decide(self._decode(received, stamp, lane))
         size_bytes = 0
         for message in received:
             size_bytes += message.size_bytes
         self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
+
+    def _turn_away(
+        self, received: Sequence[Received], settler: Settler, first: int, *, lane: int, stamp: Stamp
+    ) -> None:
+        """No profile matches these messages, and the configuration takes no others."""
+        if self._unknown == "reject" and not isinstance(settler, Replay):  # a letter that is kept stays kept
+            self.dead_letters.box.reject(UNKNOWN_DEVICE, settler, first, len(received))
+            return
+        is_synced = stamp.quality == TimeQuality.SYNCED
+        for position, message in enumerate(received, first):
+            letter = DeadLetter(
+                0,
+                stamp.wall_ns,
+                settler.source,
+                message.topic,
+                message.payload,
+                message.content_id,
+                lane,
+                "",
+                0,
+                UNKNOWN_DEVICE,
+                f"no profile matches, and 'devices.unknown' is {self._unknown!r}",
+                is_synced=is_synced,
+            )
+            self.dead_letters.put(letter, settler, position)
+
+    def replay(self, letters: Sequence[DeadLetter]) -> Replay:
+        """Send dead letters, which are of one lane, through the flow again; return who hears what becomes of them."""
+        replay = self.dead_letters.box.replay(letters)
+        received = [
+            Received(one.topic, one.payload, one.content_id, len(one.topic) + len(one.payload)) for one in letters
+        ]
+        self.accept(received, replay, 0, lane=letters[0].lane)
+        return replay
 
     def is_open(self) -> bool:
         """Whether sources may hand over more."""
@@ -108,6 +152,7 @@ class Pipeline:
     def stalled(self, *, is_far: bool = False) -> None:
         """A device or broker waits for its PUBACKs."""
         self.outbox.stalled(is_far=is_far)
+        self.dead_letters.box.stalled()
 
     def kick(self) -> None:
         """Let every uplink take what it can."""
@@ -143,6 +188,7 @@ class Pipeline:
             if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved next
                 await uplink.stop()
         await self.session_keeper.stop()
+        await self.dead_letters.stop()
         await self.keeper.stop()
         for listener in self.listeners:
             await listener.close_clients()

@@ -135,9 +135,13 @@ def test_a_transaction_that_fails_does_nothing_and_the_next_one_is_free(tmp_path
     file = side(tmp_path)
     file.replace(holding(), keeps_old=False)
 
-    with pytest.raises(KeyboardInterrupt), file.transaction() as connection:
-        connection.execute("INSERT INTO t VALUES (1)")
-        raise KeyboardInterrupt
+    def is_interrupted() -> None:
+        with file.transaction() as connection:
+            connection.execute("INSERT INTO t VALUES (1)")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        is_interrupted()
     insert(file, 2)
 
     assert values(file) == [2]
