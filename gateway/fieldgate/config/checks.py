@@ -39,7 +39,7 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
     yield from source_errors(config)
-    yield from devices_errors(config, document)
+    yield from devices_errors(config)
     yield from _journal_errors(config)
 
 
@@ -58,7 +58,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
     yield from source_warnings(config)
-    yield from devices_warnings(config)
+    yield from devices_warnings(config, document)
     yield from _journal_warnings(config, document)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from fieldgate.config.finding import Finding
 from fieldgate.config.model import Config
@@ -12,18 +13,21 @@ from fieldgate.config.quantities import format_size
 __all__ = ["devices_errors", "devices_warnings"]
 
 
-def devices_errors(config: Config, document: Document | None) -> Iterator[Finding]:
+_PATH: Final[Loc] = ("devices", "path")
+
+
+def devices_errors(config: Config) -> Iterator[Finding]:
     """Everything that cannot work."""
     path = config.devices.path
-    loc: Loc = ("devices", "path")
-    is_written = document is not None and document.node(loc) is not None
-    if (is_written or path.exists()) and not path.is_dir():
-        yield Finding(loc, f"path: {str(path)!r} is not a folder")
+    if path.exists() and not path.is_dir():
+        yield Finding(_PATH, f"path: {str(path)!r} is not a folder")
 
 
-def devices_warnings(config: Config) -> Iterator[Finding]:
+def devices_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that works and may surprise."""
     devices = config.devices
+    if document is not None and document.node(_PATH) is not None and not devices.path.exists():
+        yield Finding(_PATH, f"path: {str(devices.path)!r} does not exist, so it holds no profile")
     if devices.unknown == "reject":
         message = (
             "unknown: 'reject' throws away what no profile matches, and tells the device that it is safe; "
