@@ -13,6 +13,7 @@ from typing import Final
 
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
+from fieldgate.config.devices_checks import devices_errors, devices_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.model import Config
@@ -38,6 +39,7 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
     yield from source_errors(config)
+    yield from devices_errors(config)
     yield from _journal_errors(config)
 
 
@@ -56,6 +58,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
     yield from source_warnings(config)
+    yield from devices_warnings(config, document)
     yield from _journal_warnings(config, document)
 
 

@@ -62,7 +62,9 @@ class MqttInbox:
         limits: InboxLimits,
         tally: InboxTally,
         guard: EchoGuard | None = None,
+        source: str = "",
     ) -> None:
+        self.source = source
         self.is_paused = False
         self._throttle = throttle
         self._state = state

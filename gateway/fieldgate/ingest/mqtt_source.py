@@ -68,7 +68,7 @@ class MqttSource:
         self._record = record
         self._save = save
         topics = SourceTopics(config, own=own)
-        self._state = SourceState(settings.client_id, topics, guard, lane=_LANES[config.lane])
+        self._state = SourceState(settings.client_id, topics, guard, lane=_LANES[config.lane], name=config.name)
         self._wanted = mqtt.subscribe
         self._subscriptions = Subscriptions(mqtt.subscribe, record.load())
         self._session = ClientSession(settings, delivered=_nothing_is_sent, open_inbox=self._open_inbox)

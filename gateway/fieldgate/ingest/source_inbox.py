@@ -72,7 +72,8 @@ class SourceTally:
 class SourceState:
     """What a source remembers from one connection to the next, and what all its connections share."""
 
-    def __init__(self, client_id: str, topics: SourceTopics, echo: EchoGuard, *, lane: int) -> None:
+    def __init__(self, client_id: str, topics: SourceTopics, echo: EchoGuard, *, lane: int, name: str = "") -> None:
+        self.name = name
         self.topics = topics
         self.echo = echo
         self.lane = lane
@@ -106,6 +107,7 @@ class SourceInbox:
 
     def __init__(self, throttle: Throttle, state: SourceState, *, intake: Intake, limits: SourceLimits) -> None:
         self.is_paused = False
+        self.source = state.name
         self._throttle = throttle
         self._state = state
         self._intake = intake

@@ -15,7 +15,8 @@ import structlog
 from fieldgate import clock
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalRefused
-from fieldgate.journal.session_file import NewerSessionFile, SessionFile
+from fieldgate.journal.session_file import SessionFile
+from fieldgate.journal.side_file import NewerFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.stored import Changes, StoredState
@@ -50,7 +51,7 @@ def open_session_file(folder: Path) -> SessionFile:
     """
     try:
         file = SessionFile(folder)
-    except NewerSessionFile as error:
+    except NewerFile as error:
         raise JournalRefused(f"{folder / 'sessions.db'}: {error}") from error
     if file.set_aside is not None or file.dropped_rows:
         log.error(

@@ -113,7 +113,7 @@ def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
 
     loaded = load(file)
 
-    assert loaded.config == Config()
+    assert loaded.config == Config.model_validate({}, context={"folder": tmp_path})
     assert len(loaded.warnings) == 1
     assert "no uplink is configured" in loaded.warnings[0]
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fieldgate.journal.session_file import NewerSessionFile, SessionFile
+from fieldgate.journal.session_file import SessionFile
+from fieldgate.journal.side_file import NewerFile
 from fieldgate.mqtt.packets import Properties
 from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession, StoredState, StoredSubscription
 
@@ -179,7 +180,7 @@ def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version=2")
     connection.close()
 
-    with pytest.raises(NewerSessionFile, match="version 2"):
+    with pytest.raises(NewerFile, match="version 2"):
         SessionFile(tmp_path)
 
     assert not list(tmp_path.glob("*damaged*"))
