@@ -126,6 +126,46 @@ def test_a_connect_with_a_string_that_is_not_utf_8_is_refused(server: Server, se
         assert all(got.kind == mb.CONNACK and got.reason in (2, 4) for got in peer.end())
 
 
+CONTROLS = {
+    "U+0001": b"\x01",
+    "U+001F": b"\x1f",
+    "U+007F": b"\x7f",
+    "U+0080": "\x80".encode(),
+    "U+009F": "\x9f".encode(),
+    "U+FDD0": "\ufdd0".encode(),
+    "U+FFFF": "\uffff".encode(),
+}
+NOT_LET_IN: dict[str, tuple[int, int]] = {"client id": (0x85, 2), "will topic": (0x90, 5), "user name": (0x86, 4)}
+
+
+@pytest.mark.clause("MQTT5-4.13.1-1", "MQTT311-4.8.0-1")
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+@pytest.mark.parametrize("place", CONNECTED)
+def test_a_name_with_a_control_character_is_malformed(
+    fieldgate: Server, level: int, place: str, control: bytes
+) -> None:
+    """1.5.4 lets a receiver say so (1.5.3 in 3.1.1): such a name is there to deceive whoever reads it on a screen."""
+    peer = fieldgate.connect(level=level)
+
+    peer.send(CONNECTED[place](control, level))
+
+    peer.rejected(0x81)
+
+
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+@pytest.mark.parametrize("place", NOT_LET_IN)
+def test_who_has_a_control_character_in_its_name_is_told_which(
+    fieldgate: Server, level: int, place: str, control: bytes
+) -> None:
+    """Whoever configured the device can see what is wrong with it: 3.1.1 has a return code for each as well."""
+    peer = fieldgate.open(level)
+
+    peer.send(CONNECTING[place](control, level))
+
+    [refused] = peer.end()
+    assert (refused.kind, refused.reason) == (mb.CONNACK, NOT_LET_IN[place][level == 4])
+
+
 @pytest.mark.clause("MQTT5-1.5.4-3", "MQTT311-1.5.3-3", "MQTT5-4.7.3-4", "MQTT311-4.7.3-4")
 @pytest.mark.parametrize(
     "name", ids=ascii, argvalues=["\ufeff", "\ufeffa", "a\ufeff", "\u00e4", "a\u0308", "\u00c5", "\u212b", "\U0001d11e"]

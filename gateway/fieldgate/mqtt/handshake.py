@@ -55,6 +55,8 @@ def refusal(connect: Connect, limits: SessionLimits) -> Refused | None:
         return _refused(_BAD_CLIENT_ID, "client id is too long")
     if has_control(connect.client_id):
         return _refused(_BAD_CLIENT_ID, "client id has a control character")
+    if has_control(connect.username or ""):
+        return _refused(Reason.BAD_USER_NAME_OR_PASSWORD, "user name has a control character")
     if not is_v5 and not connect.client_id and not connect.clean_start:
         return _refused(_BAD_CLIENT_ID, "no client id for a session that is to be kept")  # [3.1.1: MQTT-3.1.3-8]
     if connect.properties is not None and connect.properties.authentication_method is not None:
