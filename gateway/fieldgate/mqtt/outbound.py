@@ -30,9 +30,10 @@ from fieldgate.mqtt.packets import PubRel, Reason
 from fieldgate.mqtt.topic_aliases import TopicAliases
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["Outbound"]
+__all__ = ["MAX_WINDOW", "Outbound"]
 
-_ID_HALVES: Final = ((1, 32_767), (32_768, 65_535))
+MAX_WINDOW: Final = 32_767  # with more on the way a half could have no free id
+_ID_HALVES: Final = ((1, MAX_WINDOW), (MAX_WINDOW + 1, 65_535))
 
 
 class Outbound:
@@ -81,7 +82,7 @@ class Outbound:
     def attach(self, reader: Reader) -> None:
         """A client took this session."""
         self._is_v5 = reader.version == 5
-        self._window = reader.window
+        self._window = min(reader.window, MAX_WINDOW)
         self._max_packet = reader.max_packet
         self._aliases = TopicAliases(reader.max_aliases) if reader.max_aliases else None
         self._write = reader.write
