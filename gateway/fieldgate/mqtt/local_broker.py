@@ -12,8 +12,9 @@ It will not do: anything per event while nobody subscribes (`is_listening` is th
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -55,6 +56,8 @@ class LocalBroker:
         self.drops: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._touched: set[Client] = set()
+        self._cuts: deque[Callable[[], None]] = deque()  # clients to be cut off, when their turn comes
+        self._is_cutting = False
 
     @property
     def is_listening(self) -> bool:
@@ -107,6 +110,7 @@ class LocalBroker:
         for delivery in deliveries:
             assert delivery.share is not None
             self._deliver_to_one(delivery.share, delivery.message, now_s)
+        self._cut_off()
 
     # subscriptions
 
@@ -199,6 +203,8 @@ class LocalBroker:
                 self._deliver(one.state, message, terms, now_s)
         for share in audience.shares:
             self._deliver_to_one(share.full_filter, message, now_s)
+        if self._cuts:
+            self._cut_off()
 
     def _deliver_to_one(self, full_filter: str, message: Message, now_s: float) -> None:
         """Deliver to one member of a shared subscription."""
@@ -229,8 +235,7 @@ class LocalBroker:
             is_taken = outbound.deliver(Delivery(message, qos, retain, terms.subscription_ids, share), now_s)
         except Violation as violation:
             assert client is not None
-            client.fail(violation.reason, str(violation))
-            self._deliver_after_cut(state, message, terms, now_s, share=share)
+            self._cuts.append(partial(self._cut, client, violation, state, message, terms, now_s, share=share))
             return
         if is_taken:
             self.delivered += 1
@@ -239,10 +244,34 @@ class LocalBroker:
         else:
             self._touched.add(client)
 
-    def _deliver_after_cut(
-        self, state: SessionState, message: Message, terms: Terms, now_s: float, *, share: str | None
+    def _cut_off(self) -> None:
+        """End the connections of those who fell behind, one after the other.
+
+        Each may speak a will, or leave messages to others of its share, that are too much for the next one: a hundred
+        clients behind one broken link would be a hundred calls deep.
+        """
+        if self._is_cutting:
+            return
+        self._is_cutting = True
+        try:
+            while self._cuts:
+                self._cuts.popleft()()
+        finally:
+            self._is_cutting = False
+
+    def _cut(
+        self,
+        client: Client,
+        violation: Violation,
+        state: SessionState,
+        message: Message,
+        terms: Terms,
+        now_s: float,
+        *,
+        share: str | None,
     ) -> None:
-        """The client was cut off by this message: another member gets it, or it waits with the session."""
+        """Cut off a client; the message that was too much for it goes to another member, or waits with the session."""
+        client.fail(violation.reason, str(violation))
         if share is not None:
             self._deliver_to_one(share, message, now_s)
         elif self.sessions.is_kept(state):

@@ -77,6 +77,8 @@ class SessionSubscriptions:
             elif options.retain_handling == 0 or (options.retain_handling == 1 and is_new):
                 wanting.append(options)
         self._output.send(_explained(SubAck(packet.packet_id, tuple(codes)), problem))
+        if state.client is None:  # that was more than its socket may hold, and the end of the connection
+            return
         for options in wanting:
             if self._budget <= 0:
                 raise Violation(Reason.MESSAGE_RATE_TOO_HIGH, "too many searches of the retained messages")
