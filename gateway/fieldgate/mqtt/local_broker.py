@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -29,6 +30,10 @@ from fieldgate.mqtt.subscriptions import Audience, Subscriptions, Terms
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["BrokerLimits", "LocalBroker"]
+
+
+_LEVELS_OF_ONE: Final = 8  # that a subscription's filter may have on average; a level costs 0.4 KB
+_LEVELS_OF_ALL: Final = 10_000  # that all filters may have however few subscriptions are allowed
 
 
 class BrokerLimits(msgspec.Struct, frozen=True):
@@ -116,11 +121,17 @@ class LocalBroker:
 
     def subscribe(self, state: SessionState, options: Subscription, subscription_id: int) -> tuple[int, bool]:
         """Add or replace the subscription to a valid filter; returns the SUBACK's reason code and whether it is new."""
-        if options.filter not in state.subscriptions and len(self.subscriptions) >= self._limits.max_subscriptions:
+        if options.filter not in state.subscriptions and self._is_full_for(options.filter):
             self.refused["max_subscriptions"] += 1
             return Reason.QUOTA_EXCEEDED, False
         is_new = self.subscriptions.add(state, options, subscription_id)
         return options.qos, is_new
+
+    def _is_full_for(self, topic_filter: str) -> bool:
+        """Whether there are too many subscriptions for one more, or filters with too many levels."""
+        most = self._limits.max_subscriptions
+        levels = self.subscriptions.levels_with(topic_filter)
+        return len(self.subscriptions) >= most or levels > max(_LEVELS_OF_ONE * most, _LEVELS_OF_ALL)
 
     def unsubscribe(self, state: SessionState, topic_filter: str) -> bool:
         """Remove one subscription; answers whether it existed."""

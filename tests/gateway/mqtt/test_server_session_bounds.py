@@ -73,6 +73,21 @@ def test_subscriptions_of_all_clients_are_bounded() -> None:
     assert server.broker.refused == {"max_subscriptions": 1}
 
 
+def test_the_levels_of_all_filters_are_bounded() -> None:
+    """64 KiB of filters with a level in every two bytes are 12 MB in memory; a thousand clients would have them."""
+    server = Server(limits=SessionLimits(max_filter_bytes=2**20), broker_limits=BrokerLimits(max_subscriptions=2000))
+    deep = [Subscription(f"{number}{'/a' * 199}", 1) for number in range(90)]
+
+    (answer,) = server.connect("a", version=5).subscribe(*deep)
+
+    assert isinstance(answer, SubAck)
+    assert answer.reasons == (1,) * 80 + (Reason.QUOTA_EXCEEDED,) * 10
+    assert server.broker.refused == {"max_subscriptions": 10}
+    (same,) = server.connect("b", version=5).subscribe(*deep[:80], Subscription("$share/g/0/a/#"))
+    assert isinstance(same, SubAck)
+    assert set(same.reasons) == {0, 1}  # what is there costs nothing more
+
+
 def test_what_waits_for_clients_that_are_away_is_bounded() -> None:
     """FAULTS: sessions must not grow RAM for ever (amqtt 14, 237)."""
     server = Server(
