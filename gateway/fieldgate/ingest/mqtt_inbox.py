@@ -167,11 +167,11 @@ class MqttInbox:
         if packet.qos and self._is_repeated(packet, code, seed, batch):
             self._tally.joined += 1
             return None
+        if packet.qos == 2:
+            self._receiving.add(packet_id)
         if not is_permitted:
             self._deny(packet, code, batch)
             return None
-        if packet.qos == 2:
-            self._receiving.add(packet_id)
         is_kept = not packet.retain or self._broker.keep_retained(
             Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
         )
@@ -377,6 +377,9 @@ class MqttInbox:
         self._tally.unsaved += sum(len(received) for received, _ in self._held)
         self._held.clear()
         if self._state.expiry_s > 0:
-            for packet_id, owed in self._line.owed().items():
+            debts, owing = self._line.owed(), self._state.owed
+            for packet_id, owed in debts.items():
                 if owed.line is not self._line or owed.position < self._handed_to:
-                    self._state.owed[packet_id] = owed
+                    owing[packet_id] = owed
+            while len(owing) > max(len(debts), self._limits.receive_maximum):
+                del owing[next(iter(owing))]  # a client that resumes sends all of it again: it has forgotten the oldest
