@@ -102,10 +102,18 @@ class Outbound:
         self._aliases = None
         self.is_congested = False
         self._resend.clear()
-        kept = [delivery for delivery in self.queue if delivery.qos]
+        kept: deque[Delivery] = deque()
+        room_bytes = self.limits.max_bytes - self._in_flight_bytes
+        for delivery in self.queue:
+            if delivery.qos:
+                room_bytes -= delivery.message.size_bytes
+                if room_bytes >= 0 or not delivery.is_stored:
+                    kept.append(delivery)
+                else:  # a connection may have had more of these than may wait for one that is away
+                    self._drops["client_away"] += 1
         if len(kept) == len(self.queue):
             return
-        self.queue = deque(kept)
+        self.queue = kept
         self._count_queue()
         self._changed()
 

@@ -127,6 +127,21 @@ def test_what_waits_for_one_client_that_is_away_is_bounded() -> None:
     assert server.broker.sessions.away_bytes == 0
 
 
+def test_retained_messages_that_wait_for_one_client_that_is_away_are_bounded() -> None:
+    """A few dashboards that lose their link while they begin must not use up what may wait for everybody."""
+    server = Server(SettlingIntake(), limits=SessionLimits(max_unsent_bytes=5000))
+    for number in range(100):
+        server.broker.publish(f"t/{number}", b"x", qos=1, retain=True, now_s=server.now_s)
+    reader = server.connect("r", version=5, clean=False, properties=Properties(session_expiry_s=60, receive_maximum=1))
+    reader.subscribe(Subscription("t/#", 1))
+
+    reader.vanish()
+
+    assert 4000 < server.broker.sessions.away_bytes <= 5000
+    again = server.connect("r", version=5, clean=False, properties=KEPT)
+    assert len(again.early) + server.broker.drops["client_away"] == 100
+
+
 def test_sessions_of_clients_that_are_away_are_bounded() -> None:
     """The one that is away longest goes first."""
     server = Server(broker_limits=BrokerLimits(max_sessions=2))
