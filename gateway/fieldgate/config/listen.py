@@ -175,7 +175,7 @@ class ListenConfig(Section):
     max_in_flight: int = Field(
         100,
         ge=1,
-        le=65535,
+        le=32767,
         description="Messages of QoS 1 and 2 on the way to one client at a time; less if it asks for less.",
     )
     max_unreleased: int = Field(

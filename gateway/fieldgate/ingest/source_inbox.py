@@ -267,5 +267,5 @@ class SourceInbox:
 
     def end(self) -> None:
         """See `ClientInbox`. What was not handed over comes again, if its QoS lets it."""
-        if self._events.end(is_kept=True):
+        if self._events.end(keeps=self._limits.receive_maximum):
             self._state.last_seen.clear()  # it was heard and is not kept: what is sent again must count
