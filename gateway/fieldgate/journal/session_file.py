@@ -4,6 +4,8 @@ A file beside the journal's, written by the same thread. Nothing of it is a prom
 those. So no damage to it keeps the gateway from starting or stops it: what can be read is taken over into a new file,
 the old one is set aside. Each row bears a checksum, because SQLite would not notice.
 
+A new file takes the old one's place only once it is whole and on the disk; cut at any moment, one of the two is there.
+
 Blocking; to be used by one thread at a time.
 """
 
@@ -66,14 +68,19 @@ class SessionFile:
         self.set_aside: Path | None = None
         self.problem = ""
         self._connection: sqlite3.Connection | None = None
-        is_sound = self.path.exists() and self._load()
-        self._drop_orphans()
+        self._making = folder / f"new-{_NAME}"  # half a file, or less
+        self._whole = folder / f"{_NAME}.new"  # a new file that has only its name to get
+        self._is_damaged = False
         try:
-            if self.path.exists() and not is_sound:
-                self.close()
-                self.set_aside = _set_aside(self.path)
+            if self._whole.exists():
+                self._rename_whole()
+            is_there = self.path.exists()
+            is_sound = is_there and self._load()
+            self._is_damaged = is_there and not is_sound
+            self._drop_orphans()
             if not is_sound or self.dropped_rows:
                 self.begin_again(_everything(self.state))
+            delete_file(self._making)
         except (*SQLITE_ERRORS, OSError) as error:
             self.problem = str(error)
 
@@ -163,38 +170,28 @@ class SessionFile:
             raise
 
     def begin_again(self, everything: Changes) -> None:
-        """Put a new file that holds ``everything`` in the place of this one.
+        """Put a new file that holds ``everything`` in the place of this one; what was damaged is set aside.
 
         Raises:
-            sqlite3.Error, OSError: the new file cannot be made.
+            sqlite3.Error, OSError: the new file cannot be made; the old one is left as it is.
         """
         self.close()
-        temporary = self.path.with_name(f"new-{_NAME}")
-        delete_file(temporary)
-        temporary.touch(mode=0o600)  # whatever the umask: who can read it can read the messages
-        connection = sqlite3.connect(temporary, isolation_level=None)
         try:
-            connection.execute("PRAGMA synchronous=OFF")  # it counts only once it is whole, and is synced then
-            connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-            connection.execute("BEGIN IMMEDIATE")
-            for table, columns in _KEYS.items():
-                typed = ", ".join(f"{name} {kind} NOT NULL" for name, kind in columns.items())
-                key = ", ".join(columns)
-                connection.execute(
-                    f"CREATE TABLE {table} ({typed}, body BLOB NOT NULL, PRIMARY KEY ({key})) WITHOUT ROWID"
-                )
-            _write(connection, everything)
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        delete_file(self.path)
-        temporary.rename(self.path)
-        sync_folder(self.path.parent)
+            _make(self._making, everything)
+        except BaseException:  # whatever it was: a full disk needs the space of half a file
+            delete_file(self._making)
+            raise
+        self._making.rename(self._whole)
+        if self._is_damaged and self.path.exists():
+            self.set_aside = _set_aside(self.path)
+        self._is_damaged = False
+        self._rename_whole()
         self._connection = _connect(self.path)
+
+    def _rename_whole(self) -> None:
+        delete_file(self.path)  # with its log, which SQLite would take for the new one's
+        self._whole.rename(self.path)
+        sync_folder(self.path.parent)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -219,6 +216,29 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _make(path: Path, everything: Changes) -> None:
+    """Make a file that holds ``everything``, and bring it to the disk."""
+    delete_file(path)
+    path.touch(mode=0o600)  # whatever the umask: who can read it can read the messages
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        connection.execute("PRAGMA synchronous=OFF")  # it counts only once it is whole, and is synced then
+        connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
+        connection.execute("BEGIN IMMEDIATE")
+        for table, columns in _KEYS.items():
+            typed = ", ".join(f"{name} {kind} NOT NULL" for name, kind in columns.items())
+            key = ", ".join(columns)
+            connection.execute(f"CREATE TABLE {table} ({typed}, body BLOB NOT NULL, PRIMARY KEY ({key})) WITHOUT ROWID")
+        _write(connection, everything)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode=WAL")
+    finally:
+        connection.close()
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _everything(state: StoredState) -> Changes:
