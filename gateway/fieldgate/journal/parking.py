@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 from fieldgate.journal.records import ParkedEvent, ParkedHead, ParkingChange, RetryMark, Unparked
 from fieldgate_devices.event import Event
 
-__all__ = ["PARKED_SHARE", "ParkedKey", "Parking", "parked_limit_bytes"]
+__all__ = ["ParkedKey", "Parking", "parked_limit_bytes"]
 
 _MAX_EVENTS: Final = 1_000
 _MAX_BYTES: Final = 4 << 20  # what is kept is also in memory
-PARKED_SHARE: Final = 32
+_SHARE: Final = 32
 _OVERHEAD_BYTES: Final = 300
 
 
@@ -32,7 +32,7 @@ class ParkedKey(NamedTuple):
 
 def parked_limit_bytes(max_size_bytes: int) -> int:
     """Return how many bytes of a journal of that size may be parked events."""
-    return min(_MAX_BYTES, max_size_bytes // PARKED_SHARE)
+    return min(_MAX_BYTES, max_size_bytes // _SHARE)
 
 
 def _key(head: ParkedHead) -> ParkedKey:

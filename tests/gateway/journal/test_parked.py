@@ -8,9 +8,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.book import Book, Kind
-from fieldgate.journal.extras import ExtraBatch
+from fieldgate.journal.extras import ExtraBatch, Extras
 from fieldgate.journal.feed import UplinkFeed
+from fieldgate.journal.gaps import GapLine
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.outbox import Outbox
@@ -174,6 +176,22 @@ def test_the_bounds_make_the_oldest_go() -> None:
     assert [head.seq for head in gone] == list(range(1, 101 - len(kept)))
     assert sum(head.size_bytes for head in kept) <= 10_000
     assert len(kept) > 10
+
+
+def test_what_is_replayed_over_a_broken_connection_counts_once() -> None:
+    """Else a person reads that more has arrived than was sent."""
+    extras = Extras(GapLine([]), gateway="g")
+    extras.replay(make_events(range(10)), is_stored=False)
+    first: list[Shipment] = []
+    extras.take_replay(10, first)
+    extras.done(extras.replays[0], 4)
+
+    extras.put_back()
+    again: list[Shipment] = []
+    extras.take_replay(10, again)
+    extras.done(extras.replays[0], 10)
+
+    assert (extras.replayed, extras.replay_backlog) == (10, 0)
 
 
 def test_no_more_than_a_thousand_are_kept() -> None:
