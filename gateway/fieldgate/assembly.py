@@ -118,7 +118,7 @@ def remember_sessions(
     memory = BrokerMemory(broker, base_s=journal.journal_s(0))
     max_bytes = max([listen.max_unsent for listen in config.listen], default=0)
     memory.restore(keeper.take_state(), max_bytes=max_bytes, now_s=now_s)
-    keeper.watch(memory)
+    keeper.watch(memory, now_s)
     return keeper
 
 

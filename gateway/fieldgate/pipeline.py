@@ -168,11 +168,14 @@ class Pipeline:
         for source in self.sources:
             await source.stop_reading()
         for uplink in self.uplinks:
-            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved next
+            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
-        await self.session_keeper.stop()
-        await self.dead_letters.stop()
-        await self.keeper.stop()
+        try:
+            await self.dead_letters.stop()
+            await self.keeper.stop()
+            await self.session_keeper.stop()  # with the QoS 2 ids that were acknowledged just now
+        finally:
+            await self.keeper.close()
         for listener in self.listeners:
             await listener.close_clients()
         async with asyncio.TaskGroup() as goodbyes:  # together: a dead broker takes its time

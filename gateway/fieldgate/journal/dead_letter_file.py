@@ -84,6 +84,7 @@ class DeadLetterFile:
 
     def _open(self) -> None:
         self._side.finish()
+        self._side.clean()
         if not self.path.exists():
             self._replace(None, "", keeps_old=False)
             return

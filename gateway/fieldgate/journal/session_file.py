@@ -67,6 +67,7 @@ class SessionFile:
             self._drop_orphans()
             if not is_sound or self.dropped_rows:
                 self.begin_again(_everything(self.state))
+            self._file.clean()
         except (*SQLITE_ERRORS, OSError) as error:
             self.problem = str(error)
 

@@ -50,9 +50,16 @@ class SideFile:
         Raises:
             OSError: the folder takes no changes.
         """
-        delete_file(self._new)
         if self._whole.exists():
             self._swap(keeps_old=True)
+
+    def clean(self) -> None:
+        """Delete what is left of a new file that was never whole.
+
+        Raises:
+            OSError: the folder takes no changes.
+        """
+        delete_file(self._new)
 
     def open(self, *, is_read_only: bool = False) -> bool:
         """Open the file; return whether there is one, and it is ours and in order as far as its head tells.

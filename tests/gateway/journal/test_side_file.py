@@ -40,6 +40,7 @@ def values(file: SideFile) -> list[int]:
 def reopened(folder: Path) -> tuple[SideFile, bool]:
     file = side(folder)
     file.finish()
+    file.clean()
     return file, file.open()
 
 
