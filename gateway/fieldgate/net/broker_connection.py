@@ -177,8 +177,7 @@ class BrokerConnection:
                 end = refused
                 return end
             began_s = clock.boot_s()
-            while not self._end.done():
-                await asyncio.wait([self._end], timeout=self._session.poll_interval_s)
+            while not (await asyncio.wait([self._end], timeout=self._session.poll_interval_s))[0]:
                 self._poll()
             end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s)
         finally:
@@ -257,14 +256,20 @@ class BrokerConnection:
             self._finish(End("stopped"))
             self._drop_link()
             return
+        try:
+            self._begin(clock.boot_s())
+            link.write(self._session.output())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
+
+    def _begin(self, now_s: float) -> None:
+        """Begin a connection of the session, in the version that is to be tried."""
         level = self._version.level
         if level != self._session.version:
             self._owner.version_changed()
-        now_s = clock.boot_s()
         self._is_leaving = False
         self._session.settings = self._login.renewed(self._session.settings, now_s)
         self._session.connect(level, now_s)
-        link.write(self._session.output())
 
     def link_received(self, link: Link, chunk: bytes) -> None:
         """What it frees is filled again at once."""
