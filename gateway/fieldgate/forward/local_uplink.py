@@ -75,7 +75,7 @@ class LocalUplink:
         self._bucket = TokenBucket(config.rate) if config.rate is not None else None
         self._topics: dict[bytes, str] = {}
         self._timer: asyncio.Handle | None = None
-        self._is_running = False
+        self._fault: asyncio.Future[None] | None = None  # of the present `run`
         self._is_busy = False
         self._since_s = clock.boot_s()
         self._sent = 0
@@ -86,8 +86,8 @@ class LocalUplink:
         """Where the uplink is now."""
         is_paced = self._bucket is not None and not self._bucket.available(clock.boot_s())
         return UplinkStatus(
-            state="connected" if self._is_running else "connecting",
-            reason="" if self._is_running else "not started",
+            state="connected" if self._fault is not None else "connecting",
+            reason="" if self._fault is not None else "not started",
             quiet=f"paused by rate: {self._bucket.rate:g} events per second at most"
             if is_paced and self._bucket
             else "",
@@ -106,24 +106,30 @@ class LocalUplink:
     # -- Uplink -----------------------------------------------------------------------------------------------
 
     def kick(self) -> None:
-        """Hand over what is ready, a part at a time; the rest follows in turns of the loop of its own."""
-        if not self._is_running or self._is_busy or self._timer is not None:
+        """Hand over what is ready, a part at a time; the rest follows in turns of the loop of its own.
+
+        A fault in that ends `run`, not the caller.
+        """
+        fault = self._fault
+        if fault is None or fault.done() or self._is_busy or self._timer is not None:
             return
         self._is_busy = True
         try:
             self._hand_over(clock.boot_s())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            fault.set_exception(error)
         finally:
             self._is_busy = False
 
     async def run(self) -> None:
         """Hand over as events come, until cancelled."""
         self._feed.put_back()  # what a fault left half done
-        self._is_running = True
+        self._fault = asyncio.get_running_loop().create_future()
         self._since_s = clock.boot_s()
         try:
             self._feed.is_down(False)
             self.kick()
-            await asyncio.Event().wait()
+            await self._fault
         finally:
             self._rest()
 
@@ -132,8 +138,8 @@ class LocalUplink:
         self._rest()
 
     def _rest(self) -> None:
-        if self._is_running:
-            self._is_running = False
+        if self._fault is not None:
+            self._fault = None
             self._since_s = clock.boot_s()
             self._feed.is_down(True)
         if self._timer is not None:
