@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from fieldgate.config.secrets import credential_path
 
-__all__ = ["PemFile", "check_private", "load_own", "ssl_detail"]
+__all__ = ["PemFile", "check_private", "client_context", "file_problem", "load_own", "ssl_detail"]
 
 _CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
 
@@ -25,7 +25,10 @@ def _where_it_is(path: Path, info: ValidationInfo) -> Path:
         return credential_path(match[1])
     if "${" in written:
         raise ValueError(f"{written!r} is neither a path nor ${{credential:NAME}}, the only reference that is a file")
-    path = path.expanduser()
+    try:
+        path = path.expanduser()
+    except RuntimeError:  # of pathlib, where there is no such user
+        raise ValueError(f"{written!r} begins with a user who has no home here; write the full path") from None
     folder = (info.context or {}).get("folder")
     return folder / path if folder is not None else path
 
@@ -61,8 +64,34 @@ def load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         files = " and ".join(repr(str(path)) for path in dict.fromkeys((certificate, key)))
         raise ValueError(f"no usable certificate and key in PEM form in {files}: {ssl_detail(error)}") from error
     except OSError as error:
-        missing = key if not key.is_file() else certificate
-        raise ValueError(f"{str(missing)!r} cannot be read: {ssl_detail(error)}") from error
+        unread = next((path for path in (key, certificate) if file_problem(path)), certificate)
+        raise ValueError(f"{str(unread)!r} cannot be read: {ssl_detail(error)}") from error
+
+
+def client_context(ca: Path | None) -> ssl.SSLContext:
+    """Return a TLS context that verifies servers, by the authorities of a PEM file or else those of the system.
+
+    Raises:
+        ValueError: the file holds none, or cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        problem = f"{str(ca)!r} is no usable PEM file of certificate authorities: {ssl_detail(error)}"
+        raise ValueError(problem) from error
+
+
+def file_problem(path: Path) -> str:
+    """Return what is wrong with a file that is to be read, as far as the system says; empty if nothing is."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except ValueError:  # a NUL
+        return "is not a file"
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        return "is not a file" if gone else f"cannot be read: {ssl_detail(error)}"
+    return ""
 
 
 def ssl_detail(error: OSError) -> str:
