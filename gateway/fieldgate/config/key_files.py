@@ -9,31 +9,28 @@ import stat
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
 from fieldgate.config.secrets import credential_path
+from fieldgate.config.section import from_config_folder
 
 __all__ = ["PemFile", "check_private", "client_context", "file_problem", "load_own", "ssl_detail"]
 
+_SSL_FRAME: Final = re.compile(r"^\[[^]]*\] | \(_ssl.*$")  # of errors for which Python has no name
 _CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
 
 
-def _where_it_is(path: Path, info: ValidationInfo) -> Path:
-    """``${credential:NAME}`` is that file; a relative path begins at the configuration's folder."""
+def _credential(path: Path) -> Path:
+    """``${credential:NAME}`` is that file."""
     written = str(path)
     if (match := _CREDENTIAL.fullmatch(written)) is not None:
         return credential_path(match[1])
     if "${" in written:
         raise ValueError(f"{written!r} is neither a path nor ${{credential:NAME}}, the only reference that is a file")
-    try:
-        path = path.expanduser()
-    except RuntimeError:  # of pathlib, where there is no such user
-        raise ValueError(f"{written!r} begins with a user who has no home here; write the full path") from None
-    folder = (info.context or {}).get("folder")
-    return folder / path if folder is not None else path
+    return path
 
 
-PemFile = Annotated[Path, Field(strict=False), AfterValidator(_where_it_is)]
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_credential), AfterValidator(from_config_folder)]
 
 
 def check_private(path: Path) -> None:
@@ -96,7 +93,8 @@ def file_problem(path: Path) -> str:
 
 def ssl_detail(error: OSError) -> str:
     """What OpenSSL or the system says, as words."""
-    return str(getattr(error, "reason", None) or error.strerror or error).replace("_", " ").lower()
+    said = str(getattr(error, "reason", None) or error.strerror or error)
+    return _SSL_FRAME.sub("", said).replace("_", " ").lower()
 
 
 def _no_passphrase() -> str:
