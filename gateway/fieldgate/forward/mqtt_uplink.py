@@ -19,7 +19,7 @@ from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text, says
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.mqtt.packets import Reason
@@ -159,7 +159,7 @@ class MqttUplink:
         """Events are not held up by that; it is said once."""
         if not self._is_birth_refused and self._presence is not None:
             self._is_birth_refused = True
-            why = reason_text(answer.reason) + (f", it says {answer.text!r}" if answer.text else "")
+            why = reason_text(answer.reason) + says(answer.text)
             _log.warning("uplink.status_refused", uplink=self.name, topic=self._presence.topic, reason=why)
 
     def fill(self, now_s: float) -> float | None:

@@ -21,7 +21,7 @@ from fieldgate.forward.retries import Retries
 from fieldgate.forward.shape import Messages, Shape
 from fieldgate.forward.suspicion import Suspicion
 from fieldgate.forward.uplink import Feed, Shipment
-from fieldgate.mqtt.client_happenings import Rejected, reason_text
+from fieldgate.mqtt.client_happenings import Rejected, reason_text, says
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.framing import encode_publishes, payload_of
 from fieldgate.mqtt.in_flight import Run
@@ -103,9 +103,7 @@ class Pump:
 
     def rejected(self, rejected: Rejected, now_s: float) -> None:
         """The server refused a message [MQTT5 3.4.2.1]: park it, or have it tried again later."""
-        run, why = rejected.run, reason_text(rejected.reason)
-        if rejected.text:
-            why += f", it says {rejected.text!r}"
+        run, why = rejected.run, reason_text(rejected.reason) + says(rejected.text)
         if rejected.reason in _NEVER:
             self._park(run, f"the server refuses it: {why}")
             return
