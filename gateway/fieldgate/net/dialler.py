@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
@@ -188,11 +188,17 @@ def _look_up(host: str, port: int, answer: asyncio.Future[list[str]]) -> None:
     found: list[str] | OSError
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        found = list(dict.fromkeys(str(info[4][0]) for info in infos))
+        found = list(dict.fromkeys(_address(info[4]) for info in infos))
     except (OSError, UnicodeError) as error:
         found = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
         answer.get_loop().call_soon_threadsafe(_tell, answer, found)
+
+
+def _address(place: tuple[Any, ...]) -> str:
+    """The address as a text; one that only one network has (``fe80::…``, from mDNS say) goes with that network."""
+    scope = place[3] if len(place) == 4 else 0
+    return f"{place[0]}%{scope}" if scope else str(place[0])
 
 
 def _tell(answer: asyncio.Future[list[str]], found: list[str] | OSError) -> None:
