@@ -170,7 +170,7 @@ class BrokerConnection:
         self._up, self._end = loop.create_future(), loop.create_future()
         self._enter("connecting", self._last_reason)
         end = End("the gateway stops")
-        began_s = math.inf
+        began_s, acked = math.inf, self._session.acked
         try:
             refused = await self._connect(self._up)
             if refused is not None:
@@ -179,7 +179,8 @@ class BrokerConnection:
             began_s = clock.boot_s()
             while not (await asyncio.wait([self._end], timeout=self._session.poll_interval_s))[0]:
                 self._poll()
-            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s)
+            is_fruitless = self._session.in_flight.sent_count > 0 and self._session.acked == acked
+            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s, is_fruitless=is_fruitless)
         finally:
             self._drop_link()
             has_progress = self._owner.lost(end)

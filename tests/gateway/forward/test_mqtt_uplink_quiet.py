@@ -7,6 +7,7 @@ from contextlib import suppress
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.mqtt.endings import Cause, End
@@ -112,6 +113,23 @@ async def test_a_takeover_in_3_1_1_is_suspected_and_backs_off_further_each_time(
 
     assert bounds[2:] == sorted(bounds[2:])
     assert bounds[-1] > 50 * bounds[1]
+
+
+async def test_an_event_over_which_the_server_hangs_up_is_not_taken_for_a_second_gateway(broker, feed):
+    """mosquitto does that to a packet above its limit in 3.1.1; who looks for a twin never finds the event."""
+    broker.on_connect = lambda peer: peer.send(ConnAck())
+    broker.on_publish = lambda peer, publish: peer.close() if b'"n":4}' in publish.payload else peer.ack(publish)
+    feed.add(make_events(8))
+
+    with capture_logs() as logs:
+        async with running(feed, broker.port, mqtt={"version": "3.1.1"}):
+            await feed.settled(8)
+
+    assert "whenever it gets this event" in feed.done[4]
+    assert len(broker.peers) >= 5
+    reasons = [log["reason"] for log in logs if log["event"] == "uplink.lost"]
+    assert reasons
+    assert not any("same client id" in reason for reason in reasons)
 
 
 def test_one_lasting_connection_clears_the_suspicion():
