@@ -95,7 +95,7 @@ class BrokerConnection:
         self._owner = owner
         self._timing = timing or Timing()
         self._version = VersionChoice(config.version)
-        self._dialler = Dialler(config)
+        self._dialler = Dialler(config, max_packet_bytes=session.settings.max_packet_bytes)
         self._login = Login(config, client_id=session.settings.client_id)
         self._is_leaving = False  # to come back at once: nothing new is sent
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)

@@ -34,13 +34,17 @@ _READ_BYTES: Final = 4096
 
 
 class Dialler:
-    """Connects to the broker of ``config``. ``stage`` is how far the last attempt has come."""
+    """Connects to the broker of ``config``. ``stage`` is how far the last attempt has come.
 
-    def __init__(self, config: BrokerConfig) -> None:
+    ``max_packet_bytes`` is the largest MQTT packet that the session takes.
+    """
+
+    def __init__(self, config: BrokerConfig, *, max_packet_bytes: int) -> None:
         place = config.place
         proxy = config.proxy.place if config.proxy is not None else None
         self.stage = Stage.LOOK_UP
         self._config = config
+        self._max_packet_bytes = max_packet_bytes
         self._place = place
         self._way = Way(place.host, place.port, config.server_name or place.host, proxy)
         self._timeout_s = config.connect_timeout
@@ -148,6 +152,7 @@ class Dialler:
                 self._place,
                 server_name=self._way.server_name,
                 headers=headers,
+                max_packet_bytes=self._max_packet_bytes,
                 is_path_secret=not self._config.url.is_literal,
             )
         transport, _ = await loop.create_connection(
