@@ -8,14 +8,13 @@ Wired by ``pipeline.py``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from math import ceil
 from typing import Final, Protocol
 
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
-from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.expiry import Expiry, unexpired
 from fieldgate.forward.rate import TokenBucket
 from fieldgate.forward.shape import EVENT_TYPE, Shape
 from fieldgate.forward.status import UplinkStatus
@@ -169,8 +168,8 @@ class LocalUplink:
         self.kick()
 
     def _ship(self, shipment: Shipment, now_s: float) -> None:
-        batch, events, start, stop, is_stored = shipment
-        for first, end in self._unexpired(batch, events, start, stop, now_s):
+        batch, events, _, _, is_stored = shipment
+        for first, end in unexpired(shipment, self._expiry, self._feed, now_s):
             self._sent += end - first
             if not self._subscribers.is_listening and not self._config.retain:
                 self._feed.delivered(batch, first, end)
@@ -188,21 +187,6 @@ class LocalUplink:
                 )
                 self._size_bytes += len(topic) + len(payload)
             self._feed.delivered(batch, first, end)
-
-    def _unexpired(
-        self, batch: object, events: Sequence[Event], start: int, stop: int, now_s: float
-    ) -> list[tuple[int, int]]:
-        """Return the ranges that may be handed over; the rest is told to the feed as expired."""
-        if self._expiry is None:
-            return [(start, stop)]
-        ranges = []
-        for index in range(start, stop):
-            ends_s = self._expiry.ends_s(events[index], now_s)
-            if ends_s is not None and ends_s <= now_s:
-                self._feed.expired(batch, index, index + 1)
-            else:
-                ranges.append((index, index + 1))
-        return ranges
 
     def _properties(self, event: Event, block: bytes, now_s: float) -> Properties | None:
         """The message's properties as a value: subscribers of both protocol versions get it."""

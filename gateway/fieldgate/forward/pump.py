@@ -15,7 +15,7 @@ from typing import Final
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.batch import Batcher
 from fieldgate.forward.encode import OsBootOf
-from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.expiry import Expiry, unexpired
 from fieldgate.forward.rate import TokenBucket
 from fieldgate.forward.retries import Retries
 from fieldgate.forward.shape import Messages, Shape
@@ -281,22 +281,6 @@ class Pump:
         if plain < stop:
             self._ship(shipment._replace(start=plain), now_s)
 
-    def _unexpired(self, shipment: Shipment, now_s: float) -> list[tuple[int, int]]:
-        """Return the ranges of a run that may be sent, for a batch; the rest is told to the feed as expired."""
-        start, stop = shipment.start, shipment.stop
-        if self._expiry is None:
-            return [(start, stop)]
-        ranges: list[tuple[int, int]] = []
-        for index in range(start, stop):
-            ends_s = self._expiry.ends_s(shipment.events[index], now_s)
-            if ends_s is not None and ends_s <= now_s:
-                self._feed.expired(shipment.batch, index, index + 1)
-            elif ranges and ranges[-1][1] == index:
-                ranges[-1] = (ranges[-1][0], index + 1)
-            else:
-                ranges.append((index, index + 1))
-        return ranges
-
     def _publish(
         self, messages: Messages, batch: object, start: int, now_s: float, *, aliases: Sequence[bytes] = ()
     ) -> None:
@@ -314,7 +298,7 @@ class Pump:
             if wanted > 0:
                 for shipment in self._feed.take(wanted):
                     batch, events, _, _, is_stored = shipment
-                    for start, stop in self._unexpired(shipment, now_s):
+                    for start, stop in unexpired(shipment, self._expiry, self._feed, now_s):
                         envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
                         self._gather(batcher, batch, start, envelopes, now_s)
                         self._spend(stop - start)
