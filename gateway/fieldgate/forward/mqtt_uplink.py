@@ -171,7 +171,11 @@ class MqttUplink:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
         self._feed.is_down(True)
-        return self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        convicted = self._pump.convicted
+        has_progress = self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        if self._pump.convicted > convicted:
+            self._connection.mended()
+        return has_progress
 
     def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
         """See `ConnectionOwner`."""

@@ -46,6 +46,8 @@ _NOBODYS_FAULT: Final = frozenset({Reason.QUOTA_EXCEEDED, Reason.PACKET_ID_IN_US
 class Pump:
     """Feeds ``session`` from ``feed``. ``parked`` and ``size_bytes`` count events and bytes over its life.
 
+    ``convicted`` counts the messages for which the server ended connections.
+
     ``expiry`` is set where events that have ended are not to be sent. ``retry_base_s`` and ``retry_cap_s`` bound how
     long a message waits that the server refused for now.
     """
@@ -63,7 +65,7 @@ class Pump:
         retry_base_s: float = 0.5,
         retry_cap_s: float = 60.0,
     ) -> None:
-        self.parked = 0
+        self.parked = self.convicted = 0
         self.park_reason = ""  # why the last event was parked
         self.size_bytes = 0
         self._feed = feed
@@ -128,6 +130,8 @@ class Pump:
         has_progress = self._session.acked > self._acked_before
         is_fruitless = in_flight.sent_count > 0 and not has_progress
         guilty = self._suspicion.lost(is_fruitless=is_fruitless, is_by_server=is_by_server, is_too_large=is_too_large)
+        if guilty is not None:
+            self.convicted += 1
         if guilty is not None and is_too_large:
             size = len(guilty.packets()[0])
             self._park(guilty, f"too large: the server ends the connection over its {size} bytes (0x95)")

@@ -138,6 +138,10 @@ class BrokerConnection:
         self._session.disconnect(clock.boot_s())
         self._finish(end)
 
+    def mended(self) -> None:
+        """What ended the last connections will not come again: the next failure is the first one."""
+        self._backoff.reset()
+
     async def run(self) -> None:
         """Connect and reconnect, until cancelled."""
         while True:

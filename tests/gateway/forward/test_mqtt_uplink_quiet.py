@@ -132,6 +132,30 @@ async def test_an_event_over_which_the_server_hangs_up_is_not_taken_for_a_second
     assert not any("same client id" in reason for reason in reasons)
 
 
+async def test_once_the_event_at_fault_is_found_the_next_try_does_not_wait_for_the_last_ones(broker, feed):
+    """Six ends in a row make a wait of half a minute; what made them is parked, and the rest need not wait."""
+    broker.on_connect = lambda peer: peer.send(ConnAck())
+    broker.on_publish = lambda peer, publish: peer.close() if b'"n":4}' in publish.payload else peer.ack(publish)
+    bounds: list[float] = []
+    settings = uplink_config(broker.port, mqtt={"version": "3.1.1"})
+    uplink = MqttUplink(
+        "cloud", settings, feed, gateway="gw", rng=_Recording(bounds), timing=Timing(0.001, 10.0, stable_s=60.0)
+    )
+    feed.add(make_events(8))
+    task = asyncio.create_task(uplink.run(), name="uplink")
+    try:
+        await feed.settled(8)
+    finally:
+        await uplink.stop()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    assert "whenever it gets this event" in feed.done[4]
+    assert max(bounds) > 0.01
+    assert bounds[-1] == 0.001
+
+
 def test_one_lasting_connection_clears_the_suspicion():
     """A broker that restarts three times in a week is no second gateway."""
     watch = TakeoverWatch("me")
