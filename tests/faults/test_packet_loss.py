@@ -1,0 +1,71 @@
+"""Row 41: a network that loses packets, which TCP sends again, each time after a longer wait. As root."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
+from lossy_kit import FAR, NEAR, Wire, needs_root, own_network, wire
+from uplink_kit import free_port, mosquitto
+
+pytestmark = [pytest.mark.root, needs_root]
+
+Figure = Callable[[str], None]
+
+
+@asynccontextmanager
+async def site(folder: Path, *, loss: float) -> AsyncIterator[tuple[Gateway, Upstream, Wire]]:
+    """A gateway that reaches its broker over a wire, and what arrives there; the wire carries nothing else."""
+    far = free_port()
+    mqtt = {"url": f"mqtt://{FAR}:{far}", "keep_alive": "10s"}
+    with own_network():
+        async with (
+            wire(loss=loss, delay_s=0.01) as line,
+            mosquitto(folder, f"listener {far} {NEAR}") as port,
+            running(Gateway(folder, uplinks={"up": {"mqtt": mqtt}})) as gateway,
+        ):
+            upstream = Upstream(port)
+            upstream.start()
+            try:
+                yield gateway, upstream, line
+            finally:
+                upstream.close()
+
+
+async def test_a_fifth_of_all_packets_lost_costs_time_and_no_event(tmp_path: Path, figure: Figure) -> None:
+    """The edge of a mobile network: it drains, in order, and the keep-alive bears the waits of TCP."""
+    async with site(tmp_path, loss=0.2) as (gateway, upstream, line):
+        device = Publisher(gateway.port, total=1_000)
+        device.start()
+        await device.finished()
+        status = await gateway.drained("up", within_s=50)
+        device.close()
+        await eventually("everything is there", lambda: not upstream.missing([device]))
+
+        oracle(upstream, [device])
+        figure(f"{line.lost} packets lost, {line.carried} carried, {status['uplinks']['up']['reconnects']} reconnects")
+        assert line.lost > 20
+        assert status["uplinks"]["up"]["unaccounted"] == 0
+        assert status["uplinks"]["up"]["reconnects"] <= 1  # one packet lost seven times is silence enough, rarely
+
+
+async def test_a_wire_that_loses_everything_lets_nothing_through(tmp_path: Path) -> None:
+    """The control: the gateway has no other way to its broker, and what waits goes once there is one."""
+    async with site(tmp_path, loss=1.0) as (gateway, upstream, line):
+        device = Publisher(gateway.port, total=100)
+        device.start()
+        await device.finished()
+        assert upstream.events() == []
+        assert line.carried == 0
+        assert line.lost > 0
+
+        line.loss = 0.0
+        await gateway.drained("up")
+        device.close()
+        await eventually("everything is there", lambda: not upstream.missing([device]))
+
+        oracle(upstream, [device])
