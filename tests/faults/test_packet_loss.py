@@ -21,12 +21,11 @@ Figure = Callable[[str], None]
 async def site(folder: Path, *, loss: float) -> AsyncIterator[tuple[Gateway, Upstream, Wire]]:
     """A gateway that reaches its broker over a wire, and what arrives there; the wire carries nothing else."""
     far = free_port()
-    mqtt = {"url": f"mqtt://{FAR}:{far}", "keep_alive": "10s"}
     with own_network():
         async with (
             wire(loss=loss, delay_s=0.01) as line,
             mosquitto(folder, f"listener {far} {NEAR}") as port,
-            running(Gateway(folder, uplinks={"up": {"mqtt": mqtt}})) as gateway,
+            running(Gateway(folder, uplinks={"up": {"mqtt": {"url": f"mqtt://{FAR}:{far}"}}})) as gateway,
         ):
             upstream = Upstream(port)
             upstream.start()
@@ -37,9 +36,9 @@ async def site(folder: Path, *, loss: float) -> AsyncIterator[tuple[Gateway, Ups
 
 
 async def test_a_fifth_of_all_packets_lost_costs_time_and_no_event(tmp_path: Path, figure: Figure) -> None:
-    """The edge of a mobile network: it drains, in order, and the keep-alive bears the waits of TCP."""
+    """The edge of a mobile network: it drains, in order, and the timeouts as they come bear the waits of TCP."""
     async with site(tmp_path, loss=0.2) as (gateway, upstream, line):
-        device = Publisher(gateway.port, total=1_000)
+        device = Publisher(gateway.port, total=500)
         device.start()
         await device.finished()
         status = await gateway.drained("up", within_s=50)
@@ -50,7 +49,7 @@ async def test_a_fifth_of_all_packets_lost_costs_time_and_no_event(tmp_path: Pat
         figure(f"{line.lost} packets lost, {line.carried} carried, {status['uplinks']['up']['reconnects']} reconnects")
         assert line.lost > 20
         assert status["uplinks"]["up"]["unaccounted"] == 0
-        assert status["uplinks"]["up"]["reconnects"] <= 1  # one packet lost seven times is silence enough, rarely
+        assert status["uplinks"]["up"]["reconnects"] <= 1  # one packet lost eight times over is too long a wait
 
 
 async def test_a_wire_that_loses_everything_lets_nothing_through(tmp_path: Path) -> None:
