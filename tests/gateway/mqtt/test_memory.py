@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fieldgate.mqtt.local_broker import BrokerLimits
 from fieldgate.mqtt.packets import (
     ConnAck,
     Connect,
@@ -79,6 +80,24 @@ def test_a_client_that_was_connected_at_the_crash_is_away_since_then() -> None:
 
     gateway.server.broker.tick(gateway.server.now_s + 61)
     assert gateway.server.broker.sessions.find("c") is None
+
+
+def test_of_more_sessions_than_may_wait_those_come_back_that_are_away_for_the_shortest_time() -> None:
+    """``max_sessions`` holds at a start too; the number of a session says nothing about when its client went."""
+    gateway = Gateway()
+    clients = {name: gateway.connect(name) for name in ("there", "last", "first", "middle")}
+    for name in ("first", "middle", "last"):
+        gateway.server.now_s += 10
+        clients[name].vanish()
+    gateway.look()
+
+    gateway.start(broker_limits=BrokerLimits(max_sessions=2))
+    sessions = gateway.server.broker.sessions
+
+    assert [one.client_id for one in sessions.away] == ["last", "there"]
+    assert sessions.ended == {"max_sessions": 2}
+    gateway.look()
+    assert {one.client_id for one in gateway.disk.state.sessions.values()} == {"last", "there"}
 
 
 def test_what_was_in_flight_comes_again_with_its_id_and_dup() -> None:
