@@ -1,4 +1,4 @@
-"""Row 41: a network that loses packets, which TCP sends again, each time after a longer wait. As root."""
+"""Rows 33 and 41: a network that loses packets, which TCP sends again, each time after a longer wait. As root."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Figure = Callable[[str], None]
 
 
 @asynccontextmanager
-async def site(folder: Path, *, loss: float) -> AsyncIterator[tuple[Gateway, Upstream, Wire]]:
+async def site(folder: Path, *, loss: float, **mqtt: object) -> AsyncIterator[tuple[Gateway, Upstream, Wire]]:
     """A gateway that reaches its broker over a wire, and what arrives there; the wire carries nothing else."""
     far = free_port()
     with own_network():
         async with (
             wire(loss=loss, delay_s=0.01) as line,
             mosquitto(folder, f"listener {far} {NEAR}") as port,
-            running(Gateway(folder, uplinks={"up": {"mqtt": {"url": f"mqtt://{FAR}:{far}"}}})) as gateway,
+            running(Gateway(folder, uplinks={"up": {"mqtt": {"url": f"mqtt://{FAR}:{far}", **mqtt}}})) as gateway,
         ):
             upstream = Upstream(port)
             upstream.start()
@@ -68,3 +68,29 @@ async def test_a_wire_that_loses_everything_lets_nothing_through(tmp_path: Path)
         await eventually("everything is there", lambda: not upstream.missing([device]))
 
         oracle(upstream, [device])
+
+
+async def test_a_wire_that_falls_silent_is_noticed_and_what_was_on_it_is_sent_again(tmp_path: Path) -> None:
+    """Row 33 as TCP sees it: no packet comes back, and it would go on trying for a quarter of an hour."""
+    async with site(tmp_path, loss=0.0, keep_alive="2s", connect_timeout="1s") as (gateway, upstream, line):
+
+        async def is_up() -> bool:
+            return bool((await gateway.status())["uplinks"]["up"]["state"] == "connected")
+
+        async def is_down() -> bool:
+            return not await is_up()
+
+        await eventually("it is connected", is_up)
+        device = Publisher(gateway.port, total=5_000)
+        device.start()
+        await eventually("events flow", lambda: len(upstream.arrived) > 100)
+        line.loss = 1.0
+        await eventually("it is known to be down", is_down, within_s=1.5 * 2 + 2)
+        line.loss = 0.0
+        await device.finished()
+        status = await gateway.drained("up")
+        device.close()
+        await eventually("everything is there", lambda: not upstream.missing([device]))
+
+        oracle(upstream, [device])
+        assert status["uplinks"]["up"]["unaccounted"] == 0
