@@ -288,6 +288,26 @@ def test_an_event_refused_again_and_again_is_parked_once_another_was_taken():
     assert rig.pump.parked == 1
 
 
+@pytest.mark.parametrize(("refusals", "is_parked"), [(3, False), (4, True)])
+def test_three_failures_make_a_suspect_and_only_one_more_makes_it_guilty(refusals, is_parked):
+    """What the server takes in the end was not poisonous, however often it was refused before."""
+    rig = Rig()
+    rig.feed.add(make_events(1))
+    rig.connect()
+    left = refusals
+    for turn in range(40):
+        rig.feed.add(make_events(1, 100 + turn))
+        for publish in rig.fill():
+            is_refused = number(publish) == 1 and left > 0
+            left -= is_refused
+            rig.ack(publish.packet_id, reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR if is_refused else 0)
+        rig.now_s += 0.5
+
+    assert left == 0
+    assert rig.pump.parked == is_parked
+    assert (rig.feed.done[1] == "delivered") is not is_parked
+
+
 def test_a_compressed_batch_is_taken_apart_as_well():
     """The envelopes are found again in what was sent, byte for byte."""
     rig = Rig(format="cloudevents-batch", batch={"max_events": 5, "max_delay": "0s", "compression": "zstd"})
