@@ -11,7 +11,7 @@ import pytest
 from fieldgate.journal.book import Book, Kind
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.journal import Journal
-from fieldgate.journal.parking import Parking, parked_limit_bytes
+from fieldgate.journal.parking import ParkedKey, Parking, parked_limit_bytes
 from fieldgate.journal.records import JournalFull, LedgerEntry, NewBlock, ParkedEvent, RetryMark, Unparked
 from fieldgate_devices.event import Event
 from journal_kit import RUN, block, crash_copy, make_events, open_journal, write
@@ -170,6 +170,18 @@ def test_the_bounds_make_the_oldest_go() -> None:
     assert [head.seq for head in gone] == list(range(1, 101 - len(kept)))
     assert sum(head.size_bytes for head in kept) <= 10_000
     assert len(kept) > 10
+
+
+def test_what_is_about_to_be_sent_again_is_not_sent_twice() -> None:
+    """Somebody says ``parked retry`` once more while the first is on its way; refused again, it can be said again."""
+    parking = Parking([])
+    (event,) = make_events([1])
+    parking.park("up", event, reason="no", wall_ns=0)
+    key = ParkedKey("up", event.stamp.run, 1)
+
+    assert [parking.retries(key), parking.retries(key)] == [True, False]
+    parking.park("up", event, reason="no, again", wall_ns=0)
+    assert parking.retries(key)
 
 
 def test_no_more_than_a_thousand_are_kept() -> None:
