@@ -96,7 +96,8 @@ class ListenConfig(Section):
         None,
         description="Web pages that may open the WebSocket, by their origin; '*' is any. Default: any where every "
         "client logs in with a password, else only pages of this very host under its address or a local name "
-        "(gateway, gateway.local), because a browser would lend any page its address and its certificate. Clients that are no browsers are not asked.",
+        "(gateway, gateway.local), because a browser would lend any page its address and its certificate. Clients that "
+        "are no browsers are not asked.",
         examples=[["https://dashboard.example"]],
     )
     tls: ListenTlsConfig | None = Field(

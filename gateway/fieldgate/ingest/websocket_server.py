@@ -135,7 +135,7 @@ def _is_origin_allowed(request: Request, origins: Sequence[str] | None) -> bool:
 def _is_own_name(host: str) -> bool:
     """Whether only this network can have given the name: an address, one without a domain, one of a local domain.
 
-    A name of the public DNS may lead here too, because whoever owns it says so (DNS rebinding); its pages are strangers.
+    A name of the public DNS may lead here too, because its owner says so (DNS rebinding); its pages are strangers.
     """
     try:
         name = split_address(host if host.rpartition(":")[2].isdecimal() else f"{host}:80").host
