@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from fieldgate.config.key_files import PemFile
 from fieldgate.config.section import FilePath, LaneName
 from fieldgate.config.texts import (
     check_event_filter,
@@ -24,23 +25,24 @@ __all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
 class ListenTlsConfig(Section):
     """TLS on a listener: its own certificate, and whom it asks for one."""
 
-    certificate: FilePath | None = Field(
+    certificate: PemFile | None = Field(
         None,
         description="PEM file of the listener's certificate, with those between it and its authority behind it. "
-        "Changed files are used for new connections without a restart.",
+        "Changed files are used for new connections without a restart. ${credential:NAME} is systemd's file of that "
+        "name.",
         examples=["/etc/fieldgate/server.pem"],
     )
-    key: FilePath | None = Field(
+    key: PemFile | None = Field(
         None,
         description="PEM file of the private key, mode 0600 or 0640. Default: it is in the certificate's file.",
         examples=["/etc/fieldgate/server.key"],
     )
-    client_ca: FilePath | None = Field(
+    client_ca: PemFile | None = Field(
         None,
         description="PEM file of the authorities whose client certificates are accepted. Without it none is asked for.",
         examples=["/etc/fieldgate/devices-ca.pem"],
     )
-    crl: FilePath | None = Field(
+    crl: PemFile | None = Field(
         None,
         description="PEM file of the client certificates that those authorities have revoked; an outdated one lets "
         "nobody in. It counts for new connections.",
@@ -93,8 +95,9 @@ class ListenConfig(Section):
     origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], Field(strict=False)] | None = Field(
         None,
         description="Web pages that may open the WebSocket, by their origin; '*' is any. Default: any where every "
-        "client logs in with a password, else only pages of this very host, because a browser would lend any page its "
-        "address and its certificate. Clients that are no browsers are not asked.",
+        "client logs in with a password, else only pages of this very host under its address or a local name "
+        "(gateway, gateway.local), because a browser would lend any page its address and its certificate. Clients that "
+        "are no browsers are not asked.",
         examples=[["https://dashboard.example"]],
     )
     tls: ListenTlsConfig | None = Field(
@@ -175,7 +178,7 @@ class ListenConfig(Section):
     max_in_flight: int = Field(
         100,
         ge=1,
-        le=65535,
+        le=32767,
         description="Messages of QoS 1 and 2 on the way to one client at a time; less if it asks for less.",
     )
     max_unreleased: int = Field(

@@ -284,6 +284,7 @@ class MqttListener:
             limits=self._inbox_limits,
             tally=self.tally,
             guard=self._guard,
+            source=self.name,
         )
 
     def closed(self, connection: MqttConnection) -> None:

@@ -12,16 +12,18 @@ Laws of this file:
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from fieldgate.config.texts import split_address
 from fieldgate.ingest.layers import LayerEnd
 
 __all__ = ["WebSocketLayer"]
@@ -30,6 +32,7 @@ _SUBPROTOCOL: Final = Subprotocol("mqtt")
 _STRANGER_BYTES: Final = 128 * 1024
 _MESSAGE_BYTES: Final = 2**20  # a client may put many packets into one message
 _GOODBYE: Final = "the client closed the WebSocket"
+_LOCAL_DOMAINS: Final = (".local", ".lan", ".home.arpa", ".internal", ".localhost")  # no public DNS has these
 
 
 class WebSocketLayer:
@@ -50,16 +53,21 @@ class WebSocketLayer:
         protocol.receive_data(chunk)
         pieces: list[bytes] = []
         for event in protocol.events_received():
-            if isinstance(event, Request):
-                self._answer(event)
-            elif isinstance(event, Frame) and not self._take(event, pieces):
+            if not self._take(event, pieces):
                 break
         if self.ended is None:
             self._look_for_errors()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _take(self, frame: Frame, pieces: list[bytes]) -> bool:
-        """Take a frame; answers whether another may follow."""
+    def _take(self, event: Event, pieces: list[bytes]) -> bool:
+        """Take a request or a frame; answers whether what came behind it in the same read may be heard."""
+        if isinstance(event, Request):
+            self._answer(event)
+        elif isinstance(event, Frame):
+            self._take_frame(event, pieces)
+        return self.ended is None
+
+    def _take_frame(self, frame: Frame, pieces: list[bytes]) -> None:
         match frame.opcode:
             case Opcode.BINARY | Opcode.CONT:
                 pieces.append(bytes(frame.data))
@@ -69,7 +77,6 @@ class WebSocketLayer:
                 self.ended = LayerEnd("websocket_error", f"the client sent a text frame; {problem}")
             case Opcode.CLOSE:
                 self.ended = LayerEnd("connection_lost", _GOODBYE)
-        return self.ended is None
 
     def _answer(self, request: Request) -> None:
         response = self._refusal(request) or self._protocol.accept(request)
@@ -120,4 +127,24 @@ def _is_origin_allowed(request: Request, origins: Sequence[str] | None) -> bool:
         return True
     origin = sent[0].lower()
     host = next(iter(request.headers.get_all("Host")), "").lower()
-    return len(sent) == 1 and (origin in origins or "*" in origins or origin.partition("://")[2] == host)
+    if len(sent) != 1:
+        return False
+    return origin in origins or "*" in origins or (origin.partition("://")[2] == host and _is_own_name(host))
+
+
+def _is_own_name(host: str) -> bool:
+    """Whether only this network can have given the name: an address, one without a domain, one of a local domain.
+
+    A name of the public DNS may lead here too, because its owner says so (DNS rebinding); its pages are strangers.
+    """
+    try:
+        name = split_address(host if host.rpartition(":")[2].isdecimal() else f"{host}:80").host
+    except ValueError:
+        return False
+    if name.endswith(_LOCAL_DOMAINS) or "." not in name:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

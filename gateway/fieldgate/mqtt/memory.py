@@ -15,6 +15,7 @@ What it does not keep: wills that wait for their delay, and what a client publis
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from fieldgate.mqtt.delivery import Delivery
@@ -128,16 +129,18 @@ class BrokerMemory:
         self._gone_messages.clear()
         return changes
 
-    def everything(self, now_s: float) -> Changes:
-        """Return all there is, for an empty file."""
-        self._kept.clear()
+    def everything(self, now_s: float, *, is_last: bool = False) -> Changes:
+        """Return all there is, for an empty file; ``is_last`` as for `changes`."""
+        self._kept = {
+            state: _Kept(kept.number, half=kept.half) for state, kept in self._kept.items() if state.expiry_s > 0
+        }
         self._messages.clear()
         self._gone_sessions.clear()
         self._gone_messages.clear()
         self._topics_at_s.clear()
         self._touched = dict.fromkeys(state for state in self._broker.sessions if state.expiry_s > 0)
         self._touched_topics = {message.topic: message for message in self._broker.retained.messages()}
-        return self.changes(now_s, is_last=True)
+        return self.changes(now_s, is_last=is_last)
 
     def _session(self, changes: Changes, state: SessionState, now_s: float, *, is_last: bool) -> None:
         kept = self._kept.get(state)
@@ -284,13 +287,15 @@ class BrokerMemory:
     def restore(self, state: StoredState, *, max_bytes: int, now_s: float) -> None:
         """Give the broker back what an earlier process stored; ``max_bytes`` may wait for each client."""
         heard = {number: self._message(one) for number, one in state.messages.items()}
-        for number, stored in sorted(state.sessions.items()):
+        for number, stored in sorted(state.sessions.items(), key=_away_since_s):
             deliveries = state.deliveries.get(number, {})
             self._restore_session(number, stored, deliveries, heard, max_bytes=max_bytes, now_s=now_s)
         for topic, one in state.retained.items():
+            self._topics_at_s[topic] = now_s
             if self._broker.retained.put(self._message(one)):
-                self._topics_at_s[topic] = now_s
-        self._touched_topics.clear()
+                self._touched_topics.pop(topic, None)
+            else:  # over a limit that is lower now
+                self._touched_topics[topic] = None
         self._next_session = max(state.sessions, default=0) + 1
         self._next_message = max(state.messages, default=0) + 1
 
@@ -351,3 +356,9 @@ class BrokerMemory:
             options = Subscription(it.filter, it.qos, it.no_local, it.retain_as_published, it.retain_handling)
             self._broker.subscribe(state, options, it.subscription_id)
         self._broker.sessions.restore(state, now_s)
+
+
+def _away_since_s(item: tuple[int, StoredSession]) -> float:
+    """When the client went; who was there to the end went last."""
+    since_s = item[1].away_since_s
+    return inf if since_s is None else since_s
