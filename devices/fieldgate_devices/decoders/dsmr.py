@@ -128,7 +128,7 @@ def _filled(record: Record, lines: list[str], table: Table) -> Record:
         match = _LINE.fullmatch(line)
         if match is None:
             raise Undecodable(f"line {number} is no code with values: {excerpt(line)}")
-        code = table.find(line)
+        code = table.find(line.partition("(")[0])
         groups = match[4][1:-1].split(")(")
         name = f"{match[1]}-{match[2]}:{match[3]}"
         if code is None:

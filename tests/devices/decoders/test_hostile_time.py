@@ -161,7 +161,7 @@ def test_the_measure_notices_what_takes_too_long() -> None:
             re.search(rb"(a|b|ab)*$c", payload)
             return [{}]
 
-    used_s = used(Slow(), b"ab" * 21)
+    used_s = used(Slow(), b"ab" * 20)
 
     assert used_s >= LIMIT * loop_s()
 
