@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,8 +54,8 @@ def dead_letter_path(folder: Path) -> Path:
 class DeadLetterFile:
     """The open file, at most ``max_size_bytes`` with its log; half of that may be letters.
 
-    ``kept`` counts what it holds. ``repairs`` are to be told, then cleared. ``problem`` says why there is no file, if
-    that is so; `apply` tries again.
+    ``kept`` counts what it holds. Whoever tells of ``repairs`` takes them out. ``problem`` says why there is no file,
+    if that is so; `apply` tries again.
 
     Raises:
         NewerFile: a newer version wrote it.
@@ -67,7 +67,7 @@ class DeadLetterFile:
         self.kept: Counter[Kind] = Counter()
         self.used_bytes = 0
         self.next_number = 1
-        self.repairs: list[Repair] = []
+        self.repairs: deque[Repair] = deque()
         self.problem = ""
         self._max_pages = max_size_bytes // 2 // PAGE_BYTES
         self._side = SideFile(

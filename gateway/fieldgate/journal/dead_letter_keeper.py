@@ -175,8 +175,8 @@ class DeadLetters:
         self.problem = problem
 
     def _say_repairs(self) -> None:
-        repairs, self._file.repairs = self._file.repairs, []
-        for one in repairs:
+        while self._file.repairs:
+            one = self._file.repairs.popleft()
             log.error(
                 "dead_letters.damaged",
                 problem=one.why,

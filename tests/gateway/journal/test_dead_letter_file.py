@@ -68,7 +68,7 @@ def test_what_was_applied_is_there_after_a_crash(tmp_path: Path) -> None:
     assert (two.number, two.payload, two.topic, two.lane) == (2, odd.payload, "ä/€", 2)
     assert two.detail == "bad \\ud800 surrogate"
     assert again.kept == {("boiler", "undecodable"): 1, ("", "missing"): 1}
-    assert again.repairs == []
+    assert not again.repairs
     file.close()
     again.close()
 
@@ -133,7 +133,7 @@ def test_a_smaller_limit_counts_at_the_next_start(tmp_path: Path) -> None:
     assert (tmp_path / "dead_letters.db").stat().st_size <= 1 << 20
     assert 100 < len(left) < 200
     assert left[-1].number == 1000
-    assert file.repairs == []
+    assert not file.repairs
     file.close()
 
 
