@@ -59,6 +59,7 @@ async def test_what_nobody_knows_is_kept_and_shown_whole(tmp_path: Path) -> None
         some = await command(gateway, "list", "--topic", "site/*", "--since", "1h", "--profile", "none")
         shown = await command(gateway, "show", 1, 2, 5)
         whole = await command(gateway, "show", 2, "--json")
+        raw = await command(gateway, "show", 1, "--raw")
 
     assert "dead     3 messages kept that made no event" in status.out
     assert "no profile: unknown_device: kept 3" in status.out
@@ -76,6 +77,7 @@ async def test_what_nobody_knows_is_kept_and_shown_whole(tmp_path: Path) -> None
     assert "000010  10 11 12" in shown.out
     assert "\x1b" not in shown.out
     assert (shown.code, shown.err) == (1, "error: there is no dead letter 5\n")
+    assert raw.out == '{"t":1}'
     assert base64.b64decode(whole.json["payload_base64"]) == BINARY
 
 

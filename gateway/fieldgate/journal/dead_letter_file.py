@@ -52,7 +52,7 @@ def dead_letter_path(folder: Path) -> Path:
 
 
 class DeadLetterFile:
-    """The open file, at most ``max_size_bytes`` with its log; half of that may be letters.
+    """The open file, at most ``max_size_bytes`` with its log; three quarters of that may be letters.
 
     ``kept`` counts what it holds. Whoever tells of ``repairs`` takes them out. ``problem`` says why there is no file,
     if that is so; `apply` tries again.
@@ -69,12 +69,12 @@ class DeadLetterFile:
         self.next_number = 1
         self.repairs: deque[Repair] = deque()
         self.problem = ""
-        self._max_pages = max_size_bytes // 2 // PAGE_BYTES
+        self._max_pages = max_size_bytes * 3 // 4 // PAGE_BYTES
         self._side = SideFile(
             self.path,
             application_id=APPLICATION_ID,
             schema_version=SCHEMA_VERSION,
-            checkpoint_pages=max_size_bytes // 8 // PAGE_BYTES,
+            checkpoint_pages=max_size_bytes // 16 // PAGE_BYTES,
         )
         self._identity = (0, 0)
         try:
@@ -94,7 +94,7 @@ class DeadLetterFile:
             why = why or "SQLite cannot read it"
         if why:
             self.repair(why)
-        elif self._file_pages() > self._max_pages * 3 // 2:  # there may be less now than there was
+        elif self._file_pages() > self._max_pages * 9 // 8:  # there may be less now than there was
             with self._side.transaction() as connection:
                 self._make_room(connection, 0, _Counts())
             self._replace(self._side.connection, "", keeps_old=False)

@@ -36,7 +36,7 @@ log = structlog.get_logger("fieldgate")
 
 _RETRY_S: Final = 1.0
 _RETRY_BROKEN_S: Final = 10.0  # each attempt reads all that is left
-_WAITING_SHARE: Final = 8  # this part of the file's limit may wait in memory, and be one write
+_WAITING_SHARE: Final = 16  # this part of the file's limit may wait in memory, and be one write
 _BROKEN: Final = (Fault.DAMAGED, Fault.UNREADABLE, Fault.DEVICE)
 
 
