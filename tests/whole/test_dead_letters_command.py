@@ -136,6 +136,50 @@ async def test_a_replay_makes_events_of_what_was_kept(tmp_path: Path) -> None:
     assert (after["kept"], after["is_behind"], after["replaying"]) == (0, False, 0)
 
 
+BOILER = """\
+profile: boiler
+version: 1
+match: {mqtt: "site/+/boiler"}
+device: boiler-1
+decode: json
+fields:
+  temperature: {type: float, unit: °C, min: -40, max: MAX}
+"""
+
+
+async def test_after_a_profile_was_mended_a_replay_makes_events_that_say_so(tmp_path: Path) -> None:
+    """The integrator's day: a reason to act on, the file mended while the gateway runs, the messages not lost."""
+    profile = tmp_path / "devices.d" / "boiler.yaml"
+    profile.parent.mkdir()
+    profile.write_text(BOILER.replace("MAX", "50"), encoding="utf-8")
+    async with Broker() as broker:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        gateway = gateway_that("accept", tmp_path, uplinks={"up": {"mqtt": {"url": f"mqtt://127.0.0.1:{broker.port}"}}})
+        async with running(gateway):
+            for payload in (b'{"temperature": 85}', b"not JSON", b'{"temperature": 20}'):
+                await publish_once(gateway.port, "site/a/boiler", payload)
+            listed = await letters(gateway)
+            profile.write_text(BOILER.replace("MAX", "150"), encoding="utf-8")
+            await eventually("it is read", lambda: "profiles.loaded" in gateway.log_text())
+            told = await command(gateway, "replay", "--profile", "boiler")
+            await eventually("both are there", lambda: len(upstream.arrived) == 2)
+            left = await letters(gateway)
+        upstream.close()
+
+    assert [(one["profile"], one["version"], one["reason"]) for one in listed] == [
+        ("boiler", 1, "out_of_range"),
+        ("boiler", 1, "undecodable"),
+    ]
+    assert "temperature" in listed[0]["detail"]
+    assert told.out.splitlines()[0] == "2 messages sent through again: 1 event, 1 refused again:"
+    assert [(one["number"], one["attempts"]) for one in left] == [(2, 1)]
+    assert [(one["data"], one.get("replayed", False)) for one in upstream.arrived] == [
+        ({"temperature": 20.0}, False),
+        ({"temperature": 85.0}, True),
+    ]
+
+
 async def test_the_running_gateway_drops_letters_for_good(tmp_path: Path) -> None:
     """And is done when it says so."""
     gateway = gateway_that("quarantine", tmp_path)
