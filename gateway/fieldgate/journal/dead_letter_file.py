@@ -21,7 +21,7 @@ from fieldgate.journal.dead_letter import DeadLetter, Kind, LetterChanges, Lette
 from fieldgate.journal.dead_letter_rows import INSERT, TABLES, UPDATE, LetterPage, read_letters, row_of, rows_left
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.side_file import PAGE_BYTES, SideFile
-from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, is_the_files
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "DeadLetterFile", "Repair", "dead_letter_path"]
 
@@ -83,6 +83,14 @@ class DeadLetterFile:
             self.problem = str(error)
 
     def _open(self) -> None:
+        """Open what is there, or make it; only a file of which all is known stays open."""
+        try:
+            self._open_or_make()
+        except BaseException:
+            self._side.close()
+            raise
+
+    def _open_or_make(self) -> None:
         self._side.finish()
         self._side.clean()
         if not self.path.exists():
@@ -113,7 +121,11 @@ class DeadLetterFile:
             noted = connection.execute("SELECT value FROM note WHERE name = 'next_number'").fetchone()
             self.next_number = max(self.next_number, newest + 1, int(noted[0]) if noted else 1)
             self.used_bytes = self._used_pages(connection) * PAGE_BYTES
-        except (*SQLITE_ERRORS, TypeError, ValueError):  # values of other types than were written
+        except (TypeError, ValueError):  # values of other types than were written
+            return False
+        except SQLITE_ERRORS as error:
+            if not is_the_files(error, self.path.parent):
+                raise
             return False
         self.kept = kept
         return True
