@@ -171,8 +171,10 @@ class Pipeline:
             if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
         try:
-            await self.dead_letters.stop()
-            await self.keeper.stop()
+            try:
+                await self.keeper.stop()
+            finally:  # what was replayed is an event now, and no dead letter any more
+                await self.dead_letters.stop()
             await self.session_keeper.stop()  # with the QoS 2 ids that were acknowledged just now
         finally:
             await self.keeper.close()

@@ -54,6 +54,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
             for number, one in enumerate(pipeline.sources)
         },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
+        "profiles": _profiles(pipeline),
         "dead_letters": _dead_letters(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
@@ -91,6 +92,18 @@ def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
         "retained": broker.retained.count,
         "retained_bytes": broker.retained.size_bytes,
         "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
+    }
+
+
+def _profiles(pipeline: Pipeline) -> dict[str, Any]:
+    """The contracts in use; ``problems`` is why what is in the folder is not, or not all, in use."""
+    watch = pipeline.profiles
+    catalogue = watch.loaded.catalogue
+    return {
+        "count": len(catalogue.contracts),
+        "own": sorted(catalogue.own),
+        "folder": str(pipeline.config.devices.path),
+        "problems": list(watch.problems),
     }
 
 

@@ -16,6 +16,7 @@ from fieldgate.errors import FieldgateError
 __all__ = ["register"]
 
 _NOT_RUNNING: Final = 1
+_MAX_PROBLEMS: Final = 5
 _CLOCK: Final = {
     "synced": "clock set",
     "unsynced": "clock not set: events are marked unsynced",
@@ -55,6 +56,7 @@ def _for_people(answer: dict[str, Any]) -> str:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
         lines += _source(name, source)
+    lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
     for name, uplink in answer["uplinks"].items():
@@ -83,6 +85,20 @@ def _local(local: dict[str, Any]) -> list[str]:
         lines.append(f"local    sessions ended while their clients were away: {ended}")
     if problem := local["stored"]["problem"]:
         lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
+    return lines
+
+
+def _profiles(profiles: dict[str, Any]) -> list[str]:
+    problems = profiles["problems"]
+    lines = []
+    if profiles["own"] or problems:
+        built_in = profiles["count"] - len(profiles["own"])
+        lines.append(f"devices  {count(len(profiles['own']), 'profile')} of yours   {built_in} built in")
+    if problems:
+        lines.append(f"PROBLEM  {profiles['folder']} has changed and is not in use as it is: {problems[0]}")
+        lines += [f"         {problem}" for problem in problems[1:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            lines.append(f"         and {len(problems) - _MAX_PROBLEMS:,} more: 'fieldgate devices check'")
     return lines
 
 
