@@ -1,4 +1,4 @@
-"""The socket of one connection of a listener, and what lies between it and its session: TLS, a WebSocket, both, nothing.
+"""The socket of one connection of a listener, and what lies between it and its session: TLS, WebSocket, or nothing.
 
 A plain connection has no layers and pays nothing for them.
 
