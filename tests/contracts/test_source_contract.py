@@ -1,6 +1,6 @@
-"""The contract of `fieldgate.ingest.source`, kept by everything that reads MQTT: the listener and a source of a broker.
+"""The contract of `fieldgate.ingest.source`, kept by everything that hands over: the listeners, a source of a broker.
 
-Real sockets on both sides. A `Sender` is whoever publishes: a device at the listener, the broker of a source.
+Real sockets on both sides. A `Sender` is whoever publishes: a device at a listener, the broker of a source.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import pytest
 
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.packets import PubAck, Publish
+from http_kit import HttpClient, post, serving_http
 from listener_kit import HeldIntake, RawClient, SettlingIntake, serving
 from source_kit import GoodBroker, running
 from uplink_kit import until
@@ -78,6 +79,36 @@ class _Broker:
         await until(lambda: len(self._broker.subscribed) > count)
 
 
+class _Poster:
+    """A client of the HTTP listener, which sends without waiting for answers. They bear no id: order tells."""
+
+    def __init__(self, client: HttpClient) -> None:
+        self._client = client
+        self._sent: list[int] = []
+        self._acked: list[int] = []
+
+    def send(self, *packet_ids: int) -> None:
+        self._sent += packet_ids
+        self._client.send(*(post("/sensors/a", b"%d" % n) for n in packet_ids))
+
+    async def acked(self) -> list[int]:
+        try:
+            while True:
+                assert (await self._client.answer(within_s=0.1)).status == 204
+                self._acked.append(self._sent[len(self._acked)])
+        except TimeoutError:
+            return self._acked
+
+    async def vanish(self) -> None:
+        self._client.writer.transport.abort()
+
+
+@asynccontextmanager
+async def _http(intake: HeldIntake) -> AsyncIterator[Sender]:
+    async with serving_http(intake) as listener:
+        yield _Poster(await HttpClient.open(listener.port))
+
+
 @asynccontextmanager
 async def _listener(intake: HeldIntake) -> AsyncIterator[Sender]:
     async with serving(intake) as listener:
@@ -93,10 +124,11 @@ async def _source(intake: HeldIntake) -> AsyncIterator[Sender]:
 
 
 Made = Callable[[HeldIntake], AbstractAsyncContextManager[Sender]]
-both = pytest.mark.parametrize("made", [_listener, _source], ids=["listener", "source"])
+every = pytest.mark.parametrize("made", [_listener, _source, _http], ids=["listener", "source", "http"])
+that_hold = pytest.mark.parametrize("made", [_listener, _source], ids=["listener", "source"])
 
 
-@both
+@every
 async def test_a_read_is_one_batch_and_positions_count_from_0(made: Made) -> None:
     """The flow works on batches; a position is how a source finds its message again."""
     intake = HeldIntake()
@@ -114,7 +146,7 @@ async def test_a_read_is_one_batch_and_positions_count_from_0(made: Made) -> Non
     assert len({id(settler) for settler, _, _ in intake.batches}) == 1
 
 
-@both
+@every
 async def test_nothing_is_acknowledged_before_it_is_settled_and_then_in_order(made: Made) -> None:
     """P1 and [MQTT-4.6.0-2]."""
     intake = HeldIntake()
@@ -133,7 +165,7 @@ async def test_nothing_is_acknowledged_before_it_is_settled_and_then_in_order(ma
         assert await sender.acked() == [7, 8, 3]
 
 
-@both
+@every
 async def test_one_that_settles_at_once_is_acknowledged_at_once(made: Made) -> None:
     """The intake may settle within `accept`: an event that no uplink wants."""
     async with made(SettlingIntake()) as sender:
@@ -142,7 +174,7 @@ async def test_one_that_settles_at_once_is_acknowledged_at_once(made: Made) -> N
         assert await sender.acked() == [1, 2, 3]
 
 
-@both
+@that_hold
 async def test_a_closed_intake_gets_nothing_until_it_opens(made: Made) -> None:
     """Memory is full: what is held is handed over later, in order, and nothing of it is acknowledged before."""
     intake = SettlingIntake()
@@ -160,7 +192,18 @@ async def test_a_closed_intake_gets_nothing_until_it_opens(made: Made) -> None:
         assert await sender.acked() == [1, 2, 3]
 
 
-@both
+async def test_a_closed_intake_gets_nothing_of_a_source_that_sends_away() -> None:
+    """HTTP has an answer for it, so nothing is held: the sender keeps its message and comes again."""
+    intake = SettlingIntake()
+    intake.open = False
+    async with serving_http(intake) as listener:
+        client = await HttpClient.open(listener.port)
+
+        assert (await client.ask(post())).status == 503
+        assert intake.heard == []
+
+
+@every
 async def test_what_settles_after_its_connection_has_gone_does_nothing(made: Made) -> None:
     """A token of an older generation never writes to a newer connection."""
     intake = HeldIntake()

@@ -177,7 +177,7 @@ class HttpSession:
     def _open(self, request: h11.Request, now_s: float) -> None:
         self._tally.requests += 1
         self._begun_s = self._begun_s if self._begun_s is not None else now_s
-        self._head, self._place = None, None
+        self._head, self._place, self._idle_s = None, None, None
         limits = self._limits
         try:
             head = self._head = read_head(

@@ -61,8 +61,12 @@ class LayeredSocket(asyncio.Protocol):
         if stack is not None:
             self._write_raw(stack.end())
         self.abort_at_s = boot_s() + LINGER_S
-        transport.write_eof()
-        transport.resume_reading()
+        try:
+            transport.write_eof()
+        except OSError:  # the other side has reset it, and the loop has not noticed yet
+            transport.abort()
+        else:
+            transport.resume_reading()
 
     def abort(self) -> None:
         """Drop the socket."""
