@@ -424,7 +424,7 @@ def test_after_the_end_nothing_happens() -> None:
     assert (desk.closed, desk.written, desk.session.end_code) == ("at once", b"", "max_connecting")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_whatever_comes_there_is_an_end_and_no_exception(data: st.DataObject) -> None:
     """Requests with bytes changed, taken out and put in: never an exception, never more than one answer each."""
