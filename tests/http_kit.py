@@ -1,11 +1,15 @@
-"""An HTTP listener on a free port, and a client that sends the bytes it is given and reads answers one by one."""
+"""An HTTP listener on a free port, a client that sends the bytes it is given, and a device that posts numbers."""
 
 from __future__ import annotations
 
 import asyncio
 import base64
+import http.client
 import json
+import secrets
 import ssl
+import threading
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +20,7 @@ from fieldgate.ingest.http_listener import HttpListener
 from fieldgate.mqtt.local_broker import LocalBroker
 from listener_kit import HeldIntake
 
-__all__ = ["HttpAnswer", "HttpClient", "basic", "post", "serving_http"]
+__all__ = ["HttpAnswer", "HttpClient", "Poster", "basic", "post", "serving_http"]
 
 
 @dataclass
@@ -138,3 +142,55 @@ async def serving_http(
         finally:
             task.cancel()
             await HttpClient.close_all()
+
+
+class Poster:
+    """A device that posts numbered messages by `http.client`, one after the other, each until it is answered 2xx.
+
+    It has what the oracle asks of a `Publisher`: ``name`` and ``acked``.
+    """
+
+    def __init__(self, port: int, name: str, *, noise_bytes: int = 0, timeout_s: float = 5.0) -> None:
+        self.name = name
+        self.acked: set[int] = set()
+        self.answers: Counter[int] = Counter()
+        self.tries = 0
+        self._port = port
+        self._noise_bytes = noise_bytes
+        self._timeout_s = timeout_s
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"poster:{name}", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Post nothing more; what is being posted may still be answered."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout_s)
+            try:
+                while not self._stop.is_set():
+                    if self._post(connection, number):
+                        number += 1
+            except (OSError, http.client.HTTPException):
+                self._stop.wait(0.05)
+            finally:
+                connection.close()
+
+    def _post(self, connection: http.client.HTTPConnection, number: int) -> bool:
+        self.tries += 1
+        message = {"device": self.name, "n": number, "pad": secrets.token_hex(self._noise_bytes)}
+        connection.request("POST", f"/t/{self.name}", json.dumps(message), {"Content-Type": "application/json"})
+        response = connection.getresponse()
+        response.read()
+        self.answers[response.status] += 1
+        if response.status not in (200, 204):
+            self._stop.wait(0.02)
+            return False
+        self.acked.add(number)
+        return True
