@@ -60,10 +60,9 @@ class AnswerLine:
     def settled(self, first: int, count: int) -> None:
         """These positions are safe, in whatever order they become so."""
         for position in range(first, first + count):
-            answer = self._waiting.pop(position, None)
-            if answer is not None:
-                answer.is_due = True
-                self.size_bytes -= answer.size_bytes
+            answer = self._waiting.pop(position)
+            answer.is_due = True
+            self.size_bytes -= answer.size_bytes
 
     def take_due(self) -> bytes:
         """Return what may leave now, once."""

@@ -28,14 +28,19 @@ _RETRY_S: Final = 5.0
 _CHALLENGE: Final = ("WWW-Authenticate", 'Basic realm="fieldgate", charset="UTF-8"')
 
 
-def encode_answer(http: h11.Connection, status: int, headers: Headers, body: bytes = b"") -> bytes:
-    """Answer the request that ``http`` is at; it adds what the version and the end of the connection ask for."""
+def encode_answer(
+    http: h11.Connection, status: int, headers: Headers, body: bytes = b"", *, is_head: bool = False
+) -> bytes:
+    """Answer the request that ``http`` is at; it adds what the version and the end of the connection ask for.
+
+    ``is_head``: the method is HEAD, whose answer has the headers of a body and no body [RFC 9110 9.3.2].
+    """
     every = [*headers]
     if status != 204:  # [RFC 9110 8.6]
         every.append(("Content-Length", str(len(body))))
     chunk = http.send(h11.Response(status_code=status, headers=every))
     assert chunk is not None
-    if body:
+    if body and not is_head:
         chunk += http.send(h11.Data(data=body)) or b""
     return chunk + (http.send(h11.EndOfMessage()) or b"")
 

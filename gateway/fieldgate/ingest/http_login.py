@@ -4,7 +4,7 @@ Laws of this file:
 
 - A token stands for its user: as the first level of the path, for devices that can be told a path and nothing else
   (Ecowitt's consoles), or as ``Authorization: Bearer``. A path that begins with a token means what it means without.
-- With an Authorization header the path is only a path.
+- A token in the path counts whatever else the request says: else it would become part of a topic.
 - A verdict holds for further requests of the connection that say the same, until users or rules change.
 - What is no token is an attempt to guess one only if it is as long as one: else a path would count as a failed log-in.
 """
@@ -39,7 +39,7 @@ class HttpLogin:
 
     def judge(self, head: Head, answer: Answer) -> HttpVerdict | None:
         """See `HttpAuthority`."""
-        if head.authorization is None and (token := self._token_of(head)) is not None:
+        if (token := self._token_of(head)) is not None:
             return self._enter(b"/" + token, head.levels[1:], self._by_token(b"/" + token, token))
         shown = head.authorization
         if self._known is not None and self._known[0] == shown:
@@ -65,8 +65,9 @@ class HttpLogin:
         level = head.levels[0].encode()
         if self._gate.user_of_token(level) is not None:
             return level
-        is_guess = len(level) >= MIN_TOKEN_LENGTH and not self._gate.admits_anonymous
-        return level if is_guess and self._door.certificate_user is None else None
+        is_alone = head.authorization is None and self._door.certificate_user is None
+        is_guess = is_alone and len(level) >= MIN_TOKEN_LENGTH and not self._gate.admits_anonymous
+        return level if is_guess else None
 
     def _by_token(self, shown: bytes, token: bytes) -> Verdict:
         if self._known is not None and self._known[0] == shown:

@@ -85,6 +85,7 @@ class HttpSession:
         self._limits = limits
         self._date = date
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.max_head_bytes)
+        self._method = b""
         self._head: Head | None = None
         self._place: Place | None = None
         self._body = bytearray()
@@ -178,6 +179,7 @@ class HttpSession:
         self._tally.requests += 1
         self._begun_s = self._begun_s if self._begun_s is not None else now_s
         self._head, self._place, self._idle_s = None, None, None
+        self._method = request.method
         limits = self._limits
         try:
             head = self._head = read_head(
@@ -243,8 +245,6 @@ class HttpSession:
                 self.inbox.take(self._place, bytes(self._body), answer, now_s=now_s)
         self._body.clear()
         self._begun_s = now_s
-        if self.phase in (Phase.OVER, Phase.CLOSED):
-            return
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
             self.phase = Phase.HEAD
@@ -259,7 +259,7 @@ class HttpSession:
             every.append(("Date", date))
         if self._head is not None and self._head.origin:
             every += [("Access-Control-Allow-Origin", self._head.origin), ("Vary", "Origin")]
-        return encode_answer(self._http, status, tuple(every), body)
+        return encode_answer(self._http, status, tuple(every), body, is_head=self._method == b"HEAD")
 
     def _answer(self, status: int, headers: Headers = (), body: bytes = b"", *, is_last: bool = False) -> None:
         """Answer in turn, before the body has come; what comes of it is thrown away."""
@@ -287,7 +287,7 @@ class HttpSession:
             self._over("connection_lost", "the client closed the connection in the middle of a request")
             return
         problem = _MALFORMED.get(status, "this is no HTTP/1.1 request")
-        self._head = None
+        self._head, self._method = None, b""
         self._refuse(HttpRefusal(status, "malformed", problem, is_last=True))
 
     def flush(self) -> None:

@@ -151,6 +151,7 @@ async def test_a_client_of_http_1_0_gets_its_answer_and_the_end() -> None:
         assert await client.is_closed()
 
 
+@on_both_loops
 async def test_who_has_said_everything_still_gets_the_answer() -> None:
     """A client may close its half at once: `nc -N`."""
     intake = HeldIntake()
@@ -175,6 +176,7 @@ REFUSED = {
     "an encoded NUL": (post("/a%00"), 400, "path"),
     "a way up": (post("/a/../b"), 400, "path"),
     "an empty level": (post("/a//b"), 400, "path"),
+    "too many levels": (post("/a" * 300), 400, "topic"),
     "no UTF-8": (post("/a/%ff"), 400, "path"),
     "a compressed body": (post("/a", b"x", "Content-Encoding: gzip"), 415, "encoded"),
     "another expectation": (post("/a", b"x", "Expect: tea"), 417, "expectation"),
@@ -228,6 +230,17 @@ async def test_what_cannot_be_read_on_is_answered_and_closed(request_: bytes, st
         assert code in (None, answer.error)
         assert await client.is_closed()
         assert intake.heard == []
+
+
+async def test_the_answer_to_head_has_no_body() -> None:
+    """[RFC 9110 9.3.2]; the next answer would be read as one. Monitoring likes to ask with HEAD."""
+    async with serving_http(SettlingIntake()) as listener:
+        client = await HttpClient.open(listener.port)
+        client.send(b"HEAD / HTTP/1.1\r\nHost: gw\r\n\r\n", post())
+        head = await client.reader.readuntil(b"\r\n\r\n")
+
+        assert head.startswith(b"HTTP/1.1 405 ")
+        assert (await client.answer()).status == 204
 
 
 async def test_an_upgrade_is_not_taken_and_harms_nothing() -> None:

@@ -46,15 +46,25 @@ async def test_the_right_password_sends_and_anything_else_does_not(users: Path) 
         client = await HttpClient.open(listener.port)
         answers = [
             await client.ask(post("/a", b"x", *headers))
-            for headers in ((), (basic("amy", "pear"),), (basic("eve", "apple"),), ("Authorization: Digest x",))
+            for headers in (
+                (),
+                (basic("amy", "pear"),),
+                (basic("eve", "apple"),),
+                ("Authorization: Digest x",),
+                ("Authorization: Basic !",),
+                ("Authorization: Basic YW15",),
+                ("Authorization: Bearer",),
+            )
         ]
         right = await client.ask(post("/a", b"amy", basic("amy", "apple")))
         colon = await client.ask(post("/a", b"bob", basic("bob", "ba:na")))
         later = await client.ask(post("/a", b"x"))
 
-    assert [answer.status for answer in answers] == [401] * 4
+    assert [answer.status for answer in answers] == [401] * 7
     assert {answer.headers["www-authenticate"] for answer in answers} == {'Basic realm="fieldgate", charset="UTF-8"'}
-    assert [answer.error for answer in answers] == ["not_logged_in", "bad_login", "bad_login", "not_logged_in"]
+    assert [answer.error for answer in answers] == [
+        "not_logged_in", "bad_login", "bad_login", *["not_logged_in"] * 4,
+    ]  # fmt: skip
     assert (right.status, colon.status) == (204, 204)
     assert later.status == 401  # each request is asked, not only the first of a connection
     assert intake.payloads == [b"amy", b"bob"]
@@ -135,6 +145,17 @@ async def test_a_token_in_the_path_is_its_user_and_leaves_the_path(caplog: pytes
     assert [answer.status for answer in answers] == [204, 204, 204, 401, 401, 401, 401]
     assert [one.topic for one in intake.heard] == ["http/data/report"] * 3
     assert all(TOKEN.encode() not in answer.body for answer in answers)
+
+
+async def test_a_token_in_the_path_is_one_whatever_else_is_said(users: Path) -> None:
+    """Else it would go upstream as a level of the topic."""
+    intake = SettlingIntake()
+    async with serving_http(intake, auth={"users": users, "tokens": {"roof": TOKEN}, "anonymous": True}) as listener:
+        client = await HttpClient.open(listener.port)
+        for header in (basic("amy", "apple"), basic("amy", "wrong"), f"Authorization: Bearer {TOKEN}", "X: y"):
+            assert (await client.ask(post(f"/{TOKEN}/data", b"x", header))).status == 204
+
+    assert {one.topic for one in intake.heard} == {"http/data"}
 
 
 async def test_a_token_is_never_written_anywhere(capsys: pytest.CaptureFixture[str], users: Path) -> None:

@@ -108,6 +108,7 @@ REQUESTS = {
     "plain": post("/a", b"hello"),
     "chunked": CHUNKED + b"3\r\nabc\r\n2;x=1\r\nde\r\n0\r\nX: y\r\n\r\n",
     "empty": post("/a", b""),
+    "put": post("/a", b"hello", method="PUT"),
     "a line too much before it": b"\r\n" + post("/a", b"hello"),
 }
 
