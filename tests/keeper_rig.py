@@ -138,6 +138,10 @@ class Rig:
         self.device = Device()
         self.random = random.Random(1)
 
+    async def stop(self) -> None:
+        await self.keeper.stop()
+        await self.keeper.close()
+
     def stamp(self) -> Stamp:
         quality = TimeQuality.SYNCED if self.is_synced else TimeQuality.UNSYNCED
         return Stamp(self.run, clock.wall_ns(), clock.boot_ns(), quality)

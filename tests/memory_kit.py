@@ -6,6 +6,7 @@ import copy
 from itertools import count
 from typing import Any
 
+from fieldgate.mqtt.local_broker import BrokerLimits
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate.mqtt.packets import Properties
 from fieldgate.mqtt.stored import Changes, StoredMessage, StoredState
@@ -62,8 +63,8 @@ class Gateway:
         self.boots = count()
         self.start()
 
-    def start(self, *, base_s: float = BASE_S, now_s: float = 1000.0) -> None:
-        self.server = Server()
+    def start(self, *, base_s: float = BASE_S, now_s: float = 1000.0, limits: BrokerLimits | None = None) -> None:
+        self.server = Server(broker_limits=limits)
         self.server.now_s = now_s
         self.memory = BrokerMemory(self.server.broker, base_s=base_s)
         self.memory.restore(copy.deepcopy(self.disk.state), max_bytes=2**20, now_s=now_s)

@@ -25,6 +25,7 @@ from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.source import Intake
 from fieldgate.ingest.source_record import SourceRecord
+from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 __all__ = [
     "keeper_limits",
     "make_broker",
+    "make_dead_letters",
     "make_outbox",
     "make_source",
     "make_uplink",
@@ -122,7 +124,7 @@ def remember_sessions(
     memory = BrokerMemory(broker, base_s=journal.journal_s(0))
     max_bytes = max([listen.max_unsent for listen in config.listen if listen.protocol == "mqtt"], default=0)
     memory.restore(keeper.take_state(), max_bytes=max_bytes, now_s=now_s)
-    keeper.watch(memory)
+    keeper.watch(memory, now_s)
     return keeper
 
 
@@ -135,6 +137,19 @@ def make_listener(
 
         return HttpListener(config, intake, broker, guard=guard)
     return MqttListener(config, intake, broker, guard=guard)
+
+
+def make_dead_letters(config: Config, journal: Journal, *, writer: Writer) -> DeadLetters:
+    """Make what keeps the messages that are no events."""
+    limits = config.devices.dead_letters
+    return DeadLetters(
+        open_dead_letters(config.journal.path, max_size_bytes=limits.max_size),
+        writer,
+        rate_per_s=limits.rate,
+        largest_bytes=limits.largest_bytes,
+        base_s=journal.journal_s(0),
+        commit_delay_s=config.journal.commit_delay_s,
+    )
 
 
 def make_uplink(

@@ -1,9 +1,11 @@
 """The flow, wired top to bottom. Start reading here.
 
     listeners ─┬─► accept ─► decode ─► decide ─► outbox ─► uplinks
-    sources ───┘                                   │  ▲
-       ▲                                           │  │
-       └──────────────── settled ◄─────────────────┤  │
+    sources ───┘               │                   │  ▲
+       ▲                       ▼                   │  │
+       │                  dead letters             │  │
+       │                       │                   │  │
+       └──────── settled ◄─────┴───────────────────┤  │
                                                 journal (only what is not delivered in time)
 
 A batch is everything of one read; every stage is a plain call on it. One turn of the loop after the reads settles,
@@ -22,6 +24,7 @@ from fieldgate import clock
 from fieldgate.assembly import (
     keeper_limits,
     make_broker,
+    make_dead_letters,
     make_listener,
     make_outbox,
     make_source,
@@ -33,14 +36,17 @@ from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
+from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
 from fieldgate.ingest.source import Received, Settler
+from fieldgate.journal.dead_letter import DeadLetter
+from fieldgate.journal.dead_letter_box import Replay
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper
 from fieldgate.journal.records import BootRecord
 from fieldgate.journal.times import BootClock
 from fieldgate.journal.writer import Writer
 from fieldgate.observe.health import RateMeter
-from fieldgate_devices.catalogue import Catalogue
+from fieldgate.odd_reads import OddReads
 from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 
 __all__ = ["Pipeline"]
@@ -65,9 +71,10 @@ class Pipeline:
             is_synced=clock.is_synced(),
             offset_ns=clock.wall_ns() - clock.boot_ns(),
         )
-        self._decode = ContractDecoder(
-            Catalogue(), keeps_raw=any(one.format == "raw" for one in config.uplinks.values())
-        )
+        files = ProfileFiles(config.devices.path)
+        profiles = files.load()
+        keeps_raw = any(one.format == "raw" for one in config.uplinks.values())
+        self._decode = ContractDecoder(profiles.catalogue, unknown=config.devices.unknown, keeps_raw=keeps_raw)
         self._decide: Decide = pass_all
         self._loop = asyncio.get_running_loop()
         self._os_boots = {one.run: one.os_boot for one in journal.opened.runs} | {run: clock.os_boot_id()}
@@ -75,6 +82,9 @@ class Pipeline:
         self._accept = self.outbox.accept
         writer = Writer(journal, self._loop)
         self.keeper = Keeper(self.outbox, writer, keeper_limits(config.journal))
+        self.dead_letters = make_dead_letters(config, journal, writer=writer)
+        self._odd = OddReads(self.outbox, self.dead_letters)
+        self.profiles = ProfileWatch(files, profiles, self._decode.use)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
@@ -98,11 +108,24 @@ class Pipeline:
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
-        events = self._decide(self._decode(received, stamp, lane).events)
+        decoded = self._decode(received, stamp, lane, is_replayed=isinstance(settler, Replay))
+        events = self._decide(decoded.events)
+        if decoded.odd is not None or decoded.is_mixed:
+            self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp)
+            return
         size_bytes = 0
         for message in received:
             size_bytes += message.size_bytes
         self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
+
+    def replay(self, letters: Sequence[DeadLetter]) -> Replay:
+        """Send dead letters, which are of one lane, through the flow again; return who hears what becomes of them."""
+        replay = self.dead_letters.box.replay(letters)
+        received = [
+            Received(one.topic, one.payload, one.content_id, len(one.topic) + len(one.payload)) for one in letters
+        ]
+        self.accept(received, replay, 0, lane=letters[0].lane)
+        return replay
 
     def is_open(self) -> bool:
         """Whether sources may hand over more."""
@@ -111,6 +134,7 @@ class Pipeline:
     def stalled(self, *, is_far: bool = False) -> None:
         """A device or broker waits for its PUBACKs."""
         self.outbox.stalled(is_far=is_far)
+        self.dead_letters.box.stalled()
 
     def kick(self) -> None:
         """Let every uplink take what it can."""
@@ -132,6 +156,7 @@ class Pipeline:
             parts[f"ingest:{source.name}"] = source.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
+        parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["clock"] = self._watch_clock
         return parts
@@ -143,10 +168,14 @@ class Pipeline:
         for source in self.sources:
             await source.stop_reading()
         for uplink in self.uplinks:
-            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved next
+            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
-        await self.session_keeper.stop()
-        await self.keeper.stop()
+        try:
+            await self.dead_letters.stop()
+            await self.keeper.stop()
+            await self.session_keeper.stop()  # with the QoS 2 ids that were acknowledged just now
+        finally:
+            await self.keeper.close()
         for listener in self.listeners:
             await listener.close_clients()
         async with asyncio.TaskGroup() as goodbyes:  # together: a dead broker takes its time

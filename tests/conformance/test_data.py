@@ -126,6 +126,47 @@ def test_a_connect_with_a_string_that_is_not_utf_8_is_refused(server: Server, se
         assert all(got.kind == mb.CONNACK and got.reason in (2, 4) for got in peer.end())
 
 
+CONTROLS = {
+    "U+0001": b"\x01",
+    "U+001F": b"\x1f",
+    "U+007F": b"\x7f",
+    "U+0080": "\x80".encode(),
+    "U+009F": "\x9f".encode(),
+    "U+FDD0": "\ufdd0".encode(),
+    "U+FFFF": "\uffff".encode(),
+}
+NOT_LET_IN = {"client id": 0x85, "will topic": 0x90, "user name": 0x86}
+
+
+@pytest.mark.clause("MQTT5-4.13.1-1", "MQTT311-4.8.0-1")
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+@pytest.mark.parametrize("place", CONNECTED)
+def test_a_name_with_a_control_character_is_malformed(
+    fieldgate: Server, level: int, place: str, control: bytes
+) -> None:
+    """1.5.4 lets a receiver say so (1.5.3 in 3.1.1): such a name is there to deceive whoever reads it on a screen."""
+    peer = fieldgate.connect(level=level)
+
+    peer.send(CONNECTED[place](control, level))
+
+    peer.rejected(0x81)
+
+
+@pytest.mark.clause("MQTT311-3.1.4-1")
+@pytest.mark.parametrize("control", CONTROLS.values(), ids=CONTROLS)
+@pytest.mark.parametrize("place", NOT_LET_IN)
+def test_who_connects_with_a_control_character_in_a_name_is_not_let_in(
+    fieldgate: Server, level: int, place: str, control: bytes
+) -> None:
+    """MQTT 5 says which name it is; a 3.1.1 client is not answered, as with any CONNECT that is malformed."""
+    peer = fieldgate.open(level)
+
+    peer.send(CONNECTING[place](control, level))
+
+    answers = [(got.kind, got.reason) for got in peer.end()]
+    assert answers == ([(mb.CONNACK, NOT_LET_IN[place])] if level == 5 else [])
+
+
 @pytest.mark.clause("MQTT5-1.5.4-3", "MQTT311-1.5.3-3", "MQTT5-4.7.3-4", "MQTT311-4.7.3-4")
 @pytest.mark.parametrize(
     "name", ids=ascii, argvalues=["\ufeff", "\ufeffa", "a\ufeff", "\u00e4", "a\u0308", "\u00c5", "\u212b", "\U0001d11e"]

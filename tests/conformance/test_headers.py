@@ -17,6 +17,10 @@ FLAGS = {  # type -> the flags it must have, and the clauses that say so
     mb.PINGREQ_KIND: (0, ()),
     mb.DISCONNECT: (0, ("MQTT5-3.14.1-1", "MQTT311-3.14.1-1")),
     mb.AUTH: (0, ("MQTT5-3.15.1-1",)),
+    mb.CONNACK: (0, ()),  # a client may not send these four at all; with wrong flags they are not even packets
+    mb.SUBACK: (0, ()),
+    mb.UNSUBACK: (0, ()),
+    mb.PINGRESP: (0, ()),
 }
 BODIES_5 = {
     mb.SUBSCRIBE: mb.subscribe("f")[2:],
@@ -24,6 +28,8 @@ BODIES_5 = {
     mb.PINGREQ_KIND: b"",
     mb.DISCONNECT: b"",
     mb.AUTH: b"\x18\0",
+    mb.CONNACK: b"\0\0",
+    mb.PINGRESP: b"",
 }
 BODIES_4 = {**BODIES_5, mb.SUBSCRIBE: mb.subscribe("f", level=4)[2:], mb.UNSUBSCRIBE: mb.unsubscribe("f", level=4)[2:]}
 NAMES = {

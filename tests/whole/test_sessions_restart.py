@@ -14,10 +14,12 @@ from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.packets import (
     ConnAck,
     Connect,
+    Disconnect,
     Packet,
     Properties,
     PubAck,
     Publish,
+    PubRec,
     SubAck,
     Subscribe,
     Subscription,
@@ -182,6 +184,43 @@ async def test_decoded_events_that_wait_for_a_subscriber_wait_over_a_restart(tmp
         device.close()
         await subscriber.leave()
         await gateway.kill()
+
+
+async def test_a_qos_2_message_that_the_stop_itself_made_safe_is_one_event_after_it(tmp_path: Path) -> None:
+    """Its PUBREC goes out during the stop and may be lost with the connection; the client sends the message again."""
+    gateway = Gateway(tmp_path, uplinks={}, journal={"commit_delay": "10s"})
+    await gateway.start()
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        kept = Properties(session_expiry_s=3600)
+        writer.write(encode(Connect("c", keep_alive_s=0, properties=kept), 5))
+        writer.write(encode(Publish("t", b"1", 2, packet_id=9), 5))
+        await eventually("it is in memory", lambda: _has_events(gateway, 1))
+        assert await gateway.stop() == 0
+        assert [type(one) for one in _packets(await reader.read())] == [ConnAck, PubRec, Disconnect]
+        writer.close()
+        await gateway.start()
+
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        writer.write(encode(Connect("c", clean_start=False, keep_alive_s=0, properties=kept), 5))
+        writer.write(encode(Publish("t", b"1", 2, dup=True, packet_id=9), 5))
+        answers: list[Packet] = []
+        while len(answers) < 2:
+            answers += _packets(await reader.read(100))
+
+        assert [type(one) for one in answers] == [ConnAck, PubRec]
+        assert await _has_events(gateway, 0)
+        writer.close()
+    finally:
+        await gateway.kill()
+
+
+async def _has_events(gateway: Gateway, count: int) -> bool:
+    return bool((await gateway.status())["events_in"] == count)
+
+
+def _packets(chunk: bytes) -> list[Packet]:
+    return list(Decoder(version=5, max_packet_bytes=2**20, from_client=False).feed(chunk))
 
 
 @pytest.mark.parametrize("ending", ["stop", "kill"])

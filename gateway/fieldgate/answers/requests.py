@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from fieldgate import clock
+from fieldgate.answers.dead_letters import dead_letter_handlers
 from fieldgate.answers.parked import parked_handlers
 from fieldgate.answers.replay import replay
 from fieldgate.answers.status import status_facts
@@ -61,6 +62,7 @@ def handlers(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Handler]
         "journal.verify": partial(_verify, pipeline),
         "journal.replay": partial(_replay, pipeline),
         **parked_handlers(pipeline),
+        **dead_letter_handlers(pipeline),
     }
 
 

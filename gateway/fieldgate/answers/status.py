@@ -57,6 +57,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
             for number, one in enumerate(pipeline.sources)
         },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
+        "dead_letters": _dead_letters(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -93,6 +94,36 @@ def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
         "retained": broker.retained.count,
         "retained_bytes": broker.retained.size_bytes,
         "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
+    }
+
+
+def _dead_letters(pipeline: Pipeline) -> dict[str, Any]:
+    """What is kept of messages that are no events; the counts of what is not kept are since the start."""
+    letters, box = pipeline.dead_letters, pipeline.dead_letters.box
+    kept = letters.kept
+    return {
+        "kept": kept.total(),
+        "bytes": letters.used_bytes,
+        "max_bytes": pipeline.config.devices.dead_letters.max_size,
+        "waiting": box.waiting,
+        "replaying": box.replaying,
+        "sampled_out": box.sampled_out.total(),
+        "sampled_out_by": dict(box.sampled_out_by),
+        "evicted": box.evicted.total(),
+        "rejected": dict(box.rejected),
+        "by": [
+            {
+                "profile": profile or None,
+                "reason": reason,
+                "kept": kept[profile, reason],
+                "sampled_out": box.sampled_out[profile, reason],
+                "evicted": box.evicted[profile, reason],
+            }
+            for profile, reason in sorted({*kept, *box.sampled_out, *box.evicted})
+        ],
+        "is_behind": box.is_behind,
+        "commits": letters.commits,
+        "problem": letters.problem,
     }
 
 

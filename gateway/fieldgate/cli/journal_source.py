@@ -1,4 +1,4 @@
-"""Where the journal and parked commands get their answers: the running gateway, or the files of a stopped one."""
+"""Where the commands about what is stored get their answers: the running gateway, or the files of a stopped one."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from contextlib import closing
 from typing import Any, Final
 
 from fieldgate import clock
+from fieldgate.answers.dead_letters import ChosenLetters
 from fieldgate.answers.parked import Chosen
 from fieldgate.assembly import route_of
 from fieldgate.config import Config
 from fieldgate.control import ControlError, GatewayNotRunning, socket_path, stream
 from fieldgate.errors import FieldgateError
 from fieldgate.journal.accounts import PendingCount
-from fieldgate.journal.facts import event_facts, parked_facts, stats_facts, verify_facts
+from fieldgate.journal.dead_letter_inspection import StoredLetters, purge_stored
+from fieldgate.journal.facts import dead_letter_facts, event_facts, parked_facts, stats_facts, verify_facts
 from fieldgate.journal.history import HistoryQuery, NewestEvents, Place, history_step
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.records import VerifyReport
@@ -23,6 +25,7 @@ __all__ = ["answers"]
 
 _NEEDS_GATEWAY: Final = {
     "journal.replay": "a replay",
+    "dead-letters.replay": "sending dead letters through again",
     "parked.retry": "sending a parked event again",
     "parked.drop": "dropping a parked event",
 }
@@ -41,6 +44,10 @@ async def answers(config: Config, request: dict[str, Any]) -> AsyncIterator[dict
         return
     if not folder.is_dir():
         raise ControlError(f"{folder}: there is no journal yet; it is made when the gateway first runs")
+    if request["do"].startswith("dead-letters."):
+        for item in _of_dead_letters(config, request):
+            yield item
+        return
     with closing(Inspection.open(folder, max_size_bytes=config.journal.max_size_bytes)) as stored:
         for item in _of_files(stored, config, request):
             yield item
@@ -71,6 +78,23 @@ def _of_files(stored: Inspection, config: Config, request: dict[str, Any]) -> It
                 )
         case _:
             yield from _read(stored, config, request)
+
+
+def _of_dead_letters(config: Config, request: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    asked = request["do"]
+    chosen = ChosenLetters(**{key: value for key, value in request.items() if key != "do"})
+    folder, now_ns = config.journal.path, clock.wall_ns()
+    query = chosen.query(now_journal_s=0.0)  # its clock stands still: what came while the time was not set is shown
+    if asked == "dead-letters.purge":
+        gone = purge_stored(folder, query, max_size_bytes=config.devices.dead_letters.max_size)
+        yield {"purged": len(gone), "unknown": chosen.missing(gone)}
+        return
+    with closing(StoredLetters(folder)) as stored:
+        for letter in stored.letters(query):
+            kept_for_s = max(0, (now_ns - letter.received_wall_ns) // 10**9) if letter.is_synced else None
+            yield dead_letter_facts(letter, kept_for_s=kept_for_s, has_data=asked == "dead-letters.show")
+        if stored.damaged:
+            raise ControlError(f"{stored.damaged} damaged letters are not shown")
 
 
 def _read(stored: Inspection, config: Config, request: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,7 @@ import typer
 
 from fieldgate.cli.journal_source import answers
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
-from fieldgate.cli.words import age, count, size
+from fieldgate.cli.words import age, count, dump, safe, size
 from fieldgate.config import Config
 from fieldgate.errors import FieldgateError
 
@@ -22,8 +22,6 @@ __all__ = ["register"]
 
 _PROBLEM: Final = 1
 _WRONG_USE: Final = 2
-_SHOWN_BYTES: Final = 4096
-_BYTES_A_LINE: Final = 16
 
 Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As 'fieldgate parked list' prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All that are parked (of --uplink, if given).")]
@@ -139,7 +137,7 @@ def _all(config: Config, request: dict[str, Any]) -> list[dict[str, Any]]:
 
 def _line(one: dict[str, Any]) -> str:
     again = "  (sent again)" if one["retrying"] else ""
-    return _safe(
+    return safe(
         f"{age(one['parked_for_s']):<8} {one['uplink']}  {one['id']}  {one['lane']:<6}  {one['topic']}  "
         f"{size(one['payload_bytes'])}  {one['reason']}{again}"
     )
@@ -158,35 +156,8 @@ def _whole(one: dict[str, Any]) -> str:
         "time": one["time"] + ("" if one["timequality"] == "synced" else f" ({one['timequality']})"),
         "payload": size(one["payload_bytes"]),
     }
-    lines = [f"{name + ':':<9} {_safe(str(value))}" for name, value in heads.items()]
+    lines = [f"{name + ':':<9} {safe(str(value))}" for name, value in heads.items()]
     if "raw_base64" in one:
-        return "\n".join([*lines, "", _bytes(b64decode(one["raw_base64"]))])
-    content = _safe(one["data"], keep="\n\t") if one["is_json"] else _bytes(b64decode(one["data"]))
+        return "\n".join([*lines, "", dump(b64decode(one["raw_base64"]))])
+    content = safe(one["data"], keep="\n\t") if one["is_json"] else dump(b64decode(one["data"]))
     return "\n".join([*lines, "", content])
-
-
-def _safe(text: str, *, keep: str = "") -> str:
-    """Nothing in it moves the cursor, changes the direction of writing or rings the bell."""
-    return "".join(
-        char if char in keep or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
-        for char in text
-    )
-
-
-def _bytes(payload: bytes) -> str:
-    """Text where it is text, else a dump of its first bytes."""
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError:
-        pass
-    else:
-        if all(char.isprintable() or char in "\r\n\t" for char in text):
-            return _safe(text, keep="\n\t")
-    lines = []
-    for at in range(0, min(len(payload), _SHOWN_BYTES), _BYTES_A_LINE):
-        part = payload[at : at + _BYTES_A_LINE]
-        shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)
-        lines.append(f"{at:06x}  {part.hex(' '):<{3 * _BYTES_A_LINE}} {shown}")
-    if len(payload) > _SHOWN_BYTES:
-        lines.append(f"… {len(payload) - _SHOWN_BYTES:,} bytes more (--json has all of it)")
-    return "\n".join(lines)

@@ -32,7 +32,7 @@ def change_file(path: Path, change: Callable[[bytes], bytes]) -> None:
     Raises:
         FileNotReplaced: something on the way failed. What ``change`` raises passes through.
     """
-    path = path.resolve()  # a link stays one
+    path = Path(os.path.realpath(path))  # a link stays one
     try:
         with _locked(path.parent) as folder:
             old = path.stat() if path.exists() else None

@@ -55,6 +55,7 @@ def _for_people(answer: dict[str, Any]) -> str:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
         lines += _source(name, source)
+    lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
@@ -82,6 +83,27 @@ def _local(local: dict[str, Any]) -> list[str]:
         lines.append(f"local    sessions ended while their clients were away: {ended}")
     if problem := local["stored"]["problem"]:
         lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
+    return lines
+
+
+def _dead_letters(letters: dict[str, Any]) -> list[str]:
+    lines = []
+    not_kept = {key: letters[key] for key in ("sampled_out", "evicted") if letters[key]}
+    if letters["kept"] or letters["waiting"] or not_kept:
+        lines.append(
+            f"dead     {count(letters['kept'], 'message')} kept that made no event   "
+            f"{size(letters['bytes'])} of {size(letters['max_bytes'])}"
+            + (f"   {letters['waiting']:,} not safe yet" if letters["waiting"] else "")
+            + (f"   {_counts(not_kept)}" if not_kept else "")
+        )
+        for one in letters["by"]:
+            numbers = {key: one[key] for key in ("kept", "sampled_out", "evicted") if one[key]}
+            lines.append(f"         {one['profile'] or 'no profile'}: {one['reason']}: {_counts(numbers)}")
+        lines.append("         (see: fieldgate dead-letters list)")
+    if rejected := _counts(letters["rejected"]):
+        lines.append(f"dead     messages thrown away as configured: {rejected}")
+    if problem := letters["problem"]:
+        lines.append(f"PROBLEM  dead letters are not stored, and their devices not told anything: {problem}")
     return lines
 
 

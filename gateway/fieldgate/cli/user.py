@@ -81,10 +81,7 @@ def register(app: typer.Typer) -> None:
     def list_(config: ConfigFile = None, file: UsersFile = None, as_json: AsJson = False) -> None:
         """List the users by name."""
         path = _users_file(config, file)
-        try:
-            users = _usable(path.read_bytes() if path.exists() else b"", path)
-        except OSError as error:
-            raise UserError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}") from error
+        users = _usable(_content(path), path)
         if as_json:
             facts = [{"name": one.name, "line": one.where.line} for one in users.values()]
             typer.echo(json.dumps({"file": str(path), "users": facts}, ensure_ascii=False, indent=2))
@@ -112,8 +109,7 @@ class _Source:
             try:
                 password = self._file.read_bytes()
             except OSError as error:
-                problem = (error.strerror or str(error)).lower()
-                raise UserError(f"{self._file}: cannot be read: {problem}") from error
+                raise _unreadable(self._file, error) from error
         elif self._is_stdin:
             password = sys.stdin.buffer.read(MAX_PASSWORD_BYTES + 3)
         else:
@@ -137,6 +133,18 @@ def _ask(name: str) -> str:
     return password
 
 
+def _content(path: Path) -> bytes:
+    """What the users file holds; nothing while there is none."""
+    try:
+        return path.read_bytes() if path.exists() else b""
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}")
+
+
 def _users_file(config: Path | None, file: Path | None) -> Path:
     return file if file is not None else access_file(config, "users")
 
@@ -146,7 +154,7 @@ def _set(name: str, path: Path, source: _Source, *, is_new: bool) -> None:
         check_user_name(name)
     except ValueError as error:
         raise UserError(str(error)) from None
-    _expect(name, path, path.read_bytes() if path.exists() else b"", is_new=is_new)  # before anybody types
+    _expect(name, path, _content(path), is_new=is_new)  # before anybody types
     password = PasswordHash.of(source.read(name))
 
     def change(content: bytes) -> bytes:

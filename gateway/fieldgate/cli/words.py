@@ -1,8 +1,13 @@
-"""Numbers as people read them."""
+"""Numbers and bytes as people read them."""
 
 from __future__ import annotations
 
-__all__ = ["age", "count", "size", "uptime"]
+from typing import Final
+
+__all__ = ["age", "count", "dump", "safe", "size", "uptime"]
+
+_SHOWN_BYTES: Final = 4096
+_BYTES_A_LINE: Final = 16
 
 
 def count(number: int, noun: str) -> str:
@@ -38,3 +43,30 @@ def uptime(seconds: float) -> str:
     days, hour = divmod(hours, 24)
     clock = f"{hour:02}:{minute:02}:{second:02}"
     return f"{days}d {clock}" if days else clock
+
+
+def safe(text: str, *, keep: str = "") -> str:
+    """Nothing in it moves the cursor, changes the direction of writing or rings the bell."""
+    return "".join(
+        char if char in keep or char.isprintable() else char.encode("unicode_escape", "surrogatepass").decode()
+        for char in text
+    )
+
+
+def dump(payload: bytes) -> str:
+    """Text where it is text, else a dump of its first bytes."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        pass
+    else:
+        if all(char.isprintable() or char in "\r\n\t" for char in text):
+            return safe(text, keep="\n\t")
+    lines = []
+    for at in range(0, min(len(payload), _SHOWN_BYTES), _BYTES_A_LINE):
+        part = payload[at : at + _BYTES_A_LINE]
+        shown = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in part)
+        lines.append(f"{at:06x}  {part.hex(' '):<{3 * _BYTES_A_LINE}} {shown}")
+    if len(payload) > _SHOWN_BYTES:
+        lines.append(f"… {len(payload) - _SHOWN_BYTES:,} bytes more (--json has all of it)")
+    return "\n".join(lines)

@@ -6,6 +6,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from fieldgate.config.key_files import PemFile
 from fieldgate.config.secrets import Secret
 from fieldgate.config.section import FilePath, LaneName, Name
 from fieldgate.config.texts import (
@@ -46,23 +47,24 @@ _DEFAULT_ADDRESS: Final = "127.0.0.1:1883"
 class ListenTlsConfig(Section):
     """TLS on a listener: its own certificate, and whom it asks for one."""
 
-    certificate: FilePath | None = Field(
+    certificate: PemFile | None = Field(
         None,
         description="PEM file of the listener's certificate, with those between it and its authority behind it. "
-        "Changed files are used for new connections without a restart.",
+        "Changed files are used for new connections without a restart. ${credential:NAME} is systemd's file of that "
+        "name.",
         examples=["/etc/fieldgate/server.pem"],
     )
-    key: FilePath | None = Field(
+    key: PemFile | None = Field(
         None,
         description="PEM file of the private key, mode 0600 or 0640. Default: it is in the certificate's file.",
         examples=["/etc/fieldgate/server.key"],
     )
-    client_ca: FilePath | None = Field(
+    client_ca: PemFile | None = Field(
         None,
         description="PEM file of the authorities whose client certificates are accepted. Without it none is asked for.",
         examples=["/etc/fieldgate/devices-ca.pem"],
     )
-    crl: FilePath | None = Field(
+    crl: PemFile | None = Field(
         None,
         description="PEM file of the client certificates that those authorities have revoked; an outdated one lets "
         "nobody in. It counts for new connections.",
@@ -240,7 +242,7 @@ class ListenConfig(Section):
     max_in_flight: int = Field(
         100,
         ge=1,
-        le=65535,
+        le=32767,
         description="Messages of QoS 1 and 2 on the way to one client at a time; less if it asks for less.",
     )
     max_unreleased: int = Field(

@@ -27,7 +27,11 @@ class LocalConfig(Section):
         "told.",
     )
     max_subscriptions: int = Field(
-        50_000, ge=1, le=10_000_000, description="Subscriptions of all clients; one more is refused (0x97)."
+        50_000,
+        ge=1,
+        le=10_000_000,
+        description="Subscriptions of all clients, with eight levels each on average (10,000 in all are always "
+        "allowed); one more is refused (0x97).",
     )
     max_queued: Annotated[int, Size("0B", "1TiB")] = Field(
         parse_size("16MiB"),
@@ -37,5 +41,6 @@ class LocalConfig(Section):
         10_000, ge=0, le=10_000_000, description="Topics with a retained message; those of further topics are not kept."
     )
     max_retained_size: Annotated[int, Size("0B", "1TiB")] = Field(
-        parse_size("8MiB"), description="Bytes of all retained messages; beyond it none is kept."
+        parse_size("8MiB"),
+        description="Bytes of all retained messages and the levels of their topics; beyond it none is kept.",
     )

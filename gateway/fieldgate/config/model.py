@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from fieldgate.config.devices import DevicesConfig
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
@@ -50,10 +51,17 @@ class Config(Section):
         description="Where events go, by a name of your choice; seven at most. Without one they are kept until there "
         "is one.",
     )
+    devices: DevicesConfig = Field(default_factory=DevicesConfig, description="What devices may say.")
     local: LocalConfig = Field(
         default_factory=LocalConfig, description="What is kept for the clients of all listeners together."
     )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _look_beside_the_file(cls, written: object) -> object:
+        """A default that is a place beside the file is only found if its section is read like one of the file."""
+        return {"devices": {}, **written} if isinstance(written, dict) else written
 
     @property
     def brokers_up(self) -> dict[str, MqttUplinkConfig]:

@@ -64,11 +64,11 @@ class PasswordHash:
         if match is None:
             raise ValueError("this is not a password hash; 'fieldgate user passwd NAME' makes one")
         cost_log2, block_size, parallel = int(match["cost"]), int(match["block"]), int(match["parallel"])
-        is_possible = cost_log2 >= 1 and block_size >= 1 and 1 <= parallel <= _MAX_PARALLEL
+        is_possible = 1 <= cost_log2 < 16 * block_size and 1 <= parallel <= _MAX_PARALLEL  # [RFC 7914 2]
         if not is_possible or 128 * block_size * 2**cost_log2 > _MAX_BYTES:
             raise ValueError(
                 f"scrypt with ln={cost_log2}, r={block_size}, p={parallel} is not possible here; allowed: up to "
-                f"{_MAX_BYTES >> 20} MiB (128 * r * 2**ln) and p up to {_MAX_PARALLEL}"
+                f"{_MAX_BYTES >> 20} MiB (128 * r * 2**ln), ln below 16 * r and p up to {_MAX_PARALLEL}"
             )
         try:
             salt, digest = _decode(match["salt"]), _decode(match["hash"])

@@ -34,6 +34,8 @@ _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that
     "MqttSourceConfig": frozenset({"url", "subscribe"}),
     "UplinkConfig": frozenset({"mqtt", "format"}),
     "MqttUplinkConfig": frozenset({"url", "username", "password"}),
+    "DevicesConfig": frozenset[str](),
+    "DeadLettersConfig": frozenset[str](),
     "LocalConfig": frozenset[str](),
     "JournalConfig": frozenset[str](),
 }

@@ -97,7 +97,7 @@ def _read_line(line: str, path: str, number: int) -> User:
 def with_user(text: str, name: str, password: PasswordHash) -> str:
     """Return the file's text with this user's line replaced, or added at the end."""
     line = f"{name}:{password}\n"
-    lines = text.splitlines(keepends=True)
+    lines = _lines(text)
     for number, old in enumerate(lines):
         if _is_line_of(old, name):
             lines[number] = line
@@ -109,7 +109,13 @@ def with_user(text: str, name: str, password: PasswordHash) -> str:
 
 def without_user(text: str, name: str) -> str:
     """Return the file's text without this user's line."""
-    return "".join(line for line in text.splitlines(keepends=True) if not _is_line_of(line, name))
+    return "".join(line for line in _lines(text) if not _is_line_of(line, name))
+
+
+def _lines(text: str) -> list[str]:
+    """The lines that `read_users` sees, with their ends: `str.splitlines` sees more, such as one behind a form feed."""
+    *whole, rest = text.split("\n")
+    return [*(line + "\n" for line in whole), *([rest] if rest else [])]
 
 
 def _is_line_of(line: str, name: str) -> bool:

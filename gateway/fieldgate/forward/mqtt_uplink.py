@@ -19,7 +19,7 @@ from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text, says
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.mqtt.packets import Reason
@@ -116,8 +116,8 @@ class MqttUplink:
 
     async def stop(self) -> None:
         """Say that it is offline and DISCONNECT; what is in flight is sent again by the next process."""
-        self._announce("offline")
-        await self._connection.stop()
+        is_told = self._announce("offline")
+        await self._connection.stop(reason=Reason.SUCCESS if is_told else Reason.DISCONNECT_WITH_WILL)
 
     # -- ConnectionOwner --------------------------------------------------------------------------------------
 
@@ -145,21 +145,23 @@ class MqttUplink:
         elif isinstance(happening, Announced) and happening.reason >= Reason.UNSPECIFIED_ERROR:
             self._birth_refused(happening)
 
-    def _announce(self, state: Literal["online", "offline"]) -> None:
-        if self._presence is not None:
-            message = self._presence.message(
-                state,
-                wall_ns=clock.wall_ns(),
-                is_synced=clock.is_synced(),
-                is_retained=self._session.terms.is_retain_available,
-            )
-            self._session.announce(message, clock.boot_s())
+    def _announce(self, state: Literal["online", "offline"]) -> bool:
+        """Say on the status topic, where there is one, how it is; return whether nothing is left to be said."""
+        if self._presence is None:
+            return True
+        message = self._presence.message(
+            state,
+            wall_ns=clock.wall_ns(),
+            is_synced=clock.is_synced(),
+            is_retained=self._session.terms.is_retain_available,
+        )
+        return self._session.announce(message, clock.boot_s())
 
     def _birth_refused(self, answer: Announced) -> None:
         """Events are not held up by that; it is said once."""
         if not self._is_birth_refused and self._presence is not None:
             self._is_birth_refused = True
-            why = reason_text(answer.reason) + (f", it says {answer.text!r}" if answer.text else "")
+            why = reason_text(answer.reason) + says(answer.text)
             _log.warning("uplink.status_refused", uplink=self.name, topic=self._presence.topic, reason=why)
 
     def fill(self, now_s: float) -> float | None:
@@ -171,7 +173,11 @@ class MqttUplink:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
         self._feed.is_down(True)
-        return self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        convicted = self._pump.convicted
+        has_progress = self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        if self._pump.convicted > convicted:
+            self._connection.mended()
+        return has_progress
 
     def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
         """See `ConnectionOwner`."""

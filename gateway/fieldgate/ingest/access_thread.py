@@ -90,8 +90,10 @@ class AccessThread:
             self._loop.call_soon_threadsafe(self._finish, done, future)
 
     def _finish(self, done: Callable[[Any], None], future: Future[Any]) -> None:
-        self._is_busy = False
         if self._is_closed:
             return
-        self._start_next()
-        done(future.result())
+        try:
+            done(future.result())
+        finally:  # the next one is to know of it
+            self._is_busy = False
+            self._start_next()

@@ -16,6 +16,7 @@ class Causes:
     """
 
     def __init__(self, settler: Settler, first: int, causes: Sequence[int]) -> None:
+        self.source = settler.source
         self._settler = settler
         self._first = first
         self._causes = causes

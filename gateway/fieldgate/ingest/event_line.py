@@ -129,19 +129,23 @@ class EventLine:
             for received, first in held:
                 self._give(received, first)
 
-    def end(self, *, is_kept: bool) -> bool:
+    def end(self, *, keeps: int) -> bool:
         """The connection is over; return whether anything was held, which is given up.
 
-        ``is_kept``: a later connection of the session may claim the acknowledgements that are still to come.
+        ``keeps``: how many acknowledgements that are still to come a later connection may claim, of earlier
+        connections together; all of this one if it had more.
         """
         self.is_over = True
         had_held = bool(self._held)
         self._tally.unsaved += sum(len(received) for received, _ in self._held)
         self._held.clear()
-        if is_kept:
-            for packet_id, owed in self.acks.owed().items():
+        if keeps:
+            debts, owing = self.acks.owed(), self._owed
+            for packet_id, owed in debts.items():
                 if owed.line is not self.acks or owed.position < self._handed_to:
-                    self._owed[packet_id] = owed
+                    owing[packet_id] = owed
+            while len(owing) > max(len(debts), keeps):
+                del owing[next(iter(owing))]  # a client that resumes sends all of it again: it has forgotten the oldest
         return had_held
 
     def _give(self, received: list[Received], first: int) -> None:

@@ -8,6 +8,7 @@ Laws of this file:
   at passwords; neither is ever logged.
 - A password that was right is remembered for as long as its line in the file stays, as a keyed hash that only this
   process can make: a thousand devices that come back together do not wait for a thousand slow hashes.
+- What was tried too often is refused when its turn comes, too: guessing in parallel is no way around the throttle.
 - Changed files count at once: rights are exchanged, and who was removed or got another password is put out. While a
   file cannot be used, those who are in stay as they were.
 """
@@ -147,18 +148,30 @@ class Gate:
         self._rights.add(rights)
         return Accepted(user, rights)
 
-    def check(self, door: Door, user: str, password: bytes, done: Callable[[PasswordHash | None], None]) -> bool | None:
-        """Check a password: True at once if it is remembered, else None and ``done`` later; False: too busy.
+    def remembered(self, user: str, password: bytes) -> PasswordHash | None:
+        """Return the hash that ``password`` is known to match, if it is."""
+        known = self.access.users.get(user)
+        proven = self._proven.get(user)
+        if known is None or proven is None or proven[0] != known.password:
+            return None
+        return known.password if hmac.compare_digest(proven[1], self._mark(user, password)) else None
+
+    def check(
+        self,
+        address: str,
+        user: str,
+        password: bytes,
+        done: Callable[[PasswordHash | None], None],
+        *,
+        is_wanted: Callable[[], bool],
+    ) -> bool:
+        """Check a password when its turn comes, if ``is_wanted`` then; answers False if too many wait.
 
         ``done`` gets the hash that it matched, or None.
         """
-        known = self.access.users.get(user)
-        proven = self._proven.get(user)
-        is_proven = known is not None and proven is not None and proven[0] == known.password
-        if is_proven and proven is not None and hmac.compare_digest(proven[1], self._mark(user, password)):
-            return True
-        if self._thread is None or self._thread.is_full(door.address):
+        if self._thread is None or self._thread.is_full(address):
             return False
+        known = self.access.users.get(user)
         expected = known.password if known is not None else self._stranger
 
         def checked(is_right: bool) -> None:
@@ -167,9 +180,8 @@ class Gate:
                 self._proven[user] = expected, self._mark(user, password)
             done(expected if is_right else None)
 
-        work = partial(expected.verify, password)
-        self._thread.submit(work, checked, address=door.address, is_wanted=lambda: not door.is_gone)
-        return None
+        self._thread.submit(partial(expected.verify, password), checked, address=address, is_wanted=is_wanted)
+        return True
 
     @property
     def knows_tokens(self) -> bool:
@@ -235,15 +247,15 @@ class Door:
 
     def judge_token(self, claim: Claim, token: bytes) -> Verdict:
         """Judge somebody who shows a token instead of a name and a password."""
-        gate, now_s = self._gate, boot_s()
+        gate = self._gate
         user = gate.user_of_token(token)
         self.asked = user or ""
         if (obstacle := self._obstacle(claim)) is not None:
             return obstacle
-        if wait_s := gate.throttle.refused_for_s(self.address, self.asked, now_s):
-            return _throttled(wait_s)
+        if (refused := self._throttled(self.asked)) is not None:
+            return refused
         if user is None:
-            gate.throttle.failed(self.address, "", now_s)
+            gate.throttle.failed(self.address, "", boot_s())
             return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "bad_token", "nobody has this token")
         gate.throttle.succeeded(self.address, user)
         self.password = None
@@ -262,14 +274,20 @@ class Door:
         return self._gate.accept(user, claim.client_id)
 
     def _log_in(self, user: str, claim: Claim, answer: Answer) -> Verdict | None:
-        now_s = boot_s()
-        if wait_s := self._gate.throttle.refused_for_s(self.address, user, now_s):
-            return _throttled(wait_s)
-        pause_s = self._gate.pause_s(self.address, user, now_s)
+        if (refused := self._throttled(user)) is not None:
+            return refused
+        pause_s = self._gate.pause_s(self.address, user, boot_s())
         if not pause_s:
             return self._check(user, claim, answer)
         is_waiting = self._gate.pause(self.address, pause_s, partial(self._check_later, user, claim, answer))
         return None if is_waiting else _BUSY
+
+    def _throttled(self, user: str) -> Refused | None:
+        wait_s = self._gate.throttle.refused_for_s(self.address, user, boot_s())
+        if not wait_s:
+            return None
+        problem = f"too many failed log-ins; the next is possible in {wait_s:.0f} s"
+        return Refused(Reason.CONNECTION_RATE_EXCEEDED, "throttled", problem, wait_s)
 
     def _check_later(self, user: str, claim: Claim, answer: Answer) -> None:
         verdict = None if self.is_gone else self._check(user, claim, answer)
@@ -278,16 +296,27 @@ class Door:
 
     def _check(self, user: str, claim: Claim, answer: Answer) -> Verdict | None:
         password = claim.password or b""
+        if (matched := self._gate.remembered(user, password)) is not None:
+            return self._conclude(user, claim, matched)
 
         def done(matched: PasswordHash | None) -> None:
             answer(self._conclude(user, claim, matched), boot_s())
 
-        match self._gate.check(self, user, password, done):
-            case True:
-                return self._conclude(user, claim, self._gate.access.users[user].password)
-            case False:
-                return _BUSY
-        return None
+        def is_wanted() -> bool:
+            """Those before it may have settled it: by failing too often, or with the same password."""
+            if self.is_gone:
+                return False
+            loop = asyncio.get_running_loop()
+            if (refused := self._throttled(user)) is not None:
+                loop.call_soon(answer, refused, boot_s())
+                return False
+            if (matched := self._gate.remembered(user, password)) is not None:
+                loop.call_soon(done, matched)
+                return False
+            return True
+
+        is_waiting = self._gate.check(self.address, user, password, done, is_wanted=is_wanted)
+        return None if is_waiting else _BUSY
 
     def _conclude(self, user: str, claim: Claim, matched: PasswordHash | None) -> Verdict:
         if matched is None:
@@ -298,8 +327,3 @@ class Door:
             return obstacle
         self.password = matched
         return self._enter(user, claim)
-
-
-def _throttled(wait_s: float) -> Refused:
-    problem = f"too many failed log-ins; the next is possible in {wait_s:.0f} s"
-    return Refused(Reason.CONNECTION_RATE_EXCEEDED, "throttled", problem, wait_s)

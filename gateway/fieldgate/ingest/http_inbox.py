@@ -53,8 +53,9 @@ class HttpTally:
 
 
 class InboxTerms(msgspec.Struct, frozen=True):
-    """What all connections of a listener share."""
+    """What all connections of a listener share; ``source`` is its name."""
 
+    source: str
     intake: Intake
     broker: LocalBroker
     event_filter: EventFilter
@@ -78,6 +79,7 @@ class HttpInbox:
 
     def __init__(self, terms: InboxTerms, flushed: Callable[[], None]) -> None:
         self.line = AnswerLine()
+        self.source = terms.source
         self._terms = terms
         self._flushed = flushed
         self._window = WindowWatch()

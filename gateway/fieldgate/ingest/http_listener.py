@@ -44,6 +44,7 @@ class HttpListener(Listener[HttpConnection]):
         self._date = ""
         self._is_loop_told = False
         self._terms = InboxTerms(
+            source=self.name,
             intake=intake,
             broker=broker,
             event_filter=EventFilter(settings.events, max_levels=settings.max_topic_levels),

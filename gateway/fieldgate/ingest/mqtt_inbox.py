@@ -62,7 +62,9 @@ class MqttInbox:
         limits: InboxLimits,
         tally: InboxTally,
         guard: EchoGuard | None = None,
+        source: str = "",
     ) -> None:
+        self.source = source
         self.is_paused = False
         self._throttle = throttle
         self._state = state
@@ -165,11 +167,11 @@ class MqttInbox:
         if packet.qos and self._is_repeated(packet, code, seed, batch):
             self._tally.joined += 1
             return None
+        if packet.qos == 2:
+            self._receiving.add(packet_id)
         if not is_permitted:
             self._deny(packet, code, batch)
             return None
-        if packet.qos == 2:
-            self._receiving.add(packet_id)
         is_kept = not packet.retain or self._broker.keep_retained(
             Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
         )
@@ -327,4 +329,4 @@ class MqttInbox:
 
     def end(self) -> None:
         """See `Inbox`."""
-        self._events.end(is_kept=self._state.expiry_s > 0)
+        self._events.end(keeps=self._limits.receive_maximum if self._state.expiry_s > 0 else 0)

@@ -163,6 +163,7 @@ class MqttListener(Listener[MqttConnection]):
             limits=self._inbox_limits,
             tally=self.tally,
             guard=self._guard,
+            source=self.name,
         )
 
     def closed(self, connection: MqttConnection) -> None:

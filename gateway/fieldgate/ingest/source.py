@@ -31,8 +31,11 @@ class Settler(Protocol):
     """Who must be told when messages are safe: one connection of one source, of one generation.
 
     Positions are the source's own: message number ``n`` of a connection that the intake was given has
-    position ``n``, counted from 0 and never reused while the connection lives.
+    position ``n``, counted from 0 and never reused while the connection lives. ``source`` is the name of its listener
+    or source.
     """
+
+    source: str
 
     def settled(self, first: int, count: int) -> None:
         """Messages ``first`` … ``first + count - 1`` are safe. Each position is told exactly once, in any order.

@@ -72,7 +72,8 @@ class SourceTally:
 class SourceState:
     """What a source remembers from one connection to the next, and what all its connections share."""
 
-    def __init__(self, client_id: str, topics: SourceTopics, echo: EchoGuard, *, lane: int) -> None:
+    def __init__(self, client_id: str, topics: SourceTopics, echo: EchoGuard, *, lane: int, name: str = "") -> None:
+        self.name = name
         self.topics = topics
         self.echo = echo
         self.lane = lane
@@ -106,6 +107,7 @@ class SourceInbox:
 
     def __init__(self, throttle: Throttle, state: SourceState, *, intake: Intake, limits: SourceLimits) -> None:
         self.is_paused = False
+        self.source = state.name
         self._throttle = throttle
         self._state = state
         self._intake = intake
@@ -265,5 +267,5 @@ class SourceInbox:
 
     def end(self) -> None:
         """See `ClientInbox`. What was not handed over comes again, if its QoS lets it."""
-        if self._events.end(is_kept=True):
+        if self._events.end(keeps=self._limits.receive_maximum):
             self._state.last_seen.clear()  # it was heard and is not kept: what is sent again must count

@@ -18,7 +18,7 @@ from typing import Final
 
 from websockets.frames import CloseCode, Frame, Opcode
 from websockets.http11 import Request, Response
-from websockets.protocol import State
+from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
@@ -50,16 +50,21 @@ class WebSocketLayer:
         protocol.receive_data(chunk)
         pieces: list[bytes] = []
         for event in protocol.events_received():
-            if isinstance(event, Request):
-                self._answer(event)
-            elif isinstance(event, Frame) and not self._take(event, pieces):
+            if not self._take(event, pieces):
                 break
         if self.ended is None:
             self._look_for_errors()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
-    def _take(self, frame: Frame, pieces: list[bytes]) -> bool:
-        """Take a frame; answers whether another may follow."""
+    def _take(self, event: Event, pieces: list[bytes]) -> bool:
+        """Take a request or a frame; answers whether what came behind it in the same read may be heard."""
+        if isinstance(event, Request):
+            self._answer(event)
+        elif isinstance(event, Frame):
+            self._take_frame(event, pieces)
+        return self.ended is None
+
+    def _take_frame(self, frame: Frame, pieces: list[bytes]) -> None:
         match frame.opcode:
             case Opcode.BINARY | Opcode.CONT:
                 pieces.append(bytes(frame.data))
@@ -69,7 +74,6 @@ class WebSocketLayer:
                 self.ended = LayerEnd("websocket_error", f"the client sent a text frame; {problem}")
             case Opcode.CLOSE:
                 self.ended = LayerEnd("connection_lost", _GOODBYE)
-        return self.ended is None
 
     def _answer(self, request: Request) -> None:
         response = self._refusal(request) or self._protocol.accept(request)

@@ -18,7 +18,7 @@ import zstandard
 
 from fieldgate.journal.blocks import Checked, Row, check
 from fieldgate.journal.book import Book, Kind
-from fieldgate.journal.files import sync_folder
+from fieldgate.journal.files import open_mode, sync_folder
 from fieldgate.journal.holes import Gone
 from fieldgate.journal.records import ReadHint
 from fieldgate.journal.schema import APPLICATION_ID, BLOCK_COLUMNS, BLOCK_TABLES, SCHEMA_VERSION
@@ -42,18 +42,9 @@ class NewerSchema(Exception):
     """A file was written by a newer version. Stays inside ``journal/``."""
 
 
-def _access(path: Path, *, is_read_only: bool) -> str:
-    """How SQLite is to open a file. Read only means that not even its log is moved or its locks are taken."""
-    if not is_read_only:
-        return "mode=rw"
-    wal = path.with_name(path.name + "-wal")
-    has_wal = wal.exists() and wal.stat().st_size > 0
-    return "mode=ro&vfs=unix-none" if has_wal else "mode=ro&immutable=1"
-
-
 def _connect(path: Path, *, synchronous: str, is_read_only: bool) -> sqlite3.Connection:
     """Open an existing database as its only user."""
-    uri = f"{path.absolute().as_uri()}?{_access(path, is_read_only=is_read_only)}"
+    uri = f"{path.absolute().as_uri()}?{open_mode(path, is_read_only=is_read_only)}"
     connection = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=1.0)
     try:
         connection.execute("PRAGMA locking_mode=EXCLUSIVE")  # before WAL is entered: no -shm, no second user

@@ -85,11 +85,6 @@ class Book:
         """All rows."""
         return list(self._rows.values())
 
-    @property
-    def has_changes(self) -> bool:
-        """Whether there is something to write."""
-        return bool(self._changed)
-
     def get(self, kind: str, name: str, shape: type[T]) -> T | None:
         """Return one value, or None if there is no such row."""
         row = self._rows.get((kind, name))

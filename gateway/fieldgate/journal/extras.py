@@ -111,5 +111,6 @@ class Extras:
     def put_back(self) -> None:
         """Everything that is outstanding is to be sent again."""
         self._gap_out = None
+        self.replayed -= sum(batch.done for batch in self.replays)  # they are counted when they arrive again
         for batch in (*self.replays, *self.retries):
             batch.given = batch.done = 0

@@ -9,11 +9,20 @@ from typing import Any, Final
 
 import msgspec
 
+from fieldgate.journal.dead_letter import DeadLetter
 from fieldgate.journal.history import Stored
 from fieldgate.journal.records import LedgerRow, ParkedEvent, ParkedHead, VerifyReport
 from fieldgate_devices.event import Event, Lane, TimeQuality
 
-__all__ = ["event_facts", "event_lines", "parked_facts", "parked_id", "stats_facts", "verify_facts"]
+__all__ = [
+    "dead_letter_facts",
+    "event_facts",
+    "event_lines",
+    "parked_facts",
+    "parked_id",
+    "stats_facts",
+    "verify_facts",
+]
 
 _QUALITY: Final = tuple(TimeQuality(number).name.lower() for number in range(len(TimeQuality)))
 _LANES: Final = tuple(Lane(number).name.lower() for number in range(len(Lane)))
@@ -107,6 +116,28 @@ def parked_facts(parked: ParkedEvent, *, gateway: str, now_journal_s: int, has_d
         "payload_bytes": size_bytes,
         **facts,
     }
+
+
+def dead_letter_facts(letter: DeadLetter, *, kept_for_s: int | None, has_data: bool) -> dict[str, Any]:
+    """Return one dead letter, with its bytes (base64) only if ``has_data``; how long it is kept may not be known."""
+    facts = {
+        "number": letter.number,
+        "time": _iso(letter.received_wall_ns),
+        "timequality": _QUALITY[TimeQuality.SYNCED if letter.is_synced else TimeQuality.UNSYNCED],
+        "kept_for_s": kept_for_s,
+        "source": letter.source,
+        "topic": letter.topic,
+        "lane": _LANES[letter.lane],
+        "profile": letter.profile or None,
+        "version": letter.version or None,
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "attempts": letter.attempts,
+        "payload_bytes": len(letter.payload),
+    }
+    if has_data:
+        facts["payload_base64"] = b64encode(letter.payload).decode()
+    return facts
 
 
 def _ledger_facts(row: LedgerRow) -> dict[str, Any]:

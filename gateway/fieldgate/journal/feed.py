@@ -30,6 +30,7 @@ class UplinkFeed:
     """Implements `fieldgate.forward.uplink.Feed` for the uplink with number ``bit_number``.
 
     While ``is_frozen`` it hands nothing out: its state decides how events are sent after a crash, and is not saved.
+    Nor while the parking is behind: what is refused then could not be kept.
     """
 
     def __init__(
@@ -73,7 +74,7 @@ class UplinkFeed:
     def take(self, max_events: int) -> list[Shipment]:
         """Hand out up to ``max_events`` events in the order in which they must be sent."""
         shipments: list[Shipment] = []
-        if self.is_frozen:
+        if self.is_frozen or self._host.parking.is_behind:
             return shipments
         left = max_events
         if self.state.gaps:
@@ -166,7 +167,7 @@ class UplinkFeed:
     @property
     def wants_save_now(self) -> bool:
         """Whether something waits for the state to be saved."""
-        return self.is_frozen or self._balance.gaps.wants_save
+        return self.is_frozen or self._balance.gaps.wants_save or self._host.parking.is_behind
 
     def floor(self, lane: int) -> int:
         """Return the number up to which this uplink wants nothing of a lane."""

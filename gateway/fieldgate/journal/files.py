@@ -12,7 +12,7 @@ from typing import Final
 
 from fieldgate.journal.records import JournalBusy, JournalFull, JournalRefused
 
-__all__ = ["Ballast", "Folder", "data_files", "delete_file", "lock_holder", "sync_folder"]
+__all__ = ["Ballast", "Folder", "data_files", "delete_file", "lock_holder", "open_mode", "share_lock", "sync_folder"]
 
 _NAME: Final = re.compile(r"journal-(\d{6,})\.db")
 _ASIDE: Final = re.compile(r"journal-(\d{6,})\.db\.damaged-(\d+)")
@@ -33,6 +33,15 @@ def delete_file(path: Path) -> None:
     """Delete a database file with what SQLite keeps beside it."""
     for name in (path, *(path.with_name(path.name + suffix) for suffix in _SIDE_FILES)):
         name.unlink(missing_ok=True)
+
+
+def open_mode(path: Path, *, is_read_only: bool) -> str:
+    """How SQLite is to open a file. Read only means that not even its log is moved or its locks are taken."""
+    if not is_read_only:
+        return "mode=rw"
+    wal = path.with_name(path.name + "-wal")
+    has_wal = wal.exists() and wal.stat().st_size > 0
+    return "mode=ro&vfs=unix-none" if has_wal else "mode=ro&immutable=1"
 
 
 def data_files(folder: Path) -> tuple[list[tuple[int, Path]], list[tuple[int, Path]]]:
@@ -201,6 +210,25 @@ def lock_holder(lock: int) -> int | None:
     """The process that noted itself in the lock file, if it still runs: who only reads notes nothing."""
     noted = os.pread(lock, 32, 0).strip()
     return int(noted) if noted.isdigit() and Path(f"/proc/{int(noted)}").exists() else None
+
+
+def share_lock(folder: Path) -> int | None:
+    """Keep a gateway from starting while its files are read; its own lock file is enough, and is not made here.
+
+    Raises:
+        JournalBusy: a gateway runs.
+    """
+    try:
+        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        holder = lock_holder(lock)
+        os.close(lock)
+        raise JournalBusy(folder, holder) from error
+    return lock
 
 
 def _refusal(path: Path, error: OSError) -> JournalRefused:

@@ -7,7 +7,6 @@ shared lock keeps a gateway from starting meanwhile, where there is one to take.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
@@ -20,11 +19,10 @@ from fieldgate.journal.active import lane_stats
 from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema
 from fieldgate.journal.book import Book, Kind
 from fieldgate.journal.drain import Drain
-from fieldgate.journal.files import data_files, lock_holder
+from fieldgate.journal.files import data_files, share_lock
 from fieldgate.journal.parked_rows import parked_events, parked_heads
 from fieldgate.journal.reading import Source, read_lane
 from fieldgate.journal.records import (
-    JournalBusy,
     JournalRefused,
     JournalStats,
     LaneStats,
@@ -73,7 +71,7 @@ class Inspection:
             JournalRefused: missing rights, or a newer version wrote it.
         """
         try:
-            lock = _share_lock(folder)
+            lock = share_lock(folder)
             try:
                 return cls(folder, lock, max_size_bytes=max_size_bytes)
             except BaseException:  # Ctrl-C too gives the lock back
@@ -201,21 +199,6 @@ class Inspection:
     def verification(self) -> Verification | None:
         """A walk over the newest file; None where that is too damaged to be walked."""
         return Verification(self._file) if self._file is not None else None
-
-
-def _share_lock(folder: Path) -> int | None:
-    """Keep a gateway from starting meanwhile; its own lock file is enough for that, and is not made here."""
-    try:
-        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    try:
-        fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        holder = lock_holder(lock)
-        os.close(lock)
-        raise JournalBusy(folder, holder) from error
-    return lock
 
 
 def _size_with_wal(path: Path) -> int:

@@ -101,7 +101,7 @@ class Keeper:
             raise self.failure
 
     async def stop(self) -> None:
-        """Write everything that is unsettled, save every state, close the journal.
+        """Write everything that is unsettled, save every state; `close` must follow.
 
         What a full journal does not take stays unacknowledged.
         """
@@ -109,21 +109,22 @@ class Keeper:
         self._retry_at_s = 0.0
         self.outbox.close()
         saves_left = 2  # what is acknowledged meanwhile is worth one more commit, a drain is not finished first
-        try:
-            while not self._failed.done() and not self._retry_at_s:
-                self._idle.clear()
-                if not self._is_busy:
-                    if not self.outbox.has_unwritten:
-                        if not saves_left or not self.outbox.is_dirty:
-                            break
-                        saves_left -= 1
-                    self._begin_commit(everything=True)
-                await self._idle.wait()
-            self.outbox.begin_turn()
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
-            await self._writer.close()
+        while not self._failed.done() and not self._retry_at_s:
+            self._idle.clear()
+            if not self._is_busy:
+                if not self.outbox.has_unwritten:
+                    if not saves_left or not self.outbox.is_dirty:
+                        break
+                    saves_left -= 1
+                self._begin_commit(everything=True)
+            await self._idle.wait()
+        self.outbox.begin_turn()
+
+    async def close(self) -> None:
+        """Close the journal; again does no harm."""
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._writer.close()
 
     # -- one turn -------------------------------------------------------------------------------------------------
 

@@ -14,11 +14,11 @@ from typing import Final, NamedTuple
 from fieldgate.journal.records import ParkedEvent, ParkedHead, ParkingChange, RetryMark, Unparked
 from fieldgate_devices.event import Event
 
-__all__ = ["PARKED_SHARE", "ParkedKey", "Parking", "parked_limit_bytes"]
+__all__ = ["ParkedKey", "Parking", "parked_limit_bytes"]
 
 _MAX_EVENTS: Final = 1_000
 _MAX_BYTES: Final = 4 << 20  # what is kept is also in memory
-PARKED_SHARE: Final = 32
+_SHARE: Final = 32
 _OVERHEAD_BYTES: Final = 300
 
 
@@ -32,7 +32,7 @@ class ParkedKey(NamedTuple):
 
 def parked_limit_bytes(max_size_bytes: int) -> int:
     """Return how many bytes of a journal of that size may be parked events."""
-    return min(_MAX_BYTES, max_size_bytes // PARKED_SHARE)
+    return min(_MAX_BYTES, max_size_bytes // _SHARE)
 
 
 def _key(head: ParkedHead) -> ParkedKey:
@@ -47,6 +47,12 @@ class Parking:
         self._max_bytes = max_bytes
         self._size_bytes = sum(head.size_bytes for head in self._kept.values())
         self._changes: list[ParkingChange] = []
+        self._unsaved_bytes = 0
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether so much waits for the next commit, a full disk's for example, that no more may come before it."""
+        return self._unsaved_bytes > self._max_bytes
 
     def park(self, uplink: str, event: Event, *, reason: str, wall_ns: int) -> list[ParkedHead]:
         """Keep an event, or note why it was refused again; return what has to go for it.
@@ -57,7 +63,7 @@ class Parking:
         self._forget(_key(head))
         self._kept[_key(head)] = head
         self._size_bytes += head.size_bytes
-        self._changes.append(ParkedEvent(uplink, reason, event, wall_ns))
+        self._note(ParkedEvent(uplink, reason, event, wall_ns))
         gone: list[ParkedHead] = []
         while len(self._kept) > _MAX_EVENTS or self._size_bytes > self._max_bytes:
             oldest = next(iter(self._kept))
@@ -69,7 +75,7 @@ class Parking:
         """An event is parked no more; return its head, None if it was not parked."""
         head = self._forget(key)
         if head is not None:
-            self._changes.append(Unparked(head.uplink, head.lane, head.run, head.seq))
+            self._note(Unparked(head.uplink, head.lane, head.run, head.seq))
         return head
 
     def retries(self, key: ParkedKey) -> bool:
@@ -78,7 +84,7 @@ class Parking:
         if head is None or head.is_retrying:
             return False
         self._kept[key] = head._replace(is_retrying=True)
-        self._changes.append(RetryMark(head.uplink, head.run, head.seq))
+        self._note(RetryMark(head.uplink, head.run, head.seq))
         return True
 
     def holds(self, key: ParkedKey) -> bool:
@@ -101,17 +107,27 @@ class Parking:
     def take_changes(self) -> Sequence[ParkingChange]:
         """Take what the next commit must write, in order."""
         changes, self._changes = self._changes, []
+        self._unsaved_bytes = 0
         return changes
 
     def give_back(self, changes: Sequence[ParkingChange]) -> None:
         """A commit with these was not written."""
         self._changes[:0] = changes
+        self._unsaved_bytes += sum(map(_change_bytes, changes))
+
+    def _note(self, change: ParkingChange) -> None:
+        self._changes.append(change)
+        self._unsaved_bytes += _change_bytes(change)
 
     def _forget(self, key: ParkedKey) -> ParkedHead | None:
         head = self._kept.pop(key, None)
         if head is not None:
             self._size_bytes -= head.size_bytes
         return head
+
+
+def _change_bytes(change: ParkingChange) -> int:
+    return _size_bytes(change.event) if isinstance(change, ParkedEvent) else _OVERHEAD_BYTES
 
 
 def _size_bytes(event: Event) -> int:

@@ -9,7 +9,6 @@ Blocking; to be used by one thread at a time.
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -18,17 +17,15 @@ from typing import Final
 
 import msgspec
 
-from fieldgate.journal.files import delete_file, sync_folder
+from fieldgate.journal.side_file import SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession, StoredState
 
-__all__ = ["NewerSessionFile", "SessionFile"]
+__all__ = ["SessionFile"]
 
 _NAME: Final = "sessions.db"
 _APPLICATION_ID: Final = 0x46475331  # "FGS1"
 _SCHEMA_VERSION: Final = 1
-_CHECKPOINT_PAGES: Final = 1000
-_KEPT_ASIDE: Final = 2
 _KEYS: Final = {
     "session": {"number": "INTEGER"},
     "message": {"number": "INTEGER"},
@@ -45,10 +42,6 @@ _decode_message = msgspec.msgpack.Decoder(StoredMessage).decode
 _decode_delivery = msgspec.msgpack.Decoder(StoredDelivery).decode
 
 
-class NewerSessionFile(Exception):
-    """A newer version wrote the file. Stays inside ``journal/``."""
-
-
 class SessionFile:
     """The open file. ``state`` is what it held when it was opened; ``dropped_rows`` could not be read.
 
@@ -56,7 +49,7 @@ class SessionFile:
     `begin_again` tries again.
 
     Raises:
-        NewerSessionFile: a newer version wrote it.
+        NewerFile: a newer version wrote it.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -65,32 +58,25 @@ class SessionFile:
         self.dropped_rows = 0
         self.set_aside: Path | None = None
         self.problem = ""
-        self._connection: sqlite3.Connection | None = None
-        is_sound = self.path.exists() and self._load()
-        self._drop_orphans()
+        self._file = SideFile(self.path, application_id=_APPLICATION_ID, schema_version=_SCHEMA_VERSION)
+        self._is_damaged = False
         try:
-            if self.path.exists() and not is_sound:
-                self.close()
-                self.set_aside = _set_aside(self.path)
+            self._file.finish()
+            is_sound = self.path.exists() and self._load()
+            self._is_damaged = self.path.exists() and not is_sound
+            self._drop_orphans()
             if not is_sound or self.dropped_rows:
                 self.begin_again(_everything(self.state))
+            self._file.clean()
         except (*SQLITE_ERRORS, OSError) as error:
             self.problem = str(error)
 
     def _load(self) -> bool:
         """Open the file and read all of it; return whether SQLite found it in order."""
-        try:
-            self._connection = connection = _connect(self.path)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
-            (application,) = connection.execute("PRAGMA application_id").fetchone()
-        except SQLITE_ERRORS:
+        is_sound = self._file.open()
+        connection = self._file.connection
+        if not is_sound or connection is None:
             return False
-        if application != _APPLICATION_ID:
-            return False
-        if version > _SCHEMA_VERSION:
-            self.close()
-            raise NewerSessionFile(f"schema version {version}; this version knows {_SCHEMA_VERSION}")
-        is_sound = True
         for table in _KEYS:  # all of them: what can be read is taken over
             is_sound = self._load_table(connection, table) and is_sound
         return is_sound
@@ -150,17 +136,8 @@ class SessionFile:
         Raises:
             sqlite3.Error: as SQLite does; nothing is written then.
         """
-        connection = self._connection
-        if connection is None:
-            raise sqlite3.OperationalError("the file of the sessions is closed")
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with self._file.transaction() as connection:
             _write(connection, changes)
-            connection.execute("COMMIT")
-        except BaseException:  # whatever it was, the next changes must find no transaction open
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
 
     def begin_again(self, everything: Changes) -> None:
         """Put a new file that holds ``everything`` in the place of this one.
@@ -168,16 +145,8 @@ class SessionFile:
         Raises:
             sqlite3.Error, OSError: the new file cannot be made.
         """
-        self.close()
-        temporary = self.path.with_name(f"new-{_NAME}")
-        delete_file(temporary)
-        temporary.touch(mode=0o600)  # whatever the umask: who can read it can read the messages
-        connection = sqlite3.connect(temporary, isolation_level=None)
-        try:
-            connection.execute("PRAGMA synchronous=OFF")  # it counts only once it is whole, and is synced then
-            connection.execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version={_SCHEMA_VERSION}")
-            connection.execute("BEGIN IMMEDIATE")
+
+        def fill(connection: sqlite3.Connection) -> None:
             for table, columns in _KEYS.items():
                 typed = ", ".join(f"{name} {kind} NOT NULL" for name, kind in columns.items())
                 key = ", ".join(columns)
@@ -185,40 +154,14 @@ class SessionFile:
                     f"CREATE TABLE {table} ({typed}, body BLOB NOT NULL, PRIMARY KEY ({key})) WITHOUT ROWID"
                 )
             _write(connection, everything)
-            connection.execute("COMMIT")
-            connection.execute("PRAGMA journal_mode=WAL")
-        finally:
-            connection.close()
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        delete_file(self.path)
-        temporary.rename(self.path)
-        sync_folder(self.path.parent)
-        self._connection = _connect(self.path)
+
+        aside = self._file.replace(fill, keeps_old=self._is_damaged)
+        self.set_aside = aside or self.set_aside
+        self._is_damaged = False
 
     def close(self) -> None:
         """Let go of the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode=rw", uri=True, isolation_level=None, check_same_thread=False, timeout=1.0
-    )
-    try:
-        connection.execute("PRAGMA locking_mode=EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint={_CHECKPOINT_PAGES}")
-        connection.execute("PRAGMA secure_delete=OFF")  # Debian's SQLite zeroes what is removed: flash for nothing
-        connection.execute("PRAGMA cell_size_check=ON")
-        connection.execute("PRAGMA trusted_schema=OFF")
-    except SQLITE_ERRORS:
-        connection.close()
-        raise
-    return connection
+        self._file.close()
 
 
 def _everything(state: StoredState) -> Changes:
@@ -265,21 +208,3 @@ def _checked(table: str, key: Key, body: object) -> bytes | None:
 
 def _crc(table: str, key: Key, text: bytes) -> int:
     return zlib.crc32(text, zlib.crc32(repr((table, *key)).encode()))
-
-
-def _set_aside(path: Path) -> Path:
-    """Rename a damaged file with its log; of such files the newest few are kept for inspection."""
-    number = 1 + max([_number(one) for one in path.parent.glob(f"{_NAME}.damaged-*")], default=0)
-    target = path.with_name(f"{_NAME}.damaged-{number}")
-    path.rename(target)
-    wal = path.with_name(path.name + "-wal")
-    if wal.exists():
-        wal.rename(target.with_name(target.name + "-wal"))
-    delete_file(path.with_name(f"{_NAME}.damaged-{number - _KEPT_ASIDE}"))
-    sync_folder(path.parent)
-    return target
-
-
-def _number(path: Path) -> int:
-    text = path.name.rpartition("-")[2]
-    return int(text) if text.isdigit() else 0

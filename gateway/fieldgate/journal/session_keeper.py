@@ -13,9 +13,9 @@ from typing import Final, Protocol
 import structlog
 
 from fieldgate import clock
-from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalRefused
-from fieldgate.journal.session_file import NewerSessionFile, SessionFile
+from fieldgate.journal.session_file import SessionFile
+from fieldgate.journal.side_file import NewerFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.stored import Changes, StoredState
@@ -34,8 +34,8 @@ class Memory(Protocol):
     def changes(self, now_s: float, *, is_last: bool = False) -> Changes:
         """What must be written now; it counts as written from then on. ``is_last``: nothing may wait any longer."""
 
-    def everything(self, now_s: float) -> Changes:
-        """All that is to be kept, for a new file."""
+    def everything(self, now_s: float, *, is_last: bool = False) -> Changes:
+        """All that is to be kept, for a new file; ``is_last`` as for `changes`."""
 
     @property
     def is_behind(self) -> bool:
@@ -50,7 +50,7 @@ def open_session_file(folder: Path) -> SessionFile:
     """
     try:
         file = SessionFile(folder)
-    except NewerSessionFile as error:
+    except NewerFile as error:
         raise JournalRefused(f"{folder / 'sessions.db'}: {error}") from error
     if file.set_aside is not None or file.dropped_rows:
         log.error(
@@ -79,21 +79,30 @@ class SessionKeeper:
         self._writer = writer
         self._memory: Memory | None = None
         self._retry_at_s = 0.0
-        self._is_writing = False
+        self._saving = asyncio.Lock()  # what is saved first is on disk first
 
     @property
     def is_behind(self) -> bool:
         """Whether there is anything that a crash would lose."""
-        return self._is_writing or bool(self.problem) or (self._memory is not None and self._memory.is_behind)
+        return self._saving.locked() or bool(self.problem) or (self._memory is not None and self._memory.is_behind)
 
     def take_state(self) -> StoredState:
         """Return what the file held at start; once, so that it is in memory but once."""
         state, self._file.state = self._file.state, StoredState()
         return state
 
-    def watch(self, memory: Memory) -> None:
-        """From now on store what changes in ``memory``."""
+    def watch(self, memory: Memory, now_s: float) -> None:
+        """From now on store what changes in ``memory``; how it differs from the file now is stored at once.
+
+        So that no client is sent anything before it is on disk which packet ids are in use for it.
+        """
         self._memory = memory
+        if self.problem or not (changes := memory.changes(now_s)):
+            return
+        try:
+            self._file.apply(changes)
+        except (*SQLITE_ERRORS, OSError) as error:
+            self._failed(error)
 
     async def run(self) -> None:
         """Store what changes, until cancelled."""
@@ -103,40 +112,34 @@ class SessionKeeper:
 
     async def save(self, now_s: float, *, is_last: bool = False) -> None:
         """Store what has changed since the last time."""
-        memory = self._memory
-        if memory is None or now_s < self._retry_at_s:
-            return
-        is_anew = bool(self.problem)
-        changes = memory.everything(now_s) if is_anew else memory.changes(now_s, is_last=is_last)
-        if not changes and not is_anew:
-            return
-        file = self._file
-
-        def write(_: Journal) -> None:
+        memory, file = self._memory, self._file
+        async with self._saving:
+            if memory is None or (now_s < self._retry_at_s and not is_last):
+                return
+            is_anew = bool(self.problem)
+            look = memory.everything if is_anew else memory.changes
+            changes = look(now_s, is_last=is_last)
+            if not changes and not is_anew:
+                return
+            write = file.begin_again if is_anew else file.apply
+            try:
+                await self._writer.call(lambda _: write(changes))
+            except (*SQLITE_ERRORS, OSError) as error:
+                self._failed(error)
+                self._retry_at_s = now_s + _RETRY_S
+                return
+            self.commits += 1
             if is_anew:
-                file.begin_again(changes)
-            else:
-                file.apply(changes)
+                self.problem = ""
+                log.info("sessions.stored_again")
 
-        self._is_writing = True
-        try:
-            await self._writer.call(write)
-        except (*SQLITE_ERRORS, OSError) as error:
-            if not self.problem:
-                _say_not_stored(str(error))
-            self.problem = str(error) or type(error).__name__
-            self._retry_at_s = now_s + _RETRY_S
-            return
-        finally:
-            self._is_writing = False
-        self.commits += 1
-        if is_anew:
-            self.problem = ""
-            log.info("sessions.stored_again")
+    def _failed(self, error: Exception) -> None:
+        reason = str(error) or type(error).__name__
+        if not self.problem:
+            _say_not_stored(reason)
+        self.problem = reason
 
     async def stop(self) -> None:
         """Store everything that has changed, whatever it waits for, and close the file."""
-        self._retry_at_s = 0.0
         await self.save(clock.boot_s(), is_last=True)
-        file = self._file
-        await self._writer.call(lambda _: file.close())
+        await self._writer.call(lambda _: self._file.close())

@@ -67,8 +67,8 @@ def _not_allowed(problem: str) -> MalformedPacket:
 def check_header(first: int, rules: Rules) -> None:
     """Check the first byte of a packet, before its body has come.
 
-    The type must exist, may be sent by this side, and its flags are fixed [MQTT-2.1.3-1; 3.1.1: MQTT-2.2.2-2]. The
-    first packet of a client is a CONNECT [MQTT-3.1.0-1], and none follows [MQTT-3.1.0-2].
+    The type must exist, its flags are fixed [MQTT-2.1.3-1; 3.1.1: MQTT-2.2.2-2], and this side may send it. The first
+    packet of a client is a CONNECT [MQTT-3.1.0-1], and none follows [MQTT-3.1.0-2].
     """
     kind = first >> 4
     if kind not in _NAMES or (kind == _AUTH and rules.version in (3, 4)):
@@ -76,10 +76,6 @@ def check_header(first: int, rules: Rules) -> None:
     name = _NAMES[kind]
     if rules.from_client and (kind == _CONNECT) != (rules.version is None):
         raise _not_allowed(f"{name} may not come {'before' if rules.version is None else 'after'} the CONNECT")
-    if kind in (_SERVER_ONLY if rules.from_client else _CLIENT_ONLY):
-        raise _not_allowed(f"{name} may not be sent by the {'client' if rules.from_client else 'server'}")
-    if kind == _DISCONNECT and not rules.from_client and not rules.is_v5:
-        raise _not_allowed("DISCONNECT may not be sent by the server")
     if kind == _PUBLISH:
         if first & 6 == 6:
             raise MalformedPacket("PUBLISH has QoS 3")  # [MQTT-3.3.1-4]
@@ -87,6 +83,10 @@ def check_header(first: int, rules: Rules) -> None:
             raise MalformedPacket("PUBLISH has DUP at QoS 0")  # [MQTT-3.3.1-2]
     elif first & 15 != (2 if kind in _FLAGS_2 else 0):
         raise MalformedPacket(f"{name} has reserved flags {first & 15:#x}")
+    if kind in (_SERVER_ONLY if rules.from_client else _CLIENT_ONLY):
+        raise _not_allowed(f"{name} may not be sent by the {'client' if rules.from_client else 'server'}")
+    if kind == _DISCONNECT and not rules.from_client and not rules.is_v5:
+        raise _not_allowed("DISCONNECT may not be sent by the server")
 
 
 @cache

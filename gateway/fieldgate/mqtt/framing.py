@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Final
 
 from fieldgate.mqtt.codec import PUBACKS, PacketTooLarge
-from fieldgate.mqtt.wire import pack_varint
+from fieldgate.mqtt.wire import MAX_REMAINING, pack_varint
 
 __all__ = [
     "encode_publishes",
@@ -25,7 +25,6 @@ __all__ = [
     "with_topic",
 ]
 
-_MAX_REMAINING: Final = 268_435_455
 _MAX_CACHED: Final = 4_096
 _each_id = Struct(">2x2s").iter_unpack
 _first_bytes: dict[int, bytes] = {}  # remaining length -> first byte and length of a QoS 1 PUBLISH
@@ -133,17 +132,11 @@ def short_pubacks(chunk: bytes) -> bytes:
 
 
 def _begin(remaining: int) -> bytes:
-    if remaining > _MAX_REMAINING:
+    if remaining > MAX_REMAINING:
         raise PacketTooLarge(f"a PUBLISH of {remaining} bytes is more than MQTT can express")
-    begin = bytearray(b"\x32")
-    left = remaining
-    while left > 0x7F:
-        begin.append(left & 0x7F | 0x80)
-        left >>= 7
-    begin.append(left)
     if len(_first_bytes) >= _MAX_CACHED:
         _first_bytes.clear()
-    return _first_bytes.setdefault(remaining, bytes(begin))
+    return _first_bytes.setdefault(remaining, b"\x32" + pack_varint(remaining))
 
 
 def _read_begin(wire: bytes, at: int) -> tuple[int, int]:

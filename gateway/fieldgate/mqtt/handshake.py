@@ -9,6 +9,7 @@ import msgspec
 from fieldgate.mqtt.packets import ConnAck, Connect, Properties, Reason
 from fieldgate.mqtt.session_roles import Accepted, Refused
 from fieldgate.mqtt.topics import has_control, topic_problem
+from fieldgate.mqtt.violation import Violation
 
 __all__ = [
     "SessionLimits", "connack", "keep_alive", "objection", "refusal", "return_code", "wanted_expiry_s",
@@ -47,20 +48,37 @@ class SessionLimits(msgspec.Struct, frozen=True):
 
 
 def refusal(connect: Connect, limits: SessionLimits) -> Refused | None:
-    """Return why ``connect`` is refused, whoever it is from."""
+    """Return why ``connect`` is refused, whoever it is from.
+
+    Raises:
+        Violation: a 3.1.1 client has a control character in one of its names: it is not answered [3.1.1: 1.5.3].
+    """
     is_v5 = connect.version == 5
     if connect.version == 3:
         return _refused(Reason.UNSUPPORTED_PROTOCOL_VERSION, "MQTT 3.1 is not supported")
     if len(connect.client_id) > limits.max_client_id:
         return _refused(_BAD_CLIENT_ID, "client id is too long")
-    if has_control(connect.client_id):
-        return _refused(_BAD_CLIENT_ID, "client id has a control character")
+    if (refused := _control(connect)) is not None:
+        if not is_v5:
+            raise Violation(Reason.MALFORMED_PACKET, refused.problem)
+        return refused
     if not is_v5 and not connect.client_id and not connect.clean_start:
         return _refused(_BAD_CLIENT_ID, "no client id for a session that is to be kept")  # [3.1.1: MQTT-3.1.3-8]
     if connect.properties is not None and connect.properties.authentication_method is not None:
         return _refused(Reason.BAD_AUTHENTICATION_METHOD, "enhanced authentication is not supported")
     if connect.will is not None and (problem := topic_problem(connect.will.topic, max_levels=limits.max_topic_levels)):
         return _refused(Reason.TOPIC_NAME_INVALID, f"will: {problem}")
+    return None
+
+
+def _control(connect: Connect) -> Refused | None:
+    """Return which of the names in ``connect`` has a control character, if one has [MQTT5 1.5.4]."""
+    if has_control(connect.client_id):
+        return _refused(_BAD_CLIENT_ID, "client id has a control character")
+    if has_control(connect.username or ""):
+        return _refused(Reason.BAD_USER_NAME_OR_PASSWORD, "user name has a control character")
+    if connect.will is not None and has_control(connect.will.topic):
+        return _refused(Reason.TOPIC_NAME_INVALID, "will: the topic has a control character")
     return None
 
 

@@ -12,8 +12,10 @@ It will not do: anything per event while nobody subscribes (`is_listening` is th
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -28,6 +30,10 @@ from fieldgate.mqtt.subscriptions import Audience, Subscriptions, Terms
 from fieldgate.mqtt.violation import Violation
 
 __all__ = ["BrokerLimits", "LocalBroker"]
+
+
+_LEVELS_OF_ONE: Final = 8  # that a subscription's filter may have on average; a level costs 0.4 KB
+_LEVELS_OF_ALL: Final = 10_000  # that all filters may have however few subscriptions are allowed
 
 
 class BrokerLimits(msgspec.Struct, frozen=True):
@@ -55,6 +61,8 @@ class LocalBroker:
         self.drops: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._touched: set[Client] = set()
+        self._cuts: deque[Callable[[], None]] = deque()  # clients to be cut off, when their turn comes
+        self._is_cutting = False
 
     @property
     def is_listening(self) -> bool:
@@ -107,16 +115,23 @@ class LocalBroker:
         for delivery in deliveries:
             assert delivery.share is not None
             self._deliver_to_one(delivery.share, delivery.message, now_s)
+        self._cut_off()
 
     # subscriptions
 
     def subscribe(self, state: SessionState, options: Subscription, subscription_id: int) -> tuple[int, bool]:
         """Add or replace the subscription to a valid filter; returns the SUBACK's reason code and whether it is new."""
-        if options.filter not in state.subscriptions and len(self.subscriptions) >= self._limits.max_subscriptions:
+        if options.filter not in state.subscriptions and self._is_full_for(options.filter):
             self.refused["max_subscriptions"] += 1
             return Reason.QUOTA_EXCEEDED, False
         is_new = self.subscriptions.add(state, options, subscription_id)
         return options.qos, is_new
+
+    def _is_full_for(self, topic_filter: str) -> bool:
+        """Whether there are too many subscriptions for one more, or filters with too many levels."""
+        most = self._limits.max_subscriptions
+        levels = self.subscriptions.levels_with(topic_filter)
+        return len(self.subscriptions) >= most or levels > max(_LEVELS_OF_ONE * most, _LEVELS_OF_ALL)
 
     def unsubscribe(self, state: SessionState, topic_filter: str) -> bool:
         """Remove one subscription; answers whether it existed."""
@@ -199,6 +214,8 @@ class LocalBroker:
                 self._deliver(one.state, message, terms, now_s)
         for share in audience.shares:
             self._deliver_to_one(share.full_filter, message, now_s)
+        if self._cuts:
+            self._cut_off()
 
     def _deliver_to_one(self, full_filter: str, message: Message, now_s: float) -> None:
         """Deliver to one member of a shared subscription."""
@@ -229,8 +246,7 @@ class LocalBroker:
             is_taken = outbound.deliver(Delivery(message, qos, retain, terms.subscription_ids, share), now_s)
         except Violation as violation:
             assert client is not None
-            client.fail(violation.reason, str(violation))
-            self._deliver_after_cut(state, message, terms, now_s, share=share)
+            self._cuts.append(partial(self._cut, client, violation, state, message, terms, now_s, share=share))
             return
         if is_taken:
             self.delivered += 1
@@ -239,10 +255,34 @@ class LocalBroker:
         else:
             self._touched.add(client)
 
-    def _deliver_after_cut(
-        self, state: SessionState, message: Message, terms: Terms, now_s: float, *, share: str | None
+    def _cut_off(self) -> None:
+        """End the connections of those who fell behind, one after the other.
+
+        Each may speak a will, or leave messages to others of its share, that are too much for the next one: a hundred
+        clients behind one broken link would be a hundred calls deep.
+        """
+        if self._is_cutting:
+            return
+        self._is_cutting = True
+        try:
+            while self._cuts:
+                self._cuts.popleft()()
+        finally:
+            self._is_cutting = False
+
+    def _cut(
+        self,
+        client: Client,
+        violation: Violation,
+        state: SessionState,
+        message: Message,
+        terms: Terms,
+        now_s: float,
+        *,
+        share: str | None,
     ) -> None:
-        """The client was cut off by this message: another member gets it, or it waits with the session."""
+        """Cut off a client; the message that was too much for it goes to another member, or waits with the session."""
+        client.fail(violation.reason, str(violation))
         if share is not None:
             self._deliver_to_one(share, message, now_s)
         elif self.sessions.is_kept(state):

@@ -128,16 +128,18 @@ class BrokerMemory:
         self._gone_messages.clear()
         return changes
 
-    def everything(self, now_s: float) -> Changes:
-        """Return all there is, for an empty file."""
-        self._kept.clear()
+    def everything(self, now_s: float, *, is_last: bool = False) -> Changes:
+        """Return all there is, for an empty file; ``is_last`` as for `changes`."""
+        self._kept = {
+            state: _Kept(kept.number, half=kept.half) for state, kept in self._kept.items() if state.expiry_s > 0
+        }
         self._messages.clear()
         self._gone_sessions.clear()
         self._gone_messages.clear()
         self._topics_at_s.clear()
         self._touched = dict.fromkeys(state for state in self._broker.sessions if state.expiry_s > 0)
         self._touched_topics = {message.topic: message for message in self._broker.retained.messages()}
-        return self.changes(now_s, is_last=True)
+        return self.changes(now_s, is_last=is_last)
 
     def _session(self, changes: Changes, state: SessionState, now_s: float, *, is_last: bool) -> None:
         kept = self._kept.get(state)
@@ -288,9 +290,11 @@ class BrokerMemory:
             deliveries = state.deliveries.get(number, {})
             self._restore_session(number, stored, deliveries, heard, max_bytes=max_bytes, now_s=now_s)
         for topic, one in state.retained.items():
+            self._topics_at_s[topic] = now_s
             if self._broker.retained.put(self._message(one)):
-                self._topics_at_s[topic] = now_s
-        self._touched_topics.clear()
+                self._touched_topics.pop(topic, None)
+            else:  # over a limit that is lower now
+                self._touched_topics[topic] = None
         self._next_session = max(state.sessions, default=0) + 1
         self._next_message = max(state.messages, default=0) + 1
 

@@ -30,9 +30,10 @@ from fieldgate.mqtt.packets import PubRel, Reason
 from fieldgate.mqtt.topic_aliases import TopicAliases
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["Outbound"]
+__all__ = ["MAX_WINDOW", "Outbound"]
 
-_ID_HALVES: Final = ((1, 32_767), (32_768, 65_535))
+MAX_WINDOW: Final = 32_767  # with more on the way a half could have no free id
+_ID_HALVES: Final = ((1, MAX_WINDOW), (MAX_WINDOW + 1, 65_535))
 
 
 class Outbound:
@@ -81,7 +82,7 @@ class Outbound:
     def attach(self, reader: Reader) -> None:
         """A client took this session."""
         self._is_v5 = reader.version == 5
-        self._window = reader.window
+        self._window = min(reader.window, MAX_WINDOW)
         self._max_packet = reader.max_packet
         self._aliases = TopicAliases(reader.max_aliases) if reader.max_aliases else None
         self._write = reader.write
@@ -101,10 +102,18 @@ class Outbound:
         self._aliases = None
         self.is_congested = False
         self._resend.clear()
-        kept = [delivery for delivery in self.queue if delivery.qos]
+        kept: deque[Delivery] = deque()
+        room_bytes = self.limits.max_bytes - self._in_flight_bytes
+        for delivery in self.queue:
+            if delivery.qos:
+                room_bytes -= delivery.message.size_bytes
+                if room_bytes >= 0 or not delivery.is_stored:
+                    kept.append(delivery)
+                else:  # a connection may have had more of these than may wait for one that is away
+                    self._drops["client_away"] += 1
         if len(kept) == len(self.queue):
             return
-        self.queue = deque(kept)
+        self.queue = kept
         self._count_queue()
         self._changed()
 

@@ -123,7 +123,7 @@ def decode_properties(
             continue
         spec = allowed.get(identifier)
         if spec is None:
-            raise _misplaced(identifier)
+            raise _misplaced(identifier, block)
         value = spec.read(block)
         if spec.is_legal is not None and not spec.is_legal(value):
             raise MalformedPacket(f"property {spec.field} has the illegal value {value!r}", spec.reason)
@@ -141,12 +141,17 @@ def decode_properties(
     return properties
 
 
-def _misplaced(identifier: int) -> MalformedPacket:
-    """A property that exists and may not stand there is a Protocol Error by 1.2, though 2.2.2.2 calls it malformed."""
-    field = next((spec.field for spec in _SPECS if spec.identifier == identifier), None)
-    if field is None:
+def _misplaced(identifier: int, block: Reader) -> MalformedPacket:
+    """Make the error for a property that is not among those allowed.
+
+    One that exists and may not stand there is a Protocol Error by 1.2, though 2.2.2.2 calls it malformed. What cannot
+    be read at all is malformed wherever it stands, so its value is read first.
+    """
+    spec = next((spec for spec in _SPECS if spec.identifier == identifier), None)
+    if spec is None:
         return MalformedPacket(f"there is no property {identifier}")
-    return MalformedPacket(f"property {field} is not allowed in this packet", Reason.PROTOCOL_ERROR)
+    spec.read(block)
+    return MalformedPacket(f"property {spec.field} is not allowed in this packet", Reason.PROTOCOL_ERROR)
 
 
 def read_properties(block: bytes) -> Properties | None:

@@ -19,7 +19,8 @@ from fieldgate.mqtt.message import Message
 
 __all__ = ["RetainedStore"]
 
-_MAX_LEVELS: Final = 201  # a level costs more memory than its one byte on the wire
+_MAX_LEVELS: Final = 201  # as in a topic that is published, unless the listener allows more
+_NODE_BYTES: Final = 250  # what a level costs that no other topic has; on the wire it may be two bytes
 
 
 class _Node:
@@ -33,6 +34,7 @@ class _Node:
 class RetainedStore:
     """What `LocalBroker` sends to a new subscriber. ``refused`` counts what was not kept, by limit.
 
+    ``size_bytes`` is what messages and the levels of their topics cost in memory.
     ``on_change`` is called with a topic and its new message, None when it has none any more.
     """
 
@@ -57,17 +59,18 @@ class RetainedStore:
             return True
         path = self._walk(levels)
         old = path[-1].message if len(path) == len(levels) + 1 else None
-        old_bytes = 0 if old is None else old.size_bytes
-        limit = self._limit_for(message, old, old_bytes, len(levels))
+        new_levels = levels[len(path) - 1 :]
+        more_bytes = message.size_bytes - (0 if old is None else old.size_bytes) + _NODE_BYTES * len(new_levels)
+        limit = self._limit_for(more_bytes, is_new=old is None, levels=len(levels))
         if limit:
             self.refused[limit] += 1
             return False
         node = path[-1]
-        for level in levels[len(path) - 1 :]:
+        for level in new_levels:
             node.children[level] = node = _Node()
         node.message = message
         self.count += old is None
-        self.size_bytes += message.size_bytes - old_bytes
+        self.size_bytes += more_bytes
         self._note_expiry(message)
         if self.on_change is not None:
             self.on_change(message.topic, message)
@@ -89,12 +92,12 @@ class RetainedStore:
         _collect(self._root, found, skip_system=False)
         return iter(found)
 
-    def _limit_for(self, message: Message, old: Message | None, old_bytes: int, levels: int) -> str:
+    def _limit_for(self, more_bytes: int, *, is_new: bool, levels: int) -> str:
         if levels > _MAX_LEVELS:
             return "topic_levels"
-        if self.size_bytes - old_bytes + message.size_bytes > self._max_bytes:
+        if self.size_bytes + more_bytes > self._max_bytes:
             return "max_retained_size"
-        return "max_retained" if old is None and self.count >= self._max_count else ""
+        return "max_retained" if is_new and self.count >= self._max_count else ""
 
     def _note_expiry(self, message: Message) -> None:
         properties = message.properties
@@ -133,6 +136,7 @@ class RetainedStore:
             if path[index + 1].message is not None or path[index + 1].children:
                 return
             del path[index].children[levels[index]]
+            self.size_bytes -= _NODE_BYTES
 
     def search(self, topic_filter: str) -> tuple[list[Message], int]:
         """Return what matches, and how many topic levels were visited to find it."""

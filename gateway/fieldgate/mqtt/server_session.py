@@ -42,7 +42,7 @@ from fieldgate.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from fieldgate.mqtt.session_output import LARGEST_PACKET, SessionOutput
+from fieldgate.mqtt.session_output import LARGEST_PACKET, MAX_PROBLEM, SessionOutput
 from fieldgate.mqtt.session_roles import Authority, Inbox, Link, Refused
 from fieldgate.mqtt.session_state import SessionState
 from fieldgate.mqtt.session_subscriptions import SessionSubscriptions
@@ -52,7 +52,6 @@ __all__ = ["Phase", "ServerSession"]
 
 _ONLY_PUBLISHES: Final = {Publish}
 _REFUSED: Final = 0x80  # reason codes from here on say no
-_MAX_PROBLEM: Final = 200  # characters; a problem may quote what the client sent
 
 
 class Phase(Enum):
@@ -160,13 +159,14 @@ class ServerSession:
 
     def set_congested(self, is_congested: bool, now_s: float) -> None:
         """The socket's buffer is (not any more) fuller than it should be."""
+        if self.phase is Phase.CLOSED:  # its session may be another connection's by now
+            return
         self._stuck_since_s = now_s if is_congested else None
         self._output.is_stuck = is_congested
         if self._state is not None:
-            outbound = self._state.outbound
-            outbound.is_congested = is_congested
-            if not is_congested and self.phase is Phase.CONNECTED:
-                outbound.pump(now_s)
+            self._state.outbound.is_congested = is_congested
+            if not is_congested:
+                self._state.outbound.pump(now_s)
                 self.flush()
 
     def resumed_reading(self, now_s: float) -> None:
@@ -205,7 +205,7 @@ class ServerSession:
     # the life of a connection
 
     def _end(self, code: str, problem: str, *, at_once: bool, is_will_due: bool, goodbye: bytes = b"") -> None:
-        self.end_code, self.end_reason = code, problem[:_MAX_PROBLEM]
+        self.end_code, self.end_reason = code, problem[:MAX_PROBLEM]
         is_connected = self.phase is Phase.CONNECTED
         state, inbox = self._state, self._inbox
         due = inbox.due() if inbox is not None and not at_once else b""
@@ -256,6 +256,8 @@ class ServerSession:
             if run and inbox is not None:
                 inbox.take(run, self._now_s)
                 run = []
+                if self.phase is Phase.CLOSED:  # cut off by what it published itself
+                    return
             self._answer(packet)
             if self.phase is not Phase.CONNECTED:
                 self._early = list(packets[number:])
@@ -393,7 +395,6 @@ class ServerSession:
     def _released(self, packet_id: int) -> None:
         assert self._inbox is not None
         is_known = self._inbox.release(packet_id)
-        if is_known is None:
-            return
-        is_success = is_known or self.version != 5
-        self._output.send(PubComp(packet_id, Reason.SUCCESS if is_success else Reason.PACKET_ID_NOT_FOUND))
+        if is_known is not None:
+            is_success = is_known or self.version != 5
+            self._output.send(PubComp(packet_id, Reason.SUCCESS if is_success else Reason.PACKET_ID_NOT_FOUND))

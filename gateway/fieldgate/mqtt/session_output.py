@@ -17,11 +17,11 @@ from fieldgate.mqtt.packets import ConnAck, Disconnect, Packet, PingReq, PingRes
 from fieldgate.mqtt.session_roles import Link
 from fieldgate.mqtt.violation import Violation
 
-__all__ = ["LARGEST_PACKET", "SessionOutput"]
+__all__ = ["LARGEST_PACKET", "MAX_PROBLEM", "SessionOutput"]
 
 LARGEST_PACKET: Final = 268_435_460
+MAX_PROBLEM: Final = 200  # characters; a problem may quote what the client sent
 _GATHER_BYTES: Final = 65_536
-_MAX_PROBLEM: Final = 200  # characters; a problem may quote what the client sent
 
 
 class SessionOutput:
@@ -92,14 +92,14 @@ class SessionOutput:
         """The DISCONNECT that tells an MQTT 5 client why; who could take its CONNACK can take that."""
         if self.version != 5:
             return b""
-        return self.fitting(Disconnect(reason, Properties(reason_string=problem[:_MAX_PROBLEM])))
+        return self.fitting(Disconnect(reason, Properties(reason_string=problem[:MAX_PROBLEM])))
 
     def refusal(self, code: int, problem: str) -> bytes:
         """The CONNACK that refuses a client; ``code`` is in the words of its version."""
         if self.version != 5:
             return encode(ConnAck(code), 4)
         try:
-            return self.fitting(ConnAck(code, False, Properties(reason_string=problem[:_MAX_PROBLEM])))
+            return self.fitting(ConnAck(code, False, Properties(reason_string=problem[:MAX_PROBLEM])))
         except Violation:
             return b""
 

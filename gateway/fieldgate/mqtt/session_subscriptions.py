@@ -6,6 +6,7 @@ searches of the retained messages cost is bounded per second: a SUBSCRIBE of 12 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from fieldgate.mqtt.handshake import SessionLimits
@@ -58,8 +59,10 @@ class SessionSubscriptions:
         """Answer SUBSCRIBE [MQTT-3.8.4-1 to 8].
 
         Raises:
-            Violation: the searches that the client asks for, or what they find, go over its limits.
+            Violation: a filter has a control character; the searches that the client asks for, or what they find, go
+                over its limits.
         """
+        _check(options.filter for options in packet.subscriptions)
         state, is_v5 = self._state, self._output.version == 5
         ids = packet.properties.subscription_ids if packet.properties is not None else ()
         subscription_id = ids[0] if ids else 0
@@ -74,6 +77,8 @@ class SessionSubscriptions:
             elif options.retain_handling == 0 or (options.retain_handling == 1 and is_new):
                 wanting.append(options)
         self._output.send(_explained(SubAck(packet.packet_id, tuple(codes)), problem))
+        if state.client is None:  # that was more than its socket may hold, and the end of the connection
+            return
         for options in wanting:
             if self._budget <= 0:
                 raise Violation(Reason.MESSAGE_RATE_TOO_HIGH, "too many searches of the retained messages")
@@ -84,8 +89,6 @@ class SessionSubscriptions:
         """Make one subscription; answers its reason code and whether it is new."""
         state, limits, broker = self._state, self._limits, self._broker
         wanted = options.filter
-        if has_control(wanted):
-            raise Violation(Reason.MALFORMED_PACKET, "a topic filter has a control character")
         if not valid_filter(wanted):  # a shared one that is none
             return Reason.TOPIC_FILTER_INVALID, False
         if wanted.count("/") >= limits.max_topic_levels:
@@ -102,12 +105,22 @@ class SessionSubscriptions:
         return broker.subscribe(state, options, subscription_id)
 
     def unsubscribe(self, packet: Unsubscribe) -> None:
-        """Answer UNSUBSCRIBE [MQTT-3.10.4-4 to 6]; what was queued or is in flight is still delivered."""
+        """Answer UNSUBSCRIBE [MQTT-3.10.4-4 to 6]; what was queued or is in flight is still delivered.
+
+        Raises:
+            Violation: a filter has a control character.
+        """
+        _check(packet.filters)
         codes = tuple(
             Reason.SUCCESS if self._broker.unsubscribe(self._state, one) else Reason.NO_SUBSCRIPTION_EXISTED
             for one in packet.filters
         )
         self._output.send(UnsubAck(packet.packet_id, codes if self._output.version == 5 else ()))
+
+
+def _check(filters: Iterable[str]) -> None:
+    if any(map(has_control, filters)):
+        raise Violation(Reason.MALFORMED_PACKET, "a topic filter has a control character")
 
 
 def _explained(packet: SubAck, problem: str) -> Packet:

@@ -140,6 +140,10 @@ class Subscriptions:
         """Answer how many subscriptions there are, each member of a share counted."""
         return self._count
 
+    def levels_with(self, full_filter: str) -> int:
+        """How many levels the filters have with one more, those that several begin with counted once: their memory."""
+        return self._filed.nodes + self._filed.new_nodes(split_share(full_filter)[1])
+
     def add(self, state: SessionState, options: Subscription, subscription_id: int) -> bool:
         """Add or replace the subscription of ``state`` to a valid filter; answers whether it is new [MQTT-3.8.4-3]."""
         full_filter = options.filter

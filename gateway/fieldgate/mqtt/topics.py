@@ -141,6 +141,7 @@ class TopicTrie(Generic[T]):
     def __init__(self) -> None:
         self._root: _Node[T] = _Node()
         self._size = 0
+        self.nodes = 0  # the levels that are stored, one that several filters share counted once
 
     def __len__(self) -> int:
         """Answer how many (filter, key) pairs are stored."""
@@ -154,10 +155,22 @@ class TopicTrie(Generic[T]):
             following = node.below.get(level)
             if following is None:
                 following = node.below[level] = _Node()
+                self.nodes += 1
             node = following
         holders = node.multi if is_multi else node.ending
         self._size += key not in holders
         holders[key] = value
+
+    def new_nodes(self, filter: str) -> int:
+        """Answer how many levels of ``filter`` are not stored yet."""
+        levels, _ = _levels(filter)
+        node = self._root
+        for place, level in enumerate(levels):
+            following = node.below.get(level)
+            if following is None:
+                return len(levels) - place
+            node = following
+        return 0
 
     def remove(self, filter: str, key: object) -> bool:
         """Take back what ``key`` filed under ``filter``; say whether there was anything."""
@@ -177,6 +190,7 @@ class TopicTrie(Generic[T]):
             if not path.pop().is_empty():
                 break
             del path[-1].below[level]
+            self.nodes -= 1
         return True
 
     def match(self, topic: str) -> list[T]:

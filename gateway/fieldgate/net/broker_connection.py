@@ -20,6 +20,7 @@ from fieldgate.errors import UplinkError
 from fieldgate.mqtt.client_happenings import Announced, Connected, Ended, Happening, Refused, Rejected, Subscribed
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End, end_of
+from fieldgate.mqtt.packets import Reason
 from fieldgate.mqtt.version_choice import VersionChoice
 from fieldgate.net.backoff import Backoff
 from fieldgate.net.dialler import Dialler
@@ -95,7 +96,7 @@ class BrokerConnection:
         self._owner = owner
         self._timing = timing or Timing()
         self._version = VersionChoice(config.version)
-        self._dialler = Dialler(config)
+        self._dialler = Dialler(config, max_packet_bytes=session.settings.max_packet_bytes)
         self._login = Login(config, client_id=session.settings.client_id)
         self._is_leaving = False  # to come back at once: nothing new is sent
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
@@ -138,6 +139,10 @@ class BrokerConnection:
         self._session.disconnect(clock.boot_s())
         self._finish(end)
 
+    def mended(self) -> None:
+        """What ended the last connections will not come again: the next failure is the first one."""
+        self._backoff.reset()
+
     async def run(self) -> None:
         """Connect and reconnect, until cancelled."""
         while True:
@@ -147,12 +152,12 @@ class BrokerConnection:
             await self._login.pause(self._give_way(end))
         await asyncio.Event().wait()
 
-    async def stop(self) -> None:
-        """Say DISCONNECT and close, once the server has; it gets a moment for that."""
+    async def stop(self, *, reason: int = Reason.SUCCESS) -> None:
+        """Say DISCONNECT (in MQTT 5 with ``reason``) and close, once the server has; it gets a moment for that."""
         self._is_stopping = True
         link = self._link
         if link is not None:
-            self._session.disconnect(clock.boot_s())
+            self._session.disconnect(clock.boot_s(), reason)
             link.write(self._session.output())
             self._link = None
             link.finish()
@@ -170,17 +175,17 @@ class BrokerConnection:
         self._up, self._end = loop.create_future(), loop.create_future()
         self._enter("connecting", self._last_reason)
         end = End("the gateway stops")
-        began_s = math.inf
+        began_s, acked = math.inf, self._session.acked
         try:
             refused = await self._connect(self._up)
             if refused is not None:
                 end = refused
                 return end
             began_s = clock.boot_s()
-            while not self._end.done():
-                await asyncio.wait([self._end], timeout=self._session.poll_interval_s)
+            while not (await asyncio.wait([self._end], timeout=self._session.poll_interval_s))[0]:
                 self._poll()
-            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s)
+            is_fruitless = self._session.in_flight.sent_count > 0 and self._session.acked == acked
+            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s, is_fruitless=is_fruitless)
         finally:
             self._drop_link()
             has_progress = self._owner.lost(end)
@@ -257,14 +262,20 @@ class BrokerConnection:
             self._finish(End("stopped"))
             self._drop_link()
             return
+        try:
+            self._begin(clock.boot_s())
+            link.write(self._session.output())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
+
+    def _begin(self, now_s: float) -> None:
+        """Begin a connection of the session, in the version that is to be tried."""
         level = self._version.level
         if level != self._session.version:
             self._owner.version_changed()
-        now_s = clock.boot_s()
         self._is_leaving = False
         self._session.settings = self._login.renewed(self._session.settings, now_s)
         self._session.connect(level, now_s)
-        link.write(self._session.output())
 
     def link_received(self, link: Link, chunk: bytes) -> None:
         """What it frees is filled again at once."""

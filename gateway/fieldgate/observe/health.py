@@ -1,7 +1,4 @@
-"""The gateway's state in one object: what ``fieldgate status --json`` prints.
-
-Plain functions over plain counters; nothing here changes anything.
-"""
+"""Figures made of plain counters, for ``fieldgate status``: the rate of events, and whether the accounts agree."""
 
 from __future__ import annotations
 

@@ -108,6 +108,18 @@ async def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "words", [["add", "amy", "--stdin"], ["passwd", "amy", "--stdin"], ["remove", "amy"], ["list"]], ids=" ".join
+)
+async def test_a_users_file_that_cannot_be_read_is_said(tmp_path: Path, words: list[str]) -> None:
+    """Whoever forgets to be the gateway's user gets a sentence; a folder is unreadable to root as well."""
+    ended = await typed(["user", *words, "--file", str(tmp_path)], b"x")
+
+    assert ended.code == 1
+    assert ended.err.startswith(f"error: {tmp_path}: cannot be ")
+    assert "is a directory" in ended.err
+
+
 async def test_a_password_on_the_command_line_is_no_option(tmp_path: Path) -> None:
     """Everybody on the machine can read command lines."""
     ended = await fieldgate("user", "add", "amy", "apple", "--file", tmp_path / "users")

@@ -32,7 +32,10 @@ def test_neither_the_hash_nor_the_password_is_shown() -> None:
     assert repr(PasswordHash.of(b"secret")) == "PasswordHash(…)"
 
 
-@pytest.mark.parametrize("cost", ["ln=20,r=8,p=1", "ln=14,r=99,p=1", "ln=14,r=8,p=9", "ln=0,r=8,p=1", "ln=14,r=0,p=1"])
+@pytest.mark.parametrize(
+    "cost",
+    ["ln=20,r=8,p=1", "ln=14,r=99,p=1", "ln=14,r=8,p=9", "ln=0,r=8,p=1", "ln=14,r=0,p=1", "ln=16,r=1,p=1"],
+)
 def test_a_hash_that_would_cost_too_much_is_refused_when_it_is_read(cost: str) -> None:
     """Not when somebody logs in."""
     text = str(PasswordHash.of(b"x")).replace("ln=14,r=8,p=1", cost)
@@ -90,6 +93,19 @@ def test_changes_keep_every_other_line() -> None:
     assert changed.splitlines()[2:] == text.splitlines()[2:]
     assert without_user(changed, "amy").splitlines() == ["# plant 7", *text.splitlines()[2:]]
     assert with_user("a:b", "c", fresh) == f"a:b\nc:{fresh}\n"
+
+
+@pytest.mark.parametrize("end", ["\x0c", "\x0b", "\x1e", "\x85", "\u2028"])
+def test_what_only_looks_like_a_line_is_no_users_line(end: str) -> None:
+    """Else a new password goes into a remark, and the old one stays good."""
+    text = f"# was{end}amy:x\n{users_text(amy='x')}"
+    fresh = cheap_hash("z")
+
+    users, problems = read_users(with_user(text, "amy", fresh).encode(), "users")
+
+    assert problems == []
+    assert users["amy"].password.verify(b"z")
+    assert without_user(text, "amy") == f"# was{end}amy:x\n"
 
 
 @pytest.mark.parametrize("name", ["#", "a:b", "", " a", "a ", "a\nb", "a\x00", "\u202e", "x" * 257])

@@ -129,6 +129,8 @@ def test_what_was_a_dead_letter_is_marked():
 class Settled:
     """A settler that notes what it is told."""
 
+    source = "test"
+
     def __init__(self) -> None:
         self.told: list[int] = []
         self.flushed = 0

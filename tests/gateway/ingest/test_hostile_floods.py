@@ -315,14 +315,19 @@ async def test_an_odd_client_id_is_only_a_name(listener: MqttListener, client_id
     assert await answers(odd)
 
 
+@pytest.mark.parametrize("version", [4, 5])
 @pytest.mark.parametrize("client_id", ["x\ny", "\x1b[2J", "\x7f"])
-async def test_a_client_id_with_control_characters_is_refused(listener: MqttListener, client_id: str) -> None:
+async def test_a_client_id_with_control_characters_is_refused(
+    listener: MqttListener, client_id: str, version: int
+) -> None:
     """FAULTS 68: nobody writes our log lines for us; the standard lets a server refuse them [MQTT5 1.5.4]."""
-    odd = await RawClient.open(listener.port)
+    odd = await RawClient.open(listener.port, version=version)
 
-    odd.write(Connect(client_id, 4))
+    odd.write(Connect(client_id, version))
 
-    answer = await odd.receive()
-    assert isinstance(answer, ConnAck)
-    assert answer.reason == 2
+    if version == 5:
+        answer = await odd.receive()
+        assert isinstance(answer, ConnAck)
+        assert answer.reason == 0x85
     assert await odd.is_closed()
+    assert not listener.crowd.clients

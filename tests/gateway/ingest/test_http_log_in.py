@@ -87,11 +87,11 @@ async def test_what_comes_while_a_password_is_checked_waits(users: Path) -> None
     async with serving_http(intake, auth={"users": users, "anonymous": True}) as listener:
         check = listener.gate.check
 
-        def slow(*arguments: object) -> bool | None:
+        def slow(*arguments: object, **more: object) -> bool:
             thread = listener.gate._thread
             assert thread is not None
             thread.submit(lambda: go_on.wait(10), lambda _: None)
-            return check(*arguments)  # type: ignore[arg-type]
+            return check(*arguments, **more)  # type: ignore[arg-type]
 
         listener.gate.check = slow  # type: ignore[method-assign]
         client = await HttpClient.open(listener.port)

@@ -38,6 +38,7 @@ class Desk:
         self.intake = intake or SettlingIntake()
         self._is_slow = is_slow
         terms = InboxTerms(
+            source="127.0.0.1:8080",
             intake=self.intake,
             broker=LocalBroker(),
             event_filter=EventFilter(["#"]),

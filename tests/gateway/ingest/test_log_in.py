@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,33 @@ async def test_who_says_nothing_stays_out_unless_anonymous_clients_are_let_in(
         assert (await knock(listener.port, "amy", "no", version=version))[0] in (4, 0x86)
 
 
+@pytest.mark.parametrize(("password", "looked_at"), [("wrong", 6), ("apple", 1)])
+async def test_many_log_ins_at_once_are_settled_by_the_first_of_them(
+    users: Path, monkeypatch: pytest.MonkeyPatch, password: str, looked_at: int
+) -> None:
+    """Forty guesses in parallel are as many as one after the other allow; forty devices of one user are one hash."""
+    looks, may_look = [], threading.Event()
+    verify = PasswordHash.verify
+
+    def looked(self: PasswordHash, tried: bytes) -> bool:
+        assert may_look.wait(10)
+        looks.append(tried)
+        return verify(self, tried)
+
+    monkeypatch.setattr(PasswordHash, "verify", looked)
+    async with serving(SettlingIntake(), auth={"users": users}, connect_timeout=20) as listener:
+        knocks = [asyncio.ensure_future(knock(listener.port, "amy", password, client_id=f"c{n}")) for n in range(40)]
+        await eventually("all wait", lambda: listener.accepted == 40 and listener.gate._thread.waiting == 39)
+        may_look.set()
+        codes = Counter([code for code, _ in await asyncio.gather(*knocks)])
+
+    assert looks == [password.encode()] * looked_at
+    assert (
+        codes
+        == ({Reason.BAD_USER_NAME_OR_PASSWORD: 6, Reason.CONNECTION_RATE_EXCEEDED: 34}, {0: 40})[password == "apple"]
+    )
+
+
 async def test_packets_behind_the_connect_wait_for_the_verdict(users: Path) -> None:
     """[MQTT-3.1.4-6]: a client may send at once, and nothing of a refused one is looked at."""
     intake = SettlingIntake()
@@ -110,7 +138,7 @@ async def test_a_slow_hash_holds_up_nobody_who_is_in(users: Path) -> None:
 async def test_the_connect_deadline_holds_while_a_password_is_being_checked(users: Path) -> None:
     """A queue of log-ins must not keep sockets for ever."""
     async with serving(SettlingIntake(), auth={"users": users}, connect_timeout=0.3) as listener:
-        listener.gate.check = lambda *_: None  # type: ignore[method-assign]  # it never answers
+        listener.gate.check = lambda *_, **__: True  # type: ignore[method-assign]  # it never answers
         client = await RawClient.open(listener.port, version=5)
         connect = Connect("c", 5)
         connect.username, connect.password = "amy", b"apple"

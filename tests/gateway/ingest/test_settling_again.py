@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from fieldgate.ingest.inbox_terms import InboxLimits
 from fieldgate.mqtt.packets import Connect, Properties, PubAck, PubComp, Publish, PubRec, PubRel
+from fieldgate.mqtt.session_roles import Accepted
 from listener_kit import SettlingIntake
-from session_kit import Client, Server, ack_ids
+from session_kit import Client, Server, ack_ids, may
 
 KEPT = Properties(session_expiry_s=600)
 
@@ -255,6 +257,36 @@ def test_a_release_behind_a_repeated_publish_frees_the_id() -> None:
     client.send(Publish("t", b"2", 2, packet_id=1))
 
     assert server.intake.payloads == [b"1", b"other", b"2"]
+
+
+def test_a_release_right_behind_a_publish_that_is_not_permitted_frees_the_id_too() -> None:
+    """Else the next message under the id, which is permitted, would be taken for the same one again, and be lost."""
+    server = Server()
+    server.verdict = Accepted("amy", may("t"))
+    client = server.connect()
+    denied = Publish("other", b"", 2, packet_id=1)
+
+    assert client.send(Publish("t", b"1", 1, packet_id=2), denied, denied, PubRel(1)) == []
+    server.intake.settle(0)
+    assert client.received() == [PubAck(2), PubRec(1), PubComp(1)]
+
+    client.send(Publish("t", b"2", 2, packet_id=1))
+    assert server.intake.payloads == [b"1", b"2"]
+
+
+def test_what_earlier_connections_owe_is_bounded() -> None:
+    """A client that breaks off a thousand times must not leave a thousand windows of memory; the newest one counts."""
+    server = Server(inbox_limits=InboxLimits(receive_maximum=10))
+    for first in range(1, 100, 8):
+        client = kept(server)
+        client.publish(*range(first, first + 8))
+        client.vanish()
+
+    [state] = server.broker.sessions
+
+    assert sorted(state.owed) == list(range(95, 105))
+    assert kept(server).publish(*range(97, 105), dup=True) == []
+    assert len(server.intake.payloads) == 104
 
 
 def test_qos_2_that_is_not_an_event_is_received_once_too() -> None:

@@ -197,6 +197,20 @@ async def test_what_is_no_upgrade_to_mqtt_is_answered_and_closed(
 
 
 @pytest.mark.parametrize(
+    "request_", [upgrade("/elsewhere"), upgrade(origin="https://evil.example")], ids=["404", "403"]
+)
+async def test_nothing_behind_a_refused_upgrade_is_heard(listener: MqttListener, request_: bytes) -> None:
+    """Who does not wait for the answer is refused all the same: no session, no event."""
+    frames = Frame(Opcode.BINARY, CONNECT + encode(Publish("t", b"p", 1, packet_id=1), 5)).serialize(mask=True)
+
+    client = await open_raw(listener.port, request_ + frames)
+
+    assert (await client.answer()).startswith(b"HTTP/1.1 40")
+    await eventually("it is counted", lambda: listener.ended.total() == 1)
+    assert (listener.ended, listener.tally.publishes) == ({"websocket_refused": 1}, 0)
+
+
+@pytest.mark.parametrize(
     ("origins", "origin", "is_allowed"),
     [
         (None, "http://gateway.local:9001", True),  # a page of this very host

@@ -32,7 +32,7 @@ async def started(folder: Path, *routes: Route, **more: Any) -> AsyncIterator[Ri
     try:
         yield rig
     finally:
-        await rig.keeper.stop()
+        await rig.stop()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
 
@@ -372,7 +372,7 @@ async def test_the_journals_failure_ends_the_keeper(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match="the device failed"):
         async with asyncio.timeout(4):
             await running
-    await rig.keeper.stop()
+    await rig.stop()
     assert rig.device.settled_count == 0
     assert isinstance(rig.keeper.failure, JournalError)
 
@@ -425,7 +425,7 @@ async def test_stop_writes_and_settles_everything(tmp_path: Path) -> None:
         rig.accept(50)
 
     async with asyncio.timeout(4):
-        await rig.keeper.stop()
+        await rig.stop()
 
     assert rig.device.settled_count == 5_000
     assert open_journal(tmp_path).stats().lanes[Lane.NORMAL].events == 5_000
@@ -440,7 +440,7 @@ async def test_stop_writes_everything_into_a_full_journal(tmp_path: Path) -> Non
         rig.accept(50, size_bytes=1_000)
 
     async with asyncio.timeout(4):
-        await rig.keeper.stop()
+        await rig.stop()
 
     assert rig.device.settled_count == 2_500
 
@@ -452,7 +452,7 @@ async def test_stop_does_not_wait_for_room_that_nobody_makes(tmp_path: Path) -> 
     rig.accept(50)
 
     async with asyncio.timeout(2):
-        await rig.keeper.stop()
+        await rig.stop()
 
     assert rig.device.settled_count == 0
 
@@ -469,13 +469,13 @@ async def test_stop_does_not_finish_a_drain_first(tmp_path: Path, monkeypatch: p
     await rig.until(lambda: len(uplink.seqs) > 100)
 
     async with asyncio.timeout(2):
-        await rig.keeper.stop()
+        await rig.stop()
 
     assert len(uplink.seqs) < 20_000
     again = Rig(tmp_path, Route("up"), run=2)
     assert again.balance("up") == 0
     assert again.outbox.feeds["up"].state.delivered == len(uplink.seqs)
-    await again.keeper.stop()
+    await again.stop()
 
 
 async def test_what_comes_after_the_end_does_nothing(tmp_path: Path) -> None:
@@ -487,7 +487,7 @@ async def test_what_comes_after_the_end_does_nothing(tmp_path: Path) -> None:
     uplink.answers = False
     uplink.come_up()
     uplink.kick()
-    await rig.keeper.stop()
+    await rig.stop()
 
     uplink.acknowledge()
     rig.keeper.turn()
@@ -500,8 +500,8 @@ async def test_a_second_stop_is_no_harm(tmp_path: Path) -> None:
     """The supervisor may come by twice."""
     rig = Rig(tmp_path)
     rig.accept(10)
-    await rig.keeper.stop()
-    await rig.keeper.stop()
+    await rig.stop()
+    await rig.stop()
 
     assert isinstance(rig.keeper, Keeper)
     assert rig.device.settled_count == 10

@@ -8,12 +8,18 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.book import Book, Kind
+from fieldgate.journal.extras import ExtraBatch, Extras
+from fieldgate.journal.feed import UplinkFeed
+from fieldgate.journal.gaps import GapLine
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.journal import Journal
+from fieldgate.journal.outbox import Outbox
 from fieldgate.journal.parking import Parking, parked_limit_bytes
 from fieldgate.journal.records import JournalFull, LedgerEntry, NewBlock, ParkedEvent, RetryMark, Unparked
-from fieldgate_devices.event import Event
+from fieldgate.journal.uplink_state import Route
+from fieldgate_devices.event import Event, Lane, Stamp
 from journal_kit import RUN, block, crash_copy, make_events, open_journal, write
 
 
@@ -172,6 +178,22 @@ def test_the_bounds_make_the_oldest_go() -> None:
     assert len(kept) > 10
 
 
+def test_what_is_replayed_over_a_broken_connection_counts_once() -> None:
+    """Else a person reads that more has arrived than was sent."""
+    extras = Extras(GapLine([]), gateway="g")
+    extras.replay(make_events(range(10)), is_stored=False)
+    first: list[Shipment] = []
+    extras.take_replay(10, first)
+    extras.done(extras.replays[0], 4)
+
+    extras.put_back()
+    again: list[Shipment] = []
+    extras.take_replay(10, again)
+    extras.done(extras.replays[0], 10)
+
+    assert (extras.replayed, extras.replay_backlog) == (10, 0)
+
+
 def test_no_more_than_a_thousand_are_kept() -> None:
     """A person looks at tens, not at millions."""
     parking = Parking(())
@@ -179,6 +201,51 @@ def test_no_more_than_a_thousand_are_kept() -> None:
         parking.park("up", event, reason="no", wall_ns=0)
 
     assert len(parking.of("up")) == 1_000
+
+
+def test_what_is_refused_while_nothing_can_be_written_is_bounded() -> None:
+    """A full disk and a broker that refuses a whole backlog: each event was kept in memory for the next commit."""
+    count, limit_bytes = 3_000, 100_000
+    outbox = Outbox(
+        [Route("up")], gateway="g", is_relay=True, hold_s=0.2, commit_delay_s=0.05, next_seq=count + 1,
+        stored_to=[0, count, 0], states={}, parking=Parking((), max_bytes=limit_bytes),
+        attention=lambda: None, now_stamp=lambda: Stamp(1, 0, 0),
+    )  # fmt: skip
+    feed = outbox.feeds["up"]
+    feed.is_down(False)
+    save(outbox)
+    feed.have_read(feed.streams[Lane.NORMAL], make_events(range(1, count + 1)), through_seq=count)
+
+    refused = refuse_all(feed)
+
+    assert 0 < refused < count
+    assert outbox.wants_save_now
+    changes = outbox.parking.take_changes()
+    outbox.parking.give_back(changes)  # that commit failed too
+    assert sum(len(one.event.data) for one in changes if isinstance(one, ParkedEvent)) < limit_bytes
+    assert refuse_all(feed) == 0
+    while refused < count:
+        outbox.parking.take_changes()
+        save(outbox)
+        refused += refuse_all(feed)
+    state = feed.state
+    assert (state.routed, state.delivered, state.pending) == (count, 0, 0)
+    assert sum(state.ledger.values()) == count
+
+
+def save(outbox: Outbox) -> None:
+    outbox.states()
+    outbox.states_saved()
+
+
+def refuse_all(feed: UplinkFeed) -> int:
+    """The far side refuses whatever it is sent; return how many events that were."""
+    refused = 0
+    while shipments := [one for one in feed.take(10) if not isinstance(one.batch, ExtraBatch)]:
+        for one in shipments:
+            feed.parked(one.batch, one.start, one.stop, "not authorised")
+            refused += one.stop - one.start
+    return refused
 
 
 def test_parked_events_stay_within_the_journals_own_limit(tmp_path: Path) -> None:

@@ -7,10 +7,12 @@ import random
 import shutil
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from fieldgate.journal.session_file import NewerSessionFile, SessionFile
+from fieldgate.journal.session_file import SessionFile
+from fieldgate.journal.side_file import NewerFile
 from fieldgate.mqtt.packets import Properties
 from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession, StoredState, StoredSubscription
 
@@ -179,10 +181,105 @@ def test_a_newer_file_is_refused_and_left_alone(tmp_path: Path) -> None:
     connection.execute("PRAGMA user_version=2")
     connection.close()
 
-    with pytest.raises(NewerSessionFile, match="version 2"):
+    with pytest.raises(NewerFile, match="version 2"):
         SessionFile(tmp_path)
 
     assert not list(tmp_path.glob("*damaged*"))
+
+
+def spoil_last_page(path: Path) -> None:
+    """One table cannot be read any more."""
+    with path.open("r+b") as file:
+        file.seek(-4096, os.SEEK_END)
+        file.write(b"\xee" * 4096)
+
+
+def begin_again_until(step: int, folder: Path, *, is_damaged: bool) -> bool:
+    """In a process that ends before that step which touches the folder; return whether it came to its end."""
+    child = os.fork()
+    if not child:
+
+        def until_cut(real: Any) -> Any:
+            def one(*arguments: Any, **options: Any) -> Any:
+                nonlocal step
+                step -= 1
+                if step < 0:
+                    os._exit(1)
+                return real(*arguments, **options)
+
+            return one
+
+        for owner, name in ((Path, "rename"), (Path, "unlink"), (Path, "touch"), (os, "fsync")):
+            setattr(owner, name, until_cut(getattr(owner, name)))
+        try:
+            file = SessionFile(folder)
+            if not is_damaged:  # else it has
+                file.begin_again(first_changes())
+        finally:
+            os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_a_replacement_that_is_cut_short_anywhere_loses_nothing(tmp_path: Path, is_damaged: bool) -> None:
+    """The old file or the new one: between deleting one and naming the other there was neither."""
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+    file.close()
+    if is_damaged:
+        spoil_last_page(tmp_path / "sessions.db")
+    found: list[StoredState] = []
+    is_done = False
+    while not is_done:
+        folder = tmp_path / f"cut-{len(found)}"
+        folder.mkdir()
+        shutil.copy(tmp_path / "sessions.db", folder)
+
+        is_done = begin_again_until(len(found), folder, is_damaged=is_damaged)
+
+        again, state = opened(folder)
+        again.close()
+        found.append(state)
+    assert len(found) > 8
+    assert found[0].sessions
+    assert [number for number, state in enumerate(found) if state != found[0]] == []
+
+
+def test_a_damaged_file_on_a_full_disk_stays_until_there_is_a_new_one(tmp_path: Path) -> None:
+    """Else a second start, with the disk still full, would find nothing that could be taken over."""
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+    file.close()
+    spoil_last_page(tmp_path / "sessions.db")
+    obstacle = tmp_path / "new-sessions.db"
+    obstacle.mkdir()  # as good as a full disk: no new file can be made
+
+    first, state = opened(tmp_path)
+    first.close()
+    second, again = opened(tmp_path)
+
+    assert first.problem
+    assert state.sessions
+    assert again == state
+    obstacle.rmdir()
+    second.begin_again(Changes())
+    assert second.set_aside == tmp_path / "sessions.db.damaged-1"
+    second.close()
+
+
+def test_a_new_file_that_does_not_fit_leaves_no_half_behind(tmp_path: Path) -> None:
+    """The journal needs the last of a full disk more than half a file does."""
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+
+    with pytest.raises(TypeError):
+        file.begin_again(Changes(sessions={1: session("a"), 2: object()}))  # type: ignore[dict-item]
+
+    assert not (tmp_path / "new-sessions.db").exists()
+    file.close()
+    again, state = opened(tmp_path)
+    assert state.sessions.keys() == {1, 2}
+    again.close()
 
 
 def test_a_start_that_was_cut_short_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from fieldgate.mqtt.local_broker import BrokerLimits
 from fieldgate.mqtt.packets import (
     ConnAck,
     Connect,
@@ -124,6 +125,60 @@ def test_a_new_message_never_gets_an_id_that_the_client_may_remember() -> None:
         client.send(PubRec(fresh[0].packet_id))
         client.send(PubComp(fresh[0].packet_id))
         gateway.look()
+
+
+def test_a_new_file_says_which_ids_are_in_use() -> None:
+    """After a full disk everything is written anew; a crash then must not bring back the ids of this process."""
+    gateway = Gateway()
+    gateway.connect().subscribe(Subscription("t", 2))
+    gateway.look()
+    gateway.start()
+    client = gateway.connect()
+    gateway.disk = Disk()
+    gateway.disk.apply(gateway.memory.everything(gateway.server.now_s))
+    gateway.publish(1, qos=2)
+    (lost,) = client.received()
+    assert isinstance(lost, Publish)
+
+    gateway.start()
+    client = gateway.connect()
+    gateway.publish(2, qos=2)
+
+    (fresh,) = client.early + client.received()
+    assert isinstance(fresh, Publish)
+    assert fresh.packet_id != lost.packet_id
+
+
+def test_a_new_file_holds_no_id_that_the_client_may_use_again() -> None:
+    """It is released a moment later; what it is then used for must not pass for the message before."""
+    gateway = Gateway()
+    client = gateway.connect()
+    client.publish(9, qos=2)
+    gateway.server.intake.settle(0)
+    client.received()
+    gateway.disk = Disk()
+    gateway.disk.apply(gateway.memory.everything(gateway.server.now_s))
+    client.send(PubRel(9))
+
+    gateway.start()
+    client = gateway.connect()
+    client.publish(9, qos=2)
+
+    assert gateway.server.tally.events == 1
+
+
+def test_what_a_lower_limit_did_not_take_back_is_not_on_disk_any_more() -> None:
+    """Else it would come back with a higher limit, though it was cleared meanwhile."""
+    gateway = Gateway()
+    for number in range(10):
+        gateway.publish(number, topic=f"state/{number}", retain=True)
+    gateway.look()
+
+    gateway.start(limits=BrokerLimits(max_retained=4))
+    gateway.look()
+
+    assert len(gateway.disk.state.retained) == 4
+    assert gateway.disk.state.retained.keys() == {one.topic for one in gateway.server.broker.retained.messages()}
 
 
 def test_a_client_that_keeps_up_costs_no_write() -> None:
@@ -341,14 +396,14 @@ def test_in_any_history_the_disk_holds_what_the_broker_holds(seed: int) -> None:
     gateway.stop()
 
     fresh = Disk()
-    fresh.apply(gateway.memory.everything(gateway.server.now_s))
+    fresh.apply(gateway.memory.everything(gateway.server.now_s, is_last=True))
     fresh.check()
     assert canonical(gateway.disk.state) == canonical(fresh.state)
     now_s = gateway.server.now_s
     before = canonical(gateway.disk.state)
     gateway.start(now_s=now_s)
     read_back = Disk()
-    read_back.apply(gateway.memory.everything(now_s))
+    read_back.apply(gateway.memory.everything(now_s, is_last=True))
     after = canonical(read_back.state)
     assert after["retained"] == before["retained"]
     assert {one: each[2:] for one, each in after["sessions"].items()} == {

@@ -128,24 +128,29 @@ def test_a_3_1_1_connect_that_is_not_lawful_is_not_answered() -> None:
 def test_control_characters_in_names_are_malformed(version: int, text: str) -> None:
     """[MQTT5 1.5.4]: as mosquitto does; they have no use but to confuse who reads a log."""
     server = Server(SettlingIntake())
-    writer, reader, leaver = (server.connect(name, version=version) for name in "wrl")
-    newcomer, mortal = server.open(version), server.open(version)
+    writer, reader, leaver, other = (server.connect(name, version=version) for name in "wrlo")
+    newcomer, mortal, user = server.open(version), server.open(version), server.open(version)
 
     ends = [
         writer.send(Publish(text, b"")),
-        reader.subscribe(Subscription(text)),
+        reader.subscribe(Subscription("fine"), Subscription(text)),
+        leaver.send(Unsubscribe(1, (text,))),
     ]
-    (refused,) = newcomer.send(Connect(text, version))
-    (will_refused,) = mortal.send(Connect("m", version, will=Will(text, b"")))
+    refused = [
+        *newcomer.send(Connect(text, version)),
+        *mortal.send(Connect("m", version, will=Will(text, b""))),
+        *user.send(Connect("u", version, username=text)),
+    ]
 
-    assert {one.session.end_code for one in (writer, reader)} == {"malformed_packet"}
+    assert {one.session.end_code for one in (writer, reader, leaver)} == {"malformed_packet"}
+    assert server.broker.subscriptions.is_empty
+    codes = [one.reason for one in refused if isinstance(one, ConnAck)]
     if version == 5:
-        assert [goodbye(one).reason for one in ends] == [Reason.MALFORMED_PACKET] * 2
-    assert isinstance(refused, ConnAck)
-    assert refused.reason == (Reason.CLIENT_ID_NOT_VALID if version == 5 else 2)
-    assert isinstance(will_refused, ConnAck)
-    assert will_refused.reason == (Reason.TOPIC_NAME_INVALID if version == 5 else 5)
-    assert leaver.send(Unsubscribe(1, ("ok\u00a0\U0001f321",)))
+        assert [goodbye(one).reason for one in ends] == [Reason.MALFORMED_PACKET] * 3
+        assert codes == [Reason.CLIENT_ID_NOT_VALID, Reason.TOPIC_NAME_INVALID, Reason.BAD_USER_NAME_OR_PASSWORD]
+    else:
+        assert (refused, {newcomer.closed, mortal.closed, user.closed}) == ([], {"at once"})
+    assert other.send(Unsubscribe(1, ("ok\u00a0\U0001f321",)))
 
 
 def test_auth_without_a_method_is_a_protocol_error() -> None:

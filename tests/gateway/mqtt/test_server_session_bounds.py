@@ -73,6 +73,21 @@ def test_subscriptions_of_all_clients_are_bounded() -> None:
     assert server.broker.refused == {"max_subscriptions": 1}
 
 
+def test_the_levels_of_all_filters_are_bounded() -> None:
+    """64 KiB of filters with a level in every two bytes are 12 MB in memory; a thousand clients would have them."""
+    server = Server(limits=SessionLimits(max_filter_bytes=2**20), broker_limits=BrokerLimits(max_subscriptions=2000))
+    deep = [Subscription(f"{number}{'/a' * 199}", 1) for number in range(90)]
+
+    (answer,) = server.connect("a", version=5).subscribe(*deep)
+
+    assert isinstance(answer, SubAck)
+    assert answer.reasons == (1,) * 80 + (Reason.QUOTA_EXCEEDED,) * 10
+    assert server.broker.refused == {"max_subscriptions": 10}
+    (same,) = server.connect("b", version=5).subscribe(*deep[:80], Subscription("$share/g/0/a/#"))
+    assert isinstance(same, SubAck)
+    assert set(same.reasons) == {0, 1}  # what is there costs nothing more
+
+
 def test_what_waits_for_clients_that_are_away_is_bounded() -> None:
     """FAULTS: sessions must not grow RAM for ever (amqtt 14, 237)."""
     server = Server(
@@ -110,6 +125,21 @@ def test_what_waits_for_one_client_that_is_away_is_bounded() -> None:
     assert [one.rstrip(b"x") for one in kept] == [b"in flight", b"0"]
     assert server.broker.drops == {"client_away": 4}
     assert server.broker.sessions.away_bytes == 0
+
+
+def test_retained_messages_that_wait_for_one_client_that_is_away_are_bounded() -> None:
+    """A few dashboards that lose their link while they begin must not use up what may wait for everybody."""
+    server = Server(SettlingIntake(), limits=SessionLimits(max_unsent_bytes=5000))
+    for number in range(100):
+        server.broker.publish(f"t/{number}", b"x", qos=1, retain=True, now_s=server.now_s)
+    reader = server.connect("r", version=5, clean=False, properties=Properties(session_expiry_s=60, receive_maximum=1))
+    reader.subscribe(Subscription("t/#", 1))
+
+    reader.vanish()
+
+    assert 4000 < server.broker.sessions.away_bytes <= 5000
+    again = server.connect("r", version=5, clean=False, properties=KEPT)
+    assert len(again.early) + server.broker.drops["client_away"] == 100
 
 
 def test_sessions_of_clients_that_are_away_are_bounded() -> None:

@@ -140,12 +140,16 @@ def test_the_trie_answers_what_the_plain_matcher_would(changes: list[tuple[str, 
 @given(st.lists(_filters, max_size=15))
 def test_a_trie_that_was_emptied_holds_nothing(filters: list[str]):
     """Clients come and go for years; a level left behind by each would be a leak."""
-    trie = _trie(*filters)
+    trie: TopicTrie[str] = TopicTrie()
+    for filter in filters:
+        expected = trie.nodes + trie.new_nodes(filter)
+        trie.add(filter, "key", filter)
+        assert (trie.nodes, trie.new_nodes(filter)) == (expected, 0)
 
     for filter in filters:
         trie.remove(filter, "key")
 
-    assert len(trie) == 0
+    assert (len(trie), trie.nodes) == (0, 0)
     assert trie._root.is_empty()
 
 
