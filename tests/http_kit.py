@@ -18,6 +18,7 @@ from typing import Any, ClassVar
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.http_listener import HttpListener
 from fieldgate.mqtt.local_broker import LocalBroker
+from gateway_kit import eventually
 from listener_kit import HeldIntake
 
 __all__ = ["HttpAnswer", "HttpClient", "Poster", "basic", "post", "serving_http"]
@@ -72,6 +73,20 @@ class HttpClient:
                 "127.0.0.1", port, local_addr=(local_address, 0), ssl=context, server_hostname=name
             )
         )
+
+    @classmethod
+    async def open_soon(cls, port: int) -> HttpClient:
+        """Connect to a gateway that has just been started."""
+
+        async def opened() -> HttpClient | None:
+            try:
+                return await cls.open(port)
+            except ConnectionRefusedError:
+                return None
+
+        client = await eventually("somebody listens", opened)
+        assert isinstance(client, HttpClient)
+        return client
 
     def send(self, *requests: bytes) -> None:
         """All in one write."""

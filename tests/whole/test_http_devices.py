@@ -11,8 +11,8 @@ import pytest
 
 from command_kit import fieldgate, gateway, shell
 from fieldgate_simulators.broker import Broker
-from gateway_kit import Gateway, running
-from http_kit import HttpClient
+from gateway_kit import Gateway, eventually, running
+from http_kit import HttpClient, post
 from ports import free_port
 from tls_kit import Authority
 
@@ -70,7 +70,7 @@ async def test_an_ecowitt_console_is_taken_as_it_comes(tmp_path: Path, path: str
         device.settings["listen"].append({"http": f"127.0.0.1:{port}", "auth": {"tokens": {"roof": TOKEN}}})
         async with running(device), aiomqtt.Client("127.0.0.1", broker.port) as upstream:
             await upstream.subscribe("up/#", qos=1)
-            console = await HttpClient.open(port)
+            console = await HttpClient.open_soon(port)
             head = (
                 f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: Close\r\n"
                 f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length:{len(FORM)}\r\n\r\n"
@@ -96,7 +96,7 @@ async def test_status_shows_what_was_refused_and_why(tmp_path: Path) -> None:
             b"GET / HTTP/1.1\r\nHost: g\r\nConnection: close\r\n\r\n",
             b"POST /data/report HTTP/1.1\r\nHost: g\r\nContent-Length: 0\r\nConnection: close\r\n\r\n",
         ):
-            client = await HttpClient.open(port)
+            client = await HttpClient.open_soon(port)
             client.send(request)
             assert await client.is_closed()
             await client.close()
@@ -109,3 +109,25 @@ async def test_status_shows_what_was_refused_and_why(tmp_path: Path) -> None:
         "http", 2, {"method": 1, "not_logged_in": 1},
     )  # fmt: skip
     assert "the client did not say who it is" in device.log_text() or "client.not_admitted" in device.log_text()
+
+
+@pytest.mark.parametrize(("unknown", "kept"), [("quarantine", 1), ("reject", 0)])
+async def test_what_is_no_event_and_was_taken_is_answered_with_success(tmp_path: Path, unknown: str, kept: int) -> None:
+    """The sender has done its part. A dead letter is on disk before that: a kill right after it loses nothing."""
+    port = free_port()
+    device = Gateway(tmp_path, uplinks={})
+    device.settings["listen"].append({"http": f"127.0.0.1:{port}"})
+    device.settings["devices"] = {"unknown": unknown}
+    async with running(device):
+        client = await HttpClient.open_soon(port)
+        answer = await client.ask(post("/site/a", b"\xffodd"))
+        await client.close()
+        before = await device.status()
+        await device.kill()
+        await device.start()
+        after = await eventually("it answers again", device.status_or_none)
+
+    assert answer.status == 204
+    assert before["events_in"] == 0
+    assert before["dead_letters"]["kept"] == after["dead_letters"]["kept"] == kept
+    assert before["dead_letters"]["rejected"] == ({} if kept else {"unknown_device": 1})
