@@ -51,7 +51,7 @@ class FixedFields:
             names.append(item.name)
             if convert is not None:
                 self._converts.append((item.name, convert))
-        self._names = names
+        self._names = names[::-1] if self._is_reversed else names  # as the layout has them
         self._has_places = any("{" in name for name in names)
         self._unpack = bitstruct.compile("".join(formats)).unpack if names else None
 
@@ -64,7 +64,7 @@ class FixedFields:
         raw = state.take(self._size, self._label)
         if self._unpack is None:
             return
-        values: Sequence[Value] = self._unpack(raw[::-1] if self._is_reversed else raw)
+        values: Sequence[Value] = self._unpack(raw[::-1])[::-1] if self._is_reversed else self._unpack(raw)
         state.spend(len(values))
         found: Record = dict(zip(self._names, values, strict=True))
         for name, convert in self._converts:

@@ -28,7 +28,9 @@ __all__ = ["DsmrDecoder", "DsmrOptions", "crc16"]
 _MAX_BYTES: Final = 16 * 1024
 _MAX_LINES: Final = 500
 _TELEGRAM: Final = re.compile(r"/([^\n!]{1,200})\n(.*?)\n?!([0-9A-Fa-f]{4})?\s*", re.DOTALL)
-_LINE: Final = re.compile(r"([0-9]{1,3})-([0-9]{1,3}):([0-9]{1,3}(?:\.[0-9]{1,3}){2})((?:\([^()]*\))+)")
+_LINE: Final = re.compile(
+    r"([0-9]{1,3})-([0-9]{1,3}):([0-9]{1,3}(?:\.[0-9]{1,3}){2})(?:\*[0-9]{1,3})?((?:\([^()]*\))+)"
+)
 _MEDIA: Final = {2: "electricity", 3: "gas", 4: "heat", 6: "hot_water", 7: "water", 10: "cooling", 12: "heat"}
 _CRC_TABLE: Final[list[int]] = []
 

@@ -52,7 +52,7 @@ class Table:
 
     def find(self, line: str) -> Code | None:
         """Return what the line is."""
-        whole = f"{line}\r\n\r\n"  # the patterns end with the end of a line, one of two lines
+        whole = f"{line}\r\n.\r\n"  # the patterns go to the end of a line; one (a gas reading before DSMR 4) of two
         return next((code for pattern, code in self._codes if pattern.match(whole) is not None), None)
 
 

@@ -14,7 +14,7 @@ from typing import Final, cast
 import msgspec
 
 from fieldgate_devices.decoders.decoder import Undecodable, Value, excerpt
-from fieldgate_devices.decoders.limits import MAX_DEPTH, MAX_DIGITS, check_payload, measure
+from fieldgate_devices.decoders.limits import MAX_DEPTH, MAX_DIGITS, MAX_VALUES_OF_MESSAGE, check_payload, measure
 
 __all__ = ["has_duplicate_keys", "parse", "why_not_utf8"]
 
@@ -38,6 +38,8 @@ def parse(payload: bytes) -> Value:
         Undecodable: it is no JSON text, or passes a limit.
     """
     check_payload(payload)
+    if payload.count(b"[") + payload.count(b"{") > MAX_VALUES_OF_MESSAGE:  # even where some stand in texts
+        raise Undecodable(f"the message holds more than {MAX_VALUES_OF_MESSAGE} lists and objects")
     try:
         value = cast("Value", _decode(payload))
     except UnicodeDecodeError:

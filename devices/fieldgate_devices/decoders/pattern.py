@@ -119,7 +119,11 @@ class RegexDecoder:
                 name: None if value is None else value.decode("utf-8", "replace")  # \C may cut a character
                 for name, value in zip(self._names, values, strict=True)
             }
-            at = max(match.end(), match.start() + 1, at + 1)
+            at = match.end()
+            if match.start() == at:  # nothing matched: go on behind the next character
+                at += 1
+                while at < len(text) and text[at] & 0xC0 == 0x80:
+                    at += 1
 
 
 class _Budget:

@@ -139,9 +139,9 @@ class ListenConfig(Section):
     origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], Field(strict=False)] | None = Field(
         None,
         description="Web pages that may open the WebSocket, by their origin; '*' is any. Default: any where every "
-        "client logs in with a password, else only pages of this very host, because a browser would lend any page its "
-        "address and its certificate. Clients that are no browsers are not asked. HTTP: pages that may send; by "
-        "default none.",
+        "client logs in with a password, else only pages of this very host under its address or a local name "
+        "(gateway, gateway.local), because a browser would lend any page its address and its certificate. Clients that "
+        "are no browsers are not asked. HTTP: pages that may send; by default none.",
         examples=[["https://dashboard.example"]],
     )
     tls: ListenTlsConfig | None = Field(

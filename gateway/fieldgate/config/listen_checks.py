@@ -43,6 +43,10 @@ def listen_warnings(config: Config, document: Document | None) -> Iterator[Findi
                 "tls: {certificate: server.pem, key: server.key} encrypts"
             )
             yield Finding(("listen", number, listen.protocol), message)
+        for name, token in listen.auth.tokens.items() if listen.auth is not None else ():
+            if token.is_literal:
+                message = f"{name}: a token stands in the file itself; write ${{credential:NAME}} or ${{file:/PATH}}"
+                yield Finding(("listen", number, "auth", "tokens", name), message)
 
 
 def _one_protocol(loc: Loc, listen: ListenConfig, document: Document | None) -> Iterator[Finding]:
