@@ -119,7 +119,7 @@ async def test_what_is_answered_while_the_uplink_is_away_is_on_disk(tmp_path: Pa
 
 async def test_an_answer_before_the_commit_is_found_out(tmp_path: Path) -> None:
     """The mutant: if this passes the oracle, the two tests above prove nothing."""
-    env = {"FIELDGATE_MUTANT": "ack-before-commit", "FIELDGATE_CRASH_AT": "before-commit:10"}
+    env = {"FIELDGATE_MUTANT": "ack-before-commit", "FIELDGATE_CRASH_AT": "before-commit:5"}
     with pytest.raises(AssertionError, match="acknowledged and lost"):
         await after_an_outage_and_a_kill(tmp_path, **env)
 
