@@ -108,7 +108,7 @@ async def test_status_shows_what_was_refused_and_why(tmp_path: Path) -> None:
     assert (facts["protocol"], facts["requests"], facts["requests_refused"]) == (
         "http", 2, {"method": 1, "not_logged_in": 1},
     )  # fmt: skip
-    assert "the client did not say who it is" in device.log_text() or "client.not_admitted" in device.log_text()
+    assert 'reason="401: the client did not say who it is"' in device.log_text()
 
 
 @pytest.mark.parametrize(("unknown", "kept"), [("quarantine", 1), ("reject", 0)])

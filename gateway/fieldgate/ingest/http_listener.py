@@ -142,7 +142,7 @@ class HttpListener(Listener[HttpConnection]):
                     client="",
                     user=shown(door.asked if door is not None else ""),
                     address=connection.address,
-                    reason=session.end_reason,
+                    reason=session.refused or session.end_reason,
                 )
         self._say_if_empty()
 

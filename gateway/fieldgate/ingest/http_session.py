@@ -59,7 +59,7 @@ _READING: Final = frozenset({Phase.HEAD, Phase.BODY, Phase.SKIPS_BODY})
 
 
 class HttpSession:
-    """One connection. ``end_code`` and ``end_reason`` say how it ended."""
+    """One connection. ``end_code`` and ``end_reason`` say how it ended, ``refused`` what was refused last, and why."""
 
     def __init__(
         self,
@@ -77,6 +77,7 @@ class HttpSession:
         self.is_in = False
         self.end_code = ""
         self.end_reason = ""
+        self.refused = ""
         self.inbox = HttpInbox(terms, self.flush)
         self._link = link
         self._authority = authority
@@ -272,6 +273,7 @@ class HttpSession:
 
     def _refuse(self, refusal: HttpRefusal) -> None:
         self._tally.refused[refusal.code] += 1
+        self.refused = f"{refusal.status}: {refusal.problem}"
         if self._http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):  # it has an answer already
             self._over(refusal.code, refusal.problem)
             return
