@@ -215,6 +215,7 @@ def furnish(folder: Path) -> None:
     authority.write_server(folder)
     for name, text in (
         ("users", ""), ("cloud-password", "s3cret\n"), ("shop-floor", "s3cret\n"), ("proxy-password", "s3cret\n"),
+        ("roof-token", "0123456789abcdef0123456789abcdef\n"),
     ):  # fmt: skip
         write_private(folder / name, text)
     (folder / "acl.yaml").write_text("all_users: []\n", encoding="utf-8")

@@ -124,10 +124,12 @@ def _dead_letters(letters: dict[str, Any]) -> list[str]:
 
 
 def _listener(one: dict[str, Any]) -> list[str]:
+    is_http = one["protocol"] == "http"
     state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
     how = "" if one["transport"] == "tcp" else f"   {one['transport']}"
+    what = count(one["requests"], "request") if is_http else f"{one['publishes']:,} publishes"
     lines = [
-        f"listen   {one['name']}{how}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
+        f"listen   {one['name']}{how}   {state}   {what}   {count(one['events'], 'event')}"
         + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
     ]
     if one["problem"]:
@@ -143,13 +145,24 @@ def _listener(one: dict[str, Any]) -> list[str]:
     lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
+    lines += _requests_refused(one) if is_http else _publishes_refused(one)
+    if ended := _counts(one["ended"]):
+        lines.append(f"         connections ended: {ended}")
+    return lines
+
+
+def _publishes_refused(one: dict[str, Any]) -> list[str]:
+    lines = []
     if refused := _counts(one["publishes_refused"]):
         lines.append(f"         publishes refused: {refused}")
     if denied := one["subscriptions_denied"]:
         lines.append(f"         subscriptions not permitted: {denied:,}")
-    if ended := _counts(one["ended"]):
-        lines.append(f"         connections ended: {ended}")
     return lines
+
+
+def _requests_refused(one: dict[str, Any]) -> list[str]:
+    refused = _counts(one["requests_refused"])
+    return [f"         requests refused: {refused}"] if refused else []
 
 
 def _source(name: str, one: dict[str, Any]) -> list[str]:
