@@ -19,6 +19,7 @@ __all__ = ["BrokerConfig"]
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _OWN_HEADERS: Final = re.compile(r"host|connection|upgrade|content-length|transfer-encoding|sec-websocket-.*", re.I)
+_MAX_LOGIN_BYTES: Final = 65_535  # [MQTT5 1.5.4, 1.5.6]
 _SERVER_NAME: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,252})")
 
 
@@ -46,6 +47,12 @@ def _check_header_value(value: Secret) -> Secret:
     return value
 
 
+def _check_login(value: Resolved) -> Resolved:
+    if len(value.reveal().encode()) > _MAX_LOGIN_BYTES:
+        raise ValueError(f"a user name or password is longer than MQTT allows; allowed: {_MAX_LOGIN_BYTES} bytes")
+    return value
+
+
 def _check_alpn(name: str) -> str:
     if not name.isascii() or not 1 <= len(name) <= 255:
         raise ValueError(f"{name!r} is not a protocol name of ALPN; allowed: 1 to 255 ASCII characters")
@@ -66,10 +73,10 @@ class BrokerConfig(Section):
         "(WebSocket, port 80, path /mqtt) or wss://HOST[:PORT][/PATH] (WebSocket over TLS, port 443).",
         examples=["mqtts://broker.example:8883"],
     )
-    username: Resolved | None = Field(
+    username: Annotated[Resolved, AfterValidator(_check_login)] | None = Field(
         None, description="User name, or where it is: ${credential:…}, ${file:…}, ${env:…}.", examples=["plant-7"]
     )
-    password: Secret | None = Field(
+    password: Annotated[Secret, AfterValidator(_check_login)] | None = Field(
         None,
         description="Where the password is: ${credential:NAME} (systemd LoadCredential=NAME:/path), ${file:/PATH} "
         "(mode 0600) or ${env:NAME}. It is never printed.",

@@ -11,7 +11,7 @@ from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
 from fieldgate.config.finding import Finding
-from fieldgate.config.key_files import load_own
+from fieldgate.config.key_files import client_context, file_problem, load_own
 from fieldgate.config.secrets import Secret
 from fieldgate.config.texts import is_loopback
 from fieldgate_devices.files.document import Loc
@@ -19,7 +19,8 @@ from fieldgate_devices.files.document import Loc
 __all__ = ["broker_errors", "broker_warnings"]
 
 _ENDS_SOON: Final = timedelta(days=14)
-_TLS_KEYS: Final = ("ca", "certificate", "key", "server_name", "alpn")
+_TLS_FILES: Final = ("ca", "certificate", "key")
+_TLS_KEYS: Final = (*_TLS_FILES, "server_name", "alpn")
 
 
 def broker_errors(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
@@ -65,16 +66,21 @@ def _tls_errors(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
                 message = f"{key}: {shown!r} has no meaning for {plain}:// URL; write {encrypted}:// for TLS"
                 yield Finding((*loc, key), message, ((*loc, key), (*loc, "url")))
         return
-    for key in ("ca", "certificate", "key"):
-        path = getattr(broker, key)
-        if path is not None and not path.is_file():
-            yield Finding((*loc, key), f"{key}: {str(path)!r} is not a file")
+    problems = {key: file_problem(path) for key in _TLS_FILES if (path := getattr(broker, key)) is not None}
+    for key, problem in problems.items():
+        if problem:
+            yield Finding((*loc, key), f"{key}: {str(getattr(broker, key))!r} {problem}")
+    if broker.ca is not None and not problems["ca"]:
+        try:
+            client_context(broker.ca)
+        except ValueError as error:
+            yield Finding((*loc, "ca"), f"ca: {error}")
     pair = ((*loc, "certificate"), (*loc, "key"))
     if broker.key is not None and broker.certificate is None:
         yield Finding((*loc, "key"), "key: belongs to a certificate; add 'certificate'", pair)
     elif broker.certificate is not None and broker.key is None:
         yield Finding((*loc, "certificate"), "certificate: needs its private key; add 'key'", pair)
-    elif broker.certificate and broker.key and broker.certificate.is_file() and broker.key.is_file():
+    elif broker.certificate and broker.key and not problems["certificate"] and not problems["key"]:
         try:
             load_own(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), broker.certificate, broker.key)
         except ValueError as error:

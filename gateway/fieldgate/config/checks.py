@@ -15,6 +15,7 @@ from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen_checks import listen_errors, listen_warnings
+from fieldgate.config.loops import broker_place
 from fieldgate.config.model import Config
 from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
@@ -70,7 +71,7 @@ def _clients(config: Config) -> Iterator[tuple[str, Loc, BrokerConfig]]:
 def _clients_used_twice(config: Config) -> Iterator[Finding]:
     seen: dict[tuple[str, int, str], Loc] = {}
     for name, loc, mqtt in _clients(config):
-        client = (mqtt.host.lower(), mqtt.port, mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}")
+        client = (*broker_place(mqtt), mqtt.client_id or f"fieldgate-{config.gateway.id}-{name}")
         if client in seen:
             other = seen[client]
             yield Finding(
@@ -88,7 +89,7 @@ def _status_topics_shared(config: Config) -> Iterator[Finding]:
         mqtt = uplink.mqtt
         if isinstance(mqtt, OwnListeners) or mqtt.status_topic == "off":
             continue
-        place = (mqtt.host.lower(), mqtt.port, mqtt.status_topic)
+        place = (*broker_place(mqtt), mqtt.status_topic)
         if place in seen:
             loc: Loc = ("uplinks", name, "mqtt", "status_topic")
             message = (

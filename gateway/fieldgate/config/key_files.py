@@ -9,28 +9,28 @@ import stat
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field, ValidationInfo
+from pydantic import AfterValidator, Field
 
 from fieldgate.config.secrets import credential_path
+from fieldgate.config.section import from_config_folder
 
-__all__ = ["PemFile", "check_private", "load_own", "ssl_detail"]
+__all__ = ["PemFile", "check_private", "client_context", "file_problem", "load_own", "ssl_detail"]
 
+_SSL_FRAME: Final = re.compile(r"^\[[^]]*\] | \(_ssl.*$")  # of errors for which Python has no name
 _CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
 
 
-def _where_it_is(path: Path, info: ValidationInfo) -> Path:
-    """``${credential:NAME}`` is that file; a relative path begins at the configuration's folder."""
+def _credential(path: Path) -> Path:
+    """``${credential:NAME}`` is that file."""
     written = str(path)
     if (match := _CREDENTIAL.fullmatch(written)) is not None:
         return credential_path(match[1])
     if "${" in written:
         raise ValueError(f"{written!r} is neither a path nor ${{credential:NAME}}, the only reference that is a file")
-    path = path.expanduser()
-    folder = (info.context or {}).get("folder")
-    return folder / path if folder is not None else path
+    return path
 
 
-PemFile = Annotated[Path, Field(strict=False), AfterValidator(_where_it_is)]
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_credential), AfterValidator(from_config_folder)]
 
 
 def check_private(path: Path) -> None:
@@ -61,13 +61,40 @@ def load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
         files = " and ".join(repr(str(path)) for path in dict.fromkeys((certificate, key)))
         raise ValueError(f"no usable certificate and key in PEM form in {files}: {ssl_detail(error)}") from error
     except OSError as error:
-        missing = key if not key.is_file() else certificate
-        raise ValueError(f"{str(missing)!r} cannot be read: {ssl_detail(error)}") from error
+        unread = next((path for path in (key, certificate) if file_problem(path)), certificate)
+        raise ValueError(f"{str(unread)!r} cannot be read: {ssl_detail(error)}") from error
+
+
+def client_context(ca: Path | None) -> ssl.SSLContext:
+    """Return a TLS context that verifies servers, by the authorities of a PEM file or else those of the system.
+
+    Raises:
+        ValueError: the file holds none, or cannot be read.
+    """
+    try:
+        return ssl.create_default_context(cafile=ca)
+    except OSError as error:
+        problem = f"{str(ca)!r} is no usable PEM file of certificate authorities: {ssl_detail(error)}"
+        raise ValueError(problem) from error
+
+
+def file_problem(path: Path) -> str:
+    """Return what is wrong with a file that is to be read, as far as the system says; empty if nothing is."""
+    try:
+        with path.open("rb") as file:
+            file.read(1)
+    except ValueError:  # a NUL
+        return "is not a file"
+    except OSError as error:
+        gone = isinstance(error, FileNotFoundError | NotADirectoryError | IsADirectoryError)
+        return "is not a file" if gone else f"cannot be read: {ssl_detail(error)}"
+    return ""
 
 
 def ssl_detail(error: OSError) -> str:
     """What OpenSSL or the system says, as words."""
-    return str(getattr(error, "reason", None) or error.strerror or error).replace("_", " ").lower()
+    said = str(getattr(error, "reason", None) or error.strerror or error)
+    return _SSL_FRAME.sub("", said).replace("_", " ").lower()
 
 
 def _no_passphrase() -> str:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from fieldgate.config.key_files import PemFile
 from fieldgate.config.section import FilePath, LaneName
 from fieldgate.config.texts import (
     check_event_filter,
@@ -24,23 +25,24 @@ __all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
 class ListenTlsConfig(Section):
     """TLS on a listener: its own certificate, and whom it asks for one."""
 
-    certificate: FilePath | None = Field(
+    certificate: PemFile | None = Field(
         None,
         description="PEM file of the listener's certificate, with those between it and its authority behind it. "
-        "Changed files are used for new connections without a restart.",
+        "Changed files are used for new connections without a restart. ${credential:NAME} is systemd's file of that "
+        "name.",
         examples=["/etc/fieldgate/server.pem"],
     )
-    key: FilePath | None = Field(
+    key: PemFile | None = Field(
         None,
         description="PEM file of the private key, mode 0600 or 0640. Default: it is in the certificate's file.",
         examples=["/etc/fieldgate/server.key"],
     )
-    client_ca: FilePath | None = Field(
+    client_ca: PemFile | None = Field(
         None,
         description="PEM file of the authorities whose client certificates are accepted. Without it none is asked for.",
         examples=["/etc/fieldgate/devices-ca.pem"],
     )
-    crl: FilePath | None = Field(
+    crl: PemFile | None = Field(
         None,
         description="PEM file of the client certificates that those authorities have revoked; an outdated one lets "
         "nobody in. It counts for new connections.",

@@ -10,15 +10,19 @@ from fieldgate.config.model import Config
 from fieldgate.config.texts import is_loopback
 from fieldgate.mqtt.topics import split_share
 
-__all__ = ["covers", "is_same_broker", "overlaps", "own_filters", "published_filter"]
+__all__ = ["broker_place", "covers", "is_same_broker", "overlaps", "own_filters", "published_filter"]
 
 _FIELD: Final = re.compile(r"\{[a-z]+\}")
 
 
 def is_same_broker(one: BrokerConfig, other: BrokerConfig) -> bool:
     """Whether both lead to the same place, as far as their URLs tell; the names of this machine count as one."""
-    is_same_host = one.host.lower() == other.host.lower() or (is_loopback(one.host) and is_loopback(other.host))
-    return is_same_host and one.port == other.port
+    return broker_place(one) == broker_place(other)
+
+
+def broker_place(broker: BrokerConfig) -> tuple[str, int]:
+    """Return what tells one broker from another; see `is_same_broker`."""
+    return "" if is_loopback(broker.host) else broker.host.lower(), broker.port
 
 
 def published_filter(template: str, gateway: str) -> str:

@@ -107,13 +107,14 @@ class SourceConfig(Section):
         description="The MQTT broker that is read.",
         examples=["{url: 'mqtt://broker.local', subscribe: ['zigbee2mqtt/#']}"],
     )
-    events: Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False)] | None = (
-        Field(
-            None,
-            description="Topic filters of what is an event, of the topics as the broker names them. Other messages are "
-            "acknowledged and dropped. Default: everything that was subscribed to.",
-            examples=[["zigbee2mqtt/+/state"]],
-        )
+    events: (
+        Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False, min_length=1)]
+        | None
+    ) = Field(
+        None,
+        description="Topic filters of what is an event, of the topics as the broker names them. Other messages are "
+        "acknowledged and dropped. Default: everything that was subscribed to.",
+        examples=[["zigbee2mqtt/+/state"]],
     )
     remap: Annotated[tuple[RemapConfig, ...], Field(strict=False, max_length=1000)] = Field(
         (),

@@ -38,6 +38,7 @@ def source_warnings(config: Config) -> Iterator[Finding]:
         yield from broker_warnings((*loc, "mqtt"), source.mqtt)
         yield from _loops(config, loc, source, are_hopeless=False)
         yield from _unreachable_rules((*loc, "remap"), source)
+        yield from _unreachable_events((*loc, "events"), source)
 
 
 def _own_listener(config: Config, url: Loc, source: SourceConfig) -> Iterator[Finding]:
@@ -78,6 +79,13 @@ def _loops(config: Config, loc: Loc, source: SourceConfig, *, are_hopeless: bool
                     f"({broker.topic!r}): each event comes back and is dropped; subscribe to less"
                 )
                 yield Finding(place, message, reads)
+
+
+def _unreachable_events(loc: Loc, source: SourceConfig) -> Iterator[Finding]:
+    for number, one in enumerate(source.events or ()):
+        if not any(overlaps(one, other.filter) for other in source.mqtt.subscribe):
+            message = f"events: {one!r} has no effect: nothing that is subscribed to matches it"
+            yield Finding((*loc, number), message)
 
 
 def _unreachable_rules(loc: Loc, source: SourceConfig) -> Iterator[Finding]:

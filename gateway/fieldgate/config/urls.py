@@ -101,6 +101,8 @@ def check_proxy_url(url: Resolved) -> Resolved:
 
 
 def _split(url: str, wanted: str) -> tuple[SplitResult, str, int | None]:
+    if re.search(r"[\x00-\x1f\x7f]|^ | $", url):  # which urlsplit leaves out
+        raise ValueError(f"holds a blank, a line end or the like; {wanted}")
     try:
         parts = urlsplit(url)
         return parts, parts.hostname or "", parts.port

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.uplink import Feed, Shipment
 from fieldgate_devices.event import Event, TimeQuality
 
-__all__ = ["Expiry"]
+__all__ = ["Expiry", "unexpired"]
 
 
 class Expiry:
@@ -38,3 +39,20 @@ class Expiry:
     def _is_this_boot(self, run: int) -> bool:
         own = self._os_boot_of(self._run)
         return own is not None and self._os_boot_of(run) == own
+
+
+def unexpired(shipment: Shipment, expiry: Expiry | None, feed: Feed, now_s: float) -> list[tuple[int, int]]:
+    """Return the ranges of a run that may be sent; the rest is told to the feed as expired."""
+    batch, events, start, stop, _ = shipment
+    if expiry is None:
+        return [(start, stop)]
+    ranges: list[tuple[int, int]] = []
+    for index in range(start, stop):
+        ends_s = expiry.ends_s(events[index], now_s)
+        if ends_s is not None and ends_s <= now_s:
+            feed.expired(batch, index, index + 1)
+        elif ranges and ranges[-1][1] == index:
+            ranges[-1] = (ranges[-1][0], index + 1)
+        else:
+            ranges.append((index, index + 1))
+    return ranges

@@ -8,14 +8,13 @@ Wired by ``pipeline.py``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from math import ceil
 from typing import Final, Protocol
 
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
-from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.expiry import Expiry, unexpired
 from fieldgate.forward.rate import TokenBucket
 from fieldgate.forward.shape import EVENT_TYPE, Shape
 from fieldgate.forward.status import UplinkStatus
@@ -75,7 +74,7 @@ class LocalUplink:
         self._bucket = TokenBucket(config.rate) if config.rate is not None else None
         self._topics: dict[bytes, str] = {}
         self._timer: asyncio.Handle | None = None
-        self._is_running = False
+        self._fault: asyncio.Future[None] | None = None  # of the present `run`
         self._is_busy = False
         self._since_s = clock.boot_s()
         self._sent = 0
@@ -86,8 +85,8 @@ class LocalUplink:
         """Where the uplink is now."""
         is_paced = self._bucket is not None and not self._bucket.available(clock.boot_s())
         return UplinkStatus(
-            state="connected" if self._is_running else "connecting",
-            reason="" if self._is_running else "not started",
+            state="connected" if self._fault is not None else "connecting",
+            reason="" if self._fault is not None else "not started",
             quiet=f"paused by rate: {self._bucket.rate:g} events per second at most"
             if is_paced and self._bucket
             else "",
@@ -106,24 +105,30 @@ class LocalUplink:
     # -- Uplink -----------------------------------------------------------------------------------------------
 
     def kick(self) -> None:
-        """Hand over what is ready, a part at a time; the rest follows in turns of the loop of its own."""
-        if not self._is_running or self._is_busy or self._timer is not None:
+        """Hand over what is ready, a part at a time; the rest follows in turns of the loop of its own.
+
+        A fault in that ends `run`, not the caller.
+        """
+        fault = self._fault
+        if fault is None or fault.done() or self._is_busy or self._timer is not None:
             return
         self._is_busy = True
         try:
             self._hand_over(clock.boot_s())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            fault.set_exception(error)
         finally:
             self._is_busy = False
 
     async def run(self) -> None:
         """Hand over as events come, until cancelled."""
         self._feed.put_back()  # what a fault left half done
-        self._is_running = True
+        self._fault = asyncio.get_running_loop().create_future()
         self._since_s = clock.boot_s()
         try:
             self._feed.is_down(False)
             self.kick()
-            await asyncio.Event().wait()
+            await self._fault
         finally:
             self._rest()
 
@@ -132,8 +137,8 @@ class LocalUplink:
         self._rest()
 
     def _rest(self) -> None:
-        if self._is_running:
-            self._is_running = False
+        if self._fault is not None:
+            self._fault = None
             self._since_s = clock.boot_s()
             self._feed.is_down(True)
         if self._timer is not None:
@@ -163,8 +168,8 @@ class LocalUplink:
         self.kick()
 
     def _ship(self, shipment: Shipment, now_s: float) -> None:
-        batch, events, start, stop, is_stored = shipment
-        for first, end in self._unexpired(batch, events, start, stop, now_s):
+        batch, events, _, _, is_stored = shipment
+        for first, end in unexpired(shipment, self._expiry, self._feed, now_s):
             self._sent += end - first
             if not self._subscribers.is_listening and not self._config.retain:
                 self._feed.delivered(batch, first, end)
@@ -182,21 +187,6 @@ class LocalUplink:
                 )
                 self._size_bytes += len(topic) + len(payload)
             self._feed.delivered(batch, first, end)
-
-    def _unexpired(
-        self, batch: object, events: Sequence[Event], start: int, stop: int, now_s: float
-    ) -> list[tuple[int, int]]:
-        """Return the ranges that may be handed over; the rest is told to the feed as expired."""
-        if self._expiry is None:
-            return [(start, stop)]
-        ranges = []
-        for index in range(start, stop):
-            ends_s = self._expiry.ends_s(events[index], now_s)
-            if ends_s is not None and ends_s <= now_s:
-                self._feed.expired(batch, index, index + 1)
-            else:
-                ranges.append((index, index + 1))
-        return ranges
 
     def _properties(self, event: Event, block: bytes, now_s: float) -> Properties | None:
         """The message's properties as a value: subscribers of both protocol versions get it."""

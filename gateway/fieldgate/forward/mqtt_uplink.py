@@ -19,7 +19,7 @@ from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
-from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text
+from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text, says
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.mqtt.packets import Reason
@@ -159,7 +159,7 @@ class MqttUplink:
         """Events are not held up by that; it is said once."""
         if not self._is_birth_refused and self._presence is not None:
             self._is_birth_refused = True
-            why = reason_text(answer.reason) + (f", it says {answer.text!r}" if answer.text else "")
+            why = reason_text(answer.reason) + says(answer.text)
             _log.warning("uplink.status_refused", uplink=self.name, topic=self._presence.topic, reason=why)
 
     def fill(self, now_s: float) -> float | None:
@@ -171,7 +171,11 @@ class MqttUplink:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
         self._feed.is_down(True)
-        return self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        convicted = self._pump.convicted
+        has_progress = self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        if self._pump.convicted > convicted:
+            self._connection.mended()
+        return has_progress
 
     def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
         """See `ConnectionOwner`."""

@@ -15,13 +15,13 @@ from typing import Final
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.batch import Batcher
 from fieldgate.forward.encode import OsBootOf
-from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.expiry import Expiry, unexpired
 from fieldgate.forward.rate import TokenBucket
 from fieldgate.forward.retries import Retries
 from fieldgate.forward.shape import Messages, Shape
 from fieldgate.forward.suspicion import Suspicion
 from fieldgate.forward.uplink import Feed, Shipment
-from fieldgate.mqtt.client_happenings import Rejected, reason_text
+from fieldgate.mqtt.client_happenings import Rejected, reason_text, says
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.framing import encode_publishes, payload_of
 from fieldgate.mqtt.in_flight import Run
@@ -46,6 +46,8 @@ _NOBODYS_FAULT: Final = frozenset({Reason.QUOTA_EXCEEDED, Reason.PACKET_ID_IN_US
 class Pump:
     """Feeds ``session`` from ``feed``. ``parked`` and ``size_bytes`` count events and bytes over its life.
 
+    ``convicted`` counts the messages for which the server ended connections.
+
     ``expiry`` is set where events that have ended are not to be sent. ``retry_base_s`` and ``retry_cap_s`` bound how
     long a message waits that the server refused for now.
     """
@@ -63,7 +65,7 @@ class Pump:
         retry_base_s: float = 0.5,
         retry_cap_s: float = 60.0,
     ) -> None:
-        self.parked = 0
+        self.parked = self.convicted = 0
         self.park_reason = ""  # why the last event was parked
         self.size_bytes = 0
         self._feed = feed
@@ -103,9 +105,7 @@ class Pump:
 
     def rejected(self, rejected: Rejected, now_s: float) -> None:
         """The server refused a message [MQTT5 3.4.2.1]: park it, or have it tried again later."""
-        run, why = rejected.run, reason_text(rejected.reason)
-        if rejected.text:
-            why += f", it says {rejected.text!r}"
+        run, why = rejected.run, reason_text(rejected.reason) + says(rejected.text)
         if rejected.reason in _NEVER:
             self._park(run, f"the server refuses it: {why}")
             return
@@ -130,6 +130,8 @@ class Pump:
         has_progress = self._session.acked > self._acked_before
         is_fruitless = in_flight.sent_count > 0 and not has_progress
         guilty = self._suspicion.lost(is_fruitless=is_fruitless, is_by_server=is_by_server, is_too_large=is_too_large)
+        if guilty is not None:
+            self.convicted += 1
         if guilty is not None and is_too_large:
             size = len(guilty.packets()[0])
             self._park(guilty, f"too large: the server ends the connection over its {size} bytes (0x95)")
@@ -283,22 +285,6 @@ class Pump:
         if plain < stop:
             self._ship(shipment._replace(start=plain), now_s)
 
-    def _unexpired(self, shipment: Shipment, now_s: float) -> list[tuple[int, int]]:
-        """Return the ranges of a run that may be sent, for a batch; the rest is told to the feed as expired."""
-        start, stop = shipment.start, shipment.stop
-        if self._expiry is None:
-            return [(start, stop)]
-        ranges: list[tuple[int, int]] = []
-        for index in range(start, stop):
-            ends_s = self._expiry.ends_s(shipment.events[index], now_s)
-            if ends_s is not None and ends_s <= now_s:
-                self._feed.expired(shipment.batch, index, index + 1)
-            elif ranges and ranges[-1][1] == index:
-                ranges[-1] = (ranges[-1][0], index + 1)
-            else:
-                ranges.append((index, index + 1))
-        return ranges
-
     def _publish(
         self, messages: Messages, batch: object, start: int, now_s: float, *, aliases: Sequence[bytes] = ()
     ) -> None:
@@ -316,7 +302,7 @@ class Pump:
             if wanted > 0:
                 for shipment in self._feed.take(wanted):
                     batch, events, _, _, is_stored = shipment
-                    for start, stop in self._unexpired(shipment, now_s):
+                    for start, stop in unexpired(shipment, self._expiry, self._feed, now_s):
                         envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
                         self._gather(batcher, batch, start, envelopes, now_s)
                         self._spend(stop - start)

@@ -7,6 +7,10 @@ When the server then takes another message, the suspects are put on trial: sent 
 guilty. When there is no other message to try, or none of many is taken, the fault is the server's, and all are tried
 again from the beginning.
 
+When the server closes again, after the one, while several of those are on the way that were when it closed without an
+acknowledgement, they are all sent one at a time. Else each that stands before the one at fault would cost three
+connections: a server that resets the connection (mosquitto does) takes the acknowledgements of what came before along.
+
 A server that says that a packet was too large for it (DISCONNECT 0x95) is believed: all that was on the way then is
 sent one at a time, until it says so of a message that is alone. That one is guilty at once.
 """
@@ -34,7 +38,8 @@ class Suspicion:
         self._in_flight = in_flight
         self._on_trial: list[Run] = []
         self._fruitless = 0
-        self._singly_to = 0  # messages before this one in the order of sending go one at a time
+        self._doubted_to = 0  # in the order of sending: one before this is what the server may have closed on
+        self._singly_to = 0  # messages before this one go one at a time
 
     @property
     def is_narrow(self) -> bool:
@@ -44,7 +49,7 @@ class Suspicion:
     def acknowledged(self) -> None:
         """The server took a message."""
         self._fruitless = 0
-        self._look_for_large()
+        self._leave_doubts_behind()
         if self._on_trial:
             self._on_trial = [
                 run for run in self._on_trial if run in self._in_flight.held or run in self._in_flight.sent
@@ -78,16 +83,15 @@ class Suspicion:
         if is_fruitless:
             self._fruitless += 1
         is_alone = in_flight.sent_count == 1
-        if is_too_large and not is_alone:
-            newest = max((run.order + run.count for run in in_flight.sent), default=0)
-            self._singly_to = max(self._singly_to, newest)
+        if not is_alone:
+            self._doubt(is_fruitless=is_fruitless, is_by_server=is_by_server, is_too_large=is_too_large)
         if not (is_alone and is_by_server and (was_narrow or is_too_large)):
             return None
         run = in_flight.remove(in_flight.sent[0].first_id)
         assert run is not None
         if is_too_large:
             self._on_trial = [one for one in self._on_trial if one is not run]
-            self._look_for_large()
+            self._leave_doubts_behind()
             return run
         verdict = self.failed(run)
         if verdict == "innocent":
@@ -104,14 +108,27 @@ class Suspicion:
         """Begin anew."""
         self.suspects.clear()
         self._on_trial.clear()
-        self._fruitless = self._singly_to = 0
+        self._fruitless = self._doubted_to = self._singly_to = 0
 
-    def _look_for_large(self) -> None:
-        """Stop sending singly once all that was on the way when a packet was too large is dealt with."""
-        if self._singly_to:
+    def _doubt(self, *, is_fruitless: bool, is_by_server: bool, is_too_large: bool) -> None:
+        """The connection ended with several on the way: note how far the one at fault may be."""
+        sent = self._in_flight.sent
+        newest = max((run.order + run.count for run in sent), default=0)
+        if is_too_large:
+            self._singly_to = max(self._singly_to, newest)
+        elif is_by_server and any(run.order < self._doubted_to for run in sent):
+            self._singly_to = max(self._singly_to, self._doubted_to)
+        elif is_by_server and is_fruitless and self._fruitless >= _FRUITLESS_BEFORE_NARROW:
+            self._doubted_to = newest
+
+    def _leave_doubts_behind(self) -> None:
+        """Stop sending singly once all that was on the way when the server closed is dealt with."""
+        if self._doubted_to or self._singly_to:
             held, sent = self._in_flight.held, self._in_flight.sent
-            oldest = min([runs[0].order for runs in (held, sent) if runs], default=self._singly_to)
-            if oldest >= self._singly_to:
+            oldest = min((runs[0].order for runs in (held, sent) if runs), default=None)
+            if oldest is None or oldest >= self._doubted_to:
+                self._doubted_to = 0
+            if oldest is None or oldest >= self._singly_to:
                 self._singly_to = 0
 
     def _release(self) -> None:

@@ -144,8 +144,9 @@ class MqttSource:
             if not subscriptions.is_saved and self._may_read:
                 subscriptions.is_saved = True
                 await self._save_record(dict(subscriptions.record))
-            self._may_subscribe = True
-            self._connection.kick()
+            if not self._record_changed.is_set():  # else what is to be sent now is not what was saved
+                self._may_subscribe = True
+                self._connection.kick()
 
     async def _save_record(self, filters: dict[str, int]) -> None:
         try:
@@ -225,7 +226,9 @@ class MqttSource:
         if inbox is not None and is_holding:
             inbox.retry()
         session.acknowledge(now_s)
-        subscriptions.retry(now_s, max_packet_bytes=session.terms.max_packet_bytes)
+        if subscriptions.retry(now_s, max_packet_bytes=session.terms.max_packet_bytes):
+            self._may_subscribe = False
+            self._record_changed.set()
         if self._may_subscribe:
             self._ask(now_s)
         if (problem := subscriptions.overdue(now_s)) is not None:

@@ -154,12 +154,14 @@ class Subscriptions:
             return f"the broker has not answered a SUBSCRIBE for {_PATIENCE_S:g} s"
         return None
 
-    def retry(self, now_s: float, *, max_packet_bytes: int | None) -> None:
-        """Ask again for what was refused, when it is time."""
-        if self._retry_at_s is not None and now_s >= self._retry_at_s and self.is_complete:
-            self._retry_at_s = None
-            self.refused.clear()
-            self._plan(max_packet_bytes)
+    def retry(self, now_s: float, *, max_packet_bytes: int | None) -> bool:
+        """Plan to ask again for what was refused, when it is time; return whether it was."""
+        if self._retry_at_s is None or now_s < self._retry_at_s or not self.is_complete:
+            return False
+        self._retry_at_s = None
+        self.refused.clear()
+        self._plan(max_packet_bytes)
+        return True
 
 
 def _parts(filters: Sequence[str], limit: int) -> list[list[str]]:

@@ -11,7 +11,7 @@ from fieldgate.mqtt.packets import ConnAck, Disconnect, Reason
 
 __all__ = [
     "Announced", "Connected", "Ended", "Happening", "Refused", "Rejected", "Subscribed", "connack_text",
-    "disconnect_text", "reason_text",
+    "disconnect_text", "reason_text", "says",
 ]  # fmt: skip
 
 
@@ -64,6 +64,7 @@ class Ended(msgspec.Struct):
 
 Happening = Connected | Refused | Rejected | Subscribed | Announced | Ended
 
+_MAX_WORDS: Final = 200  # of a server's own, which may send 65,535 bytes of them
 _RETURN_CODES: Final = {  # [MQTT 3.1.1, 3.2.2.3]
     1: "the server does not speak this protocol version",
     2: "the server does not accept the client id",
@@ -97,6 +98,15 @@ def reason_text(reason: int) -> str:
     return f"{name} (0x{reason:02x})"
 
 
+def says(words: str | None) -> str:
+    """Return a server's own words as the end of a reason, for status, log and ledger; empty if there are none."""
+    return f", it says {_quoted(words)}" if words else ""
+
+
+def _quoted(words: str) -> str:
+    return repr(words if len(words) <= _MAX_WORDS else words[:_MAX_WORDS] + "…")
+
+
 def connack_text(packet: ConnAck, version: int) -> str:
     """Return why the server refused the connection."""
     if version != 5:
@@ -115,7 +125,5 @@ def _with_server_words(advice: str, packet: ConnAck | Disconnect) -> str:
     if properties is None:
         return text
     if properties.server_reference:
-        text += f", {properties.server_reference!r}"
-    if properties.reason_string:
-        text += f", it says {properties.reason_string!r}"
-    return text
+        text += f", {_quoted(properties.server_reference)}"
+    return text + says(properties.reason_string)

@@ -95,7 +95,7 @@ class BrokerConnection:
         self._owner = owner
         self._timing = timing or Timing()
         self._version = VersionChoice(config.version)
-        self._dialler = Dialler(config)
+        self._dialler = Dialler(config, max_packet_bytes=session.settings.max_packet_bytes)
         self._login = Login(config, client_id=session.settings.client_id)
         self._is_leaving = False  # to come back at once: nothing new is sent
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
@@ -138,6 +138,10 @@ class BrokerConnection:
         self._session.disconnect(clock.boot_s())
         self._finish(end)
 
+    def mended(self) -> None:
+        """What ended the last connections will not come again: the next failure is the first one."""
+        self._backoff.reset()
+
     async def run(self) -> None:
         """Connect and reconnect, until cancelled."""
         while True:
@@ -170,17 +174,17 @@ class BrokerConnection:
         self._up, self._end = loop.create_future(), loop.create_future()
         self._enter("connecting", self._last_reason)
         end = End("the gateway stops")
-        began_s = math.inf
+        began_s, acked = math.inf, self._session.acked
         try:
             refused = await self._connect(self._up)
             if refused is not None:
                 end = refused
                 return end
             began_s = clock.boot_s()
-            while not self._end.done():
-                await asyncio.wait([self._end], timeout=self._session.poll_interval_s)
+            while not (await asyncio.wait([self._end], timeout=self._session.poll_interval_s))[0]:
                 self._poll()
-            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s)
+            is_fruitless = self._session.in_flight.sent_count > 0 and self._session.acked == acked
+            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s, is_fruitless=is_fruitless)
         finally:
             self._drop_link()
             has_progress = self._owner.lost(end)
@@ -257,14 +261,20 @@ class BrokerConnection:
             self._finish(End("stopped"))
             self._drop_link()
             return
+        try:
+            self._begin(clock.boot_s())
+            link.write(self._session.output())
+        except Exception as error:  # noqa: BLE001  # `run` raises it to the supervisor
+            self._fail(error)
+
+    def _begin(self, now_s: float) -> None:
+        """Begin a connection of the session, in the version that is to be tried."""
         level = self._version.level
         if level != self._session.version:
             self._owner.version_changed()
-        now_s = clock.boot_s()
         self._is_leaving = False
         self._session.settings = self._login.renewed(self._session.settings, now_s)
         self._session.connect(level, now_s)
-        link.write(self._session.output())
 
     def link_received(self, link: Link, chunk: bytes) -> None:
         """What it frees is filled again at once."""

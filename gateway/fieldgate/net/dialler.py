@@ -13,7 +13,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
@@ -34,13 +34,17 @@ _READ_BYTES: Final = 4096
 
 
 class Dialler:
-    """Connects to the broker of ``config``. ``stage`` is how far the last attempt has come."""
+    """Connects to the broker of ``config``. ``stage`` is how far the last attempt has come.
 
-    def __init__(self, config: BrokerConfig) -> None:
+    ``max_packet_bytes`` is the largest MQTT packet that the session takes.
+    """
+
+    def __init__(self, config: BrokerConfig, *, max_packet_bytes: int) -> None:
         place = config.place
         proxy = config.proxy.place if config.proxy is not None else None
         self.stage = Stage.LOOK_UP
         self._config = config
+        self._max_packet_bytes = max_packet_bytes
         self._place = place
         self._way = Way(place.host, place.port, config.server_name or place.host, proxy)
         self._timeout_s = config.connect_timeout
@@ -148,6 +152,7 @@ class Dialler:
                 self._place,
                 server_name=self._way.server_name,
                 headers=headers,
+                max_packet_bytes=self._max_packet_bytes,
                 is_path_secret=not self._config.url.is_literal,
             )
         transport, _ = await loop.create_connection(
@@ -188,11 +193,17 @@ def _look_up(host: str, port: int, answer: asyncio.Future[list[str]]) -> None:
     found: list[str] | OSError
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        found = list(dict.fromkeys(str(info[4][0]) for info in infos))
+        found = list(dict.fromkeys(_address(info[4]) for info in infos))
     except (OSError, UnicodeError) as error:
         found = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
     with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
         answer.get_loop().call_soon_threadsafe(_tell, answer, found)
+
+
+def _address(place: tuple[Any, ...]) -> str:
+    """The address as a text; one that only one network has (``fe80::…``, from mDNS say) goes with that network."""
+    scope = place[3] if len(place) == 4 else 0
+    return f"{place[0]}%{scope}" if scope else str(place[0])
 
 
 def _tell(answer: asyncio.Future[list[str]], found: list[str] | OSError) -> None:

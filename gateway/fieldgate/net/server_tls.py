@@ -6,21 +6,19 @@ that others can read is refused.
 
 from __future__ import annotations
 
-import os
 import ssl
-import stat
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from fieldgate.config.certificates import read_validity
+from fieldgate.config.key_files import load_own, ssl_detail
 from fieldgate.config.listen import ListenTlsConfig
 from fieldgate.errors import FieldgateError
-from fieldgate.net.certificate import CertificateError, expiry_of
 
 __all__ = ["ServerTls", "TlsFileError", "load_server_tls", "tls_files"]
 
-_OPEN_TO_EVERYONE: Final = 0o007
 _SOON_DAYS: Final = 21
 
 
@@ -66,19 +64,15 @@ def load_server_tls(settings: ListenTlsConfig) -> ServerTls:
         raise TlsFileError("certificate", "there is none")
     key_name, key = ("key", settings.key) if settings.key is not None else ("certificate", certificate)
     expires_at = _expiry(certificate)
-    _check_private(key_name, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     try:
-        context.load_cert_chain(certificate, key, password=_no_password)
-    except (OSError, ValueError) as error:
-        raise TlsFileError(key_name, _chain_problem(error, certificate, key)) from error
+        load_own(context, certificate, key)
+    except ValueError as error:
+        raise TlsFileError(key_name, str(error)) from error
     if settings.client_ca is not None:
-        try:
-            context.load_verify_locations(settings.client_ca)
-        except OSError as error:
-            raise TlsFileError("client_ca", f"{str(settings.client_ca)!r} {_file_problem(error)}") from error
+        _load("client_ca", settings.client_ca, "certificate", context)
         if settings.crl is not None:
             _load_crl(context, settings.crl)
         context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_certificate else ssl.CERT_OPTIONAL
@@ -87,50 +81,25 @@ def load_server_tls(settings: ListenTlsConfig) -> ServerTls:
 
 def _expiry(certificate: Path) -> datetime:
     try:
-        return expiry_of(certificate.read_bytes())
+        return read_validity(certificate).not_after
     except OSError as error:
-        raise TlsFileError("certificate", f"{str(certificate)!r} {_file_problem(error)}") from error
-    except CertificateError as error:
-        raise TlsFileError("certificate", f"{str(certificate)!r} {error}") from error
-
-
-def _check_private(name: str, key: Path) -> None:
-    try:
-        mode = stat.S_IMODE(key.stat().st_mode)
-    except OSError as error:
-        raise TlsFileError(name, f"{str(key)!r} {_file_problem(error)}") from error
-    if mode & _OPEN_TO_EVERYONE:
-        raise TlsFileError(
-            name, f"{str(key)!r} holds a private key and is open to everyone (mode {mode:04o}); allowed: 0600, 0640"
-        )
+        raise TlsFileError("certificate", f"{str(certificate)!r} cannot be read: {ssl_detail(error)}") from error
+    except ValueError as error:
+        raise TlsFileError("certificate", f"{str(certificate)!r} holds no certificate that can be read") from error
 
 
 def _load_crl(context: ssl.SSLContext, crl: Path) -> None:
     before = context.cert_store_stats()["crl"]
-    try:
-        context.load_verify_locations(crl)
-    except OSError as error:
-        problem = "holds no list of revoked certificates in PEM" if isinstance(error, ssl.SSLError) else None
-        raise TlsFileError("crl", f"{str(crl)!r} {problem or _file_problem(error)}") from error
+    _load("crl", crl, "list of revoked certificates", context)
     if context.cert_store_stats()["crl"] == before:
         raise TlsFileError("crl", f"{str(crl)!r} holds no list of revoked certificates in PEM")
     context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
 
 
-def _no_password() -> str:
-    """OpenSSL would ask on the terminal."""
-    raise ValueError("the key is encrypted; store it without a passphrase, in a file of mode 0600")
-
-
-def _chain_problem(error: OSError | ValueError, certificate: Path, key: Path) -> str:
-    if isinstance(error, ssl.SSLError):
-        if error.reason == "KEY_VALUES_MISMATCH":
-            return f"{str(key)!r} is not the key of the certificate {str(certificate)!r}"
-        return f"{str(key)!r} is no private key in PEM"
-    return f"{str(key)!r} {_file_problem(error)}" if isinstance(error, OSError) else f"{str(key)!r}: {error}"
-
-
-def _file_problem(error: OSError) -> str:
-    if isinstance(error, ssl.SSLError):
-        return "holds no certificate in PEM"
-    return f"cannot be read: {os.strerror(error.errno or 0).lower()}"
+def _load(key: str, path: Path, what: str, context: ssl.SSLContext) -> None:
+    try:
+        context.load_verify_locations(path)
+    except ssl.SSLError as error:
+        raise TlsFileError(key, f"{str(path)!r} holds no {what} in PEM") from error
+    except OSError as error:
+        raise TlsFileError(key, f"{str(path)!r} cannot be read: {ssl_detail(error)}") from error

@@ -24,12 +24,15 @@ class TakeoverWatch:
         self._client_id = client_id
         self._closes = 0
 
-    def ended(self, end: End, *, lasted_s: float) -> End:
-        """A connection that was accepted is over; return its end, with what may be behind it."""
+    def ended(self, end: End, *, lasted_s: float, is_fruitless: bool = False) -> End:
+        """A connection that was accepted is over; return its end, with what may be behind it.
+
+        ``is_fruitless``: messages were on the way and none was acknowledged, so one of them may be what ended it.
+        """
         if end.is_takeover:
             text = f"another client uses the same client id {self._client_id!r}; give each its own"
             return replace(end, text=f"{text}: session taken over (0x8e)")
-        if end.cause is not Cause.SERVER or end.is_too_large or lasted_s > _SOON_S:
+        if end.cause is not Cause.SERVER or end.is_too_large or is_fruitless or lasted_s > _SOON_S:
             self._closes = 0
             return end
         self._closes += 1

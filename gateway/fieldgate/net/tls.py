@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
-from fieldgate.config.key_files import load_own, ssl_detail
+from fieldgate.config.key_files import client_context, load_own
 from fieldgate.errors import UplinkError
 
 __all__ = ["TlsContexts"]
@@ -54,19 +54,14 @@ class TlsContexts:
 
     def _make(self) -> ssl.SSLContext:
         try:
-            context = ssl.create_default_context(cafile=self._ca)
-        except (OSError, ssl.SSLError) as error:
-            raise UplinkError(
-                f"{self._ca}: no usable PEM file of certificate authorities: {ssl_detail(error)}"
-            ) from error
+            context = client_context(self._ca)
+            if self._certificate is not None:
+                load_own(context, self._certificate, self._key or self._certificate)
+        except ValueError as error:
+            raise UplinkError(str(error)) from error
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         if self._alpn:
             context.set_alpn_protocols(self._alpn)
-        if self._certificate is not None:
-            try:
-                load_own(context, self._certificate, self._key or self._certificate)
-            except ValueError as error:
-                raise UplinkError(str(error)) from error
         return context
 
 

@@ -28,7 +28,7 @@ __all__ = ["WebSocketClient"]
 
 _GOODBYE_S: Final = 1.0
 _FRAME_BYTES: Final = 64 * 1024  # of a frame that we send
-_MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024  # that we take
+_MAX_SHARED_BYTES: Final = 16 * 1024 * 1024  # of further packets in a message that holds a largest one
 _SWITCHING: Final = 101
 _MQTT: Final = Subprotocol("mqtt")
 _DATA: Final = frozenset({Opcode.BINARY, Opcode.CONT})
@@ -44,6 +44,7 @@ class WebSocketClient(asyncio.Protocol):
         *,
         server_name: str,
         headers: Mapping[str, str],
+        max_packet_bytes: int,
         is_path_secret: bool = False,
     ) -> None:
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -54,7 +55,7 @@ class WebSocketClient(asyncio.Protocol):
         self._is_path_secret = is_path_secret
         self._headers = headers
         uri = WebSocketURI(place.is_tls, server_name, place.port, path, query, None, None)
-        self._protocol = ClientProtocol(uri, subprotocols=[_MQTT], max_size=_MAX_MESSAGE_BYTES)
+        self._protocol = ClientProtocol(uri, subprotocols=[_MQTT], max_size=_MAX_SHARED_BYTES + max_packet_bytes)
         self._head: HeadReader | None = HeadReader()
         self._unread = b""
         self._transport: asyncio.Transport | None = None

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from fieldgate import clock
-from fieldgate.config.broker_checks import broker_warnings
+from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.uplink import MqttUplinkConfig
 from way_kit import own_certificate
 
@@ -98,3 +99,33 @@ def test_a_file_that_is_no_certificate_is_left_to_the_errors(tmp_path: Path) -> 
     (tmp_path / "c.pem").write_text("no certificate", encoding="utf-8")
 
     assert warnings(certificate=str(tmp_path / "c.pem"), key=str(tmp_path / "k.pem")) == []
+
+
+@pytest.mark.parametrize(
+    "keys", [{"ca": "{}/f.pem"}, {"certificate": "{}/f.pem", "key": "{}/f.pem"}], ids=["ca", "certificate"]
+)
+def test_a_file_that_cannot_be_opened_is_told_as_every_other_mistake(tmp_path: Path, keys: dict[str, str]) -> None:
+    """Who runs `fieldgate check` may have fewer rights than the service; a name of 300 letters cannot be opened by root
+    either."""
+    folder = tmp_path / ("x" * 300)
+    broker = MqttUplinkConfig.model_validate(
+        {"url": "mqtts://b.example", **{key: path.format(folder) for key, path in keys.items()}}
+    )
+
+    found = [(finding.loc[-1], finding.message) for finding in broker_errors((), broker)]
+
+    assert [key for key, _ in found] == list(keys)
+    assert all("cannot be read: file name too long" in message for _, message in found)
+
+
+@pytest.mark.parametrize("key", ["username", "password"])
+def test_a_log_in_longer_than_mqtt_can_say_is_refused_without_showing_it(key: str) -> None:
+    """It would fail at every connect, after `check` had said that all is well."""
+    login = {"username": "u", "version": "5", key: "x" * 65_536}
+
+    with pytest.raises(ValidationError) as caught:
+        MqttUplinkConfig.model_validate({"url": "mqtts://b.example", **login})
+
+    (error,) = caught.value.errors()
+    assert error["loc"] == (key,)
+    assert error["msg"] == "Value error, a user name or password is longer than MQTT allows; allowed: 65535 bytes"

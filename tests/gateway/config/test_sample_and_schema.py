@@ -123,8 +123,9 @@ def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for name in ("cloud-password", "cloud-header", "proxy-password"):
         (tmp_path / name).write_text("x", encoding="utf-8")
-    (tmp_path / "ca.pem").touch()
-    leaf = trustme.CA().issue_cert("plant-7.example")
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    leaf = authority.issue_cert("plant-7.example")
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "plant-7.crt")
     leaf.private_key_pem.write_to_path(tmp_path / "plant-7.key")
     (tmp_path / "plant-7.key").chmod(0o600)

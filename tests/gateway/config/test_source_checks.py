@@ -75,6 +75,7 @@ sources:
   - name: other
     mqtt: {url: mqtts://elsewhere, subscribe: [sensors/#]}
     remap: [{match: "nothing/+", to: x}]
+    events: [sensors/+, valves/#]
 uplinks:
   cloud: {mqtt: {url: mqtt://localhost:1999}}
 """,
@@ -88,4 +89,5 @@ uplinks:
         "('fieldgate/{gateway}/{device}/{type}'): each event comes back and is dropped; subscribe to less",
         "11:17: warning: match: 'sensors/{x}/state' has no effect: 'sensors/#' before it takes all of it",
         "14:21: warning: match: 'nothing/+' has no effect: nothing that is subscribed to matches it",
+        "15:25: warning: events: 'valves/#' has no effect: nothing that is subscribed to matches it",
     ]

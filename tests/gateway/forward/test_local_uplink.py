@@ -93,6 +93,31 @@ async def test_retain_lets_the_last_one_wait_for_who_comes_later():
     assert (publish.topic, publish.payload, publish.retain) == ("now/site.a", b'{"n":3}', True)
 
 
+async def test_a_fault_ends_the_uplink_and_not_who_kicks_it():
+    """Whoever kicks is the turn that commits for all others: it must not fail with one of them (P8)."""
+
+    class Broken:
+        is_listening = True
+
+        def publish(self, *_: Any, **__: Any) -> None:
+            raise RuntimeError("a fault of ours")
+
+    feed, server = MemoryFeed(), Broken()
+    settings = UplinkConfig.model_validate({"mqtt": "self"})
+    uplink = LocalUplink("local", settings, feed, gateway="gw", subscribers=server)  # type: ignore[arg-type]
+    task = asyncio.create_task(uplink.run(), name="uplink")
+    await until(lambda: uplink.status.state == "connected")
+    feed.add(make_events(1))
+
+    uplink.kick()
+    uplink.kick()
+
+    with pytest.raises(RuntimeError, match="a fault of ours"):
+        await task
+    assert uplink.status.state == "connecting"
+    assert feed.down == [False, True]
+
+
 async def test_a_long_backlog_leaves_the_loop_its_turns():
     """Devices are served while 5,000 events are handed over."""
     server, feed = Server(), MemoryFeed()

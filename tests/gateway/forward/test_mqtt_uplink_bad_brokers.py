@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fieldgate.forward.mqtt_uplink import MqttUplink
-from fieldgate.mqtt.packets import ConnAck, Disconnect, PubAck, Publish, Reason
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, PubAck, Publish, Reason
 from fieldgate.net.broker_connection import Timing
 from uplink_kit import (
     MemoryFeed,
@@ -51,6 +51,24 @@ async def test_never_a_puback_makes_a_new_connection_and_bounds_what_is_on_the_w
         await feed.settled(100)
 
     assert len(broker.peers[0].got) == 30
+
+
+async def test_a_servers_own_words_are_kept_up_to_a_length(broker, feed):
+    """A reason string has up to 65,535 bytes, and would stand in the ledger beside each event, in status and log."""
+    words = "ab" * 30_000
+    broker.on_publish = lambda peer, publish: peer.send(
+        PubAck(publish.packet_id, Reason.NOT_AUTHORIZED, Properties(reason_string=words))
+    )
+    feed.add(make_events(1))
+
+    async with running(feed, broker.port) as uplink:
+        await feed.settled(1)
+        assert feed.done[1] == f"the server refuses it: not authorized (0x87), it says '{'ab' * 100}…'"
+
+        broker.on_connect = lambda peer: peer.send(ConnAck(Reason.BANNED, properties=Properties(reason_string=words)))
+        broker.peers[-1].close()
+        await until(lambda: uplink.status.state == "refused")
+        assert uplink.status.reason == f"the server has banned this client: banned (0x8a), it says '{'ab' * 100}…'"
 
 
 async def test_unknown_and_repeated_pubacks_mark_nothing_as_delivered(broker, feed):

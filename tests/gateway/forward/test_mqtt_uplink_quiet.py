@@ -7,6 +7,7 @@ from contextlib import suppress
 from random import Random
 
 import pytest
+from structlog.testing import capture_logs
 
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.mqtt.endings import Cause, End
@@ -112,6 +113,47 @@ async def test_a_takeover_in_3_1_1_is_suspected_and_backs_off_further_each_time(
 
     assert bounds[2:] == sorted(bounds[2:])
     assert bounds[-1] > 50 * bounds[1]
+
+
+async def test_an_event_over_which_the_server_hangs_up_is_not_taken_for_a_second_gateway(broker, feed):
+    """mosquitto does that to a packet above its limit in 3.1.1; who looks for a twin never finds the event."""
+    broker.on_connect = lambda peer: peer.send(ConnAck())
+    broker.on_publish = lambda peer, publish: peer.close() if b'"n":4}' in publish.payload else peer.ack(publish)
+    feed.add(make_events(8))
+
+    with capture_logs() as logs:
+        async with running(feed, broker.port, mqtt={"version": "3.1.1"}):
+            await feed.settled(8)
+
+    assert "whenever it gets this event" in feed.done[4]
+    assert len(broker.peers) >= 5
+    reasons = [log["reason"] for log in logs if log["event"] == "uplink.lost"]
+    assert reasons
+    assert not any("same client id" in reason for reason in reasons)
+
+
+async def test_once_the_event_at_fault_is_found_the_next_try_does_not_wait_for_the_last_ones(broker, feed):
+    """Six ends in a row make a wait of half a minute; what made them is parked, and the rest need not wait."""
+    broker.on_connect = lambda peer: peer.send(ConnAck())
+    broker.on_publish = lambda peer, publish: peer.close() if b'"n":4}' in publish.payload else peer.ack(publish)
+    bounds: list[float] = []
+    settings = uplink_config(broker.port, mqtt={"version": "3.1.1"})
+    uplink = MqttUplink(
+        "cloud", settings, feed, gateway="gw", rng=_Recording(bounds), timing=Timing(0.001, 10.0, stable_s=60.0)
+    )
+    feed.add(make_events(8))
+    task = asyncio.create_task(uplink.run(), name="uplink")
+    try:
+        await feed.settled(8)
+    finally:
+        await uplink.stop()
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    assert "whenever it gets this event" in feed.done[4]
+    assert max(bounds) > 0.01
+    assert bounds[-1] == 0.001
 
 
 def test_one_lasting_connection_clears_the_suspicion():

@@ -179,6 +179,26 @@ def test_an_event_on_which_the_server_always_hangs_up_is_parked_and_the_rest_flo
     assert "closes the connection" in rig.feed.done[13]
 
 
+@pytest.mark.parametrize("poison", [1, 7, 300, 1000])
+def test_a_poisonous_event_is_found_although_a_reset_takes_the_acknowledgements_along(poison):
+    """Fault 45 with mosquitto: closing with unread input is a RST, and the PUBACKs before it are never read."""
+    rig = Rig()
+    rig.feed.add(make_events(1200))
+    connections = 0
+    while len(rig.feed.done) < 1200:
+        connections += 1
+        assert connections <= 8
+        rig.connect(session_present=True)
+        while sent := rig.fill():
+            if poison in map(number, sent):
+                rig.lose()
+                break
+            rig.ack(*(publish.packet_id for publish in sent))
+
+    assert "closes the connection" in rig.feed.done[poison]
+    assert rig.pump.parked == 1
+
+
 def test_a_poisonous_event_within_a_batch_is_found():
     """Its neighbours arrive."""
     rig = Rig(format="cloudevents-batch", batch={"max_events": 5, "max_delay": "0s"})

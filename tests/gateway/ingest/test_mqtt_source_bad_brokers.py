@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from fieldgate.ingest import subscriptions
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.packets import (
     ConnAck,
@@ -19,6 +21,7 @@ from fieldgate.mqtt.packets import (
     Publish,
     PubRec,
     Reason,
+    Subscribe,
 )
 from fieldgate.net.broker_connection import Timing
 from listener_kit import HeldIntake, SettlingIntake
@@ -368,3 +371,24 @@ async def test_a_defect_of_ours_ends_the_run_as_what_it_is_and_the_next_run_goes
         again.cancel()
 
     assert intake.payloads == [b"x"]
+
+
+async def test_what_is_asked_for_again_is_written_down_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who takes a filter out of the configuration is rid of it at the broker only if the record knew of it."""
+    monkeypatch.setattr(subscriptions, "_RETRY_S", 0.0)
+    order: list[str] = []
+    answers = [(Reason.NOT_AUTHORIZED,), (1,)]
+
+    async def save(work: Callable[[], None]) -> None:
+        order.append("save")
+
+    def grant(packet: Subscribe) -> tuple[int, ...]:
+        order.append("subscribe")
+        return answers.pop(0)
+
+    broker = GoodBroker()
+    broker.grant = grant
+    async with broker.serving(), running(HeldIntake(), broker.port, save=save, mqtt={"keep_alive": "1s"}) as source:
+        await until(lambda: source.status.subscribed == 1)
+
+    assert order[:5] == ["save", "subscribe", "save", "save", "subscribe"]

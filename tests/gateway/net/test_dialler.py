@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,6 +122,39 @@ async def test_an_address_of_ipv6_is_reached_and_stands_in_brackets():
         await until(lambda: uplink.status.state == "backoff")
 
         assert uplink.status.reason == f"[::1]:{port} closed the connection instead of answering CONNECT in MQTT 5"
+    server.close()
+
+
+def _link_local() -> tuple[str, int] | None:
+    """An address that only one of this machine's networks has, and the number of that network."""
+    with suppress(OSError), Path("/proc/net/if_inet6").open(encoding="ascii") as file:
+        for line in file:
+            address, index, *_ = line.split()
+            if address.startswith("fe80"):
+                return socket.inet_ntop(socket.AF_INET6, bytes.fromhex(address)), int(index, 16)
+    return None
+
+
+async def test_an_address_of_one_network_is_reached_on_that_network(monkeypatch):
+    """What mDNS finds for ``broker.local``; without its network the address leads nowhere."""
+    if (place := _link_local()) is None:
+        pytest.skip("no network here has a link-local address of IPv6")
+    host, index = place
+    server = await asyncio.start_server(_hang_up, f"{host}%{index}", 0)
+    port = server.sockets[0].getsockname()[1]
+    real = socket.getaddrinfo
+
+    def getaddrinfo(name: Any, *args: Any, **kwargs: Any) -> list[Any]:
+        if name != "broker.local":
+            return real(name, *args, **kwargs)
+        return [(socket.AF_INET6, socket.SOCK_STREAM, 6, "", (host, port, 0, index))]
+
+    monkeypatch.setattr("fieldgate.net.dialler.socket.getaddrinfo", getaddrinfo)
+
+    async with running(MemoryFeed(), 1, mqtt={"url": f"mqtt://broker.local:{port}", "version": "5"}) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+
+        assert "closed the connection instead of answering CONNECT" in uplink.status.reason
     server.close()
 
 

@@ -425,16 +425,33 @@ class Owner:
         self.ends.append(error)
 
 
-async def opened(owner: Owner) -> tuple[Link, socket.socket, asyncio.StreamReader, asyncio.StreamWriter]:
+async def opened(
+    owner: Owner, *, max_packet_bytes: int = 1 << 20
+) -> tuple[Link, socket.socket, asyncio.StreamReader, asyncio.StreamWriter]:
     """A link over a WebSocket over a socket pair, with the far side in our hands."""
     ours, theirs = socket.socketpair()
     link = Link(owner)
-    client = WebSocketClient(link, split_broker_url("ws://b.example"), server_name="b.example", headers={})
+    place = split_broker_url("ws://b.example")
+    client = WebSocketClient(link, place, server_name="b.example", headers={}, max_packet_bytes=max_packet_bytes)
     await asyncio.get_running_loop().create_connection(lambda: client, sock=ours)
     reader, writer = await asyncio.open_connection(sock=theirs)
     writer.write(switching(await reader.readuntil(b"\r\n\r\n")))
     await client.opened
     return link, theirs, reader, writer
+
+
+async def test_a_message_may_hold_the_largest_packet_that_the_session_takes():
+    """``max_packet`` of a source goes up to 256 MB; who raised it must not be cut off by another limit."""
+    owner, size = Owner(), 17 << 20
+    link, _, _, writer = await opened(owner, max_packet_bytes=20 << 20)
+
+    writer.write(b"\x82\x7f" + size.to_bytes(8, "big") + bytes(size))
+    await until(lambda: bool(owner.chunks or owner.ends))
+
+    assert [len(chunk) for chunk in owner.chunks] == [size]
+    assert owner.ends == []
+    link.close()
+    writer.close()
 
 
 async def test_a_network_that_takes_nothing_makes_the_link_full_and_writable_again():
