@@ -58,9 +58,11 @@ class Problem:
     where: Location
     message: str
     is_warning: bool = False
+    is_note: bool = False  # nothing to change: it says what was not looked at
 
     def __str__(self) -> str:
-        return f"{self.where}: {'warning: ' if self.is_warning else ''}{self.message}"
+        kind = "note: " if self.is_note else "warning: " if self.is_warning else ""
+        return f"{self.where}: {kind}{self.message}"
 
 
 @dataclass(slots=True)

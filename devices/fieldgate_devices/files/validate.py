@@ -18,7 +18,7 @@ from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.files.model_tree import ModelTree, dotted, key_names, range_of, section_of
 from fieldgate_devices.files.section import Section
 
-__all__ = ["Outcome", "did_you_mean", "validate"]
+__all__ = ["NotSeenFromHere", "Outcome", "did_you_mean", "validate"]
 
 M = TypeVar("M", bound=Section)
 
@@ -37,9 +37,13 @@ _WANTED: Final = {
 }
 
 
+class NotSeenFromHere(ValueError):
+    """Raised by a validator: the value may be right, and nobody can tell here. It is left out, and that is noted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[M]):
-    """``model`` without what was wrong; ``broken`` says where that was."""
+    """``model`` without what was wrong or could not be seen; ``broken`` says where that was."""
 
     model: M | None
     problems: list[Problem]
@@ -149,7 +153,9 @@ class _Validation(Generic[M]):
             node = short  # a section may be written as one text
         written = node.value() if node is not None else detail["input"]  # a short form has no place of its own
         is_private = not self._tree.private_keys.isdisjoint(map(str, loc))
-        return Problem(where, f"{subject}: {self._complaint(detail, loc, written, is_private=is_private)}")
+        is_note = kind == "value_error" and isinstance(detail["ctx"]["error"], NotSeenFromHere)
+        complaint = self._complaint(detail, loc, written, is_private=is_private)
+        return Problem(where, f"{subject}: {complaint}", is_note=is_note)
 
     def _complaint(self, detail: Any, loc: Loc, written: object, *, is_private: bool) -> str:
         """What is wrong with a value, and what was allowed."""

@@ -6,7 +6,7 @@ import json
 
 import typer
 
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.config.explain import effective_values
 from fieldgate.config.sample import sample_text
 from fieldgate.config.schema import schema_text
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 
 def _show(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print every value in effect and where it comes from; secrets are masked."""
-    loaded = usable_config(config)
+    loaded = written_config(config)
     rows = [(dotted(loc), value, loaded.origins[dotted(loc)]) for loc, value in effective_values(loaded.config)]
     if as_json:
         values = {key: {"value": value, "origin": origin} for key, value, origin in rows}

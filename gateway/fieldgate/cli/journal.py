@@ -16,7 +16,7 @@ import typer
 
 from fieldgate import clock
 from fieldgate.cli.journal_source import answers
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import count, size
 from fieldgate.config import Config
 from fieldgate.control import ControlError
@@ -49,7 +49,7 @@ def register(app: typer.Typer) -> None:
 
 def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print sizes, counts and what was lost."""
-    facts = _one(usable_config(config).config, {"do": "journal.stats"})
+    facts = _one(written_config(config).config, {"do": "journal.stats"})
     if as_json:
         typer.echo(json.dumps(facts))
         return
@@ -89,7 +89,7 @@ def tail(
     Columns: time, id, lane, device, data. A time with '?' is that of a clock that was not set.
     """
     request = {"do": "journal.tail", "count": number, "follow": follow, "device": device}
-    asyncio.run(_print_events(answers(usable_config(config).config, request), as_json=as_json, at_once=True))
+    asyncio.run(_print_events(answers(written_config(config).config, request), as_json=as_json, at_once=True))
 
 
 def export(
@@ -104,7 +104,7 @@ def export(
     The database is for any tool: sqlite-utils rows FILE.db events --limit 5. FILE must not exist yet.
     """
     request = {"do": "journal.read", "since": since, "device": device}
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     if str(file) == "-":
         asyncio.run(_print_events(answers(loaded, request), as_json=True, at_once=False))
         return
@@ -120,7 +120,7 @@ def verify(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
     Also holds the account of each uplink against the disk: what is pending for it must be stored for it.
     """
-    facts = _one(usable_config(config).config, {"do": "journal.verify"})
+    facts = _one(written_config(config).config, {"do": "journal.verify"})
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -150,7 +150,7 @@ def replay(
 ) -> None:
     """Send kept events again under their old ids, past decode and rules; needs the running gateway and journal.keep."""
     request = {"do": "journal.replay", "since": since, "uplink": uplink, "device": device}
-    last = asyncio.run(_replay(usable_config(config).config, request, is_quiet=as_json))
+    last = asyncio.run(_replay(written_config(config).config, request, is_quiet=as_json))
     typer.echo(json.dumps(last) if as_json else f"{count(last['arrived'], 'event')} sent again to {last['uplink']}")
 
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from fieldgate.cli.journal_source import answers
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, size
 from fieldgate.config import Config
 from fieldgate.errors import FieldgateError
@@ -45,7 +45,7 @@ def list_parked(uplink: Uplink = None, config: ConfigFile = None, as_json: AsJso
 
     Columns: for how long, uplink, id, lane, topic, size, reason. With --json one object a line.
     """
-    found = _all(usable_config(config).config, {"do": "parked.list", "uplink": uplink, "ids": None})
+    found = _all(written_config(config).config, {"do": "parked.list", "uplink": uplink, "ids": None})
     for one in found:
         typer.echo(json.dumps(one) if as_json else _line(one))
     if not found and not as_json:
@@ -59,7 +59,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print one parked event: why, since when, and what it holds; whatever it holds cannot upset the terminal."""
-    found = _all(usable_config(config).config, {"do": "parked.show", "uplink": uplink, "ids": [event_id]})
+    found = _all(written_config(config).config, {"do": "parked.show", "uplink": uplink, "ids": [event_id]})
     if not found:
         raise FieldgateError(f"no event {event_id!r} is parked; 'fieldgate parked list' prints those that are")
     for one in found:
@@ -75,7 +75,7 @@ def retry(
 ) -> None:
     """Send parked events again under their old ids, marked as drained; what is refused again stays parked."""
     request = {"do": "parked.retry", "uplink": uplink, "ids": _chosen(ids, everything=everything)}
-    (facts,) = _all(usable_config(config).config, request)
+    (facts,) = _all(written_config(config).config, request)
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -98,7 +98,7 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Give up parked events for good; the ledger keeps their number under 'dropped'."""
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     chosen = {"uplink": uplink, "ids": _chosen(ids, everything=everything)}
     if not is_sure:
         found = _all(loaded, {"do": "parked.list", **chosen})

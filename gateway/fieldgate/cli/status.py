@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import typer
 
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, size, uptime
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
     @app.command("status")
     def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Ask the running gateway how it is; ends with 1 when none is running."""
-        state_folder = usable_config(config).config.journal.path
+        state_folder = written_config(config).config.journal.path
         try:
             answer = asyncio.run(ask(socket_path(state_folder), {"do": "status"}))
         except FieldgateError as error:

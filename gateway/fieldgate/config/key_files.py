@@ -9,9 +9,9 @@ import stat
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
-from fieldgate.config.secrets import credential_path
+from fieldgate.config.secrets import credential_path, references_of
 from fieldgate.config.section import from_config_folder
 
 __all__ = ["PemFile", "check_private", "client_context", "file_problem", "load_own", "ssl_detail"]
@@ -20,17 +20,18 @@ _SSL_FRAME: Final = re.compile(r"^\[[^]]*\] | \(_ssl.*$")  # of errors for which
 _CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
 
 
-def _credential(path: Path) -> Path:
-    """``${credential:NAME}`` is that file."""
+def _pem_path(path: Path, info: ValidationInfo) -> Path:
+    """``${credential:NAME}`` is that file, or stays as it is where references are kept."""
     written = str(path)
     if (match := _CREDENTIAL.fullmatch(written)) is not None:
-        return credential_path(match[1])
+        wanted = references_of(info)
+        return path if wanted == "kept" else credential_path(match[1], wanted=wanted)
     if "${" in written:
         raise ValueError(f"{written!r} is neither a path nor ${{credential:NAME}}, the only reference that is a file")
-    return path
+    return from_config_folder(path, info)
 
 
-PemFile = Annotated[Path, Field(strict=False), AfterValidator(_credential), AfterValidator(from_config_folder)]
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_pem_path)]
 
 
 def check_private(path: Path) -> None:
