@@ -108,8 +108,8 @@ async def test_a_clean_stop_acknowledges_everything_and_keeps_the_session(tmp_pa
             await gateway.start()
 
             async def has_caught_up() -> dict[str, Any] | None:
-                one = (await gateway.status())["sources"]["floor"]
-                return one if one["events"] >= 10 else None
+                status = await gateway.status_or_none()  # it listens a moment before it answers
+                return status["sources"]["floor"] if status and status["sources"]["floor"]["events"] >= 10 else None
 
             one = await eventually("what came meanwhile is read", has_caught_up)
 

@@ -116,8 +116,8 @@ class MqttUplink:
 
     async def stop(self) -> None:
         """Say that it is offline and DISCONNECT; what is in flight is sent again by the next process."""
-        self._announce("offline")
-        await self._connection.stop()
+        is_told = self._announce("offline")
+        await self._connection.stop(reason=Reason.SUCCESS if is_told else Reason.DISCONNECT_WITH_WILL)
 
     # -- ConnectionOwner --------------------------------------------------------------------------------------
 
@@ -145,15 +145,17 @@ class MqttUplink:
         elif isinstance(happening, Announced) and happening.reason >= Reason.UNSPECIFIED_ERROR:
             self._birth_refused(happening)
 
-    def _announce(self, state: Literal["online", "offline"]) -> None:
-        if self._presence is not None:
-            message = self._presence.message(
-                state,
-                wall_ns=clock.wall_ns(),
-                is_synced=clock.is_synced(),
-                is_retained=self._session.terms.is_retain_available,
-            )
-            self._session.announce(message, clock.boot_s())
+    def _announce(self, state: Literal["online", "offline"]) -> bool:
+        """Say on the status topic, where there is one, how it is; return whether nothing is left to be said."""
+        if self._presence is None:
+            return True
+        message = self._presence.message(
+            state,
+            wall_ns=clock.wall_ns(),
+            is_synced=clock.is_synced(),
+            is_retained=self._session.terms.is_retain_available,
+        )
+        return self._session.announce(message, clock.boot_s())
 
     def _birth_refused(self, answer: Announced) -> None:
         """Events are not held up by that; it is said once."""

@@ -61,7 +61,8 @@ class Suspicion:
     def failed(self, run: Run) -> Verdict:
         """The server did not take a message, no longer in flight, for a reason that may pass; say what it is now.
 
-        ``innocent``: the caller has it sent again. ``suspect``: it is kept here. ``guilty``: it will never be taken.
+        ``innocent``: the caller has it sent again. ``suspect``: it is kept here. ``guilty``: as it is it will never be
+        taken.
         """
         if run in self._on_trial:
             self._on_trial.remove(run)
@@ -69,6 +70,8 @@ class Suspicion:
         run.refusals += 1
         if run.refusals < _FAILURES_BEFORE_SUSPECT:
             return "innocent"
+        if sum(stop - start for _, start, stop in run.carries()) > 1:
+            return "guilty"
         self.suspects.append(run)
         if len(self.suspects) >= _MAX_SUSPECTS:
             self.acquit()

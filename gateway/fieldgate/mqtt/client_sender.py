@@ -119,9 +119,13 @@ class ClientSender:
     def announce(self, message: Publish, now_s: float) -> bool:
         """Send one message (QoS 1) that is no event; `Announced` answers. Return whether it was sent.
 
+        It is not where the server's Receive Maximum is on the way already [MQTT-3.3.4-7].
         It is not sent again if the connection ends before its PUBACK: the next one has its own.
         """
-        packet = self._announcement.packet(message, self.version) if self._phase is Phase.CONNECTED else b""
+        sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
+        if self._phase is not Phase.CONNECTED or sent_count >= self.terms.receive_maximum:
+            return False
+        packet = self._announcement.packet(message, self.version)
         if packet:
             if not self.in_flight.sent_count:
                 self._watch.waiting_since_s = now_s

@@ -13,16 +13,19 @@ from fieldgate.mqtt.packets import ConnAck, Properties, Reason
 __all__ = ["ServerTerms", "old_refusal", "refusal", "terms_of"]
 
 _MAX_WINDOW: Final = 65_000  # leaves packet ids for SUBSCRIBE
+_MAX_RECEIVE_MAXIMUM: Final = 65_535
 _NONE: Final = Properties()
 
 
 class ServerTerms(msgspec.Struct, frozen=True):
-    """What the server allows on one connection. ``window``: most messages without a PUBACK.
+    """What the server allows on one connection. ``window``: most messages without a PUBACK that we send.
 
+    ``receive_maximum`` is the most that it takes, of events and announcements together [MQTT-3.3.4-7].
     ``kept_s`` is how long it keeps the session, where it says so.
     """
 
     window: int = 0
+    receive_maximum: int = _MAX_RECEIVE_MAXIMUM
     max_packet_bytes: int | None = None
     keep_alive_s: int = 0
     is_retain_available: bool = True
@@ -50,6 +53,7 @@ def terms_of(packet: ConnAck, settings: ClientSettings) -> ServerTerms:
     said = packet.properties or _NONE
     return ServerTerms(
         window=min(settings.window, _MAX_WINDOW, said.receive_maximum or _MAX_WINDOW),
+        receive_maximum=said.receive_maximum or _MAX_RECEIVE_MAXIMUM,
         max_packet_bytes=said.maximum_packet_size,
         keep_alive_s=settings.keep_alive_s if said.server_keep_alive_s is None else said.server_keep_alive_s,
         is_retain_available=said.retain_available != 0,

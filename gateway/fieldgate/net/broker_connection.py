@@ -20,6 +20,7 @@ from fieldgate.errors import UplinkError
 from fieldgate.mqtt.client_happenings import Announced, Connected, Ended, Happening, Refused, Rejected, Subscribed
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End, end_of
+from fieldgate.mqtt.packets import Reason
 from fieldgate.mqtt.version_choice import VersionChoice
 from fieldgate.net.backoff import Backoff
 from fieldgate.net.dialler import Dialler
@@ -151,12 +152,12 @@ class BrokerConnection:
             await self._login.pause(self._give_way(end))
         await asyncio.Event().wait()
 
-    async def stop(self) -> None:
-        """Say DISCONNECT and close, once the server has; it gets a moment for that."""
+    async def stop(self, *, reason: int = Reason.SUCCESS) -> None:
+        """Say DISCONNECT (in MQTT 5 with ``reason``) and close, once the server has; it gets a moment for that."""
         self._is_stopping = True
         link = self._link
         if link is not None:
-            self._session.disconnect(clock.boot_s())
+            self._session.disconnect(clock.boot_s(), reason)
             link.write(self._session.output())
             self._link = None
             link.finish()

@@ -10,7 +10,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from fieldgate.forward.presence import Presence
-from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, Publish
+from fieldgate.mqtt.packets import ConnAck, Disconnect, Properties, Publish, Reason
 from fieldgate_simulators.link import Link
 from uplink_kit import MemoryFeed, Peer, ScriptedBroker, make_events, mosquitto, running, until
 
@@ -31,6 +31,22 @@ async def feed():
 
 def on(version: str = "5", **more: Any) -> dict[str, Any]:
     return {"version": version, "status_topic": "fieldgate/{gateway}/status", **more}
+
+
+async def test_a_goodbye_for_which_there_is_no_room_is_left_to_the_will(broker, feed):
+    """At a stop in mid-drain the window is full: one more would be an error of ours [MQTT-3.3.4-7]."""
+    broker.on_connect = lambda peer: peer.send(ConnAck(properties=Properties(receive_maximum=3)))
+    broker.on_publish = lambda peer, publish: peer.ack(publish) if publish.topic == TOPIC else None
+    feed.add(make_events(10))
+
+    async with running(feed, broker.port, mqtt=on()):
+        await until(lambda: len(broker.arrived) == 4)
+    peer = broker.peers[0]
+    await until(lambda: isinstance(peer.packets[-1], Disconnect))
+
+    assert [one.topic == TOPIC for one in broker.arrived] == [True, False, False, False]
+    assert peer.packets[-1].reason == Reason.DISCONNECT_WITH_WILL
+    assert json.loads(peer.connect.will.payload)["state"] == "offline"
 
 
 @pytest.mark.parametrize("version", VERSIONS)

@@ -220,6 +220,30 @@ def test_a_poisonous_event_within_a_batch_is_found():
     assert set(rig.feed.done) == set(range(1, 21))
 
 
+@pytest.mark.parametrize("by", ["close", "refusal"])
+def test_batches_that_are_all_too_much_for_the_server_are_taken_apart(by):
+    """A 3.1.1 server cannot say how much it takes; without this such an uplink stands still for ever."""
+    rig = Rig(3 + 1 if by == "close" else 5, format="cloudevents-batch", batch={"max_events": 5, "max_delay": "0s"})
+    rig.feed.add(make_events(20))
+    turns = 0
+    while len(rig.feed.done) < 20:
+        turns += 1
+        assert turns < 60
+        rig.connect(session_present=True)
+        for _ in range(100):
+            sent = rig.fill()
+            too_much = [publish for publish in sent if len(json.loads(publish.payload)) > 1]
+            rig.ack(*(publish.packet_id for publish in sent if publish not in too_much))
+            if too_much and by == "close":
+                break
+            rig.ack(*(publish.packet_id for publish in too_much), reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR)
+            rig.now_s += 60
+        rig.lose()
+
+    assert sorted(rig.feed.delivered_seqs) == list(range(1, 21))
+    assert rig.pump.parked == 0
+
+
 def test_a_server_that_hangs_up_on_everything_parks_nothing():
     """Then the fault is the server's; a month of that must not empty the journal into the ledger."""
     rig = Rig()
