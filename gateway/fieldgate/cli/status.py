@@ -16,6 +16,7 @@ from fieldgate.errors import FieldgateError
 __all__ = ["register"]
 
 _NOT_RUNNING: Final = 1
+_NOT_LISTENING: Final = 1
 _CLOCK: Final = {
     "synced": "clock set",
     "unsynced": "clock not set: events are marked unsynced",
@@ -34,7 +35,10 @@ def register(app: typer.Typer) -> None:
 
     @app.command("status")
     def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
-        """Ask the running gateway how it is; ends with 1 when none is running."""
+        """Ask the running gateway how it is.
+
+        Ends with 1 when none is running, or when one of its listeners does not listen: no device can come in there.
+        """
         state_folder = written_config(config).config.journal.path
         try:
             answer = asyncio.run(ask(socket_path(state_folder), {"do": "status"}))
@@ -42,6 +46,8 @@ def register(app: typer.Typer) -> None:
             typer.echo(json.dumps({"error": str(error)}) if as_json else f"error: {error}", err=not as_json)
             raise typer.Exit(_NOT_RUNNING) from error
         typer.echo(json.dumps(answer) if as_json else _for_people(answer))
+        if not all(one["listening"] for one in answer["listeners"]):
+            raise typer.Exit(_NOT_LISTENING)
 
 
 def _for_people(answer: dict[str, Any]) -> str:

@@ -122,9 +122,9 @@ async def test_what_may_surprise_is_a_warning(tmp_path: Path) -> None:
 
     assert ended.code == 0
     assert ended.out.splitlines() == [
+        f"{tmp_path}/acl.yaml:1:15: warning: 'any' has rules and is not in the users file '{tmp_path}/users'",
         f"{config}:2:12: warning: mqtt: '0.0.0.0:1883' takes passwords and events unencrypted from the network; "
         "tls: {certificate: server.pem, key: server.key} encrypts",
-        f"{tmp_path}/acl.yaml:1:15: warning: 'any' has rules and is not in the users file '{tmp_path}/users'",
         f"{config}:3:47: warning: certificate: the certificate has expired on {(now - timedelta(1)).date()}: "
         "clients that look at it do not connect",
         f"{tmp_path}/users:1:1: warning: the file holds password hashes and is open to everyone (mode 0644); "

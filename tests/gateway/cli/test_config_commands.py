@@ -127,7 +127,7 @@ def test_check_finds_what_is_wrong_beside_a_credential_that_it_cannot_see(tmp_pa
     result = fieldgate("check", folder=tmp_path)
 
     assert result.returncode == 1
-    assert result.stdout.splitlines() == ["fieldgate.yaml:9:5: unknown key 'topic'", "1 problem found"]
+    assert result.stdout.splitlines() == ["fieldgate.yaml:9:12: topic: a list is not a text", "1 problem found"]
 
 
 def test_check_looks_into_a_folder_of_credentials(tmp_path: Path) -> None:
