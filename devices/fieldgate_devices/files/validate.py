@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -189,8 +191,16 @@ class _Validation(Generic[M]):
         guess = did_you_mean(name, known)
         if not guess:
             elsewhere = [key.path for key in self._tree.all_keys() if key.name == name]
-            guess = f"; it belongs to {elsewhere[0].removesuffix('.' + name)!r}" if elsewhere else ""
+            nearest = max(elsewhere, key=partial(_shared, loc), default="")
+            guess = f"; it belongs to {nearest.removesuffix('.' + name)!r}" if nearest else ""
         return f"unknown key {name!r}{guess or '; allowed: ' + ', '.join(known)}"
+
+
+def _shared(loc: Loc, path: str) -> int:
+    """How many steps from the top ``path`` goes along with ``loc``."""
+    steps = path.replace("[]", ".[]").split(".")
+    pairs = zip(loc, steps, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[1] in {"NAME", "[]"} or pair[0] == pair[1], pairs))
 
 
 def _describe(written: object) -> str:

@@ -18,11 +18,14 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the group of commands."""
     group = typer.Typer(
-        help="Show the configuration in effect, its schema, or a sample.", no_args_is_help=True, rich_markup_mode=None
+        help="Show the configuration in effect, its schema, or a sample.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
     )
     group.command("show", short_help="Print every value in effect and where it comes from.")(_show)
     group.command("schema", short_help="Print the JSON Schema of the file, for editors.")(_schema)
     group.command("sample", short_help="Print a file with every key, its meaning and its default.")(_sample)
+    group.command("check", hidden=True)(_check)
     app.add_typer(group, name="config")
 
 
@@ -46,6 +49,11 @@ def _plain(value: object) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _check() -> None:
+    """Point to where people find it."""
+    raise typer.BadParameter("there is no 'config check'; write: fieldgate check")
 
 
 def _schema() -> None:

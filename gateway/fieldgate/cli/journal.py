@@ -21,6 +21,7 @@ from fieldgate.cli.words import count, size
 from fieldgate.config import Config
 from fieldgate.control import ControlError
 from fieldgate.journal.export import export_file, json_line
+from fieldgate_devices.files.quantities import format_size
 
 __all__ = ["register"]
 
@@ -55,7 +56,7 @@ def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
         return
     aside = f"   {size(facts['set_aside_bytes'])} set aside" if facts["set_aside_bytes"] else ""
     typer.echo(
-        f"epoch {facts['epoch']}   {size(facts['bytes'])} of {size(facts['max_bytes'])}   "
+        f"epoch {facts['epoch']}   {size(facts['bytes'])} of {format_size(facts['max_bytes'])}   "
         f"{size(facts['used_bytes'])} in use   {size(facts['wal_bytes'])} in the log{aside}"
     )
     for lane, one in facts["lanes"].items():
@@ -166,13 +167,17 @@ def _one(config: Config, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _print_events(events: AsyncIterator[dict[str, Any]], *, as_json: bool, at_once: bool) -> None:
-    """Write each event; ``at_once``, because somebody watches."""
+    """Write each event; ``at_once``, because somebody watches, who is told if there is none."""
+    is_empty = True
     async for event in events:
+        is_empty = False
         line = json_line(event) if as_json else f"{_for_people(event)}\n".encode(errors="backslashreplace")
         sys.stdout.buffer.write(line)
         if at_once:
             sys.stdout.buffer.flush()
     sys.stdout.buffer.flush()
+    if is_empty and at_once and not as_json:
+        typer.echo("nothing is stored: what is delivered is not kept without journal.keep", err=True)
 
 
 def _for_people(event: dict[str, Any]) -> str:

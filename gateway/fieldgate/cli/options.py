@@ -11,7 +11,7 @@ import typer
 from fieldgate.config.loader import LoadedConfig, load, load_as_written
 from fieldgate.errors import ConfigError, FieldgateError
 
-__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config", "written_config"]
+__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config", "without_file", "written_config"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -35,6 +35,11 @@ def usable_config(path: Path | None, *, exit_code: int = 1) -> LoadedConfig:
 def written_config(path: Path | None) -> LoadedConfig:
     """The same for commands that need no secret: whoever types them may not be allowed to read one."""
     return _loaded(load_as_written, path, 1)
+
+
+def without_file(loaded: LoadedConfig) -> str:
+    """What to add where nothing is found at a place that no file named."""
+    return "" if loaded.path is not None else "; no configuration file was found here: name one with -c FILE"
 
 
 def _loaded(how: Callable[[Path | None], LoadedConfig], path: Path | None, exit_code: int) -> LoadedConfig:

@@ -43,11 +43,14 @@ def register(app: typer.Typer) -> None:
 def list_parked(uplink: Uplink = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print what is parked, the longest parked first.
 
-    Columns: for how long, uplink, id, lane, topic, size, reason. With --json one object a line.
+    With --json one object a line.
     """
     found = _all(written_config(config).config, {"do": "parked.list", "uplink": uplink, "ids": None})
-    for one in found:
-        typer.echo(json.dumps(one) if as_json else _line(one))
+    if not as_json:
+        _echo_table(found)
+    else:
+        for one in found:
+            typer.echo(json.dumps(one))
     if not found and not as_json:
         typer.echo("nothing is parked", err=True)
 
@@ -137,12 +140,21 @@ def _all(config: Config, request: dict[str, Any]) -> list[dict[str, Any]]:
     return asyncio.run(gather())
 
 
-def _line(one: dict[str, Any]) -> str:
+_HEADS: Final = ("FOR", "UPLINK", "ID", "LANE", "TOPIC", "SIZE", "REASON")
+
+
+def _echo_table(found: list[dict[str, Any]]) -> None:
+    """A line for each, under what it is."""
+    rows = [_HEADS, *map(_row, found)] if found else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
     again = "  (sent again)" if one["retrying"] else ""
-    return _safe(
-        f"{age(one['parked_for_s']):<8} {one['uplink']}  {one['id']}  {one['lane']:<6}  {one['topic']}  "
-        f"{size(one['payload_bytes'])}  {one['reason']}{again}"
-    )
+    shown = (age(one["parked_for_s"]), one["uplink"], one["id"], one["lane"], one["topic"])
+    return tuple(map(_safe, (*shown, size(one["payload_bytes"]), f"{one['reason']}{again}")))
 
 
 def _whole(one: dict[str, Any]) -> str:

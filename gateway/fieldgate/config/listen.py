@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fieldgate.config.key_files import PemFile
 from fieldgate.config.section import FilePath, LaneName
@@ -20,6 +20,14 @@ from fieldgate_devices.files.quantities import Duration, Size, parse_size
 from fieldgate_devices.files.section import Section
 
 __all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
+
+
+def _no_port_alone(written: object) -> object:
+    if isinstance(written, int) and not isinstance(written, bool):
+        raise ValueError(
+            f"{written} is a port without a host; write 127.0.0.1:{written} or, for the network, 0.0.0.0:{written}"
+        )
+    return written
 
 
 class ListenTlsConfig(Section):
@@ -81,7 +89,7 @@ class ListenAuthConfig(Section):
 class ListenConfig(Section):
     """A port on which devices connect."""
 
-    mqtt: Annotated[str, AfterValidator(check_listen_address)] = Field(
+    mqtt: Annotated[str, BeforeValidator(_no_port_alone), AfterValidator(check_listen_address)] = Field(
         "127.0.0.1:1883",
         description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users' or "
         "'tls.client_ca'. 0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",

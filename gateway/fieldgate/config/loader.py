@@ -26,6 +26,7 @@ from fieldgate_devices.files.validate import validate
 
 __all__ = ["SEARCH_PATHS", "LoadedConfig", "Reading", "find_file", "load", "load_as_written", "read"]
 
+_ACL_KEYS: Final = frozenset({"all_users", "users", "anonymous"})
 SEARCH_PATHS: Final = (Path("fieldgate.yaml"), Path("/etc/fieldgate/fieldgate.yaml"))
 
 
@@ -120,6 +121,11 @@ def read(path: Path | None = None, *, references: References = "resolved") -> Re
     document = read_yaml(content, str(path), private_keys=TREE.private_keys)
     if document.root is None:
         return Reading(path, sorted(document.problems))
+    if _looks_like_an_acl(document):
+        problem = (
+            "this looks like an ACL and no configuration; 'fieldgate check' reads it where listen[].auth.acl names it"
+        )
+        return Reading(path, [Problem(document.where(()), problem)])
     outcome = validate(document, TREE, context={"folder": path.absolute().parent, "references": references})
     misread = {problem.where for problem in document.problems}
     found = {*document.problems, *(problem for problem in outcome.problems if problem.where not in misread)}
@@ -138,6 +144,15 @@ def _content(path: Path) -> bytes:
     """The file, and one byte more than is allowed so that too much is noticed."""
     with path.open("rb") as file:
         return file.read(MAX_FILE_BYTES + 1)
+
+
+def _looks_like_an_acl(document: Document) -> bool:
+    root = document.root
+    return (
+        root is not None
+        and isinstance(root.content, dict)
+        and root.content.keys() & _ACL_KEYS == set(root.content) != set()
+    )
 
 
 def _finish(reading: Reading, *, has_more_to_check: bool = True) -> Reading:

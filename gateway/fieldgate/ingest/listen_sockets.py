@@ -48,13 +48,13 @@ def _why_not(error: OSError) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             return (
-                "the port is already in use, by another program (a mosquitto?) or gateway; end that one, or write another "
-                "port into 'listen'"
+                "the port is already in use, by another program (a mosquitto?) or gateway; end that one, or write "
+                "another port into 'listen'"
             )
         case errno.EACCES | errno.EPERM:
             return (
-                "not permitted; for a port below 1024 write AmbientCapabilities=CAP_NET_BIND_SERVICE into the service's "
-                "unit, or another port into 'listen'"
+                "not permitted; for a port below 1024 write AmbientCapabilities=CAP_NET_BIND_SERVICE into the unit of "
+                "the service, or another port into 'listen'"
             )
         case errno.EADDRNOTAVAIL:
             return "this machine does not have that address now; 0.0.0.0 is every address that it has"

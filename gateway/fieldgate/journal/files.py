@@ -204,6 +204,7 @@ def lock_holder(lock: int) -> int | None:
 
 
 def _refusal(path: Path, error: OSError) -> JournalRefused:
+    at = f" ({error.filename})" if isinstance(error.filename, str) and error.filename != str(path) else ""
     return JournalRefused(
-        f"{path}: the journal folder cannot be used: {error.strerror or error}; check journal.path and its owner"
+        f"{path}: the journal folder cannot be used: {error.strerror or error}{at}; check journal.path and its owner"
     )

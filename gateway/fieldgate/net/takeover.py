@@ -34,8 +34,8 @@ class TakeoverWatch:
     def ended(self, end: End, *, lasted_s: float, acked: int, is_fruitless: bool = False) -> End:
         """A connection that was accepted is over; return its end, with what may be behind it.
 
-        ``acked``: how many messages the server has taken by now. ``is_fruitless``: messages were on the way and none was
-        acknowledged, so one of them may be what ended it.
+        ``acked``: how many messages the server has taken by now. ``is_fruitless``: messages were on the way and none
+        was acknowledged, so one of them may be what ended it.
         """
         was_denied, self._denied_at = self._denied_at == acked, None
         if was_denied and end.cause is Cause.SERVER:
