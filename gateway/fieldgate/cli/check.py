@@ -43,7 +43,8 @@ def register(app: typer.Typer) -> None:
 def _as_text(reading: Reading, errors: Sequence[Problem], others: Sequence[Problem]) -> str:
     if errors:
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''} found"
-        return "\n".join([*map(str, errors), count])
+        notes = [one for one in others if one.is_note]
+        return "\n".join([*map(str, sorted([*errors, *notes])), count])
     shown = others if reading.path is not None else [f"warning: {warning.message}" for warning in others]
     name = str(reading.path) if reading.path is not None else "no configuration file, the defaults"
     return "\n".join([*map(str, shown), f"{name}: ok"])

@@ -17,6 +17,8 @@ from fieldgate.config.section import from_config_folder
 __all__ = ["PemFile", "check_private", "client_context", "file_problem", "load_own", "ssl_detail"]
 
 _SSL_FRAME: Final = re.compile(r"^\[[^]]*\] | \(_ssl.*$")  # of errors for which Python has no name
+_END_OF_CERTIFICATE: Final = re.compile(rb"-----END (?:TRUSTED |X509 )?CERTIFICATE-----")
+_END_OF_KEY: Final = re.compile(rb"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 _CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
 
 
@@ -59,6 +61,9 @@ def load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ValueError(f"{str(key)!r} is not the key of the certificate {str(certificate)!r}") from error
+        for path, end, what in ((certificate, _END_OF_CERTIFICATE, "certificate"), (key, _END_OF_KEY, "private key")):
+            if not end.search(path.read_bytes()):
+                raise ValueError(f"{str(path)!r} holds no whole {what} in PEM form") from error
         files = " and ".join(repr(str(path)) for path in dict.fromkeys((certificate, key)))
         raise ValueError(f"no usable certificate and key in PEM form in {files}: {ssl_detail(error)}") from error
     except OSError as error:

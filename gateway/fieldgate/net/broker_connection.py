@@ -332,7 +332,7 @@ class BrokerConnection:
                 case Ended():
                     self._finish(end_of(happening, version=self._session.version))
                 case Rejected() | Subscribed() | Announced():
-                    if isinstance(happening, Rejected) and happening.reason == Reason.NOT_AUTHORIZED:
+                    if isinstance(happening, Rejected | Announced) and happening.reason == Reason.NOT_AUTHORIZED:
                         self._takeover.denied(acked=self._session.acked)
                     pause = self._owner.happened(happening) or pause
         if pause is not None:
