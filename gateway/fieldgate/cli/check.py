@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 
@@ -16,22 +15,22 @@ from fieldgate_devices.files.document import Problem
 __all__ = ["register"]
 
 
-NoFile = Annotated[str | None, typer.Argument(hidden=True, show_default=False)]
-
-
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command(short_help="Check the configuration; tells every problem at once.")
-    def check(config: ConfigFile = None, as_json: AsJson = False, file: NoFile = None) -> None:
-        """Check the configuration and the files that it names: every problem with file:line:column, all at once.
+    @app.command(
+        short_help="Check the configuration; tells every problem at once.",
+        context_settings={"allow_extra_args": True},  # to say how a file is named
+    )
+    def check(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
+        """Check the configuration: every problem with file:line:column, all at once.
 
-        Looks into certificates and keys, users and ACL too. Ends with 0 when all of it can be used (warnings and notes
-        do not count), with 1 when it cannot. Opens no connection. A credential of systemd is there for the service
-        only; elsewhere a note says that it was not looked at.
+        Looks into the files that it names too: certificates and keys, users and ACL. Ends with 0 when all of it can be
+        used (warnings and notes do not count), with 1 when it cannot. Opens no connection. A credential of systemd is
+        there for the service only; elsewhere a note says that it was not looked at.
         """
-        if file is not None:
-            raise typer.BadParameter(f"name the file with -c: fieldgate check -c {file}", param_hint="FILE")
+        if context.args:
+            raise typer.BadParameter(f"name the file with -c: fieldgate check -c {context.args[0]}")
         reading = read(config, references="examined")
         in_files = problems_in_listen_files(reading)
         errors = sorted({*reading.errors, *(problem for problem in in_files if not problem.is_warning)})

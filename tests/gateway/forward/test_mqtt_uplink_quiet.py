@@ -157,33 +157,58 @@ async def test_once_the_event_at_fault_is_found_the_next_try_does_not_wait_for_t
     assert bounds[-1] == 0.001
 
 
-async def test_a_server_that_refuses_a_message_and_hangs_up_is_no_second_gateway(broker, feed):
-    """mosquitto does so with a topic that its ACL denies: the event is parked, and the status says what to ask."""
+def test_a_server_that_refuses_a_message_and_hangs_up_is_no_second_gateway():
+    """mosquitto does so with a topic that its ACL denies: it has said why."""
+    watch = TakeoverWatch("me")
+    closed = End("closed", Cause.SERVER)
+    ends = []
+
+    for _ in range(5):
+        watch.denied(acked=7)
+        ends.append(watch.ended(closed, lasted_s=1, acked=7))
+
+    assert {end.text for end in ends} == {
+        "closed, after it had refused a message as not authorized (0x87); does its access control allow this client "
+        "our topics?"
+    }
+    assert not any(end.is_takeover for end in ends)
+
+
+def test_a_refusal_that_the_server_went_on_after_explains_no_hang_up():
+    """The control: it took messages since, so the refusal was not its last word."""
+    watch = TakeoverWatch("me")
+    closed = End("closed", Cause.SERVER)
+
+    for _ in range(3):
+        watch.denied(acked=7)
+        end = watch.ended(closed, lasted_s=1, acked=8)
+
+    assert end.is_takeover
+
+
+async def test_a_topic_that_is_denied_by_hanging_up_is_parked_and_said(broker, feed):
+    """Each event is refused and the connection closed: all are parked, and the status says what to ask."""
 
     def refuse(peer, publish):
         peer.ack(publish, Reason.NOT_AUTHORIZED)
         peer.close()
 
     broker.on_publish = refuse
-    feed.add(make_events(1))
-
     reasons: set[str] = set()
 
-    def has_parked(seqs: int) -> bool:
+    def has_parked(count: int) -> bool:
         reasons.add(uplink.status.reason)
-        return len([how for how in feed.done.values() if how != "delivered"]) == seqs
+        return len(feed.done) == count
 
-    async with running(feed, broker.port, mqtt={"url": f"mqtt://127.0.0.1:{broker.port}", "version": "5"}) as uplink:
+    slow = Timing(base_s=0.1, cap_s=0.1, stable_s=0.0)
+    mqtt = {"url": f"mqtt://127.0.0.1:{broker.port}", "version": "5"}
+    async with running(feed, broker.port, timing=slow, mqtt=mqtt) as uplink:
         for seq in range(1, 6):
+            feed.add(make_events(1, first=seq))
             await until(partial(has_parked, seq))
-            await until(lambda: uplink.status.state == "backoff")
-            reasons.add(uplink.status.reason)
-            feed.add(make_events(1, first=seq + 1))
 
-    assert {
-        f"127.0.0.1:{broker.port} closed the connection, after it had refused a message as not authorized (0x87); does "
-        "its access control allow this client our topics?"
-    } <= reasons
+    assert any("refused a message as not authorized" in reason for reason in reasons)
+    assert set(feed.done.values()) == {"the server refuses it: not authorized (0x87)"}
     assert not any("another client" in reason for reason in reasons)
 
 
