@@ -110,6 +110,18 @@ def test_every_make_target_in_the_readme_exists():
     assert [name for name in shown if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
 
 
+@pytest.mark.parametrize(("target", "asked"), [("demo", "tests/setup.sh {0} demo"), ("test", "tests/setup.sh {0}")])
+def test_the_demo_is_set_up_without_what_the_tests_need(target, asked, tmp_path):
+    """Who wants to see it work gets no broker, file systems and Node.js installed."""
+    venv = tmp_path / "venv"
+
+    planned = subprocess.run(
+        ["make", "-n", target, f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
+    ).stdout
+
+    assert [line.partition("bash ")[2] for line in planned.splitlines() if "setup.sh" in line] == [asked.format(venv)]
+
+
 def test_every_top_level_folder_is_in_the_readme():
     """Who opens the repository sees folders first."""
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
