@@ -263,6 +263,7 @@ async def test_mosquitto_with_certificates_on_both_sides(tmp_path, authority, st
     inside = free_port()
     lines = (
         *conf.replace("/etc/mosquitto/", f"{tmp_path}/").removeprefix("listener 8883\n").splitlines(),
+        f"persistence_location {tmp_path}/",
         f"listener {inside} 127.0.0.1",  # where what arrived is read
     )
     port = await stack.enter_async_context(mosquitto(tmp_path, *lines))
