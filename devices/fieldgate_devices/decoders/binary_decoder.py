@@ -186,10 +186,11 @@ def _sum(item: Item) -> Step:
     """The sum of earlier fields; exact until it becomes a float, so that 26 and 30 hundredths are 26.3."""
     name, negative = item.sum or "", item.negative
     factors = {part: Fraction(str(factor)) for part, factor in (item.of or {}).items()}
-    is_whole = all(factor.denominator == 1 for factor in factors.values())
+    plus = Fraction(str(item.plus or 0))
+    is_whole = all(factor.denominator == 1 for factor in (*factors.values(), plus))
 
     def read(state: State, scope: Scope) -> None:
-        total = sum((factor * Fraction(scope.number(part)) for part, factor in factors.items()), Fraction(0))
+        total = sum((factor * Fraction(scope.number(part)) for part, factor in factors.items()), plus)
         if negative is not None and scope.number(negative):
             total = -total
         scope.put(scope.named(name), _plain(total, is_whole=is_whole))

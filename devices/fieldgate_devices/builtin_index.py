@@ -1,0 +1,61 @@
+"""Make ``profiles/index.json`` from the profiles in YAML: ``python -m fieldgate_devices.builtin_index``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from fieldgate_devices.builtin import INDEX, builtin_profiles
+from fieldgate_devices.profile import Profile
+from fieldgate_devices.reading import read_profile
+
+__all__ = ["make_index"]
+
+
+def make_index(profiles: Mapping[str, bytes]) -> bytes:
+    """Return the index of these profiles, one line each.
+
+    Raises:
+        ValueError: one of them has problems; the message names them all.
+    """
+    lines, problems = [], []
+    for path, content in sorted(profiles.items()):
+        read = read_profile(content, path)
+        problems += [str(problem) for problem in read.problems]
+        if read.contract is not None:
+            lines.append(msgspec.json.encode(_entry(read.contract.profile, path.rpartition("/")[2])))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return b"[\n" + b",\n".join(lines) + b"\n]\n"
+
+
+def _entry(profile: Profile, file: str) -> dict[str, Any]:
+    written = profile.model_dump(mode="json", by_alias=True, exclude_unset=True, exclude={"examples"})
+    return {
+        "id": profile.profile,
+        "version": profile.version,
+        "file": file,
+        "match": [
+            {key: value for key, value in one.items() if key in {"mqtt", "serial", "json"}} for one in written["match"]
+        ],
+        "commands": [command.publish for command in profile.commands.values()],
+        "written": written,
+    }
+
+
+def _main() -> int:
+    try:
+        made = make_index(builtin_profiles())
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 1
+    (Path(__file__).parent / "profiles" / INDEX).write_bytes(made)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main())
