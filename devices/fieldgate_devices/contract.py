@@ -227,7 +227,7 @@ class Contract:
         if self._time_path is None or self.read_time is None:
             return None
         value = self._time_path.find(record, captures)
-        if value is ABSENT or value is None:
+        if value is ABSENT or value is None or self._no_reading.means(value):
             return None
         try:
             return self.read_time(value)

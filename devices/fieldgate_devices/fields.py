@@ -106,7 +106,7 @@ class FieldReader:
         return self.absent("is missing" if raw is ABSENT else "is null")
 
     def takes(self, path: Path, record: object) -> bool:
-        """Whether what stands at ``path`` is this field's: it fits, or the message breaks the contract."""
+        """Whether what stands at ``path`` is this field's, or left to no other."""
         if self._spec.unfit == "refuse":
             return True
         raw = path.find(record, {})
@@ -115,8 +115,12 @@ class FieldReader:
         try:
             self.value_of(raw, self.unit_of(path.text, record))
         except Breach:
-            return False
+            return self.drops(raw)
         return True
+
+    def drops(self, unfit: object) -> bool:
+        """Whether a value that does not fit is left out: lists and mappings have names of their own, and are kept."""
+        return self._spec.unfit == "absent" and not isinstance(unfit, dict | list)
 
     def absent(self, how: str) -> object:
         """Return what the field is where there is no value; see `read`."""
@@ -252,6 +256,8 @@ def _read_number(value: object) -> object:
     if not isinstance(value, str) or len(value) > 64:
         return value
     text = value.strip()
+    if "_" in text:  # Python's own way to write a number
+        return value
     try:
         return int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:

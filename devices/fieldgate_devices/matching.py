@@ -26,19 +26,26 @@ _NO_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff+#]")
 
 @dataclass(frozen=True, slots=True)
 class Matcher:
-    """One entry of ``match``. ``under`` and ``device`` are None where the profile's own count."""
+    """One entry of ``match``; ``but`` are the topics that it does not take.
+
+    ``under`` and ``device`` are None where the profile's own count.
+    """
 
     topic: TopicPattern | None
     serial: str | None
     conditions: Conditions | None
     under: str | None = None
     device: DeviceName | None = None
+    but: tuple[TopicPattern, ...] = ()
 
     def of_topic(self, topic: str) -> dict[str, str] | None:
         """Return what the topic's pattern catches, or None where messages of that topic are not this device's."""
         if self.serial is not None:
             return {} if topic == f"{SERIAL}{self.serial}" else None
-        return {} if self.topic is None else self.topic.match(topic)
+        captures = {} if self.topic is None else self.topic.match(topic)
+        if captures is not None and any(one.match(topic) is not None for one in self.but):
+            return None
+        return captures
 
     @property
     def rank(self) -> tuple[tuple[int, ...], int]:
@@ -68,6 +75,7 @@ def read_matcher(spec: MatchSpec) -> Matcher:
         Conditions(spec.json_) if spec.json_ else None,
         spec.under,
         DeviceName(spec.device, captured) if spec.device is not None else None,
+        tuple(map(read_topic_pattern, spec.except_)),
     )
 
 

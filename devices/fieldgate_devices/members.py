@@ -1,7 +1,7 @@
 """Patterns of members of a message: ``{sensor}.Temperature``, ``temperature:{id}.tC``, ``rx_metadata[0]``.
 
-A path in which a step may hold ``{part}``, which catches what stands there, or ``*``, which is any member. It finds all
-that it fits, in the order of the message.
+A path in which a step may hold ``{part}``, which catches what stands there (``{part:int}`` a whole number), or ``*``,
+which is any member. It finds all that it fits, in the order of the message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from fieldgate_devices.paths import TOPIC, read_path
 
 __all__ = ["PART", "Member", "Members", "Trail", "read_members"]
 
-PART: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+PART: Final = re.compile(r"\{([a-z][a-z0-9_]*)(?::int)?\}")
+"""``{part}`` is any text, ``{part:int}`` a whole number; a name has ``{part}`` for both."""
+_INT: Final = ":int"
 _MAX_KEY: Final = 128  # a longer name is no sensor's; it bounds what a pattern with two parts costs
 _MAX_PARTS: Final = 2
 _MAX_FOUND: Final = 512
@@ -91,9 +93,16 @@ def read_members(text: str) -> Members:
         if not caught and isinstance(step, str):
             steps.append(step)
             continue
-        plain = PART.split(pattern)
-        regex = "".join(re.escape(one) if place % 2 == 0 else f"(?P<{one}>.+)" for place, one in enumerate(plain))
-        steps.append(re.compile(".*" if pattern == "*" else regex, re.DOTALL))
+        steps.append(re.compile(".*" if pattern == "*" else _regex(pattern), re.DOTALL))
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"{text!r} has {{{twice}}} twice; give each its own name")
     return Members(text, tuple(names), tuple(steps))
+
+
+def _regex(pattern: str) -> str:
+    made, at = "", 0
+    for match in PART.finditer(pattern):
+        what = "[0-9]+" if match[0].endswith(f"{_INT}}}") else ".+"
+        made += f"{re.escape(pattern[at : match.start()])}(?P<{match[1]}>{what})"
+        at = match.end()
+    return made + re.escape(pattern[at:])

@@ -109,6 +109,16 @@ class MatchSpec(Section):
         "name, # or {name#} at the end the rest.",
         examples=["site/+/boiler/{device}/telemetry"],
     )
+    except_: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_pattern)], ...],
+        Field(strict=False, max_length=16),
+        BeforeValidator(_one_or_more),
+    ] = Field(
+        (),
+        alias="except",
+        description="Patterns of topics that are not this device's although mqtt takes them, such as its commands.",
+        examples=[["zigbee2mqtt/+/set"]],
+    )
     serial: str | None = Field(None, max_length=64, description="Name of a serial source.", examples=["scale"])
     json_: dict[PathText, Any] = Field(
         default_factory=dict,
@@ -186,10 +196,11 @@ class FieldSpec(Section):
         "raw_unit, or as unit.",
         examples=["TempUnit"],
     )
-    unfit: Literal["refuse", "absent"] = Field(
+    unfit: Literal["refuse", "absent", "other"] = Field(
         "refuse",
-        description="What becomes of a value of another type, or out of range: the message breaks the contract, or "
-        "the field is absent (the next path of from counts; with other_fields keep, the value is kept as one of these).",
+        description="What becomes of a value of another type, or out of range: the message breaks the contract; or the "
+        "field is absent (the next path of from counts) and only a list or mapping is left to other_fields; or the "
+        "value is left to other_fields whatever it is.",
     )
     first_of: Annotated[tuple[str, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = Field(
         (),

@@ -180,8 +180,8 @@ def _field(name: str, spec: FieldSpec) -> Iterator[_Finding]:
         for path in spec.raw_unit:
             if path not in spec.from_:
                 yield _Finding(("raw_unit", path), f"{path!r} is not one of from")
-    if spec.unfit == "absent" and not spec.optional and spec.default is None:
-        yield _Finding(("unfit",), f"unfit: absent makes {name} optional; write optional: true")
+    if spec.unfit != "refuse" and not spec.optional and spec.default is None:
+        yield _Finding(("unfit",), f"unfit: {spec.unfit} makes {name} optional; write optional: true")
     if spec.min is not None and spec.max is not None and spec.min > spec.max:
         yield _Finding(("min",), f"min of {spec.min:g} is greater than max of {spec.max:g}")
     if spec.scale == 0:

@@ -48,13 +48,14 @@ class Repeated:
     def read(self, record: object, claimed: set[Trail]) -> list[Found]:
         """Return what the record has, in the order of the message; adds to ``claimed`` the members that were read.
 
-        A member that is claimed already is passed over, so is one that does not fit where ``unfit`` is absent.
+        A member that is claimed already is passed over, so is one that does not fit where ``unfit`` allows that.
 
         Raises:
             Breach: a value is not what the profile says.
         """
         found: list[tuple[tuple[int, ...], Found]] = []
         taken: set[str] = set()
+        dropped: set[Trail] = set()
         places = _Places(record)
         for kind, spec, reader, paths in self._kinds:
             for path in paths:
@@ -67,6 +68,8 @@ class Repeated:
                     except Breach:
                         if spec.unfit == "refuse":
                             raise
+                        if reader.drops(raw):
+                            dropped.add(trail)
                         continue
                     claimed.add(trail)
                     if value is ABSENT:
@@ -74,6 +77,7 @@ class Repeated:
                     name = free_name(_named(kind, parts), _Names(self._fields, taken))
                     taken.add(name)
                     found.append((places.of(trail), Found(kind, name, value)))
+        claimed |= dropped
         found.sort(key=lambda one: one[0])
         return [one for _, one in found]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from typing import Final
+
 from pydantic import Field
 
 from fieldgate_devices.decoders import json_text
@@ -17,6 +19,9 @@ from fieldgate_devices.decoders.texts import read_text
 __all__ = ["JsonDecoder", "JsonOptions"]
 
 
+_ALONE: Final = "value"  # the name of a message that is no object
+
+
 class JsonOptions(ReadingsOptions):
     """How readings stand in a JSON message."""
 
@@ -25,6 +30,15 @@ class JsonOptions(ReadingsOptions):
     or_text: bool = Field(
         default=False,
         description="a payload that is no JSON at all is one value, a text without the blanks around it: `value`",
+    )
+    whole: bool = Field(
+        default=False, description="the message is one reading even where it is a list of objects: `value`"
+    )
+    unwrap: list[PathText] = Field(
+        default_factory=list,
+        max_length=8,
+        description="paths of objects whose members count as members of the message itself, before its own",
+        examples=[["params"]],
     )
     texts: list[PathText] = Field(
         default_factory=list,
@@ -47,6 +61,8 @@ class JsonDecoder:
         self._readings = Readings(options)
         self._has_lines = options.lines
         self._or_text = options.or_text
+        self._is_whole = options.whole
+        self._unwrapped = [Path.parse(text) for text in options.unwrap]
         self._texts = [Path.parse(text) for text in options.texts]
 
     def decode(self, payload: bytes, captures: Mapping[str, str]) -> list[Record]:
@@ -80,7 +96,12 @@ class JsonDecoder:
             message = _with_json_at(path.steps, message)
         if self._texts:
             measure(message)
-        return message
+        for path in self._unwrapped:
+            inside = path.find(message)
+            if isinstance(inside, dict) and isinstance(message, dict):
+                around = path.without(message)
+                message = {**inside, **{key: one for key, one in around.items() if key not in inside}}
+        return {_ALONE: message} if self._is_whole and isinstance(message, list) else message
 
 
 def _text(payload: bytes) -> Value:
