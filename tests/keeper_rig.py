@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from fieldgate_devices.event import LANES, Address, Event, Lane, Stamp, TimeQual
 from journal_kit import open_journal
 
 BOOT = "boot-a"
+SMALL = 2 << 20
 
 
 class Device:
@@ -207,3 +209,16 @@ class Rig:
 
 def lanes_of(journal: Journal) -> list[int]:
     return [journal.stats().lanes[lane].events for lane in LANES]
+
+
+@asynccontextmanager
+async def started(folder: Path, *routes: Route, **more: Any) -> AsyncIterator[Rig]:
+    """A rig whose keeper runs; it is stopped at the end unless the test did."""
+    rig = Rig(folder, *routes, **more)
+    running = asyncio.get_running_loop().create_task(rig.keeper.run())
+    try:
+        yield rig
+    finally:
+        await rig.keeper.stop()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)

@@ -63,8 +63,10 @@ class Gateway:
         self.boots = count()
         self.start()
 
-    def start(self, *, base_s: float = BASE_S, now_s: float = 1000.0, limits: BrokerLimits | None = None) -> None:
-        self.server = Server(broker_limits=limits)
+    def start(
+        self, *, base_s: float = BASE_S, now_s: float = 1000.0, broker_limits: BrokerLimits | None = None
+    ) -> None:
+        self.server = Server(broker_limits=broker_limits)
         self.server.now_s = now_s
         self.memory = BrokerMemory(self.server.broker, base_s=base_s)
         self.memory.restore(copy.deepcopy(self.disk.state), max_bytes=2**20, now_s=now_s)

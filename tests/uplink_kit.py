@@ -149,6 +149,13 @@ async def until(is_so: Callable[[], bool]) -> None:
         await asyncio.sleep(0.002)
 
 
+async def end_of(mqtt: dict[str, Any]) -> tuple[str, str]:
+    """Connect; return state and reason of the uplink once it does not try for a moment."""
+    async with running(MemoryFeed(), 1, mqtt=mqtt) as uplink:
+        await until(lambda: uplink.status.state in ("backoff", "refused", "connected"))
+        return uplink.status.state, uplink.status.reason
+
+
 @asynccontextmanager
 async def mosquitto(folder: Path, *lines: str, port: int | None = None) -> AsyncIterator[int]:
     """A real broker, on a free port; the test is skipped where there is none."""

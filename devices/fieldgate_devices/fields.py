@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fieldgate_devices.breach import Breach, shown
+from fieldgate_devices.conditions import Conditions
 from fieldgate_devices.paths import ABSENT, Path, read_path
 from fieldgate_devices.profile import FieldSpec
 from fieldgate_devices.units import Conversion, conversion, known_unit, units_like
@@ -60,7 +61,7 @@ class FieldReader:
     """
 
     __slots__ = (
-        "_by_path", "_by_unit", "_convert", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec", "_unit_path",
+        "_absent_if", "_by_path", "_by_unit", "_convert", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec", "_unit_path",
         "default", "name",
     )  # fmt: skip
 
@@ -69,6 +70,7 @@ class FieldReader:
         self._spec = spec
         self._paths: tuple[Path, ...] = tuple(map(read_path, spec.from_ or (name,)))
         self._no_reading = NoReading((*spec.no_reading, *no_reading))
+        self._absent_if = [Conditions({path: wanted}) for path, wanted in spec.absent_if.items()]
         self._map = spec.map
         self._scale = spec.scale
         self._offset = spec.offset
@@ -91,6 +93,8 @@ class FieldReader:
         Raises:
             Breach: the message is not what the profile says.
         """
+        if self._absent_if and any(one.hold(record) for one in self._absent_if):
+            return self.default
         raw: object = ABSENT
         for path in self._paths:
             raw = path.find(record, captures)

@@ -202,6 +202,12 @@ class FieldSpec(Section):
         "field is absent (the next path of from counts) and only a list or mapping is left to other_fields; or the "
         "value is left to other_fields whatever it is.",
     )
+    absent_if: dict[PathText, Any] = Field(
+        default_factory=dict,
+        max_length=8,
+        description="Where one of these holds, the field is absent whatever stands there; written as match.json.",
+        examples=[{"status": "V"}],
+    )
     first_of: Annotated[tuple[str, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = Field(
         (),
         description="Names of repeated fields: this field is the first of them that the message has.",

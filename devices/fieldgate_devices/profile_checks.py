@@ -137,8 +137,8 @@ def _repeated(profile: Profile) -> Iterator[_Finding]:
         loc: Loc = ("repeated", name)
         for finding in _field(name, spec):
             yield _Finding((*loc, *finding.loc), finding.message)
-        for key in ("first_of", "default"):
-            if getattr(spec, key) not in ((), None):
+        for key in ("first_of", "default", "absent_if"):
+            if getattr(spec, key):
                 yield _Finding((*loc, key), f"{key} does not belong to a repeated field")
         if not spec.from_:
             yield _Finding(loc, f"{name} needs from, such as from: '{{sensor}}.Temperature'")
@@ -180,6 +180,11 @@ def _field(name: str, spec: FieldSpec) -> Iterator[_Finding]:
         for path in spec.raw_unit:
             if path not in spec.from_:
                 yield _Finding(("raw_unit", path), f"{path!r} is not one of from")
+    for path, wanted in spec.absent_if.items():
+        if problem := condition_problem(wanted):
+            yield _Finding(("absent_if", path), f"{path}: {problem}")
+    if spec.absent_if and not spec.optional and spec.default is None:
+        yield _Finding(("absent_if",), f"absent_if makes {name} optional; write optional: true")
     if spec.unfit != "refuse" and not spec.optional and spec.default is None:
         yield _Finding(("unfit",), f"unfit: {spec.unfit} makes {name} optional; write optional: true")
     if spec.min is not None and spec.max is not None and spec.min > spec.max:

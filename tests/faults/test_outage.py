@@ -12,6 +12,8 @@ import pytest
 from fieldgate_simulators.broker import Broker
 from fieldgate_simulators.link import Link
 from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
+from uplink_kit import ScriptedBroker
+from way_kit import quiet_loop, server_context
 
 
 def uplink(port: int, **more: object) -> dict[str, object]:
@@ -97,6 +99,25 @@ def _is_down(gateway: Gateway):  # type: ignore[no-untyped-def]  # a condition f
         return bool(status["uplinks"]["up"]["state"] != "connected")
 
     return condition
+
+
+async def test_a_certificate_that_is_not_trusted_stops_the_uplink_and_not_the_devices(tmp_path: Path) -> None:
+    """Row 47: nothing is sent to whoever that is, everything is kept, and the status says what to mend."""
+    trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
+    quiet_loop()
+    async with ScriptedBroker().serving(server_context(trustme.CA(), "127.0.0.1")) as broker:
+        url = f"mqtts://127.0.0.1:{broker.port}"
+        async with running(Gateway(tmp_path, uplinks={"up": {"mqtt": {"url": url}}})) as gateway:
+            device = Publisher(gateway.port, total=300)
+            device.start()
+            await device.finished()
+            status = await gateway.status()
+            device.close()
+
+        assert status["journal"]["events"] == 300
+        assert status["uplinks"]["up"]["state"] == "refused"
+        assert "signed by an authority that is not known here" in status["uplinks"]["up"]["reason"]
+        assert broker.peers == []
 
 
 async def test_a_dead_second_uplink_takes_nothing_from_the_healthy_one(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ connection is closed abruptly.
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -66,10 +65,6 @@ async def test_an_outage_of_the_upstream_loses_and_reorders_nothing(
         upstream.close()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("fieldgate.ingest.mqtt_source") is None,
-    reason="sources: mqtt: is not part of this version",
-)
 @pytest.mark.interop
 @pytest.mark.parametrize("row", ["read", "lost connection"])
 @pytest.mark.parametrize(("broker", "version"), PAIRS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -55,13 +54,10 @@ async def _device(port: int) -> AsyncIterator[Client]:
 
 
 RAW, DECODED = "boiler/+/temperature", "local/#"
-needs_self = pytest.mark.skipif(
-    importlib.util.find_spec("fieldgate.forward.local_uplink") is None, reason="mqtt: self is not part of this version"
-)
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("topic", [RAW, pytest.param(DECODED, marks=needs_self)])
+@pytest.mark.parametrize("topic", [RAW, DECODED])
 async def test_a_flow_of_node_red_reads_from_the_listener_and_writes_back(tmp_path: Path, topic: str) -> None:
     """The rule that many have before they have ours, on what the device said or on the decoded event; its decision
     reaches the device and is kept like any event."""

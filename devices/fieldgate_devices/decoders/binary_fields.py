@@ -22,7 +22,7 @@ try:
 except ImportError:  # a machine without the compiled half: the same functions, in Python
     import bitstruct
 
-__all__ = ["FixedFields", "sized"]
+__all__ = ["FixedFields", "check_equal", "sized"]
 
 Convert = Callable[[Any], Value]
 _FLOATS: Final = {16: "e", 32: "f", 64: "d"}
@@ -51,7 +51,7 @@ class FixedFields:
             names.append(item.name)
             if convert is not None:
                 self._converts.append((item.name, convert))
-        self._names = names
+        self._names = names[::-1] if self._is_reversed else names  # as the layout has them
         self._has_places = any("{" in name for name in names)
         self._unpack = bitstruct.compile("".join(formats)).unpack if names else None
 
@@ -64,15 +64,24 @@ class FixedFields:
         raw = state.take(self._size, self._label)
         if self._unpack is None:
             return
-        values: Sequence[Value] = self._unpack(raw[::-1] if self._is_reversed else raw)
+        values: Sequence[Value] = self._unpack(raw[::-1])[::-1] if self._is_reversed else self._unpack(raw)
         state.spend(len(values))
         found: Record = dict(zip(self._names, values, strict=True))
         for name, convert in self._converts:
             found[name] = convert(found[name])
         for name, wanted in self._equals:
-            if found[name] != wanted:
-                raise Undecodable(f"{name} is {excerpt(str(found[name]))}; {wanted!r} is expected")
+            check_equal(name, found[name], wanted)
         scope.add({scope.named(name): value for name, value in found.items()} if self._has_places else found)
+
+
+def check_equal(name: str, value: Value, wanted: int | str) -> None:
+    """Refuse any value but one.
+
+    Raises:
+        Undecodable: it is another.
+    """
+    if value != wanted:
+        raise Undecodable(f"{name} is {excerpt(str(value))}; {wanted!r} is expected")
 
 
 def sized(raw: bytes, *, kind: str, encoding: Encoding) -> Value:

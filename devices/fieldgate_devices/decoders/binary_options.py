@@ -20,7 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from fieldgate_devices.decoders.binary_types import PLACE, BinaryType, ByteOrder, parse_type
 from fieldgate_devices.decoders.decoder import Decoder
@@ -32,6 +32,7 @@ __all__ = ["BinaryOptions", "Item"]
 
 MAX_ITEMS: Final = 1_000
 _MAX_LEVELS: Final = 8
+_MAX_FACTOR: Final = 1e18
 _NAME: Final = re.compile(r"[^{}\s]+")
 _KINDS: Final = ("name", "skip", "at", "repeat", "choose", "optional", "sum")
 
@@ -50,6 +51,7 @@ def _check_type(text: str) -> str:
 NameText = Annotated[str, Field(min_length=1, max_length=64), AfterValidator(_check_name)]
 TypeText = Annotated[str, Field(max_length=16), AfterValidator(_check_type)]
 Length = int | str
+Items = Annotated[tuple["Item", ...], Field(strict=False)]
 
 
 class Item(Section):
@@ -71,15 +73,13 @@ class Item(Section):
     at: Length | None = Field(default=None, description="the byte to go on at: a number, or the field that holds it")
     repeat: Length | None = Field(default=None, description="how often: a number, the field that holds it, or rest")
     records: bool = Field(default=False, description="each repetition of the group is a reading of its own")
-    layout: list[Item] | None = Field(default=None, min_length=1, description="the items of the group")
+    layout: Items | None = Field(default=None, min_length=1, description="the items of the group")
     choose: str | None = Field(default=None, description="the earlier field whose value chooses")
-    when: dict[int | str, list[Item]] | None = Field(
-        default=None, min_length=1, description="the layout for each value"
-    )
+    when: dict[int | str, Items] | None = Field(default=None, min_length=1, description="the layout for each value")
     otherwise: Literal["refuse", "ignore"] = Field(
         default="refuse", description="for any other value: refuse the payload, or go on (after length, if given)"
     )
-    optional: list[Item] | None = Field(default=None, min_length=1, description="what may be missing at the end")
+    optional: Items | None = Field(default=None, min_length=1, description="what may be missing at the end")
     sum: NameText | None = Field(default=None, description="name of the value made of others")
     of: dict[str, int | float] | None = Field(
         default=None, min_length=1, description="earlier fields and their factors"
@@ -123,8 +123,8 @@ class Item(Section):
             self._check_group()
         elif kind == "choose" and self.when is None:
             raise ValueError("choose needs when: {VALUE: [items], …}")
-        elif kind == "sum" and self.of is None:
-            raise ValueError("sum needs of: {field: factor, …}")
+        elif kind == "sum":
+            self._check_sum()
         elif kind == "skip" and not self.parsed_type.bits:
             raise ValueError("skip needs a size, such as u4 or bytes2")
         elif kind == "at" and isinstance(self.at, int) and self.at < 0:
@@ -138,6 +138,12 @@ class Item(Section):
             raise ValueError(f"{self.type} needs a size: {self.type}8, or a length (a number, a field, or rest)")
         if self.parsed_type.bits and self.length is not None:
             raise ValueError(f"{self.type} has its size already; length is for bytes, text and hex without one")
+
+    def _check_sum(self) -> None:
+        if self.of is None:
+            raise ValueError("sum needs of: {field: factor, …}")
+        if bad := next((factor for factor in self.of.values() if not abs(factor) <= _MAX_FACTOR), None):
+            raise ValueError(f"{bad} is no factor; allowed: -1e18 to 1e18")
 
     def _check_group(self) -> None:
         if (self.layout is None) == (self.type is None):
@@ -157,7 +163,7 @@ class BinaryOptions(DecoderOptions):
         default="big",
         description="big: fields fill bytes from their highest bit; little: from their lowest, as in C on most devices",
     )
-    layout: list[Item] = Field(min_length=1, description="the items, in the order in which they are read")
+    layout: Items = Field(min_length=1, description="the items, in the order in which they are read")
     rest: Literal["refuse", "ignore"] = Field(
         default="refuse", description="what becomes of a payload that goes on after the layout"
     )
@@ -166,10 +172,11 @@ class BinaryOptions(DecoderOptions):
     )
     encoding: Encoding = Field(default="utf-8", description="how the characters of text fields are encoded")
 
-    @model_validator(mode="after")
-    def _check(self) -> BinaryOptions:
-        _Checker().check(self.layout, frozenset(), level=1, is_repeated=False)
-        return self
+    @field_validator("layout")
+    @classmethod
+    def _check_layout(cls, layout: tuple[Item, ...]) -> tuple[Item, ...]:
+        _Checker().check(layout, frozenset(), where="", is_repeated=False)
+        return layout
 
     def make(self) -> Decoder:
         """Return the decoder."""
@@ -179,59 +186,60 @@ class BinaryOptions(DecoderOptions):
 
 
 class _Checker:
-    """Looks at a layout as a whole: whole bytes, names known before they are used, none twice."""
+    """Looks at a layout as a whole: whole bytes, names known before they are used, none twice.
+
+    ``where`` is the way to the layout: "item 3, item 2, " is in the third item's second.
+    """
 
     def __init__(self) -> None:
         self._items = 0
 
-    def check(self, layout: Sequence[Item], known: frozenset[str], *, level: int, is_repeated: bool) -> frozenset[str]:
+    def check(self, layout: Sequence[Item], known: frozenset[str], *, where: str, is_repeated: bool) -> frozenset[str]:
         """Return the names that may be read after the layout."""
-        if level > _MAX_LEVELS:
+        if where.count(",") >= _MAX_LEVELS:
             raise ValueError(f"layouts are nested deeper than {_MAX_LEVELS} levels")
         names: set[str] = set()
         within: set[str] = set()
         bits = 0
-        for item in layout:
+        for number, item in enumerate(layout, start=1):
+            here = f"{where}item {number}"
             self._items += 1
             if self._items > MAX_ITEMS:
                 raise ValueError(f"the layout has more than {MAX_ITEMS} items")
-            if self._is_fixed(item):
+            if _is_fixed(item):
                 bits += item.parsed_type.bits
             elif item.kind != "sum":
-                self._check_whole_bytes(bits, item)
-            self._check_uses(item, known | names | within)
+                _check_whole_bytes(bits, f"{here} ({item.kind})")
+            _check_uses(item, known | names | within, here)
             if item.records and is_repeated:
-                raise ValueError("a group with records stands within another group")
+                raise ValueError(f"{here}: a group with records stands within another group")
             is_group = item.kind == "repeat"
             for inner in item.inner:
-                found = self.check(inner, known | names | within, level=level + 1, is_repeated=is_repeated or is_group)
+                found = self.check(
+                    inner, known | names | within, where=f"{here}, ", is_repeated=is_repeated or is_group
+                )
                 within |= frozenset() if is_group else found
             name = item.sum or item.name
             if name in names:
-                raise ValueError(f"{name!r} comes twice in one layout")
+                raise ValueError(f"{here}: {name!r} comes twice in one layout")
             if name is not None:
                 names.add(name)
-        self._check_whole_bytes(bits, None)
+        _check_whole_bytes(bits, f"the end of {where[:-2] or 'the layout'}")
         return frozenset(names | within)
 
-    @staticmethod
-    def _is_fixed(item: Item) -> bool:
-        return item.kind == "skip" or (item.kind == "name" and item.length is None)
 
-    @staticmethod
-    def _check_whole_bytes(bits: int, item: Item | None) -> None:
-        if bits % 8:
-            where = "the end" if item is None else f"the item with {item.kind}"
-            raise ValueError(
-                f"the fields before {where} make {bits} bits, no whole bytes; add {{skip: u{8 - bits % 8}}}"
-            )
+def _is_fixed(item: Item) -> bool:
+    return item.kind == "skip" or (item.kind == "name" and item.length is None)
 
-    @staticmethod
-    def _check_uses(item: Item, known: frozenset[str] | set[str]) -> None:
-        used = [text for text in (item.length, item.at, item.repeat) if isinstance(text, str) and text != "rest"]
-        used += [text for text in (item.choose, item.negative) if text is not None]
-        used += [*(item.of or {}), *PLACE.findall(item.name or ""), *PLACE.findall(item.sum or "")]
-        if missing := next((name for name in used if name not in known), None):
-            raise ValueError(
-                f"{missing!r} is no field before this item; there are {', '.join(sorted(known)) or 'none'}"
-            )
+
+def _check_whole_bytes(bits: int, where: str) -> None:
+    if bits % 8:
+        raise ValueError(f"the fields before {where} make {bits} bits, no whole bytes; add {{skip: u{8 - bits % 8}}}")
+
+
+def _check_uses(item: Item, known: frozenset[str] | set[str], where: str) -> None:
+    used = [text for text in (item.length, item.at, item.repeat) if isinstance(text, str) and text != "rest"]
+    used += [text for text in (item.choose, item.negative) if text is not None]
+    used += [*(item.of or {}), *PLACE.findall(item.name or ""), *PLACE.findall(item.sum or "")]
+    if missing := next((name for name in used if name not in known), None):
+        raise ValueError(f"{where}: {missing!r} is no field before it; there are {', '.join(sorted(known)) or 'none'}")

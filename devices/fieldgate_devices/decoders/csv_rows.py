@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from typing import Literal
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -30,7 +30,7 @@ class CsvOptions(TextOptions):
         default='"', min_length=1, max_length=1, description="the character around values that hold a delimiter"
     )
     header: bool = Field(default=False, description="the first line names the columns")
-    columns: list[str | None] | None = Field(
+    columns: Annotated[tuple[str | None, ...], Field(strict=False)] | None = Field(
         default=None,
         min_length=1,
         max_length=MAX_VALUES,
@@ -56,6 +56,10 @@ class CsvOptions(TextOptions):
             raise ValueError("delimiter must be a character of its own, not the end of a line or the quote")
         if self.delimiter == self.decimal == ",":
             raise ValueError("decimal ',' needs another delimiter, such as ';'")
+        if self.quote is not None and self.quote in " \t\r\n":
+            raise ValueError("quote must be a character that can be seen")
+        if self.short_lines and not self.header and self.columns is None:
+            raise ValueError("short_lines needs columns or header: true, else no line is short")
         names = [name for name in self.columns or () if name is not None]
         if len(set(names)) != len(names):
             raise ValueError("columns names one column twice")
@@ -82,7 +86,7 @@ class CsvDecoder:
         """
         options = self._options
         rows = self._rows(read_text(payload, encoding=options.encoding))
-        names: list[str | None] | None = options.columns
+        names: Sequence[str | None] | None = options.columns
         records: list[Record] = []
         try:
             if options.header:
@@ -111,7 +115,7 @@ class CsvDecoder:
             if lines.line_num > options.skip and not is_comment and any(row):
                 yield lines.line_num, row
 
-    def _record(self, row: list[str], names: list[str | None] | None, *, line: int) -> Record:
+    def _record(self, row: list[str], names: Sequence[str | None] | None, *, line: int) -> Record:
         values = [value.strip() for value in row]
         if self._options.delimiter == " " and not values[-1]:
             values.pop()  # blanks at the end of a line

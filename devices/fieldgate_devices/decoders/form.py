@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import unquote_plus
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
@@ -11,6 +12,8 @@ from fieldgate_devices.decoders.options import DecoderOptions
 from fieldgate_devices.decoders.texts import read_text
 
 __all__ = ["FormDecoder", "FormOptions"]
+
+_MAX_BYTES: Final = 256 * 1024  # each may be a coded character
 
 
 class FormOptions(DecoderOptions):
@@ -32,7 +35,7 @@ class FormDecoder:
         Raises:
             Undecodable: a part has no '=', a name comes twice, or it is not UTF-8 when decoded.
         """
-        text = read_text(payload, encoding="utf-8").strip().removeprefix("?")
+        text = read_text(payload, encoding="utf-8", limit_bytes=_MAX_BYTES).strip().removeprefix("?")
         if text.count("&") > MAX_VALUES:
             raise Undecodable(f"the form has more than {MAX_VALUES} values")
         record: Record = {}

@@ -21,10 +21,10 @@ __all__ = ["InfluxDecoder", "InfluxOptions"]
 _GAP: Final = re.compile(r"(?:[ \t\r\n]+|#[^\n]*)*")
 _BLANKS: Final = re.compile(r" +")
 _END: Final = re.compile(r" *\r?(?:\n|\Z)")
-# In each, a backslash belongs to the character after it; the choices never overlap.
-_MEASUREMENT: Final = re.compile(r"(?:[^, \\\r\n]|\\.)+")
-_KEY: Final = re.compile(r"(?:[^,= \\\r\n]|\\.)+")
-_TEXT: Final = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
+# In each, a backslash belongs to the character after it; none goes back to try another way.
+_MEASUREMENT: Final = re.compile(r"(?:[^, \\\r\n]|\\.){1,1024}+")
+_KEY: Final = re.compile(r"(?:[^,= \\\r\n]|\\.){1,1024}+")
+_TEXT: Final = re.compile(r'"((?:[^"\\]++|\\.)*+)"', re.DOTALL)
 _BARE: Final = re.compile(r"[^, \r\n]+")
 _TIME: Final = re.compile(r"-?[0-9]{1,19}")
 _WHOLE: Final = re.compile(r"(-?[0-9]{1,20})[iu]")

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field, model_validator
 
 from fieldgate_devices.decoders.decoder import Decoder
-from fieldgate_devices.decoders.path import Path
+from fieldgate_devices.decoders.place import PlaceText
 from fieldgate_devices.files.section import Section
 
-__all__ = ["DecoderOptions", "PathText"]
-
-
-def _check_path(text: str) -> str:
-    Path.parse(text)
-    return text
-
-
-PathText = Annotated[str, AfterValidator(_check_path)]
+__all__ = ["DecoderOptions"]
 
 
 class DecoderOptions(Section):
     """Options that every decoder takes. They apply in this order: `of`, `text`, `compression`, then the decoder."""
 
-    of: PathText | None = Field(
+    of: PlaceText | None = Field(
         default=None,
         description="path of the member of a JSON message that holds the payload (a text, or a list of bytes)",
         examples=["uplink_message.frm_payload"],
@@ -42,10 +34,21 @@ class DecoderOptions(Section):
         default=None, description="how the bytes are compressed; they are unpacked up to 1 MiB"
     )
 
+    @model_validator(mode="after")
+    def _check_around(self) -> DecoderOptions:
+        if self.around is not None and self.of is None:
+            raise ValueError("around needs of: it names the message around the payload")
+        return self
+
     @property
     def is_wrapped(self) -> bool:
         """Whether something is to be unpacked before the decoder can read."""
         return bool(self.of or self.text or self.compression)
+
+    @property
+    def captures(self) -> frozenset[str]:
+        """The parts of the topic that the decoder needs; a profile's match must name them."""
+        return frozenset()
 
     @abstractmethod
     def make(self) -> Decoder:

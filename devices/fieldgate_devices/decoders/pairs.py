@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ from fieldgate_devices.decoders.limits import MAX_VALUES, check_record_count, ch
 from fieldgate_devices.decoders.texts import TextOptions, read_text, with_point
 
 __all__ = ["PairsDecoder", "PairsOptions"]
+
+_MAX_BYTES: Final = 64 * 1024  # each second one may be a word
 
 
 class PairsOptions(TextOptions):
@@ -72,7 +74,9 @@ class PairsDecoder:
         self._name = re.compile(f"[^{between}{first}]+")
         self._blanks = re.compile(r"[ \t]*")
         quote = re.escape(options.quote) if options.quote is not None else None
-        self._quoted = re.compile(rf"{quote}((?:[^{quote}\\]|\\.)*){quote}", re.DOTALL) if quote is not None else None
+        self._quoted = (
+            re.compile(rf"{quote}((?:[^{quote}\\]++|\\.)*+){quote}", re.DOTALL) if quote is not None else None
+        )
         self._quote = options.quote
 
     def decode(self, payload: bytes, captures: Mapping[str, str]) -> list[Record]:
@@ -81,7 +85,7 @@ class PairsDecoder:
         Raises:
             Undecodable: something is no pair, a name comes twice, or a quote is not closed.
         """
-        text = read_text(payload, encoding=self._encoding)
+        text = read_text(payload, encoding=self._encoding, limit_bytes=_MAX_BYTES)
         if not self._has_lines:
             record = self._record(text)
             return checked([record] if record else [])
@@ -91,15 +95,17 @@ class PairsDecoder:
 
     def _record(self, text: str) -> Record:
         record: Record = {}
+        words = 0
         at = self._end(self._gap, text, 0)
         while at < len(text):
+            words += 1
+            if words > MAX_VALUES:
+                raise Undecodable(f"a reading holds more than {MAX_VALUES} values and words")
             name, value, after = self._pair(text, at)
             if name is not None:
                 if name in record:
                     raise Undecodable(f"{excerpt(name)} comes twice")
                 record[name] = (with_point(value) if self._has_comma else value) or None
-                if len(record) > MAX_VALUES:
-                    raise Undecodable(f"a reading holds more than {MAX_VALUES} values")
             at = self._end(self._gap, text, after)
         return record
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
 from fieldgate_devices.decoders.limits import check_record_count, checked
@@ -55,6 +55,12 @@ class RegexOptions(TextOptions):
                 "(counted repetitions such as {1,500} are long)"
             )
         return pattern
+
+    @model_validator(mode="after")
+    def _check_others(self) -> RegexOptions:
+        if self.others == "ignore" and self.matches != "lines":
+            raise ValueError("others: ignore needs matches: lines; where there is no match at all, nothing is said")
+        return self
 
     def make(self) -> RegexDecoder:
         """Return the decoder."""
@@ -119,7 +125,11 @@ class RegexDecoder:
                 name: None if value is None else value.decode("utf-8", "replace")  # \C may cut a character
                 for name, value in zip(self._names, values, strict=True)
             }
-            at = max(match.end(), match.start() + 1, at + 1)
+            at = match.end()
+            if match.start() == at:  # nothing matched: go on behind the next character
+                at += 1
+                while at < len(text) and text[at] & 0xC0 == 0x80:
+                    at += 1
 
 
 class _Budget:

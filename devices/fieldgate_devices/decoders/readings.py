@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
 from fieldgate_devices.decoders.limits import MAX_VALUES_OF_MESSAGE, check_record_count
-from fieldgate_devices.decoders.options import DecoderOptions, PathText
-from fieldgate_devices.decoders.path import MISSING, Path
+from fieldgate_devices.decoders.options import DecoderOptions
+from fieldgate_devices.decoders.place import Place, PlaceText
+from fieldgate_devices.paths import Absent
 
 __all__ = ["Readings", "ReadingsOptions"]
 
@@ -20,7 +21,7 @@ _ALONE: Final = "value"  # the name of a reading that is no object
 class ReadingsOptions(DecoderOptions):
     """Options of decoders whose messages are made of lists and objects."""
 
-    each: PathText | None = Field(
+    each: PlaceText | None = Field(
         default=None,
         description="path of a list (or an object) that holds one reading per element; '.' is the whole message",
         examples=["sensors"],
@@ -37,12 +38,18 @@ class ReadingsOptions(DecoderOptions):
         examples=["sensor"],
     )
 
+    @model_validator(mode="after")
+    def _check_each(self) -> ReadingsOptions:
+        if self.each is None and (self.key is not None or not self.shared):
+            raise ValueError(f"{'key' if self.key is not None else 'shared'} needs each")
+        return self
+
 
 class Readings:
     """Finds the readings in a message."""
 
     def __init__(self, options: ReadingsOptions) -> None:
-        self._each = Path.parse(options.each) if options.each is not None else None
+        self._each = Place(options.each) if options.each is not None else None
         self._is_shared = options.shared
         self._key = options.key
 
@@ -59,10 +66,10 @@ class Readings:
             return [_record(one) for one in message]
         return [_record(message)]
 
-    def _readings_at(self, each: Path, message: Value) -> list[Record]:
+    def _readings_at(self, each: Place, message: Value) -> list[Record]:
         found = each.find(message)
         readings: Iterable[tuple[str | int, Value]]
-        if found is MISSING:
+        if isinstance(found, Absent):
             raise Undecodable(f"there is nothing at {each}")
         if isinstance(found, dict):
             readings = found.items()
@@ -79,7 +86,7 @@ class Readings:
             raise Undecodable(f"the readings with what they share are more than {MAX_VALUES_OF_MESSAGE} values")
         if self._key is None:
             return [{**shared, **_record(one)} for _, one in readings]
-        return [{**shared, self._key: name, **_record(one)} for name, one in readings]
+        return [{**shared, **_record(one), self._key: name} for name, one in readings]
 
 
 def _record(reading: Value) -> Record:

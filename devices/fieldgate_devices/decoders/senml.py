@@ -34,6 +34,7 @@ _VALUES: Final = ("v", "vs", "vb", "vd")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9\-:./_]*")  # [RFC 8428 4.5.1]
 _SEPARATORS: Final = "-:./_"
 _ALONE: Final = "value"
+_RESERVED: Final = frozenset({"bn", "bt", "bt_relative", "bu", "bs"})  # what a record says beside its values
 
 
 class SenmlOptions(DecoderOptions):
@@ -85,7 +86,7 @@ class SenmlDecoder:
             Undecodable: it is no SenML pack, or has what must be understood and is not.
         """
         check_payload(payload)
-        pack = json_text.parse(payload) if payload.lstrip()[:1] == b"[" else cbor.parse(payload)
+        pack = json_text.parse(payload) if payload.lstrip()[:1] in {b"[", b"{"} else cbor.parse(payload)
         if not isinstance(pack, list) or not pack:
             raise Undecodable(f"a SenML pack is a list of records, not {excerpt(payload)}")
         base = _Base()
@@ -111,6 +112,8 @@ class SenmlDecoder:
         device, name = self._split(base.name, _text(entry, "n"))
         time = base.time + _number(entry, "t")
         reading = readings.setdefault((device, time), _Reading())
+        if name in _RESERVED:
+            raise Undecodable(f"{excerpt(name)} is the name of a value")
         if name in reading.values:
             raise Undecodable(f"{excerpt(name)} comes twice for one device and time")
         reading.values[name] = _value(entry, found[0], base) if found else None
@@ -188,8 +191,6 @@ def _record(device: str, time: float, reading: _Reading) -> Record:
         ("bs", reading.sums),
     )
     record: Record = {name: value for name, value in common if value not in ("", {})}
-    if twice := record.keys() & reading.values.keys():
-        raise Undecodable(f"{excerpt(min(twice))} is the name of a value")
     return {**record, **reading.values}
 
 

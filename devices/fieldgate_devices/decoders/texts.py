@@ -9,10 +9,13 @@ from pydantic import Field
 
 from fieldgate_devices.decoders.decoder import Undecodable
 from fieldgate_devices.decoders.json_text import why_not_utf8
-from fieldgate_devices.decoders.limits import check_payload
+from fieldgate_devices.decoders.limits import MAX_PAYLOAD_BYTES, check_payload
 from fieldgate_devices.decoders.options import DecoderOptions
 
-__all__ = ["Encoding", "TextOptions", "read_text", "with_point"]
+__all__ = ["MAX_LINES", "Encoding", "TextOptions", "read_text", "with_point"]
+
+MAX_LINES: Final = 10_000
+"""Lines of a payload, those that say nothing too."""
 
 Encoding = Literal["utf-8", "latin-1"]
 
@@ -26,13 +29,15 @@ class TextOptions(DecoderOptions):
     encoding: Encoding = Field(default="utf-8", description="how the characters are encoded")
 
 
-def read_text(payload: bytes, *, encoding: Encoding) -> str:
+def read_text(payload: bytes, *, encoding: Encoding, limit_bytes: int = MAX_PAYLOAD_BYTES) -> str:
     """Return the payload as a text.
 
     Raises:
-        Undecodable: it is empty, too large or not in that encoding (a byte order mark is none of UTF-8's business).
+        Undecodable: it is empty, too large or not in that encoding, or begins with a byte order mark.
     """
-    check_payload(payload)
+    check_payload(payload, limit_bytes=limit_bytes)
+    if payload.count(b"\n") > MAX_LINES:
+        raise Undecodable(f"the payload has more than {MAX_LINES} lines")
     if encoding == "latin-1":
         return payload.decode("latin-1")
     try:

@@ -6,7 +6,6 @@ Bounded like the decoders: a bomb is refused at the size that a decoder looks at
 from __future__ import annotations
 
 import binascii
-import re
 import zlib
 from collections.abc import Callable, Mapping
 from typing import Final
@@ -17,11 +16,12 @@ from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Decoder, Record, Undecodable, Value, excerpt
 from fieldgate_devices.decoders.limits import MAX_PAYLOAD_BYTES, check_payload, checked
 from fieldgate_devices.decoders.options import DecoderOptions
-from fieldgate_devices.decoders.path import MISSING, Path
+from fieldgate_devices.decoders.place import Place
+from fieldgate_devices.paths import ABSENT
 
 __all__ = ["WrappedDecoder"]
 
-_BLANKS: Final = re.compile(rb"[ \t\r\n]+")
+_BLANKS: Final = b" \t\r\n"
 _GZIP: Final = 16 + zlib.MAX_WBITS
 _MAX_WINDOW_BYTES: Final = 8 * 1024 * 1024
 
@@ -31,7 +31,7 @@ class WrappedDecoder:
 
     def __init__(self, decoder: Decoder, *, options: DecoderOptions) -> None:
         self._decoder = decoder
-        self._path = Path.parse(options.of) if options.of is not None else None
+        self._path = Place(options.of) if options.of is not None else None
         self._around = options.around
         self._steps: list[Callable[[bytes], bytes]] = []
         if options.text is not None:
@@ -64,7 +64,7 @@ class WrappedDecoder:
         return checked([{**record, self._around: rest} for record in records])
 
 
-def _bytes_at(path: Path, message: Value) -> bytes:
+def _bytes_at(path: Place, message: Value) -> bytes:
     """The payload within the message: a text, or its bytes one by one."""
     found = path.find(message)
     if isinstance(found, str):
@@ -74,11 +74,11 @@ def _bytes_at(path: Path, message: Value) -> bytes:
             return bytes(one if type(one) is int else -1 for one in found)
         except ValueError:
             raise Undecodable(f"the list at {path} holds something else than bytes (0 to 255)") from None
-    raise Undecodable(f"there is no payload at {path}" if found is MISSING else f"what is at {path} is no text")
+    raise Undecodable(f"there is no payload at {path}" if found is ABSENT else f"what is at {path} is no text")
 
 
 def _from_hex(text: bytes) -> bytes:
-    digits = _BLANKS.sub(b"", text)
+    digits = text.translate(None, _BLANKS)
     try:
         return binascii.unhexlify(digits.removeprefix(b"0x"))
     except ValueError:
@@ -87,7 +87,7 @@ def _from_hex(text: bytes) -> bytes:
 
 def _from_base64(text: bytes) -> bytes:
     """Either alphabet, padded or not [RFC 4648 4, 5]."""
-    digits = _BLANKS.sub(b"", text).translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    digits = text.translate(bytes.maketrans(b"-_", b"+/"), _BLANKS).rstrip(b"=")
     try:
         return binascii.a2b_base64(digits + b"=" * (-len(digits) % 4), strict_mode=True)
     except ValueError:
@@ -113,13 +113,14 @@ def _unzlib(packed: bytes, *, wbits: int, name: str) -> bytes:
 
 
 def _unzstd(packed: bytes) -> bytes:
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).stream_reader(packed)
+    """One whole frame. What it says of its size is looked at first, because that much memory is taken for it."""
     try:
-        unpacked = unpacker.read(MAX_PAYLOAD_BYTES + 1)
-    except (zstandard.ZstdError, MemoryError):
-        raise Undecodable("not zstd, or damaged") from None
-    _check_unpacked(unpacked, is_complete=True, has_rest=False, name="zstd")
-    return unpacked
+        if zstandard.frame_content_size(packed) > MAX_PAYLOAD_BYTES:
+            raise Undecodable(f"unpacked, the zstd payload has more than {MAX_PAYLOAD_BYTES} bytes")
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        return unpacker.decompress(packed, max_output_size=MAX_PAYLOAD_BYTES, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise Undecodable(f"not one frame of zstd, damaged, or unpacked more than {MAX_PAYLOAD_BYTES} bytes") from None
 
 
 def _check_unpacked(unpacked: bytes, *, is_complete: bool, has_rest: bool, name: str) -> None:

@@ -114,16 +114,17 @@ def field_name(section: type[Section], key: str) -> str:
     return next((name for name, field in section.model_fields.items() if field.alias == key), key)
 
 
-def _keys(model: type[Section], prefix: str) -> Iterator[Key]:
+def _keys(model: type[Section], prefix: str, around: tuple[type[Section], ...] = ()) -> Iterator[Key]:
+    """The keys of a model and of those in it; one that may hold itself (``around``) is gone through once."""
     for name, field in model.model_fields.items():
         written = field.alias or name
         path = f"{prefix}{written}"
         yield Key(path, written, field, model)
         section = section_of(field.annotation)
-        if section is not None:
+        if section is not None and section not in (*around, model):
             origin = get_origin(_core(field.annotation))
             between = "[]." if origin is tuple else ".NAME." if origin is dict else "."
-            yield from _keys(section, path + between)
+            yield from _keys(section, path + between, (*around, model))
 
 
 def choices_of(annotation: Any) -> tuple[str, ...]:

@@ -72,16 +72,22 @@ class _Validation(Generic[M]):
         self._drop_empty_lists(content)
         model: M | None = None
         for _ in range(_MAX_ROUNDS):
+            if () in self._broken:  # the whole is wrong as a whole: nothing can be left out
+                break
             try:
                 model = self._tree.root.model_validate(content, context=context)
             except ValidationError as error:
+                left_out = frozenset(self._broken)
                 for detail in error.errors(include_url=False):
                     loc = tuple(step for step in detail["loc"] if step != "[key]")
+                    if _rests_on(loc, left_out, is_of_whole=detail["type"] == "value_error"):
+                        continue
                     if detail["type"] == "too_short" and (node := document.node(loc)) is not None and node.content:
                         continue  # pydantic has counted only the entries that are right
                     self._problems[self._explain(loc, detail)] = None
                     self._broken.add(loc)
-                    self._leave_out(content, loc)
+                    if loc:
+                        self._leave_out(content, loc)
             else:
                 break
         return Outcome(model, list(self._problems), frozenset(self._broken))
@@ -149,7 +155,8 @@ class _Validation(Generic[M]):
             node = short  # a section may be written as one text
         written = node.value() if node is not None else detail["input"]  # a short form has no place of its own
         is_private = not self._tree.private_keys.isdisjoint(map(str, loc))
-        return Problem(where, f"{subject}: {self._complaint(detail, loc, written, is_private=is_private)}")
+        complaint = self._complaint(detail, loc, written, is_private=is_private)
+        return Problem(where, f"{subject}: {complaint}" if subject else complaint)
 
     def _complaint(self, detail: Any, loc: Loc, written: object, *, is_private: bool) -> str:
         """What is wrong with a value, and what was allowed."""
@@ -185,6 +192,11 @@ class _Validation(Generic[M]):
             elsewhere = [key.path for key in self._tree.all_keys() if key.name == name]
             guess = f"; it belongs to {elsewhere[0].removesuffix('.' + name)!r}" if elsewhere else ""
         return f"unknown key {name!r}{guess or '; allowed: ' + ', '.join(known)}"
+
+
+def _rests_on(loc: Loc, left_out: frozenset[Loc], *, is_of_whole: bool) -> bool:
+    """Whether a complaint comes of what an earlier round took away: at that place, or about the section around it."""
+    return any(bad == loc or (is_of_whole and bad[: len(loc)] == loc) for bad in left_out)
 
 
 def _describe(written: object) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from base64 import b64decode
 from typing import Annotated, Any, Final
 
@@ -76,17 +77,23 @@ def show(
     numbers: Annotated[
         list[int], typer.Argument(metavar="NUMBER...", min=1, help="As 'fieldgate dead-letters list' prints them.")
     ],
+    is_raw: Annotated[bool, typer.Option("--raw", help="Only the bytes as they came, for a file or a pipe.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Print dead letters whole: why, since when, and each byte; whatever they hold cannot upset the terminal."""
+    if is_raw and (as_json or len(numbers) > 1):
+        typer.echo("error: --raw prints the bytes of one letter, and nothing else", err=True)
+        raise typer.Exit(_WRONG_USE)
     request = {"do": "dead-letters.show", **_filters(numbers, None, None, None, None)}
     found: set[int] = set()
     for one in _answers(usable_config(config).config, request):
-        if found and not as_json:
-            typer.echo("")
+        if is_raw:
+            sys.stdout.buffer.write(b64decode(one["payload_base64"]))
+        else:
+            separator = "\n" if found and not as_json else ""
+            typer.echo(separator + (json.dumps(one) if as_json else _whole(one)))
         found.add(one["number"])
-        typer.echo(json.dumps(one) if as_json else _whole(one))
     _end([number for number in numbers if number not in found])
 
 

@@ -69,7 +69,7 @@ def _in_access_files(listen: ListenConfig, places: _Places) -> Iterator[Problem]
         yield from problems
         if users is not None and not listen.names_by_certificate:
             for name, of_user in rules.users.items():
-                if name not in users and of_user:
+                if name not in users and name not in auth.tokens and of_user:
                     message = f"{name!r} has rules and is not in the users file {str(auth.users)!r}"
                     yield Problem(of_user[0].where, message, is_warning=True)
 

@@ -16,6 +16,7 @@ from fieldgate.errors import FieldgateError
 __all__ = ["register"]
 
 _NOT_RUNNING: Final = 1
+_MAX_PROBLEMS: Final = 5
 _CLOCK: Final = {
     "synced": "clock set",
     "unsynced": "clock not set: events are marked unsynced",
@@ -55,6 +56,7 @@ def _for_people(answer: dict[str, Any]) -> str:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
         lines += _source(name, source)
+    lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
     for name, uplink in answer["uplinks"].items():
@@ -86,6 +88,20 @@ def _local(local: dict[str, Any]) -> list[str]:
     return lines
 
 
+def _profiles(profiles: dict[str, Any]) -> list[str]:
+    problems = profiles["problems"]
+    lines = []
+    if profiles["own"] or problems:
+        built_in = profiles["count"] - len(profiles["own"])
+        lines.append(f"devices  {count(len(profiles['own']), 'profile')} of yours   {built_in} built in")
+    if problems:
+        lines.append(f"PROBLEM  {profiles['folder']} has changed and is not in use as it is: {problems[0]}")
+        lines += [f"         {problem}" for problem in problems[1:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            lines.append(f"         and {len(problems) - _MAX_PROBLEMS:,} more: 'fieldgate devices check'")
+    return lines
+
+
 def _dead_letters(letters: dict[str, Any]) -> list[str]:
     lines = []
     not_kept = {key: letters[key] for key in ("sampled_out", "evicted") if letters[key]}
@@ -108,10 +124,12 @@ def _dead_letters(letters: dict[str, Any]) -> list[str]:
 
 
 def _listener(one: dict[str, Any]) -> list[str]:
+    is_http = one["protocol"] == "http"
     state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
     how = "" if one["transport"] == "tcp" else f"   {one['transport']}"
+    what = count(one["requests"], "request") if is_http else f"{one['publishes']:,} publishes"
     lines = [
-        f"listen   {one['name']}{how}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
+        f"listen   {one['name']}{how}   {state}   {what}   {count(one['events'], 'event')}"
         + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
     ]
     if one["problem"]:
@@ -127,13 +145,24 @@ def _listener(one: dict[str, Any]) -> list[str]:
     lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
+    lines += _requests_refused(one) if is_http else _publishes_refused(one)
+    if ended := _counts(one["ended"]):
+        lines.append(f"         connections ended: {ended}")
+    return lines
+
+
+def _publishes_refused(one: dict[str, Any]) -> list[str]:
+    lines = []
     if refused := _counts(one["publishes_refused"]):
         lines.append(f"         publishes refused: {refused}")
     if denied := one["subscriptions_denied"]:
         lines.append(f"         subscriptions not permitted: {denied:,}")
-    if ended := _counts(one["ended"]):
-        lines.append(f"         connections ended: {ended}")
     return lines
+
+
+def _requests_refused(one: dict[str, Any]) -> list[str]:
+    refused = _counts(one["requests_refused"])
+    return [f"         requests refused: {refused}"] if refused else []
 
 
 def _source(name: str, one: dict[str, Any]) -> list[str]:

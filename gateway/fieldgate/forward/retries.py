@@ -1,9 +1,9 @@
 """Messages that the server refused for a reason that may pass: each is tried again by itself, later each time.
 
-Meanwhile the rest goes on, so one topic over its quota does not hold up the others. While the server has taken
-nothing since it last refused, nothing is sent for a pause that grows, and few messages after it; so a server that
-refuses everything is not asked in a hot loop. Pauses are never next to nothing, as those between connections may be:
-this server is there, and would answer at once.
+Meanwhile the rest goes on, so one topic over its quota does not hold up the others, until a hundred messages wait.
+While the server has taken nothing since it last refused, nothing is sent for a pause that grows, and few messages after
+it, half of them new; so a server that refuses everything is not asked in a hot loop. Pauses are never next to nothing,
+as those between connections may be: this server is there, and would answer at once.
 """
 
 from __future__ import annotations
@@ -65,9 +65,14 @@ class Retries:
         self.is_refusing = False
 
     def release(self, now_s: float) -> None:
-        """Give back to ``in_flight``, at their old places, those whose time has come."""
-        while self._waiting and self._waiting[0][0] <= now_s:
+        """Give back to ``in_flight``, at their old places, those whose time has come.
+
+        While the server refuses, they are half of what it is asked then: the other half is new, and may be taken.
+        """
+        left = _FEW // 2 - self._in_flight.held_count if self.is_refusing else len(self._waiting)
+        while left > 0 and self._waiting and self._waiting[0][0] <= now_s:
             self._in_flight.hold(self._waiting.pop(0)[1])
+            left -= 1
 
     def pause_s(self, now_s: float) -> float:
         """Return how long nothing is to be sent."""
@@ -83,8 +88,9 @@ class Retries:
         return len(self._waiting) >= _MAX_WAITING
 
     def next_s(self, now_s: float) -> float | None:
-        """Return in how many seconds the next try is due; None when nothing waits."""
-        return max(0.0, self._waiting[0][0] - now_s) if self._waiting else None
+        """Return in how many seconds the next try is due; None when nothing waits, or an answer comes before it."""
+        due_s = next((at_s for at_s, _ in self._waiting if at_s > now_s), None)
+        return None if due_s is None else due_s - now_s
 
     def clear(self) -> None:
         """Begin anew."""

@@ -35,7 +35,7 @@ async def open_sockets(host: str, port: int, *, is_open_door: bool) -> list[sock
             if is_open_door and not ipaddress.ip_address(address).is_loopback:
                 raise ListenError(
                     f"{name}: {address} is not a loopback address, and devices are not asked who they are; "
-                    "add auth: {users: FILE}, or listen on 127.0.0.1"
+                    "add auth, or listen on 127.0.0.1"
                 )
         return _open_all(addresses, port)
     except OSError as error:

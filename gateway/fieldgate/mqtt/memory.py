@@ -15,6 +15,7 @@ What it does not keep: wills that wait for their delay, and what a client publis
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 from fieldgate.mqtt.delivery import Delivery
@@ -286,7 +287,7 @@ class BrokerMemory:
     def restore(self, state: StoredState, *, max_bytes: int, now_s: float) -> None:
         """Give the broker back what an earlier process stored; ``max_bytes`` may wait for each client."""
         heard = {number: self._message(one) for number, one in state.messages.items()}
-        for number, stored in sorted(state.sessions.items()):
+        for number, stored in sorted(state.sessions.items(), key=_away_since_s):
             deliveries = state.deliveries.get(number, {})
             self._restore_session(number, stored, deliveries, heard, max_bytes=max_bytes, now_s=now_s)
         for topic, one in state.retained.items():
@@ -355,3 +356,9 @@ class BrokerMemory:
             options = Subscription(it.filter, it.qos, it.no_local, it.retain_as_published, it.retain_handling)
             self._broker.subscribe(state, options, it.subscription_id)
         self._broker.sessions.restore(state, now_s)
+
+
+def _away_since_s(item: tuple[int, StoredSession]) -> float:
+    """When the client went; who was there to the end went last."""
+    since_s = item[1].away_since_s
+    return inf if since_s is None else since_s

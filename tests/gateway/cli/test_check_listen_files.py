@@ -107,3 +107,24 @@ async def test_an_open_door_to_the_network_is_refused_by_check_and_run(tmp_path:
     assert checked.out.startswith(f"{config}:2:12: mqtt: ")
     assert "can be reached from other machines, which needs authentication" in checked.out
     assert ran.err.startswith(f"{config}:2:12: mqtt: ")
+
+
+async def test_the_user_of_a_token_may_have_rules_and_no_password(tmp_path: Path) -> None:
+    """It is known by its token; only 'any' is a slip. And a token belongs into a file of its own."""
+    write_private(tmp_path / "users", users_text(amy="apple"))
+    write_private(
+        tmp_path / "acl.yaml",
+        "users:\n  roof: [{allow: publish, topic: http/roof}]\n  any: [{allow: publish, topic: a}]\n",
+    )
+    auth = "{users: users, acl: acl.yaml, tokens: {roof: 0123456789abcdef}}"
+    config = write(tmp_path, f"{{http: 127.0.0.1:8080, auth: {auth}}}")
+
+    ended = await fieldgate("check", config=config)
+
+    assert ended.code == 0
+    assert ended.out.splitlines() == [
+        f"{config}:2:79: warning: roof: a token stands in the file itself; "
+        "write ${credential:NAME} or ${file:/PATH}",
+        f"{tmp_path}/acl.yaml:3:9: warning: 'any' has rules and is not in the users file '{tmp_path}/users'",
+        f"{config}: ok",
+    ]

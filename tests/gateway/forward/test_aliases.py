@@ -153,6 +153,34 @@ def test_lanes_in_the_topic_are_told_apart():
     assert server.short > 20
 
 
+def decided(aliases: TopicAliases, *topics: str) -> list[bytes]:
+    """Use each topic once; return the alias property that each message bears, empty for none."""
+    events = [make_event(1, address=Address(topic, "m", topic)) for topic in topics]
+    fields = [len(topic).to_bytes(2, "big") + topic.encode() for topic in topics]
+    _, properties, _ = aliases.decide(events, fields, is_by_address=True)
+    return list(properties)
+
+
+def test_a_topic_that_is_used_once_costs_no_alias():
+    """Three bytes for nothing, and a number that another topic could have had."""
+    aliases = TopicAliases(1, shared_block=b"\x00")
+
+    assert decided(aliases, "once/only", "twice/or-more", "twice/or-more") == [b"", b"", b"\x23\x00\x01"]
+
+
+def test_a_number_that_was_not_sent_is_given_again():
+    """What was too large with an alias goes in full; its number must not be lost for good."""
+    aliases = TopicAliases(2, shared_block=b"\x00")
+    decided(aliases, "first/topic", "first/topic")
+    kept = len(aliases.topics) - 1
+    assert decided(aliases, "second/topic", "second/topic")[1] == b"\x23\x00\x02"
+
+    aliases.take_back(kept)
+
+    assert decided(aliases, "third/topic", "third/topic")[1] == b"\x23\x00\x02"
+    assert decided(aliases, "first/topic") == [b"\x23\x00\x01"]
+
+
 def test_a_million_topics_are_no_million_entries():
     """A fleet of sensors that name themselves must not fill the memory."""
     aliases = TopicAliases(5, shared_block=b"\x00")

@@ -159,7 +159,7 @@ async def test_what_has_ended_is_not_handed_over():
 
     assert feed.done == {1: "expired", 2: "delivered", 3: "delivered"}
     left = [publish.properties.message_expiry_s for publish in got(client)]
-    assert left[0] > 2**30
+    assert 2**30 < left[0] < 2**31  # it waited since this boot at least
     assert left[1] is None
 
 

@@ -102,6 +102,42 @@ def test_a_server_that_refuses_everything_for_now_is_asked_ever_more_rarely():
     assert sorted(rig.feed.delivered_seqs) == list(range(1, 5001))
 
 
+def test_what_waits_for_another_try_is_bounded_also_while_others_are_taken():
+    """One topic of two is over its quota, all day: the other goes on until a hundred wait, and no more do."""
+    rig = Rig(mqtt={"window": 20})
+    rig.feed.add(make_events(2000))
+    rig.connect()
+    while rig.now_s < 600:
+        sent = []
+        while more := rig.fill():
+            sent += more
+        assert rig.wait_s is None or rig.wait_s > 0, "a hot loop"
+        for publish in sent:
+            rig.ack(publish.packet_id, reason=Reason.QUOTA_EXCEEDED if number(publish) % 2 else 0)
+        rig.now_s += 1.0
+
+    assert 90 < len(rig.feed.done) < 1000
+    assert rig.feed.handed_out - len(rig.feed.done) <= 100 + 20
+
+
+@pytest.mark.parametrize("is_by_hang_up", [False, True])
+def test_a_server_that_takes_nothing_makes_no_heap_of_suspects(is_by_hang_up):
+    """None of many is to blame when none is taken; all of them are tried again from the beginning."""
+    rig = Rig(mqtt={"window": 20})
+    rig.feed.add(make_events(500))
+    for _ in range(40):
+        rig.connect(session_present=True)
+        for _ in range(10):
+            for publish in rig.fill():
+                if not is_by_hang_up:
+                    rig.ack(publish.packet_id, reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR)
+            rig.now_s += 60.0
+        rig.lose()
+
+    assert rig.feed.done == {}
+    assert rig.feed.handed_out <= 200
+
+
 def test_a_server_that_minds_every_packet_id_is_not_asked_in_a_loop():
     """0x91: another id at once, once; then with pauses, and never parked."""
     rig = Rig()
@@ -330,6 +366,26 @@ def test_an_event_refused_again_and_again_is_parked_once_another_was_taken():
     assert "again and again" in rig.feed.done[2]
     assert rig.feed.done[1] == rig.feed.done[3] == "delivered"
     assert rig.pump.parked == 1
+
+
+@pytest.mark.parametrize(("refusals", "is_parked"), [(3, False), (4, True)])
+def test_three_failures_make_a_suspect_and_only_one_more_makes_it_guilty(refusals, is_parked):
+    """What the server takes in the end was not poisonous, however often it was refused before."""
+    rig = Rig()
+    rig.feed.add(make_events(1))
+    rig.connect()
+    left = refusals
+    for turn in range(40):
+        rig.feed.add(make_events(1, 100 + turn))
+        for publish in rig.fill():
+            is_refused = number(publish) == 1 and left > 0
+            left -= is_refused
+            rig.ack(publish.packet_id, reason=Reason.IMPLEMENTATION_SPECIFIC_ERROR if is_refused else 0)
+        rig.now_s += 0.5
+
+    assert left == 0
+    assert rig.pump.parked == is_parked
+    assert (rig.feed.done[1] == "delivered") is not is_parked
 
 
 def test_a_compressed_batch_is_taken_apart_as_well():

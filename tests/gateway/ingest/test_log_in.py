@@ -77,7 +77,7 @@ async def test_many_log_ins_at_once_are_settled_by_the_first_of_them(
     monkeypatch.setattr(PasswordHash, "verify", looked)
     async with serving(SettlingIntake(), auth={"users": users}, connect_timeout=20) as listener:
         knocks = [asyncio.ensure_future(knock(listener.port, "amy", password, client_id=f"c{n}")) for n in range(40)]
-        await eventually("all wait", lambda: listener.accepted == 40 and listener._thread.waiting == 39)
+        await eventually("all wait", lambda: listener.accepted == 40 and listener.gate._thread.waiting == 39)
         may_look.set()
         codes = Counter([code for code, _ in await asyncio.gather(*knocks)])
 
@@ -107,18 +107,19 @@ async def test_packets_behind_the_connect_wait_for_the_verdict(users: Path) -> N
             assert intake.payloads == heard
 
 
-async def test_a_slow_hash_holds_up_nobody_who_is_in(users: Path) -> None:
-    """The password is checked in a thread of its own; the loop goes on."""
-    entered, go_on = threading.Event(), threading.Event()
+class SlowCheck:
+    """Checks of amy's password stand still until `go_on` is set."""
 
-    class SlowHash(PasswordHash):
-        def verify(self, password: bytes) -> bool:
-            entered.set()
-            go_on.wait(10)
-            return PasswordHash.verify(self, password)
+    def __init__(self, listener: MqttListener) -> None:
+        self.entered, self.go_on = threading.Event(), threading.Event()
+        check = self
 
-    async with serving(SettlingIntake(), auth={"users": users}) as listener:
-        _, inside = await knock(listener.port, "bob", "banana", client_id="bob")
+        class SlowHash(PasswordHash):
+            def verify(self, password: bytes) -> bool:
+                check.entered.set()
+                check.go_on.wait(10)
+                return PasswordHash.verify(self, password)
+
         amy = listener.gate.access.users["amy"]
         blank = amy.password
         slow = SlowHash(blank.cost_log2, blank.block_size, blank.parallel, blank.salt, blank.digest)
@@ -126,13 +127,65 @@ async def test_a_slow_hash_holds_up_nobody_who_is_in(users: Path) -> None:
             {**listener.gate.access.users, "amy": type(amy)("amy", slow, amy.where)},
             signatures=listener.gate.access.signatures,
         )
+
+
+async def test_a_slow_hash_holds_up_nobody_who_is_in(users: Path) -> None:
+    """The password is checked in a thread of its own; the loop goes on."""
+    async with serving(SettlingIntake(), auth={"users": users}) as listener:
+        _, inside = await knock(listener.port, "bob", "banana", client_id="bob")
+        check = SlowCheck(listener)
         waiting = asyncio.ensure_future(knock(listener.port, "amy", "apple"))
-        await eventually("the thread is at work", entered.is_set)
+        await eventually("the thread is at work", check.entered.is_set)
 
         inside.publish(1)
         assert await inside.receive() == PubAck(1)
-        go_on.set()
+        check.go_on.set()
         assert (await waiting)[0] == 0
+
+
+async def test_who_is_removed_while_the_password_is_checked_does_not_come_in(users: Path) -> None:
+    """The hash that it was compared with is not in the file any more when the answer comes."""
+    async with serving(SettlingIntake(), auth={"users": users}) as listener:
+        check = SlowCheck(listener)
+        waiting = asyncio.ensure_future(knock(listener.port, "amy", "apple"))
+        await eventually("the thread is at work", check.entered.is_set)
+
+        known = listener.gate.access
+        listener.gate.access = Access({"bob": known.users["bob"]}, signatures=known.signatures)
+        check.go_on.set()
+
+        assert (await waiting)[0] == Reason.BAD_USER_NAME_OR_PASSWORD
+
+
+async def test_the_limits_hold_for_log_ins_that_are_checked_at_the_same_time(users: Path) -> None:
+    """There was room for each of them when it knocked, and there is for one."""
+    async with serving(SettlingIntake(), auth={"users": users}, max_clients=1) as listener:
+        check = SlowCheck(listener)
+        waiting = [asyncio.ensure_future(knock(listener.port, "amy", "apple", client_id=one)) for one in ("a", "b")]
+        await eventually("the thread is at work, and one waits for it", lambda: listener._thread.waiting == 1)
+
+        check.go_on.set()
+
+        assert sorted([(await one)[0] for one in waiting]) == [0, Reason.QUOTA_EXCEEDED]
+        assert listener.refused == {"max_clients": 1}
+
+
+async def test_an_unknown_user_costs_what_a_wrong_password_costs(users: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else the time that the answer takes says who exists."""
+    checked: list[tuple[int, int, int]] = []
+    verify = PasswordHash.verify
+
+    def noted(self: PasswordHash, password: bytes) -> bool:
+        checked.append((self.cost_log2, self.block_size, self.parallel))
+        return verify(self, password)
+
+    monkeypatch.setattr(PasswordHash, "verify", noted)
+    async with serving(SettlingIntake(), auth={"users": users}) as listener:
+        await knock(listener.port, "amy", "banana")
+        await knock(listener.port, "eve", "banana")
+
+    assert len(checked) == 2
+    assert checked[0] == checked[1]
 
 
 async def test_the_connect_deadline_holds_while_a_password_is_being_checked(users: Path) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from access_kit import knock, users_text, write_private
+from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest import login_throttle
 from fieldgate.ingest.access_thread import AccessThread
+from fieldgate.ingest.gate import Gate
 from fieldgate.ingest.login_throttle import LoginThrottle
 from fieldgate.mqtt.packets import Reason
 from gateway_kit import eventually
@@ -161,6 +163,19 @@ async def test_the_log_in_of_a_user_under_attack_waits_a_moment_and_comes_in(use
 
         assert times[0] >= 0.5  # a quarter of the connect timeout at most
         assert times[1] < times[0]
+
+
+async def test_the_log_ins_of_one_address_that_wait_a_moment_are_bounded() -> None:
+    """Each holds a connection; who sends many makes its own wait no longer, and nobody else's."""
+    gate = Gate(ListenConfig(), name="l", is_full=lambda _address, _client_id: "")
+    gone_on: list[str] = []
+
+    said = [gate.pause("many", 0.01, lambda: gone_on.append("many")) for _ in range(20)]
+
+    assert said == [True] * 16 + [False] * 4
+    assert gate.pause("one", 0.01, lambda: gone_on.append("one"))
+    await eventually("they go on", lambda: len(gone_on) == 17)
+    assert gate.pause("many", 0.0, lambda: None)
 
 
 async def test_addresses_take_turns_at_the_thread() -> None:

@@ -229,6 +229,37 @@ async def test_only_pages_that_may_connect_do(origins: list[str] | None, origin:
         assert (await client.answer()).startswith(b"HTTP/1.1 101 " if is_allowed else b"HTTP/1.1 403 ")
 
 
+@pytest.mark.parametrize(
+    ("host", "is_allowed"),
+    [
+        ("gateway", True),
+        ("localhost:9001", True),
+        ("192.168.1.7:9001", True),
+        ("[fd00::7]:9001", True),
+        ("gateway.lan", True),
+        ("evil.example:9001", False),
+        ("evil.example", False),
+        ("local.evil.example", False),
+        ("[::1", False),
+    ],
+)
+async def test_a_page_that_gave_its_own_name_our_address_is_a_stranger(host: str, is_allowed: bool) -> None:
+    """DNS rebinding: the owner of evil.example lets it lead to 127.0.0.1, and the browser calls us by that name."""
+    async with serving(SettlingIntake(), transport="websocket") as listener:
+        client = await open_raw(listener.port, upgrade(origin=f"http://{host}", Host=host))
+
+        assert (await client.answer()).startswith(b"HTTP/1.1 101 " if is_allowed else b"HTTP/1.1 403 ")
+
+
+async def test_two_origins_are_none() -> None:
+    """No browser sends two; whoever does hopes that another one is looked at."""
+    async with serving(SettlingIntake(), transport="websocket", origins=["https://dashboard.example"]) as listener:
+        lines = upgrade(origin="https://dashboard.example")
+        client = await open_raw(listener.port, lines[:-2] + b"Origin: https://evil.example\r\n\r\n")
+
+        assert (await client.answer()).startswith(b"HTTP/1.1 403 ")
+
+
 async def test_where_everybody_logs_in_any_page_may_try(tmp_path: Path) -> None:
     """There is nothing that a browser would lend it."""
     users = write_private(tmp_path / "users", users_text(amy="apple"))
@@ -251,6 +282,16 @@ BROKEN = {
         CloseCode.MESSAGE_TOO_BIG,
     ),
 }
+
+
+async def test_who_is_in_may_send_a_frame_that_is_too_large_for_a_stranger(listener: MqttListener) -> None:
+    """A packet within ``max_packet``, and many packets in one message."""
+    client = await connected(listener.port)
+    publishes = [Publish("t", bytes(200_000), 1, packet_id=number) for number in (1, 2, 3)]
+
+    client.frame(b"".join(encode(one, 5) for one in publishes))
+
+    assert [await client.packet() for _ in publishes] == [PubAck(1), PubAck(2), PubAck(3)]
 
 
 @pytest.mark.parametrize(("bad", "code"), BROKEN.values(), ids=BROKEN.keys())

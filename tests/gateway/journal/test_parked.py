@@ -16,7 +16,7 @@ from fieldgate.journal.gaps import GapLine
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.outbox import Outbox
-from fieldgate.journal.parking import Parking, parked_limit_bytes
+from fieldgate.journal.parking import ParkedKey, Parking, parked_limit_bytes
 from fieldgate.journal.records import JournalFull, LedgerEntry, NewBlock, ParkedEvent, RetryMark, Unparked
 from fieldgate.journal.uplink_state import Route
 from fieldgate_devices.event import Event, Lane, Stamp
@@ -192,6 +192,18 @@ def test_what_is_replayed_over_a_broken_connection_counts_once() -> None:
     extras.done(extras.replays[0], 10)
 
     assert (extras.replayed, extras.replay_backlog) == (10, 0)
+
+
+def test_what_is_about_to_be_sent_again_is_not_sent_twice() -> None:
+    """Somebody says ``parked retry`` once more while the first is on its way; refused again, it can be said again."""
+    parking = Parking([])
+    (event,) = make_events([1])
+    parking.park("up", event, reason="no", wall_ns=0)
+    key = ParkedKey("up", event.stamp.run, 1)
+
+    assert [parking.retries(key), parking.retries(key)] == [True, False]
+    parking.park("up", event, reason="no, again", wall_ns=0)
+    assert parking.retries(key)
 
 
 def test_no_more_than_a_thousand_are_kept() -> None:

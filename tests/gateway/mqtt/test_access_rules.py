@@ -52,6 +52,21 @@ def test_a_denying_rule_wins_wherever_it_stands(rules: tuple[Rule, ...]) -> None
     assert not receiving(rules, "secret/x").is_allowed
 
 
+def test_a_rule_counts_for_whom_it_is_about_and_nobody_else() -> None:
+    """``all_users`` is everybody who logged in; who did not is none of them, and nobody has another user's rules."""
+    rules = AccessRules(
+        anonymous=(allow("open"),), all_users=(allow("shared"),), users={"amy": (allow("hers"),), "bob": ()}
+    )
+
+    def may(user: str) -> set[str]:
+        own = rules.about(user, "c")
+        return {topic for topic in ("open", "shared", "hers") if publishing(own, topic).is_allowed}
+
+    assert may("") == {"open"}
+    assert may("amy") == {"shared", "hers"}
+    assert may("bob") == may("not in the file") == {"shared"}
+
+
 def test_publishing_and_subscribing_are_two_things() -> None:
     """A sensor writes and does not read; a dashboard the other way round."""
     assert not subscribing((allow("a", subscribe=False),), "a").is_allowed

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -112,16 +110,3 @@ def test_a_test_that_claims_what_is_expected_to_fail_does_not_show_it() -> None:
     assert filled(row, {server: False}).status == "missing"
     assert filled(replace(row, note="client: sends none"), {server: False}).status == "tested"
     assert filled(replace(row, note="client: sends none"), {}).status == "missing"
-
-
-def test_every_test_that_the_readme_names_exists() -> None:
-    """The table of faults leads to what runs, or it leads nowhere."""
-    folder = Path(__file__).parents[2]
-    named = re.findall(r"`([\w/]+\.py)::(\w+)`", (folder / "README.md").read_text(encoding="utf-8"))
-
-    missing = [
-        f"{file}::{name}" for file, name in named if f"def {name}(" not in (folder / file).read_text(encoding="utf-8")
-    ]
-
-    assert len(named) >= 20
-    assert missing == []

@@ -82,6 +82,24 @@ def test_a_client_that_was_connected_at_the_crash_is_away_since_then() -> None:
     assert gateway.server.broker.sessions.find("c") is None
 
 
+def test_of_more_sessions_than_may_wait_those_come_back_that_are_away_for_the_shortest_time() -> None:
+    """``max_sessions`` holds at a start too; the number of a session says nothing about when its client went."""
+    gateway = Gateway()
+    clients = {name: gateway.connect(name) for name in ("there", "last", "first", "middle")}
+    for name in ("first", "middle", "last"):
+        gateway.server.now_s += 10
+        clients[name].vanish()
+    gateway.look()
+
+    gateway.start(broker_limits=BrokerLimits(max_sessions=2))
+    sessions = gateway.server.broker.sessions
+
+    assert [one.client_id for one in sessions.away] == ["last", "there"]
+    assert sessions.ended == {"max_sessions": 2}
+    gateway.look()
+    assert {one.client_id for one in gateway.disk.state.sessions.values()} == {"last", "there"}
+
+
 def test_what_was_in_flight_comes_again_with_its_id_and_dup() -> None:
     """[MQTT-4.4.0-1]; and what had its PUBREC as PUBREL."""
     gateway = Gateway()
@@ -174,7 +192,7 @@ def test_what_a_lower_limit_did_not_take_back_is_not_on_disk_any_more() -> None:
         gateway.publish(number, topic=f"state/{number}", retain=True)
     gateway.look()
 
-    gateway.start(limits=BrokerLimits(max_retained=4))
+    gateway.start(broker_limits=BrokerLimits(max_retained=4))
     gateway.look()
 
     assert len(gateway.disk.state.retained) == 4

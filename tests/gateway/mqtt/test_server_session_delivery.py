@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from fieldgate.mqtt.packets import (
@@ -108,6 +110,35 @@ def test_the_retain_flag_is_kept_only_for_who_asks(server: Server) -> None:
     say(server.connect("w"), "t", retain=True)
 
     assert [one.retain for one in plain.received() + asking.received() if isinstance(one, Publish)] == [False, True]
+
+
+TERMS = [
+    *((4, qos, False, 0) for qos in (0, 1, 2)),
+    *((5, qos, as_published, own_id) for qos in (0, 1, 2) for as_published in (False, True) for own_id in (0, 7)),
+]
+
+
+def heard(terms: Sequence[tuple[int, int, bool, int]]) -> list[list[Packet]]:
+    """What subscribers on these terms get, all of the same messages."""
+    server = Server()
+    readers = []
+    for number, (version, qos, as_published, own_id) in enumerate(terms):
+        reader = server.connect(f"r{number}", version=version)
+        properties = Properties(subscription_ids=(own_id,)) if own_id else None
+        reader.send(Subscribe(1, (Subscription("t", qos, retain_as_published=as_published),), properties))
+        readers.append(reader)
+    for own in (None, Properties(message_expiry_s=60, user=(("a", "b"),))):
+        for retain in (True, False):
+            server.broker.publish("t", b"p", qos=2, retain=retain, properties=own, now_s=server.now_s)
+    return [reader.received() for reader in readers]
+
+
+def test_each_of_many_subscribers_gets_what_it_would_get_alone() -> None:
+    """A message is encoded once for all that are alike; who is not must not get the other's flags, ids or version."""
+    together = heard(TERMS)
+
+    assert together == [heard([one])[0] for one in TERMS]
+    assert len({repr(packets) for packets in together}) == len(TERMS), "terms that make no difference show nothing"
 
 
 def test_a_new_subscription_gets_the_retained_messages(server: Server) -> None:

@@ -177,20 +177,36 @@ def test_a_smaller_window_after_reconnecting_holds_for_what_is_sent_again(server
     assert again.send(PubAck(4)) == [Publish("t", b"5", 2, packet_id=5)]
 
 
+def test_qos_0_that_waited_for_the_network_is_not_kept_for_a_client_that_is_away(server: Server) -> None:
+    """What is promised waits; a state of yesterday that nobody promised does not arrive tomorrow."""
+    reader = subscriber(server)
+    reader.session.set_congested(True, server.now_s)
+    say(server, b"1", qos=0)
+    say(server, b"2", qos=1)
+    say(server, b"3", qos=0)
+
+    reader.vanish()
+    again = subscriber(server)
+
+    assert [one.payload for one in again.early if isinstance(one, Publish)] == [b"2"]
+    assert server.broker.sessions.away_bytes == 0
+
+
 def test_qos_0_does_not_pass_what_is_still_to_be_sent_again(server: Server) -> None:
     """One line per client; the older state never arrives after the newer one."""
     reader = subscriber(server)
-    say(server, b"1", b"2")
+    say(server, b"1", b"2", b"3")
     reader.vanish()
     again = subscriber(server, receive_maximum=1)
 
-    say(server, b"3", qos=0)
+    say(server, b"4", qos=0)
 
     assert [one.payload for one in again.early if isinstance(one, Publish)] == [b"1"]
-    assert again.send(PubRec(1), PubComp(1)) == [
-        PubRel(1),
-        Publish("t", b"2", 2, dup=True, packet_id=2),
-        Publish("t", b"3"),
+    assert again.send(PubRec(1), PubComp(1)) == [PubRel(1), Publish("t", b"2", 2, dup=True, packet_id=2)]
+    assert again.send(PubRec(2), PubComp(2)) == [
+        PubRel(2),
+        Publish("t", b"3", 2, dup=True, packet_id=3),
+        Publish("t", b"4"),
     ]
 
 

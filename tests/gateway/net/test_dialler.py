@@ -11,13 +11,7 @@ from typing import Any
 
 import pytest
 
-from uplink_kit import MemoryFeed, ScriptedBroker, free_port, make_events, running, until
-
-
-@pytest.fixture
-async def broker():
-    async with ScriptedBroker().serving() as broker:
-        yield broker
+from uplink_kit import MemoryFeed, free_port, make_events, running, until
 
 
 def resolver(monkeypatch, *addresses: str, gate: threading.Event | None = None) -> list[str]:

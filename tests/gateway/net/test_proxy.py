@@ -12,19 +12,13 @@ import pytest
 from fieldgate.config.uplink import MqttUplinkConfig
 from fieldgate.net.proxy_tunnel import ProxyTunnel
 from fieldgate.net.refusals import ConnectRefused
-from uplink_kit import MemoryFeed, ScriptedBroker, free_port, make_events, running, until
+from uplink_kit import MemoryFeed, ScriptedBroker, end_of, free_port, make_events, running
 from way_kit import ConnectProxy, WebSocketServer, server_context
 
 trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
 
 SECRET = "Tr0ub4dor-and-3"
 NAMES = {"broker.test": "127.0.0.1"}
-
-
-@pytest.fixture
-async def broker():
-    async with ScriptedBroker().serving() as broker:
-        yield broker
 
 
 @pytest.fixture(autouse=True)
@@ -40,12 +34,6 @@ def asked_here(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr("fieldgate.net.dialler.socket.getaddrinfo", getaddrinfo)
     return asked
-
-
-async def end_of(mqtt: dict[str, Any]) -> tuple[str, str]:
-    async with running(MemoryFeed(), 1, mqtt=mqtt) as uplink:
-        await until(lambda: uplink.status.state in ("backoff", "refused", "connected"))
-        return uplink.status.state, uplink.status.reason
 
 
 def secret_file(folder: Path, text: str = SECRET) -> str:
