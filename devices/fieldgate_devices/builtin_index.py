@@ -1,4 +1,7 @@
-"""Make ``profiles/index.json`` from the profiles in YAML: ``python -m fieldgate_devices.builtin_index``."""
+"""Make what the package holds beside its profiles: ``python -m fieldgate_devices.builtin_index``.
+
+``index.json`` is made from the profiles in YAML (see `builtin`), ``profile.schema.json`` from their model, for editors.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import msgspec
 
 from fieldgate_devices.builtin import INDEX, builtin_profiles
 from fieldgate_devices.profile import Profile
+from fieldgate_devices.profile_schema import SCHEMA_FILE, schema_text
 from fieldgate_devices.reading import read_profile
 
 __all__ = ["make_index"]
@@ -53,7 +57,9 @@ def _main() -> int:
     except ValueError as error:
         print(error, file=sys.stderr)
         return 1
-    (Path(__file__).parent / "profiles" / INDEX).write_bytes(made)
+    folder = Path(__file__).parent / "profiles"
+    (folder / INDEX).write_bytes(made)
+    (folder / SCHEMA_FILE).write_text(schema_text())
     return 0
 
 

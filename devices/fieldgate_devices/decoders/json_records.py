@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
+from collections.abc import Mapping
 from typing import Final
 
 from pydantic import Field
@@ -11,13 +10,11 @@ from pydantic import Field
 from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
 from fieldgate_devices.decoders.limits import check_payload, check_record_count, checked, measure
-from fieldgate_devices.decoders.options import PathText
-from fieldgate_devices.decoders.path import Path
+from fieldgate_devices.decoders.place import Place, PlaceText
 from fieldgate_devices.decoders.readings import Readings, ReadingsOptions
 from fieldgate_devices.decoders.texts import read_text
 
 __all__ = ["JsonDecoder", "JsonOptions"]
-
 
 _ALONE: Final = "value"  # the name of a message that is no object
 
@@ -26,7 +23,6 @@ class JsonOptions(ReadingsOptions):
     """How readings stand in a JSON message."""
 
     lines: bool = Field(default=False, description="each line of the payload is a message of its own (JSON lines)")
-
     or_text: bool = Field(
         default=False,
         description="a payload that is no JSON at all is one value, a text without the blanks around it: `value`",
@@ -34,13 +30,13 @@ class JsonOptions(ReadingsOptions):
     whole: bool = Field(
         default=False, description="the message is one reading even where it is a list of objects: `value`"
     )
-    unwrap: list[PathText] = Field(
+    unwrap: list[PlaceText] = Field(
         default_factory=list,
         max_length=8,
         description="paths of objects whose members count as members of the message itself, before its own",
         examples=[["params"]],
     )
-    texts: list[PathText] = Field(
+    texts: list[PlaceText] = Field(
         default_factory=list,
         max_length=8,
         description="paths of texts in the message that are JSON themselves; they are read in their place",
@@ -62,8 +58,8 @@ class JsonDecoder:
         self._has_lines = options.lines
         self._or_text = options.or_text
         self._is_whole = options.whole
-        self._unwrapped = [Path.parse(text) for text in options.unwrap]
-        self._texts = [Path.parse(text) for text in options.texts]
+        self._unwrapped = [Place(text) for text in options.unwrap]
+        self._texts = [Place(text) for text in options.texts]
 
     def decode(self, payload: bytes, captures: Mapping[str, str]) -> list[Record]:
         """Return one record for each reading.
@@ -92,14 +88,15 @@ class JsonDecoder:
             if not self._or_text or payload.lstrip()[:1] in (b"{", b"["):
                 raise
             return _text(payload)
-        for path in self._texts:
-            message = _with_json_at(path.steps, message)
+        for place in self._texts:
+            text = place.find(message)
+            if isinstance(text, str) and text:
+                message = place.replaced(message, _json_or_text(text))
         if self._texts:
             measure(message)
-        for path in self._unwrapped:
-            inside = path.find(message)
-            if isinstance(inside, dict) and isinstance(message, dict):
-                around = path.without(message)
+        for place in self._unwrapped:
+            inside, around = place.find(message), place.without(message)
+            if isinstance(inside, dict) and isinstance(around, dict):
                 message = {**inside, **{key: one for key, one in around.items() if key not in inside}}
         return {_ALONE: message} if self._is_whole and isinstance(message, list) else message
 
@@ -111,15 +108,9 @@ def _text(payload: bytes) -> Value:
     return text
 
 
-def _with_json_at(steps: Sequence[str], value: Value) -> Value:
-    """``value`` with what the text at ``steps`` says in its place; a text that is no JSON stays a text."""
-    if not steps:
-        if not isinstance(value, str) or not value:
-            return value
-        try:
-            return json_text.parse(value.encode())
-        except (Undecodable, UnicodeEncodeError):
-            return value
-    if isinstance(value, dict) and steps[0] in value:
-        return {**value, steps[0]: _with_json_at(steps[1:], value[steps[0]])}
-    return value
+def _json_or_text(text: str) -> Value:
+    """What a text in a message says; one that is no JSON stays a text."""
+    try:
+        return json_text.parse(text.encode())
+    except (Undecodable, UnicodeEncodeError):
+        return text
