@@ -44,7 +44,8 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
         "version": profile.version,
         "file": file,
         "match": [
-            {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json"}} for one in written["match"]
+            {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json"}}
+            for one in written["match"]
         ],
         "commands": [command.publish for command in profile.commands.values()],
         "written": written,

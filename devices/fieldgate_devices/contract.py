@@ -58,9 +58,7 @@ class Contract:
             FieldReader(name, spec, lenient=self.lenient, no_reading=profile.no_reading)
             for name, spec in profile.fields.items()
         ]
-        self._repeated = Repeated(
-            profile.repeated, profile.fields, lenient=self.lenient, no_reading=profile.no_reading
-        )
+        self._repeated = Repeated(profile.repeated, profile.fields, lenient=self.lenient, no_reading=profile.no_reading)
         self._no_reading = NoReading(profile.no_reading)
         self._left_out = [read_members(path) for path in profile.leave_out]
         self._others_from = [read_path(path) for path in profile.others_from]
@@ -116,9 +114,7 @@ class Contract:
             raise Breach("undecodable", "the message holds no reading")
         return records if way is None else [self.matchers[way].place(one, captures) for one in records]
 
-    def reading(
-        self, record: dict[str, Any], captures: Mapping[str, str], topic: str, payload: bytes = b""
-    ) -> Reading:
+    def reading(self, record: dict[str, Any], captures: Mapping[str, str], topic: str, payload: bytes = b"") -> Reading:
         """Return one reading; see `read`."""
         name = self.device_name
         if self.has_variants and (way := self._way(topic, payload)) is not None:
@@ -172,7 +168,9 @@ class Contract:
         return record
 
     def _checked(self, record: dict[str, Any], captures: Mapping[str, str]) -> dict[str, object]:
-        claimed = self._trails_of_fields(record) if self.profile.repeated or self.profile.other_fields != "drop" else set()
+        claimed = (
+            self._trails_of_fields(record) if self.profile.repeated or self.profile.other_fields != "drop" else set()
+        )
         found = self._repeated.read(record, claimed) if self.profile.repeated else []
         fields: dict[str, object] = {}
         for reader in self.readers:

@@ -54,7 +54,13 @@ def compile_fast(contract: Contract) -> FastRead | None:
     specials: list[tuple[int, FieldReader]] = []
     for number, reader in enumerate(contract.readers):
         spec = profile.fields[reader.name]
-        if spec.raw_unit is not None or spec.unit_from is not None or spec.unfit != "refuse" or spec.first_of or spec.absent_if:
+        if (
+            spec.raw_unit is not None
+            or spec.unit_from is not None
+            or spec.unfit != "refuse"
+            or spec.first_of
+            or spec.absent_if
+        ):
             return None
         kind = _kind(spec)
         names = reader.paths[0].names if len(reader.paths) == 1 else None

@@ -61,8 +61,8 @@ class FieldReader:
     """
 
     __slots__ = (
-        "_absent_if", "_by_path", "_by_unit", "_convert", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec", "_unit_path",
-        "default", "name",
+        "_absent_if", "_by_path", "_by_unit", "_convert", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec",
+        "_unit_path", "default", "name",
     )  # fmt: skip
 
     def __init__(self, name: str, spec: FieldSpec, *, lenient: bool, no_reading: Iterable[object] = ()) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fieldgate_devices.breach import Breach, shown
@@ -15,7 +15,7 @@ from fieldgate_devices.paths import ABSENT, Path, read_path
 from fieldgate_devices.profile import MatchSpec
 from fieldgate_devices.topic_pattern import TopicPattern, read_topic_pattern
 
-__all__ = ["SERIAL", "DeviceName", "Matcher", "json_or_nothing", "read_matcher"]
+__all__ = ["SERIAL", "DeviceName", "Matcher", "json_or_nothing", "matcher", "read_matcher"]
 
 SERIAL: Final = "serial/"  # before the name of a serial source it is the topic of what that hears
 
@@ -67,15 +67,20 @@ class Matcher:
 
 def read_matcher(spec: MatchSpec) -> Matcher:
     """Return the entry, ready to use."""
-    topic = read_topic_pattern(spec.mqtt) if spec.mqtt is not None else None
-    captured = frozenset() if topic is None else frozenset(topic.names)
+    made = matcher(mqtt=spec.mqtt, but=spec.except_, serial=spec.serial, conditions=spec.json_)
+    device = DeviceName(spec.device, made.captured) if spec.device is not None else None
+    return replace(made, under=spec.under, device=device)
+
+
+def matcher(
+    *, mqtt: str | None, but: Iterable[str] = (), serial: str | None = None, conditions: Mapping[str, Any] | None = None
+) -> Matcher:
+    """Return an entry that says which messages, and no more; what it is made of is known to be right."""
     return Matcher(
-        topic,
-        spec.serial,
-        Conditions(spec.json_) if spec.json_ else None,
-        spec.under,
-        DeviceName(spec.device, captured) if spec.device is not None else None,
-        tuple(map(read_topic_pattern, spec.except_)),
+        read_topic_pattern(mqtt) if mqtt is not None else None,
+        serial,
+        Conditions(conditions) if conditions else None,
+        but=tuple(map(read_topic_pattern, but)),
     )
 
 

@@ -320,13 +320,13 @@ class Profile(Section):
         description="What becomes of members that no field names: left out, kept under flattened names, or the "
         "message is refused.",
     )
-    others_from: Annotated[
-        tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)
-    ] = Field(
-        (),
-        description="With other_fields keep: the member whose members are kept, by names that begin there; of several "
-        "paths the first that leads to one. Default: the whole message.",
-        examples=["uplink_message.decoded_payload"],
+    others_from: Annotated[tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = (
+        Field(
+            (),
+            description="With other_fields keep: the member whose members are kept, by names that begin there; of "
+            "several paths the first that leads to one. Default: the whole message.",
+            examples=["uplink_message.decoded_payload"],
+        )
     )
     leave_out: Annotated[tuple[MembersText, ...], Field(strict=False, max_length=64)] = Field(
         (),

@@ -63,7 +63,9 @@ def _match(profile: Profile) -> Iterator[_Finding]:
             for name in _PART.findall(match.under):
                 if name not in _captures(match):
                     known = ", ".join(sorted(_captures(match))) or "nothing"
-                    yield _Finding(("match", number, "under"), f"{{{name}}} is not caught by this entry: it has {known}")
+                    yield _Finding(
+                        ("match", number, "under"), f"{{{name}}} is not caught by this entry: it has {known}"
+                    )
         if match.device is not None:
             yield from _device_template(match.device, ("match", number, "device"), [_captures(match)])
 
@@ -109,7 +111,7 @@ def _fields(profile: Profile) -> Iterator[_Finding]:
             if problem := _topic_problem(path, profile):
                 yield _Finding(("fields", name, "from"), problem)
         for wanted in spec.first_of:
-            if (problem := _first_of_problem(name, spec, wanted, profile)) is not None:
+            if problem := _first_of_problem(name, spec, wanted, profile):
                 yield _Finding(("fields", name, "first_of"), problem)
         if spec.first_of and spec.from_:
             yield _Finding(("fields", name, "from"), f"{name} has from and first_of; write one")
@@ -123,13 +125,13 @@ def _fields(profile: Profile) -> Iterator[_Finding]:
             )
 
 
-def _first_of_problem(name: str, spec: FieldSpec, wanted: str, profile: Profile) -> str | None:
+def _first_of_problem(name: str, spec: FieldSpec, wanted: str, profile: Profile) -> str:
     of = profile.repeated.get(wanted)
     if of is None:
         return f"{wanted!r} is no repeated field; there are {', '.join(profile.repeated) or 'none'}"
     if (of.type, of.unit) != (spec.type, spec.unit):
         return f"{name} is a {spec.type} in {spec.unit!r}, {wanted} a {of.type} in {of.unit!r}; they must be the same"
-    return None
+    return ""
 
 
 def _repeated(profile: Profile) -> Iterator[_Finding]:
@@ -209,7 +211,14 @@ def _raw_units(spec: FieldSpec) -> list[tuple[Loc, str]]:
 
 
 def _value_problem(name: str, spec: FieldSpec, value: Any) -> str:
-    nothing = {"map": {}, "no_reading": (), "scale": None, "offset": None, "raw_unit": None, "unit_from": None}
+    nothing: dict[str, Any] = {
+        "map": {},
+        "no_reading": (),
+        "scale": None,
+        "offset": None,
+        "raw_unit": None,
+        "unit_from": None,
+    }
     plain = spec.model_copy(update=nothing)
     try:
         FieldReader(name, plain, lenient=False).value_of(value)

@@ -51,7 +51,7 @@ def _keys(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def _allow(key: dict[str, Any], also: dict[str, Any]) -> None:
     """Let a key be something else too."""
-    about = {name: key.pop(name) for name in ("description", "examples", "default") if name in key}
+    about: dict[str, Any] = {name: key.pop(name) for name in ("description", "examples", "default") if name in key}
     kinds = key.pop("anyOf", None) or [dict(key)]
     key.clear()
     key.update(about, anyOf=[also, *kinds])

@@ -15,8 +15,8 @@ from fieldgate_devices.examples import failing_examples
 from fieldgate_devices.files.document import Document, Loc, Problem, read_yaml
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.validate import validate
-from fieldgate_devices.matching import read_matcher
-from fieldgate_devices.profile import PROFILE_TREE, MatchSpec, Profile
+from fieldgate_devices.matching import matcher
+from fieldgate_devices.profile import PROFILE_TREE, Profile
 from fieldgate_devices.profile_checks import find_problems
 
 __all__ = ["ProfileFile", "make_contract", "read_catalogue", "read_profile"]
@@ -95,9 +95,7 @@ def _decoder(written: Mapping[str, Any], loc: Loc, document: Document) -> tuple[
 
 def make_contract(profile: Profile) -> Contract:
     """Return the contract of a profile that is known to be right, one that comes with Fieldgate."""
-    decoders = {
-        number: _made(match.decode) for number, match in enumerate(profile.match) if match.decode is not None
-    }
+    decoders = {number: _made(match.decode) for number, match in enumerate(profile.match) if match.decode is not None}
     return Contract(profile, _made(profile.decode), decoders)
 
 
@@ -141,7 +139,15 @@ def read_catalogue(built_in: Mapping[str, bytes], own: Mapping[str, bytes]) -> t
 def _lazy(entry: IndexEntry) -> LazyContract:
     return LazyContract(
         entry.id,
-        tuple(read_matcher(MatchSpec.model_validate(one)) for one in entry.match),
+        tuple(
+            matcher(
+                mqtt=one.get("mqtt"),
+                but=one.get("except", ()),
+                serial=one.get("serial"),
+                conditions=one.get("json"),
+            )
+            for one in entry.match
+        ),
         tuple(entry.commands),
         lambda: make_contract(Profile.model_validate(entry.profile())),
     )

@@ -30,14 +30,14 @@ class JsonOptions(ReadingsOptions):
     whole: bool = Field(
         default=False, description="the message is one reading even where it is a list of objects: `value`"
     )
-    unwrap: list[PlaceText] = Field(
-        default_factory=list,
+    unwrap: list[PlaceText] | None = Field(
+        default=None,
         max_length=8,
         description="paths of objects whose members count as members of the message itself, before its own",
         examples=[["params"]],
     )
-    texts: list[PlaceText] = Field(
-        default_factory=list,
+    texts: list[PlaceText] | None = Field(
+        default=None,
         max_length=8,
         description="paths of texts in the message that are JSON themselves; they are read in their place",
         examples=[["objectJSON"]],
@@ -58,8 +58,8 @@ class JsonDecoder:
         self._has_lines = options.lines
         self._or_text = options.or_text
         self._is_whole = options.whole
-        self._unwrapped = [Place(text) for text in options.unwrap]
-        self._texts = [Place(text) for text in options.texts]
+        self._unwrapped = [Place(text) for text in options.unwrap or ()]
+        self._texts = [Place(text) for text in options.texts or ()]
 
     def decode(self, payload: bytes, captures: Mapping[str, str]) -> list[Record]:
         """Return one record for each reading.
