@@ -2,11 +2,8 @@
 
 Reading YAML takes milliseconds per profile, and a gateway meets few of the kinds of devices that there are. So the
 package holds ``profiles/index.json`` beside them: of each profile its id, what it matches, and the profile itself
-without its examples, from which the contract is made when a message first needs it. Made from the YAML by
-
-    python -m fieldgate_devices.builtin_index
-
-and a test says when that was forgotten.
+without its examples, from which the contract is made when a message first needs it. A test says when it is not that of
+the YAML.
 """
 
 from __future__ import annotations

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import fieldgate_devices
+from builtin_files import make_index
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.builtin import INDEX, builtin_profiles
-from fieldgate_devices.builtin_index import make_index
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.examples import example_payload, failing_examples, sample_topic
@@ -29,7 +29,7 @@ CONTRACTS: dict[str, Contract] = {
     one.contract.profile.profile: one.contract for one in FILES.values() if one.contract is not None
 }
 EXAMPLES = [(name, number) for name, one in CONTRACTS.items() for number in range(len(one.profile.examples))]
-AGAIN = "run python -m fieldgate_devices.builtin_index"
+AGAIN = "run python tests/builtin_files.py"
 
 
 def message(name: str, number: int) -> tuple[Contract, Example, str, bytes]:

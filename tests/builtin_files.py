@@ -1,23 +1,21 @@
-"""Make what the package holds beside its profiles: ``python -m fieldgate_devices.builtin_index``.
+"""What the package holds beside its profiles; ``python tests/builtin_files.py`` writes it.
 
 ``index.json`` is made from the profiles in YAML (see `builtin`), ``profile.schema.json`` from their model, for editors.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+import fieldgate_devices
 from fieldgate_devices.builtin import INDEX, builtin_profiles
 from fieldgate_devices.profile import Profile
 from fieldgate_devices.profile_schema import SCHEMA_FILE, schema_text
 from fieldgate_devices.reading import read_profile
-
-__all__ = ["make_index"]
 
 
 def make_index(profiles: Mapping[str, bytes]) -> bytes:
@@ -52,17 +50,7 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
     }
 
 
-def _main() -> int:
-    try:
-        made = make_index(builtin_profiles())
-    except ValueError as error:
-        print(error, file=sys.stderr)
-        return 1
-    folder = Path(__file__).parent / "profiles"
-    (folder / INDEX).write_bytes(made)
-    (folder / SCHEMA_FILE).write_text(schema_text())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    folder = Path(fieldgate_devices.__file__).parent / "profiles"
+    (folder / INDEX).write_bytes(make_index(builtin_profiles()))
+    (folder / SCHEMA_FILE).write_text(schema_text())
