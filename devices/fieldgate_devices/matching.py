@@ -93,14 +93,19 @@ def json_or_nothing(payload: bytes) -> object:
 
 
 class DeviceName:
-    """The template of a device's name. ``is_of_topic``: nothing of the message is in it."""
+    """The template of a device's name. ``is_of_topic``: nothing of the message is in it.
+
+    ``{a|b}`` is a, or b where there is no a.
+    """
 
     def __init__(self, template: str, captured: frozenset[str]) -> None:
         parts = _PART.split(template)
         self._texts = parts[0::2]
-        self._names = [one if one in captured else read_path(one) for one in parts[1::2]]
+        self._names = [[one if one in captured else read_path(one) for one in part.split("|")] for part in parts[1::2]]
         self._is_default = template == "{device}" and "device" not in captured
-        self.paths = () if self._is_default else tuple(one for one in self._names if isinstance(one, Path))
+        self.paths = (
+            () if self._is_default else tuple(one for part in self._names for one in part if isinstance(one, Path))
+        )
         self.is_of_topic = not self.paths
 
     def of(self, record: object, captures: Mapping[str, str], topic: str) -> str:
@@ -112,10 +117,14 @@ class DeviceName:
         if self._is_default:
             return topic.replace("/", ".")
         made = self._texts[0]
-        for name, after in zip(self._names, self._texts[1:], strict=True):
-            value = captures.get(name, ABSENT) if isinstance(name, str) else name.find(record, captures)
-            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                what = name if isinstance(name, str) else name.text
+        for part, after in zip(self._names, self._texts[1:], strict=True):
+            value: object = ABSENT
+            for name in part:
+                value = captures.get(name, ABSENT) if isinstance(name, str) else name.find(record, captures)
+                if _is_part(value):
+                    break
+            else:
+                what = " or ".join(one if isinstance(one, str) else one.text for one in part)
                 raise Breach(
                     "no_device",
                     f"{what}, a part of the device's name, is {'missing' if value is ABSENT else shown(value)}",
@@ -124,3 +133,8 @@ class DeviceName:
         if len(made) > _MAX_DEVICE or _NO_NAME.search(made):
             raise Breach("no_device", f"{shown(made)} cannot be the name of a device")
         return made
+
+
+def _is_part(value: object) -> bool:
+    """Whether a value can stand in a name."""
+    return isinstance(value, str | int) and not isinstance(value, bool) and value != ""

@@ -300,7 +300,8 @@ class Profile(Section):
     ] = Field(description="Which messages are this device's: one mapping, or a list of which one must hold.")
     device: DeviceText = Field(
         "{device}",
-        description="Name of the device: text with {captures} of the topic and {paths} into the message. "
+        description="Name of the device: text with {captures} of the topic and {paths} into the message, "
+        "{this|or that}. "
         "Without one to be caught: the topic with '.' for '/'.",
         examples=["{model}-{id}"],
     )

@@ -87,7 +87,7 @@ def _device_template(template: str, loc: Loc, entries: list[frozenset[str]]) -> 
     if "{" in plain or "}" in plain:
         yield _Finding(loc, f"{template!r} has a brace that is not a {{name}}")
         return
-    for name in _PART.findall(template):
+    for name in (name for part in _PART.findall(template) for name in part.split("|")):
         if name in captured:
             continue
         if any(name in one for one in entries):

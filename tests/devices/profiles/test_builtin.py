@@ -99,7 +99,6 @@ def test_all_profiles_together_take_an_example_as_its_own_does(name, number):
         "tele/kitchen",
         "tele/a/b/SENSOR",
         "stat/a/POWERFUL/x",
-        "shellies/announce",
         "shellies/shelly1-76F4B3/relay/0/command",
         "shellies/shelly1-76F4B3/command",
         "mqtt/status/switch:0",
