@@ -7,7 +7,7 @@ fifth of the time, and leaves everything unusual to this file.
 from __future__ import annotations
 
 from collections.abc import Mapping, Set
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -25,6 +25,7 @@ from fieldgate_devices.upgrade import Upgrade
 
 __all__ = ["SERIAL", "Contract", "DeviceName", "Matcher", "Reading", "json_or_nothing"]
 
+_MAX_TOPICS: Final = 4096  # of which it is remembered which entries of match may take them
 _encode = msgspec.json.Encoder().encode
 
 
@@ -48,6 +49,7 @@ class Contract:
         self.matchers = tuple(map(read_matcher, profile.match))
         self._decoders = [(decoders or {}).get(number, decoder) for number in range(len(self.matchers))]
         self._ways = sorted(range(len(self.matchers)), key=lambda number: self.matchers[number].rank, reverse=True)
+        self._ways_of: dict[str, list[int]] = {}
         self.has_variants = any(
             one.decode is not None or one.under is not None or one.device is not None for one in profile.match
         )
@@ -59,6 +61,7 @@ class Contract:
             for name, spec in profile.fields.items()
         ]
         self._repeated = Repeated(profile.repeated, profile.fields, lenient=self.lenient, no_reading=profile.no_reading)
+        self._first_of = {name: spec.first_of for name, spec in profile.fields.items() if spec.first_of}
         self._no_reading = NoReading(profile.no_reading)
         self._left_out = [read_members(path) for path in profile.leave_out]
         self._others_from = [read_path(path) for path in profile.others_from]
@@ -74,16 +77,20 @@ class Contract:
 
     def _way(self, topic: str, payload: bytes) -> int | None:
         """The number of the entry of match that takes a message: the one that says most."""
+        ways = self._ways_of.get(topic)
+        if ways is None:
+            ways = [number for number in self._ways if self.matchers[number].of_topic(topic) is not None]
+            if len(self._ways_of) >= _MAX_TOPICS:
+                self._ways_of.clear()
+            self._ways_of[topic] = ways
         value: object = None
-        for number in self._ways:
-            matcher = self.matchers[number]
-            if matcher.of_topic(topic) is None:
-                continue
-            if matcher.conditions is None:
+        for number in ways:
+            conditions = self.matchers[number].conditions
+            if conditions is None:
                 return number
             if value is None:
                 value = json_or_nothing(payload)
-            if matcher.conditions.hold(value):
+            if conditions.hold(value):
                 return number
         return None
 
@@ -168,32 +175,24 @@ class Contract:
         return record
 
     def _checked(self, record: dict[str, Any], captures: Mapping[str, str]) -> dict[str, object]:
-        claimed = (
-            self._trails_of_fields(record) if self.profile.repeated or self.profile.other_fields != "drop" else set()
-        )
+        is_open = bool(self.profile.repeated) or self.profile.other_fields != "drop"
+        claimed = self._known_trails(record) if is_open else None
+        values = {reader.name: reader.read(record, captures, claimed) for reader in self.readers}
+        if claimed is None:
+            return {name: value for name, value in values.items() if value is not ABSENT}
         found = self._repeated.read(record, claimed) if self.profile.repeated else []
-        fields: dict[str, object] = {}
-        for reader in self.readers:
-            value = reader.read(record, captures)
-            if wanted := self.profile.fields[reader.name].first_of:
-                value = next((one.value for one in found if one.of in wanted), value)
-            if value is not ABSENT:
-                fields[reader.name] = value
+        for name, wanted in self._first_of.items():
+            values[name] = next((one.value for one in found if one.of in wanted), values[name])
+        fields = {name: value for name, value in values.items() if value is not ABSENT}
         fields.update((one.name, one.value) for one in found)
         if self.profile.other_fields != "drop":
             self._add_others(fields, record, claimed)
         return fields
 
-    def _trails_of_fields(self, record: dict[str, Any]) -> set[Trail]:
-        """The ways to what fields, time, version and device name stand for; what does not fit is not among them."""
+    def _known_trails(self, record: dict[str, Any]) -> set[Trail]:
+        """The ways to what time, version and the device's name stand for."""
         paths = [path for path in (self._time_path, self._version_path, *self.device_name.paths) if path is not None]
-        trails = {trail for path in paths if (trail := path.locate(record)) is not None}
-        for reader in self.readers:
-            for path in reader.paths:
-                trail = path.locate(record)
-                if trail is not None and reader.takes(path, record):
-                    trails.add(trail)
-        return trails
+        return {trail for path in paths if (trail := path.locate(record)) is not None}
 
     def _add_others(self, fields: dict[str, object], record: dict[str, Any], claimed: Set[Trail]) -> None:
         """Keep, or refuse, what no field names."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from fieldgate_devices.breach import Breach, shown
 from fieldgate_devices.conditions import Conditions
+from fieldgate_devices.members import Trail
 from fieldgate_devices.paths import ABSENT, Path, read_path
 from fieldgate_devices.profile import FieldSpec
 from fieldgate_devices.units import Conversion, conversion, known_unit, units_like
@@ -25,6 +26,7 @@ _TRUTHS: Final = {
     **dict.fromkeys(("true", "on", "yes", "1"), True),
     **dict.fromkeys(("false", "off", "no", "0"), False),
 }
+_NOTHING: Final = object()  # no value was found yet; ABSENT is one that means no reading
 _DECIMALS: Final = 10  # 215 * 0.1 is 21.5, not 21.500000000000004
 
 
@@ -87,40 +89,44 @@ class FieldReader:
         """Where its value may stand."""
         return self._paths
 
-    def read(self, record: object, captures: Mapping[str, str]) -> object:
+    def read(self, record: object, captures: Mapping[str, str], claimed: set[Trail] | None = None) -> object:
         """Return the value, or `ABSENT` where the contract allows that there is none.
+
+        Adds to ``claimed`` the ways to what is this field's: what it is read from, and would be read from otherwise.
 
         Raises:
             Breach: the message is not what the profile says.
         """
         if self._absent_if and any(one.hold(record) for one in self._absent_if):
+            self._claim_all(record, claimed)
             return self.default
-        raw: object = ABSENT
+        value, how = _NOTHING, "is missing"
         for path in self._paths:
             raw = path.find(record, captures)
-            if raw is ABSENT or raw is None:
+            if raw is ABSENT:
                 continue
-            try:
-                return self.value_of(raw, self.unit_of(path.text, record))
-            except Breach:
-                if self._spec.unfit == "refuse":
-                    raise
-        if raw is not ABSENT and raw is not None:
-            return self.default  # it does not fit
-        return self.absent("is missing" if raw is ABSENT else "is null")
+            if raw is None:
+                how = "is null"
+                continue
+            fits = True
+            if value is _NOTHING or claimed is not None:
+                try:
+                    one = self.value_of(raw, self.unit_of(path.text, record))
+                except Breach:
+                    if self._spec.unfit == "refuse" and value is _NOTHING:
+                        raise
+                    fits, how = self._spec.unfit == "refuse" or self.drops(raw), ""
+                else:
+                    value = one if value is _NOTHING else value
+            if claimed is not None and fits and (trail := path.locate(record)) is not None:
+                claimed.add(trail)
+        if value is not _NOTHING:
+            return value
+        return self.absent(how) if how else self.default
 
-    def takes(self, path: Path, record: object) -> bool:
-        """Whether what stands at ``path`` is this field's, or left to no other."""
-        if self._spec.unfit == "refuse":
-            return True
-        raw = path.find(record, {})
-        if raw is ABSENT or raw is None:
-            return False
-        try:
-            self.value_of(raw, self.unit_of(path.text, record))
-        except Breach:
-            return self.drops(raw)
-        return True
+    def _claim_all(self, record: object, claimed: set[Trail] | None) -> None:
+        if claimed is not None:
+            claimed.update(trail for path in self._paths if (trail := path.locate(record)) is not None)
 
     def drops(self, unfit: object) -> bool:
         """Whether a value that does not fit is left out: lists and mappings have names of their own, and are kept."""

@@ -8,11 +8,14 @@ from typing import NamedTuple
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.members import PART, Members, Trail, read_members
-from fieldgate_devices.names import free_name, plain_name
+from fieldgate_devices.names import NameMaker, free_name
 from fieldgate_devices.paths import ABSENT
 from fieldgate_devices.profile import FieldSpec
 
 __all__ = ["Found", "Repeated"]
+
+
+_names = NameMaker()
 
 
 class Found(NamedTuple):
@@ -117,4 +120,4 @@ class _Places:
 
 
 def _named(template: str, parts: Mapping[str, str]) -> str:
-    return plain_name((PART.sub(lambda match: parts[match[1]], template),))
+    return _names.of((PART.sub(lambda match: parts[match[1]], template),))
