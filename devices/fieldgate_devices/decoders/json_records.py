@@ -9,7 +9,13 @@ from pydantic import Field
 
 from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
-from fieldgate_devices.decoders.limits import check_payload, check_record_count, checked, measure
+from fieldgate_devices.decoders.limits import (
+    MAX_VALUES_OF_MESSAGE,
+    check_payload,
+    check_record_count,
+    checked,
+    measure,
+)
 from fieldgate_devices.decoders.place import Place, PlaceText
 from fieldgate_devices.decoders.readings import Readings, ReadingsOptions
 from fieldgate_devices.decoders.texts import read_text
@@ -70,6 +76,8 @@ class JsonDecoder:
         if not self._has_lines:
             return checked(self._readings.find(self._message(payload)))
         check_payload(payload)
+        if sum(payload.count(sign) for sign in (b",", b"[", b"{")) > 2 * MAX_VALUES_OF_MESSAGE:
+            raise Undecodable(f"the messages hold more than {MAX_VALUES_OF_MESSAGE} values")
         lines = [line for line in payload.split(b"\n") if line.strip()]
         check_record_count(len(lines))
         records: list[Record] = []

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from fieldgate.cli.journal_source import answers
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, dump, safe, size
 from fieldgate.config import Config
 
@@ -66,7 +66,7 @@ def list_letters(
     """
     request = {"do": "dead-letters.list", **_filters(None, profile, topic, reason, since)}
     is_any = False
-    for one in _answers(usable_config(config).config, request):
+    for one in _answers(written_config(config).config, request):
         is_any = True
         typer.echo(json.dumps(one) if as_json else _line(one))
     if not is_any and not as_json:
@@ -87,7 +87,7 @@ def show(
         raise typer.Exit(_WRONG_USE)
     request = {"do": "dead-letters.show", **_filters(numbers, None, None, None, None)}
     found: set[int] = set()
-    for one in _answers(usable_config(config).config, request):
+    for one in _answers(written_config(config).config, request):
         if is_raw:
             sys.stdout.buffer.write(b64decode(one["payload_base64"]))
         else:
@@ -112,7 +112,7 @@ def replay(
     Those that become events are dead letters no more; what is refused again stays, with the new reason.
     """
     chosen = _chosen(numbers, everything, profile=profile, topic=topic, reason=reason, since=since)
-    (facts,) = _answers(usable_config(config).config, {"do": "dead-letters.replay", **chosen})
+    (facts,) = _answers(written_config(config).config, {"do": "dead-letters.replay", **chosen})
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -139,7 +139,7 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Drop dead letters for good."""
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     chosen = _chosen(numbers, everything, profile=profile, topic=topic, reason=reason, since=since)
     if not is_sure:
         found = len(_answers(loaded, {"do": "dead-letters.list", **chosen}))

@@ -8,15 +8,17 @@ from typing import Any, Final
 
 import typer
 
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, without_file, written_config
 from fieldgate.cli.words import age, count, size, uptime
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
+from fieldgate_devices.files.quantities import format_size
 
 __all__ = ["register"]
 
 _NOT_RUNNING: Final = 1
 _MAX_PROBLEMS: Final = 5
+_NOT_LISTENING: Final = 1
 _CLOCK: Final = {
     "synced": "clock set",
     "unsynced": "clock not set: events are marked unsynced",
@@ -35,21 +37,27 @@ def register(app: typer.Typer) -> None:
 
     @app.command("status")
     def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
-        """Ask the running gateway how it is; ends with 1 when none is running."""
-        state_folder = usable_config(config).config.journal.path
+        """Ask the running gateway how it is.
+
+        Ends with 1 when none is running, or when one of its listeners does not listen: no device can come in there.
+        """
+        loaded = written_config(config)
         try:
-            answer = asyncio.run(ask(socket_path(state_folder), {"do": "status"}))
-        except FieldgateError as error:
+            answer = asyncio.run(ask(socket_path(loaded.config.journal.path), {"do": "status"}))
+        except FieldgateError as failure:
+            error = f"{failure}{without_file(loaded)}"
             typer.echo(json.dumps({"error": str(error)}) if as_json else f"error: {error}", err=not as_json)
-            raise typer.Exit(_NOT_RUNNING) from error
+            raise typer.Exit(_NOT_RUNNING) from failure
         typer.echo(json.dumps(answer) if as_json else _for_people(answer))
+        if not all(one["listening"] for one in answer["listeners"]):
+            raise typer.Exit(_NOT_LISTENING)
 
 
 def _for_people(answer: dict[str, Any]) -> str:
     lines = [
         f"gateway  {answer['gateway']}   up {uptime(answer['uptime_s'])}   {_CLOCK[answer['clock']]}   "
         f"version {answer['version']}   process {answer['pid']}",
-        f"events   {answer['events_in']:,} accepted   {answer['rate_in']:,.1f}/s   "
+        f"events   {answer['events_in']:,} accepted since its start   {answer['rate_in']:,.1f}/s   "
         f"{size(answer['unsettled_bytes'])} not safe yet",
     ]
     for listener in answer["listeners"]:
@@ -127,7 +135,7 @@ def _listener(one: dict[str, Any]) -> list[str]:
     is_http = one["protocol"] == "http"
     state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
     how = "" if one["transport"] == "tcp" else f"   {one['transport']}"
-    what = count(one["requests"], "request") if is_http else f"{one['publishes']:,} publishes"
+    what = count(one["requests"], "request") if is_http else count(one["publishes"], "message")
     lines = [
         f"listen   {one['name']}{how}   {state}   {what}   {count(one['events'], 'event')}"
         + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
@@ -199,7 +207,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"
     if one["oldest_s"] is not None:
         backlog += f", the oldest for {age(one['oldest_s'])}"
-    lines.append(f"         {backlog}   {one['in_flight']:,} in flight   {one['delivered']:,} delivered")
+    lines.append(f"         {backlog}   {one['in_flight']:,} in flight   {one['delivered']:,} delivered in all")
     if one["ledger"]:
         lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
         if lost:
@@ -219,7 +227,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
 
 def _journal(one: dict[str, Any]) -> list[str]:
     aside = f"   {size(one['set_aside_bytes'])} in files set aside" if one["set_aside_bytes"] else ""
-    used = f"{size(one['bytes'])} of {size(one['max_bytes'])}"
+    used = f"{size(one['bytes'])} of {format_size(one['max_bytes'])}"
     lines = [
         f"journal  {one['path']}   {count(one['events'], 'event')}   {used}   {one['durability']}   "
         f"epoch {one['epoch']}{aside}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fieldgate.config.key_files import PemFile
 from fieldgate.config.secrets import Secret
@@ -42,6 +42,14 @@ HTTP_KEYS: Final = ("topic", "answer", "max_body", "max_head", "request_timeout"
 """Keys of a listener that mean something for one protocol only."""
 
 _DEFAULT_ADDRESS: Final = "127.0.0.1:1883"
+
+
+def _no_port_alone(written: object) -> object:
+    if isinstance(written, int) and not isinstance(written, bool):
+        raise ValueError(
+            f"{written} is a port without a host; write 127.0.0.1:{written} or, for the network, 0.0.0.0:{written}"
+        )
+    return written
 
 
 class ListenTlsConfig(Section):
@@ -111,7 +119,7 @@ class ListenAuthConfig(Section):
 class ListenConfig(Section):
     """A port on which devices connect."""
 
-    mqtt: Annotated[str, AfterValidator(check_listen_address)] | None = Field(
+    mqtt: Annotated[str, BeforeValidator(_no_port_alone), AfterValidator(check_listen_address)] | None = Field(
         _DEFAULT_ADDRESS,
         description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users' or "
         "'tls.client_ca'. 0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",

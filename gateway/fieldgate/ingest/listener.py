@@ -115,10 +115,12 @@ class Listener(ABC, Generic[C]):
 
     async def stop(self) -> None:
         """Accept nobody and read nothing more; acknowledgements still go out as events are settled."""
+        has_listened = self.started.is_set()
         self._close_server()
         for connection in list(self.connections):
             connection.stop_reading()
-        log.info("listener.stopped", listener=self.name, clients=len(self.connections))
+        if has_listened:
+            log.info("listener.stopped", listener=self.name, clients=len(self.connections))
 
     async def close_clients(self) -> None:
         """Tell every client that the gateway stops, and end its connection; takes a second at most."""
