@@ -51,13 +51,13 @@ def table(name: str) -> str:
     rows = ["| Option | Value | Default | Meaning |", "|---|---|---|---|"]
     for key in keys:
         field = model.model_fields[key]
-        default = "needed" if field.is_required() else _shown(field.default)
-        example = f"; such as {_shown(field.examples[0])}" if field.examples else ""
-        rows.append(f"| `{key}` | {_kind(field.annotation)} | {default} | {field.description}{example} |")
+        default = "needed" if field.is_required() else shown(field.default)
+        example = f"; such as {shown(field.examples[0])}" if field.examples else ""
+        rows.append(f"| `{key}` | {kind_of(field.annotation)} | {default} | {field.description}{example} |")
     return "\n".join(rows) + "\n"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """A value as YAML has it."""
     if value is None:
         return "–"
@@ -65,15 +65,15 @@ def _shown(value: object) -> str:
     return f"`{text}`"
 
 
-def _kind(annotation: Any) -> str:
+def kind_of(annotation: Any) -> str:
     """The kind of value, in words."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _kind(get_args(annotation)[0])
+        return kind_of(get_args(annotation)[0])
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if origin in {Union, UnionType}:
-        return " or ".join(_kind(one) for one in get_args(annotation) if one is not NoneType)
+        return " or ".join(kind_of(one) for one in get_args(annotation) if one is not NoneType)
     if origin in {tuple, list}:
         return "list"
     if origin is dict:

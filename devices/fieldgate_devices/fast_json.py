@@ -41,6 +41,9 @@ def compile_fast(contract: Contract) -> FastRead | None:
         or profile.lenient
         or profile.other_fields != "drop"
         or profile.version_from is not None
+        or profile.repeated
+        or profile.no_reading
+        or contract.has_variants
         or any(step.when for step in profile.upgrade.values())
         or not contract.device_name.is_of_topic
         or not contract.readers
@@ -51,6 +54,14 @@ def compile_fast(contract: Contract) -> FastRead | None:
     specials: list[tuple[int, FieldReader]] = []
     for number, reader in enumerate(contract.readers):
         spec = profile.fields[reader.name]
+        if (
+            spec.raw_unit is not None
+            or spec.unit_from is not None
+            or spec.unfit != "refuse"
+            or spec.first_of
+            or spec.absent_if
+        ):
+            return None
         kind = _kind(spec)
         names = reader.paths[0].names if len(reader.paths) == 1 else None
         if kind is None or names is None or not _plant(tree, names, kind):

@@ -189,7 +189,8 @@ def _sum(item: Item) -> Step:
     """The sum of earlier fields; exact until it becomes a float, so that 26 and 30 hundredths are 26.3."""
     name, negative = item.sum or "", item.negative
     factors = [(part, Fraction(str(factor))) for part, factor in (item.of or {}).items()]
-    is_whole = all(factor.denominator == 1 for _, factor in factors)
+    plus = Fraction(str(item.plus or 0))
+    is_whole = all(factor.denominator == 1 for factor in (plus, *(factor for _, factor in factors)))
 
     def read(state: State, scope: Scope) -> None:
         state.spend(1)
@@ -198,6 +199,7 @@ def _sum(item: Item) -> Step:
         total = sum(terms, Fraction(0))
         if negative is not None and scope.number(negative):
             total = -total
+        total += plus
         is_int = is_whole and not any(isinstance(number, float) for number in numbers)
         scope.put(scope.named(name), total.numerator if is_int else _float(total))
 

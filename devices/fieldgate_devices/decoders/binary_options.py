@@ -84,6 +84,7 @@ class Item(Section):
     of: dict[str, int | float] | None = Field(
         default=None, min_length=1, description="earlier fields and their factors"
     )
+    plus: int | float | None = Field(default=None, allow_inf_nan=False, description="what is added to the sum")
     negative: str | None = Field(default=None, description="the earlier field that is not 0 where the sum is negative")
 
     @property
@@ -112,7 +113,7 @@ class Item(Section):
             "name": {"type", "length", "equals"},
             "repeat": {"name", "type", "layout", "records"},
             "choose": {"when", "otherwise", "length"},
-            "sum": {"of", "negative"},
+            "sum": {"of", "plus", "negative"},
         }.get(kind, set())
         if extra := sorted(self.model_fields_set - allowed - {kind}):
             raise ValueError(f"{extra[0]} does not belong to an item with {kind}")
