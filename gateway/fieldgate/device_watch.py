@@ -123,8 +123,8 @@ class DeviceWatch:
         if not self._discoveries or not (news.grown or news.forgotten):
             return
         for discovery, kick in self._discoveries:
-            for device in news.forgotten:
-                discovery.forgotten(device.key, self._known_fields(device))
+            for key, fields in news.forgotten.items():
+                discovery.forgotten(key, fields)
             for key in news.grown:
                 discovery.appeared(key)
             kick()
@@ -216,6 +216,8 @@ class DeviceWatch:
             is_news = registry.changed.pop(key)
             device = registry.devices.get(key)
             texts.devices[key] = None if device is None else encode_device(device)
+            if device is not None:
+                device.is_stored = True
             if has_history or is_news:
                 texts.histories[key] = None if device is None else encode_history(device)
         return texts

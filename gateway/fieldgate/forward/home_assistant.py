@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from math import ceil
@@ -109,12 +109,12 @@ class HomeAssistant:
         """A device has a field that it did not have before."""
         self._due.setdefault(key)
 
-    def forgotten(self, key: Key, fields: Iterable[KnownField]) -> None:
-        """A device is not known any more."""
+    def forgotten(self, key: Key, fields: Mapping[str, str]) -> None:
+        """A device, with ``fields`` and the kind of each, is not known any more."""
         self._due.pop(key, None)
         self._topics_of.pop(key, None)
-        for field in fields:
-            topic = self._config_topic(key, field)
+        for name, kind in fields.items():
+            topic = self._config_topic(key, name, is_binary=kind == "bool")
             if self._claims.get(topic, key) == key:
                 self._claims.pop(topic, None)
                 self._removals.append(topic)
@@ -160,19 +160,19 @@ class HomeAssistant:
             event = Event(address, _NO_STAMP, b"", True, 0, field.lane)
             if self._is_wanted is not None and not self._is_wanted(event):
                 continue
-            topic = told[field.name] = self._config_topic(key, field)
+            topic = told[field.name] = self._config_topic(key, field.name, is_binary=field.kind == "bool")
             self._claims[topic] = key
             state_topic = self._topics.of_run([event])[0][2:].decode()
             yield topic, msgspec.json.encode(self._config(device, field, topic, state_topic))
 
-    def _config_topic(self, key: Key, field: KnownField) -> str:
+    def _config_topic(self, key: Key, field: str, *, is_binary: bool) -> str:
         """Its topic; where another profile has a field of that name for the same device, with the profile's name."""
         kind, name = key
         node = f"{_identifier(self._gateway)}_{_identifier(name)}"
-        component = entity_of(field).component
-        topic = f"{self._prefix}/{component}/{node}/{field.name}/config"
+        component = "binary_sensor" if is_binary else "sensor"
+        topic = f"{self._prefix}/{component}/{node}/{field}/config"
         if self._claims.get(topic, key) != key:
-            topic = f"{self._prefix}/{component}/{node}/{field.name}_{kind}/config"
+            topic = f"{self._prefix}/{component}/{node}/{field}_{kind}/config"
         return topic
 
     def _config(self, device: KnownDevice, field: KnownField, topic: str, state_topic: str) -> dict[str, Any]:

@@ -22,6 +22,8 @@ Key = tuple[str, str]
 
 POINTS: Final = 40
 KINDS: Final = ("number", "bool", "text")
+_KIND_OF: Final[dict[type, str]] = {bool: "bool", int: "number", float: "number", str: "text"}
+_NUMBERS: Final = frozenset({int, float})
 _MAX_COLUMNS: Final = 32  # numeric fields of one topic with a history
 _FIRST_PERIOD_S: Final = 1.0
 _LAST_PERIOD_S: Final = 60.0
@@ -50,11 +52,7 @@ def field_values(data: bytes, *, is_json: bool, is_generic: bool) -> dict[str, o
 
 def kind_of(value: object) -> str:
     """Return which of `KINDS` a value is; empty for what is none of them."""
-    if isinstance(value, bool):
-        return "bool"
-    if isinstance(value, int | float):
-        return "number"
-    return "text" if isinstance(value, str) else ""
+    return _KIND_OF.get(type(value), "")
 
 
 class Said(msgspec.Struct):
@@ -85,12 +83,14 @@ class Said(msgspec.Struct):
         times, columns = self.times, self.columns
         self.next_s = at_s + self.period_s
         times.append(at_s)
+        numbers = {name: float(value) for name, value in fields.items() if type(value) in _NUMBERS}  # type: ignore[arg-type]
         for name, column in columns.items():
-            value = fields.get(name)
-            column.append(float(value) if kind_of(value) == "number" else _NO_VALUE)  # type: ignore[arg-type]  # kind_of
-        for name, value in fields.items():
-            if name not in columns and kind_of(value) == "number" and len(columns) < _MAX_COLUMNS:
-                columns[name] = array("d", [_NO_VALUE] * (len(times) - 1) + [float(value)])  # type: ignore[arg-type]
+            column.append(numbers.get(name, _NO_VALUE))
+        if len(columns) < _MAX_COLUMNS and numbers.keys() - columns.keys():
+            for name, number in numbers.items():
+                if name not in columns and len(columns) < _MAX_COLUMNS:
+                    columns[name] = array("d", [_NO_VALUE] * (len(times) - 1))
+                    columns[name].append(number)
         if len(times) > POINTS:
             self._thin_out()
 
@@ -120,7 +120,7 @@ class Device(msgspec.Struct):
     """One device. ``first`` and ``last`` say when it was heard, by the OS boot beside them; None: it made no event yet.
 
     ``last_s`` is ``last`` on the journal's clock, which runs on over restarts. ``fields`` are the names seen with their
-    kind. ``cost_bytes`` is about what it takes in memory.
+    kind. ``cost_bytes`` is about what it takes in memory. ``is_stored``: the file knows it.
     """
 
     type: str
@@ -138,6 +138,7 @@ class Device(msgspec.Struct):
     topics: dict[str, Said] = msgspec.field(default_factory=dict)
     fields: dict[str, str] = msgspec.field(default_factory=dict)
     cost_bytes: int = 0
+    is_stored: bool = False
 
     @property
     def key(self) -> Key:

@@ -21,7 +21,7 @@ from fieldgate_devices.event import GENERIC, Address, Event, Stamp
 
 __all__ = ["News", "Registry"]
 
-_GATHERED_DEVICES: Final = 1000
+_GATHERED_DEVICES: Final = 500  # their booking holds up the loop for some milliseconds
 _GATHERED_BYTES: Final = 1 << 20
 _MAX_TOPICS: Final = 64  # of one device
 _MAX_FIELDS: Final = 128
@@ -32,11 +32,14 @@ _LEAST_BYTES: Final = 4 << 20
 
 @dataclass(slots=True)
 class News:
-    """What has changed: devices with new fields, those that were silent and since when, and those that are gone."""
+    """What has changed: devices with new fields, those that were silent and since when, and those that are gone.
+
+    Of the last ones only the fields and their kinds are left.
+    """
 
     grown: dict[Key, Device] = field(default_factory=dict)
     back: list[tuple[Device, Stamp | None, str]] = field(default_factory=list)
-    forgotten: list[Device] = field(default_factory=list)
+    forgotten: dict[Key, dict[str, str]] = field(default_factory=dict)
 
 
 class Registry:
@@ -66,13 +69,16 @@ class Registry:
 
     def take(self, events: Sequence[Event], size_bytes: int) -> None:
         """Note events of one read."""
-        # The loops run in C: per event a list item, a count and a dictionary entry.
-        if len(events) == 1:
-            address = events[0].address
-            self._latest[address] = events[0]
-            self._counts[address] += 1
+        # The loops run in C: per event a list item, a count and a dictionary entry; one device's own read costs less.
+        count = len(events)
+        if not count:
+            return
+        address = events[-1].address
+        addresses = [] if count == 1 else [event.address for event in events]
+        if count == 1 or (addresses[0] is address and addresses.count(address) == count):
+            self._latest[address] = events[-1]
+            self._counts[address] = self._counts.get(address, 0) + count
         else:
-            addresses = [event.address for event in events]
             self._counts.update(addresses)
             self._latest.update(zip(addresses, events, strict=True))
         self._gathered_bytes += size_bytes
@@ -131,12 +137,13 @@ class Registry:
         if device.last is None or device.last_boot != self.os_boot or stamp.boot_ns >= device.last.boot_ns:
             device.last, device.last_boot = stamp, self.os_boot
             device.last_s = self.base_s + stamp.boot_ns / 1e9
-        self._note(device, address.topic, event)
-        self._measure(device)
+        if self._note(device, address.topic, event):
+            self._measure(device)
 
-    def _note(self, device: Device, topic: str, event: Event) -> None:
-        """Keep what it said; look into it if a point of its history is due."""
+    def _note(self, device: Device, topic: str, event: Event) -> bool:
+        """Keep what it said; look into it if a point of its history is due. Return whether it takes other room now."""
         said = device.topics.get(topic)
+        size_bytes = -1 if said is None else said.size_bytes
         if said is None:
             if len(device.topics) >= _MAX_TOPICS:
                 del device.topics[min(device.topics, key=lambda one: device.topics[one].stamp.boot_ns)]
@@ -144,7 +151,7 @@ class Registry:
         said.hears(event)
         at_s = self.base_s + event.stamp.boot_ns / 1e9
         if at_s < said.next_s or said.data is None:
-            return
+            return said.size_bytes != size_bytes
         values = field_values(said.data, is_json=said.is_json, is_generic=device.is_generic)
         said.add_point(values, at_s)
         for name, value in values.items():
@@ -152,6 +159,7 @@ class Registry:
                 device.fields[name] = kind
                 self._news.grown[device.key] = device
                 self.changed[device.key] = True
+        return True
 
     def _add(self, kind: str, name: str, version: int, stamp: Stamp) -> Device:
         device = Device(kind, name, version, stamp, self.os_boot)
@@ -181,9 +189,12 @@ class Registry:
     def _remove(self, device: Device) -> None:
         del self.devices[device.key]
         self.size_bytes -= device.cost_bytes
-        self.changed[device.key] = True
+        if device.is_stored:
+            self.changed[device.key] = True
+        else:  # a flood of new names leaves nothing behind
+            self.changed.pop(device.key, None)
         self._news.grown.pop(device.key, None)
-        self._news.forgotten.append(device)
+        self._news.forgotten[device.key] = device.fields
 
     # -- for others -----------------------------------------------------------------------------------------------
 
@@ -209,6 +220,7 @@ class Registry:
         """Take over what an earlier process stored; to be called before the first event."""
         for device in sorted(devices, key=lambda one: one.last_s):
             self.devices[device.key] = device
+            device.is_stored = True
             for said in device.topics.values():
                 if said.times and said.times[-1] > self.base_s + now_s:  # of a journal that is gone
                     said.forget_points()
