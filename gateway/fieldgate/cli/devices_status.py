@@ -63,15 +63,15 @@ def status(
     Columns: name, profile and version, heard for the last time, messages, dead letters. With --json one object a line.
     """
     loaded = usable_config(config).config
-    is_whole = bool(devices) and not any(_GLOB & set(one) for one in devices or ())
     request = {
         "do": "devices.status",
         "names": devices or None,
         "profile": profile,
         "silent": silent,
-        "has_fields": is_whole,
+        "has_fields": bool(devices),
     }
     found, is_stored = asyncio.run(_facts(loaded, request))
+    is_whole = bool(devices) and all(one["device"] in (devices or ()) for one in found)  # a name may look like a glob
     if is_stored:
         typer.echo("no gateway is running here: this is what the last one stored", err=True)
     found.sort(key=_SORTS[sort])
@@ -82,7 +82,7 @@ def status(
         typer.echo("\n\n".join(map(_whole, found)), nl=bool(found))
     else:
         typer.echo("\n".join(_table(found)), nl=bool(found))
-    _end(found, devices or [], is_whole=is_whole, is_silent=silent, as_json=as_json)
+    _end(found, devices or [], is_silent=silent, as_json=as_json)
 
 
 @devices_app.command("forget")
@@ -118,12 +118,13 @@ async def _facts(config: Config, request: dict[str, Any]) -> tuple[list[dict[str
         return list(facts_of_stored(config, request)), True
 
 
-def _end(found: list[dict[str, Any]], asked: list[str], *, is_whole: bool, is_silent: bool, as_json: bool) -> None:
+def _end(found: list[dict[str, Any]], asked: list[str], *, is_silent: bool, as_json: bool) -> None:
     """A device that was asked for by name and is not known is a problem; an empty table is none."""
-    missing = [one for one in asked if is_whole and not any(facts["device"] == one for facts in found)]
-    for one in missing if not is_silent else ():
-        typer.echo(f"error: no device {safe(one)!r} was heard", err=True)
-    if missing and not is_silent:
+    names = {facts["device"] for facts in found}
+    missing = [] if is_silent else [one for one in asked if one not in names and not _GLOB & set(one)]
+    for one in missing:
+        typer.echo(f"error: no device '{safe(one)}' was heard", err=True)
+    if missing:
         raise typer.Exit(_PROBLEM)
     if not found and not as_json:
         typer.echo("no device is silent" if is_silent else "no such device was heard", err=True)
