@@ -191,9 +191,9 @@ class Pipeline:
                 await uplink.stop()
         try:
             await self.dead_letters.stop()
-            await self.devices.stop()
             await self.keeper.stop()
             await self.session_keeper.stop()  # with the QoS 2 ids that were acknowledged just now
+            await self.devices.stop()  # last: nobody was promised anything of it
         finally:
             await self.keeper.close()
         for listener in self.listeners:

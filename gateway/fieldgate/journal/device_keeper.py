@@ -22,6 +22,7 @@ __all__ = ["DeviceKeeper", "KnownDevices", "open_device_file"]
 _NEWS_EVERY_S: Final = 60.0
 _ALL_EVERY_S: Final = 900.0
 _AT_ONCE: Final = 250  # devices in one transaction
+_AT_LAST: Final = 1000  # at a stop, when no commit waits
 _MOST_NEWS: Final = 500  # devices in a minute: a flood of new names does not wear the flash
 
 log = structlog.get_logger("fieldgate")
@@ -101,7 +102,9 @@ class DeviceKeeper:
             known.all_changed()
         written = 0
         while is_all or is_anew or written < _MOST_NEWS:
-            texts = known.changes(_AT_ONCE, is_all=is_all or is_anew, has_history=is_last or is_anew)
+            texts = known.changes(
+                _AT_LAST if is_last else _AT_ONCE, is_all=is_all or is_anew, has_history=is_last or is_anew
+            )
             if not texts and not is_anew:
                 return
             write = file.begin_again if self.problem else file.apply

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from fieldgate.forward.ha_entity import KnownField
 from fieldgate.forward.home_assistant import DevicesToTell, HomeAssistant, KnownDevice
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.mqtt.client_sender import ClientSender
 from fieldgate.mqtt.packets import ConnAck, Properties, Publish
 from uplink_kit import FAST, MemoryFeed, Peer, ScriptedBroker, make_events, until, uplink_config
 
@@ -112,6 +113,18 @@ async def test_discovery_and_events_together_keep_to_the_window(broker: Scripted
 
     assert len(broker.peers) == 1
     assert most <= min(own, theirs)
+
+
+async def test_the_check_of_the_window_notices_a_discovery_that_is_not_counted(
+    broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mutant: the room for events is the whole window, whatever goes beside them."""
+    monkeypatch.setattr(
+        ClientSender, "room", lambda self, window: min(window, self.terms.window) - self.in_flight.sent_count
+    )
+
+    with pytest.raises(AssertionError):
+        await test_discovery_and_events_together_keep_to_the_window(broker, 1, 10)
 
 
 async def test_discovery_counts_against_the_rate(broker: ScriptedBroker) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
 from device_kit import hear, registry, said, stamp
 from fieldgate.ingest import device_entry
 from fieldgate.ingest import registry as registry_module
-from fieldgate.ingest.device_entry import POINTS
+from fieldgate.ingest.device_entry import POINTS, Device, Said
+from fieldgate.ingest.registry import Registry
+
+Patch = pytest.MonkeyPatch
 
 
 def test_each_message_counts_for_its_device_however_reads_are_cut() -> None:
@@ -245,3 +249,95 @@ def test_a_forgotten_device_is_known_again_when_it_speaks() -> None:
 
     hear(known, said("a", 2, t=1))
     assert known.devices["boiler", "a"].messages == 1
+
+
+def test_what_had_to_go_leaves_nothing_behind() -> None:
+    """A flood of new names between two writes: only what is stored must be removed from the disk."""
+    known = registry(3)
+    hear(known, said("stored", 0, t=1))
+    known.devices["boiler", "stored"].is_stored = True
+
+    for at_s in range(1, 50):
+        hear(known, said(f"d{at_s}", at_s, t=1))
+
+    assert set(known.changed) == {*known.devices, ("boiler", "stored")}
+
+
+# -- mutants: each promise broken on purpose
+
+
+def count_the_ends_only(patch: Patch) -> None:
+    """A read whose ends are one device's counts as all that device's."""
+    real = Registry.take
+
+    def take(self: Registry, events: list, size_bytes: int) -> None:  # type: ignore[type-arg]
+        if events and events[0].address is events[-1].address:
+            events = [events[0]] * len(events)
+        real(self, events, size_bytes)
+
+    patch.setattr(Registry, "take", take)
+
+
+def evict_the_newest(patch: Patch) -> None:
+    """What came last goes first."""
+
+    def make_room(self: Registry) -> None:
+        while len(self.devices) > self.max_devices:
+            self._remove(next(reversed(self.devices.values())))
+            self.evicted += 1
+
+    patch.setattr(Registry, "_make_room", make_room)
+
+
+def forget_nothing_that_was_to_be_stored(patch: Patch) -> None:
+    """Each name that ever was leaves an entry behind."""
+    real = Registry._remove
+
+    def remove(self: Registry, device: Device) -> None:
+        real(self, device)
+        self.changed[device.key] = True
+
+    patch.setattr(Registry, "_remove", remove)
+
+
+def keep_fields_of_the_old_version(patch: Patch) -> None:
+    """Numbers of two units in one history."""
+    real = Registry._heard
+
+    def heard(self: Registry, address: object, event: object, count: int) -> None:
+        device = self.devices.get((address.type, address.device))  # type: ignore[attr-defined]
+        if device is not None:
+            device.version = address.version  # type: ignore[attr-defined]
+        real(self, address, event, count)  # type: ignore[arg-type]
+
+    patch.setattr(Registry, "_heard", heard)
+
+
+def thin_out_the_newest(patch: Patch) -> None:
+    """The history ends somewhere in the past."""
+
+    def thin_out(self: Said) -> None:
+        self.times = self.times[:-1]
+        self.columns = {name: column[:-1] for name, column in self.columns.items()}
+
+    patch.setattr(Said, "_thin_out", thin_out)
+
+
+MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
+    (count_the_ends_only, test_a_read_of_one_device_counts_all_of_its_messages),
+    (evict_the_newest, test_who_was_heard_the_longest_ago_goes_first_and_is_counted),
+    (forget_nothing_that_was_to_be_stored, test_what_had_to_go_leaves_nothing_behind),
+    (keep_fields_of_the_old_version, test_another_version_of_the_profile_begins_anew),
+    (thin_out_the_newest, test_a_history_thins_out_and_keeps_its_span_and_its_newest_point),
+]
+
+
+@pytest.mark.parametrize(("breaks", "check"), MUTANTS, ids=lambda one: one.__name__)
+def test_the_check_notices(
+    breaks: Callable[[Patch], None], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that passes whatever the code does is none."""
+    breaks(monkeypatch)
+
+    with pytest.raises(AssertionError):
+        check()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
+import pytest
+
 from device_kit import BOOT, hear, registry, said
+from fieldgate.ingest.device_entry import Device
 from fieldgate.ingest.registry import Registry
 from fieldgate.ingest.silence import Silence
+
+Patch = pytest.MonkeyPatch
 
 
 def watch(now_s: float = 0.0, **after_s: float) -> Silence:
@@ -31,9 +38,9 @@ def seconds(first: int, last: int) -> list[float]:
 def test_a_device_is_silent_once_when_its_time_is_over() -> None:
     """Not before, not later, not again."""
     known, silence = registry(), watch()
-    hear(known, said("a", 5, t=1), said("p", 5, kind="pump", t=1))
+    hear(known, said("a", 5, t=1), said("p", 5, kind="pump", t=1), said("b", 30, t=1))
 
-    assert look(silence, known, *seconds(5, 300)) == [(65.0, "a")]
+    assert look(silence, known, *seconds(5, 300)) == [(65.0, "a"), (90.0, "b")]
 
 
 def test_a_device_that_speaks_is_never_silent() -> None:
@@ -128,3 +135,57 @@ def test_a_profile_that_is_changed_counts_at_once() -> None:
     assert told == [(30.0, "a")]
     assert silence.after_s("boiler") == 30.0
     assert silence.after_s("pump") is None
+
+
+# -- mutants: each promise broken on purpose
+
+
+def count_from_the_last_message_alone(patch: Patch) -> None:
+    """The gateway's own absence counts as its devices' silence."""
+
+    def heard_s(self: Silence, device: Device) -> float:
+        del self
+        return device.last.boot_ns / 1e9 if device.last is not None else 0.0
+
+    patch.setattr(Silence, "_heard_s", heard_s)
+
+
+def tell_again(patch: Patch) -> None:
+    """Whoever is silent is told at each look."""
+    patch.setattr(Registry, "mark_silent", lambda self, device: self.changed.setdefault(device.key, True))
+
+
+def sleep_counts(patch: Patch) -> None:
+    """A pause of the machine is taken for time in which devices could be heard."""
+    patch.setattr("fieldgate.ingest.silence._PAUSE_S", float("inf"))
+
+
+def ignore_arrivals(patch: Patch) -> None:
+    """The next look is when it was due for those known before."""
+    real = Silence.fallen
+
+    def fallen(self: Silence, devices: Iterable[Device], now_s: float, *, arrivals: int) -> list[Device]:
+        del arrivals
+        return real(self, devices, now_s, arrivals=0)
+
+    patch.setattr(Silence, "fallen", fallen)
+
+
+MUTANTS: list[tuple[Callable[[Patch], None], Callable[[], None]]] = [
+    (count_from_the_last_message_alone, test_nobody_is_silent_before_the_gateway_has_listened_as_long),
+    (count_from_the_last_message_alone, test_after_a_reboot_the_old_boot_time_means_nothing),
+    (tell_again, test_a_device_is_silent_once_when_its_time_is_over),
+    (sleep_counts, test_a_pause_of_the_whole_machine_is_no_silence_of_its_devices),
+    (ignore_arrivals, test_a_device_that_is_new_is_watched_from_its_first_message),
+]
+
+
+@pytest.mark.parametrize(("breaks", "check"), MUTANTS, ids=lambda one: one.__name__)
+def test_the_check_notices(
+    breaks: Callable[[Patch], None], check: Callable[[], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A check that passes whatever the code does is none."""
+    breaks(monkeypatch)
+
+    with pytest.raises(AssertionError):
+        check()

@@ -48,7 +48,7 @@ def test_a_row_that_was_changed_is_left_out_and_the_rest_taken_over(tmp_path: Pa
     """SQLite does not notice a flipped bit in a value."""
     fill(tmp_path)
     with sqlite3.connect(device_path(tmp_path)) as connection:
-        connection.execute("UPDATE device SET body = x'00000000' || substr(body, 5) WHERE name = 'd0001'")
+        connection.execute("UPDATE device SET body = CAST(x'00000000' || substr(body, 5) AS BLOB) WHERE name = 'd0001'")
     connection.close()
 
     file = DeviceFile(tmp_path)
@@ -59,6 +59,14 @@ def test_a_row_that_was_changed_is_left_out_and_the_rest_taken_over(tmp_path: Pa
     assert file.set_aside.exists()
     file.apply(DeviceTexts({A: b"1"}))
     file.close()
+
+
+def test_the_check_of_a_changed_row_notices_missing_checksums(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: whatever is read is believed."""
+    monkeypatch.setattr("fieldgate.journal.device_file._crc", lambda *_: bytes(4))
+
+    with pytest.raises(AssertionError):
+        test_a_row_that_was_changed_is_left_out_and_the_rest_taken_over(tmp_path)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.02, 0.3, 0.6, 0.95])
