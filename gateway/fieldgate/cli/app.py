@@ -13,7 +13,25 @@ from typing import Annotated, Final
 
 import typer
 
-from fieldgate.cli import acl, check, config_cmd, dead_letters, demo, journal, parked, run, simulate, status, user
+from fieldgate.cli import (
+    acl,
+    check,
+    config_cmd,
+    dead_letters,
+    demo,
+    devices_app,
+    devices_check,
+    devices_eject,
+    devices_list,
+    devices_show,
+    devices_try,
+    journal,
+    parked,
+    run,
+    simulate,
+    status,
+    user,
+)
 from fieldgate.errors import FieldgateError
 
 __all__ = ["build_app", "main"]
@@ -21,7 +39,16 @@ __all__ = ["build_app", "main"]
 _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
 
-COMMANDS: Final = (demo, run, status, check, config_cmd, user, acl, journal, parked, dead_letters, simulate)
+COMMANDS: Final = (
+    demo, run, status, check, config_cmd, devices_app, user, acl, journal, parked, dead_letters, simulate,
+)  # fmt: skip
+DEVICES: Final = (
+    devices_list,
+    devices_show,
+    devices_check,
+    devices_eject,
+    devices_try,
+)  # each adds itself to ``devices_app``
 
 
 def build_app() -> typer.Typer:

@@ -9,6 +9,7 @@ import typer
 
 from fieldgate.cli.listen_files import problems_in_listen_files
 from fieldgate.cli.options import AsJson, ConfigFile
+from fieldgate.cli.profile_sources import folder_profiles, overlap_warnings
 from fieldgate.config.loader import Reading, read
 from fieldgate_devices.files.document import Problem
 
@@ -22,11 +23,14 @@ def register(app: typer.Typer) -> None:
     def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Check the configuration: every problem with file:line:column, all at once.
 
-        Looks into the users, ACL and TLS files of the listeners too. Ends with 0 when all of it can be used (warnings
-        do not count), with 1 when it cannot. Opens no connection.
+        Looks into the users, ACL and TLS files of the listeners and into the profiles of devices.path too. Ends with 0
+        when all of it can be used (warnings do not count), with 1 when it cannot. Opens no connection.
         """
         reading = read(config)
-        in_files = problems_in_listen_files(reading.loaded) if reading.loaded is not None else []
+        in_files: list[Problem] = []
+        if reading.loaded is not None:
+            profiles = folder_profiles(reading.loaded.config)
+            in_files = [*problems_in_listen_files(reading.loaded), *profiles.problems, *overlap_warnings(profiles)]
         errors = [*reading.errors, *(problem for problem in in_files if not problem.is_warning)]
         warnings = [*reading.warnings, *(problem for problem in in_files if problem.is_warning)]
         typer.echo(_as_json(reading, errors, warnings) if as_json else _as_text(reading, errors, warnings))

@@ -1,0 +1,120 @@
+"""Where the commands about profiles take them from: the folder of the configuration, files that are named, our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldgate.config import Config
+from fieldgate.errors import FieldgateError
+from fieldgate.ingest.profile_files import profile_paths
+from fieldgate_devices.builtin import builtin_profiles
+from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.contract import Contract
+from fieldgate_devices.files.document import MAX_FILE_BYTES, Problem
+from fieldgate_devices.files.location import Location
+from fieldgate_devices.files.validate import did_you_mean
+from fieldgate_devices.overlap import find_overlaps
+from fieldgate_devices.reading import ProfileFile, read_catalogue
+
+__all__ = ["Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths", "why"]
+
+
+class UnknownProfile(FieldgateError):
+    """There is no profile of that id."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        hint = did_you_mean(name, known) or "; 'fieldgate devices list' prints those that are there"
+        super().__init__(f"there is no profile {name!r}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Your own profiles and the built-in ones. ``unreadable`` are files and folders that could not be opened.
+
+    ``catalogue`` holds those that are in use: the valid ones, yours before a built-in one of the same id.
+    """
+
+    catalogue: Catalogue
+    own: Sequence[ProfileFile]
+    built_in: Sequence[ProfileFile]
+    unreadable: Sequence[Problem]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with your own, sorted."""
+        return sorted({*self.unreadable, *(problem for file in self.own for problem in file.problems)})
+
+    def file_of(self, name: str) -> ProfileFile | None:
+        """The file of the profile with that id that is in use."""
+        files = [*self.own, *self.built_in]
+        return next((one for one in files if one.contract is not None and one.contract.profile.profile == name), None)
+
+    def get(self, name: str) -> Contract:
+        """Return a profile that is in use.
+
+        Raises:
+            UnknownProfile: there is none of that id.
+        """
+        contract = self.catalogue.contracts.get(name)
+        if contract is None:
+            raise UnknownProfile(name, list(self.catalogue.contracts))
+        return contract
+
+
+def folder_profiles(config: Config) -> Profiles:
+    """Return the profiles of a gateway with this configuration; a missing folder is one without profiles."""
+    folder = config.devices.path
+    return profiles_of(*read_paths([folder] if folder.exists() or folder.is_symlink() else []))
+
+
+def profiles_of(own: Mapping[str, bytes], unreadable: Sequence[Problem]) -> Profiles:
+    """Return what is to be made of files."""
+    catalogue, files = read_catalogue(builtin_profiles(), own)
+    return Profiles(catalogue, files[: len(own)], files[len(own) :], unreadable)
+
+
+def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return the contents of files, and of the profiles in folders, by path; and what could not be read."""
+    own: dict[str, bytes] = {}
+    unreadable: list[Problem] = []
+    for path in paths:
+        try:
+            files = profile_paths(path) if path.is_dir() else [path]
+        except OSError as error:
+            unreadable.append(Problem(Location(str(path), 1, 1), f"the folder cannot be read: {why(error)}"))
+            continue
+        for file in files:
+            try:
+                with file.open("rb") as opened:
+                    own[str(file)] = opened.read(MAX_FILE_BYTES + 1)
+            except OSError as error:
+                unreadable.append(Problem(Location(str(file), 1, 1), f"the file cannot be read: {why(error)}"))
+    return own, unreadable
+
+
+def why(error: OSError) -> str:
+    """The reason in words."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def overlap_warnings(profiles: Profiles) -> list[Problem]:
+    """Return what your profiles take from each other, sorted."""
+    own = [one.contract for one in profiles.own if one.contract is not None]
+    built_in = [one for name, one in profiles.catalogue.contracts.items() if name not in profiles.catalogue.own]
+    found = []
+    for one in find_overlaps(own, built_in):
+        file, other = profiles.file_of(one.of), profiles.file_of(one.other)
+        assert file is not None
+        assert other is not None
+        if one.is_never:
+            text = f"this never takes a message: {one.other!r} ({other.path}) is asked before and takes all of them"
+        else:
+            text = (
+                f"{one.other!r} ({other.path}) takes messages of {one.topic!r} with equal right; {one.winner!r} gets "
+                "them, by the order of letters; say more in one of them"
+            )
+        found.append(Problem(file.document.where(("match", one.number)), text, is_warning=True))
+    return sorted(found)
