@@ -29,6 +29,7 @@ FastRead = Callable[[bytes], "tuple[bytes, int | None] | None"]
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 63) - 1  # msgspec's bounds; whole numbers beyond go the long way
 _MAX_BYTES: Final = 1 << 16
+_no_member: Final = re.compile(r'["\\\x00-\x1f\ud800-\udfff]').search
 _is_spaced: Final = re.compile(rb"[ \t\r\n]:").search
 
 _Tree = dict[str, "tuple[str, Any] | _Tree"]
@@ -102,7 +103,9 @@ def _place(names: tuple[str, ...]) -> str:
 
 
 def _plant(tree: _Tree, names: tuple[str, ...], kind: tuple[Any, bool]) -> bool:
-    """Add a value to the tree; False where another value is in the way, or it lies below what may be missing."""
+    """Add a value to the tree; False where another value is in the way, or msgspec cannot have a member of that name."""
+    if any(map(_no_member, names)):
+        return False
     for name in names[:-1]:
         below = tree.setdefault(name, {})
         if not isinstance(below, dict):

@@ -243,7 +243,7 @@ def _text(plan: _Plan, number: int, examples: Sequence[Mapping[str, Any]]) -> st
     decoder, options = plan.decode
     lines = [
         editor_line().rstrip("\n"),
-        f"# A draft from {number} message{'' if number == 1 else 's'}. Look at what messages do not tell: units, ranges",
+        f"# A draft from {number} message{'' if number == 1 else 's'}. Look at what these do not tell: units, ranges",
         "# (what was seen, with room), values of enums, what is optional. Then: fieldgate devices check",
         *(f"# - {_comment(note)}" for note in plan.notes),
         f"profile: {plan.name}",

@@ -22,6 +22,7 @@ from fieldgate.cli import (
     devices_app,
     devices_check,
     devices_eject,
+    devices_infer,
     devices_list,
     devices_show,
     devices_try,
@@ -42,13 +43,9 @@ _EX_BROKEN_PIPE: Final = 1
 COMMANDS: Final = (
     demo, run, status, check, config_cmd, devices_app, user, acl, journal, parked, dead_letters, simulate,
 )  # fmt: skip
-DEVICES: Final = (
-    devices_list,
-    devices_show,
-    devices_check,
-    devices_eject,
-    devices_try,
-)  # each adds itself to ``devices_app``
+DEVICES: Final = (  # each adds itself to ``devices_app``
+    devices_list, devices_show, devices_check, devices_eject, devices_try, devices_infer,
+)  # fmt: skip
 
 
 def build_app() -> typer.Typer:
