@@ -103,7 +103,7 @@ def _place(names: tuple[str, ...]) -> str:
 
 
 def _plant(tree: _Tree, names: tuple[str, ...], kind: tuple[Any, bool]) -> bool:
-    """Add a value to the tree; False where another value is in the way, or msgspec cannot have a member of that name."""
+    """Add a value to the tree; False where another is in the way, or msgspec has no member of that name."""
     if any(map(_no_member, names)):
         return False
     for name in names[:-1]:

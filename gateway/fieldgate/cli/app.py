@@ -17,6 +17,7 @@ from fieldgate.cli import (
     acl,
     check,
     config_cmd,
+    contract,
     dead_letters,
     demo,
     devices_app,
@@ -41,7 +42,7 @@ _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
 
 COMMANDS: Final = (
-    demo, run, status, check, config_cmd, devices_app, user, acl, journal, parked, dead_letters, simulate,
+    demo, run, status, check, config_cmd, devices_app, contract, user, acl, journal, parked, dead_letters, simulate,
 )  # fmt: skip
 DEVICES: Final = (  # each adds itself to ``devices_app``
     devices_list, devices_show, devices_check, devices_eject, devices_try, devices_infer,
