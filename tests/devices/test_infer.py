@@ -40,7 +40,7 @@ def fields_of(*payloads: object, topic: str = "plant/pump/{}/telemetry") -> dict
     return assert_takes(infer_profile(samples)).profile.fields
 
 
-# -- the law ------------------------------------------------------------------------------------------------------
+# -- the law -------------------------------------------------------------------------------------------------
 
 scalars = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text(max_size=12),
@@ -110,7 +110,7 @@ def test_flat_messages_of_one_topic_always_give_a_draft(heard):
     assert_takes(infer_profile([Sample("plant/pump/p1", json.dumps(one).encode()) for one in heard]))
 
 
-# -- types --------------------------------------------------------------------------------------------------------
+# -- types ---------------------------------------------------------------------------------------------------
 
 
 def test_types_are_found():
@@ -179,7 +179,7 @@ def test_numbers_written_as_texts_make_it_lenient():
     assert (profile.fields["t"].type, profile.fields["code"].type) == ("float", "string")
 
 
-# -- decoder, time, device ------------------------------------------------------------------------------------------
+# -- decoder, time, device -----------------------------------------------------------------------------------
 
 DECODERS = [
     ([b'{"t": 1}'], "json"),

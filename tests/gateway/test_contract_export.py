@@ -17,6 +17,7 @@ from fieldgate.config.model import Config
 from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everything_schema, profile_document
 from fieldgate.contract_export.schemas import ATTRIBUTES
 from fieldgate.forward.encode import CloudEvents
+from fieldgate.forward.presence import Presence
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.source import Received
 from fieldgate.journal.gaps import Hole, gap_event
@@ -74,7 +75,7 @@ def assert_all_valid(found: list[dict[str, Any]]) -> None:
         assert set(one) <= {*ATTRIBUTES, "data", "data_base64"}, "the encoder has a member that is not documented"
 
 
-# -- envelopes ----------------------------------------------------------------------------------------------------
+# -- envelopes -----------------------------------------------------------------------------------------------
 
 numbers = st.floats(-50, 200) | st.integers(-50, 200)
 plain = st.none() | st.booleans() | numbers | st.text(max_size=5)
@@ -177,14 +178,17 @@ def test_units_and_limits_stand_in_the_schema():
     assert document["required"] == ["temperature", "state"]
 
 
-# -- AsyncAPI ---------------------------------------------------------------------------------------------------
+# -- AsyncAPI ------------------------------------------------------------------------------------------------
 
 UPLINKS = """
 gateway: {id: plant-7}
 uplinks:
   cloud:
     mqtt:
-      {url: "mqtts://broker.example:8883", username: plant, password: "${env:SECRET}", topic: "f/{gateway}/{device}/{type}"}
+      url: mqtts://broker.example:8883
+      username: plant
+      password: ${env:SECRET}
+      topic: f/{gateway}/{device}/{type}
   batch: {mqtt: {url: "ws://b.example/x", status_topic: "off"}, format: cloudevents-batch, batch: {compression: zstd}}
   binary: {mqtt: {url: "mqtt://[2001:db8::1]", version: 5, topic: "b/{lane}/{topic}"}, format: cloudevents-binary}
   raw: {mqtt: {url: "${env:SECRET_URL}"}, format: raw}
@@ -259,7 +263,8 @@ def test_channels_have_the_address_of_their_uplink(config):
 
     assert {name: one["address"] for name, one in channels.items()} == {
         "cloud": "f/plant-7/{device}/{type}", "cloud-status": "fieldgate/plant-7/status",
-        "batch": "fieldgate/plant-7/batch/batch", "binary": "b/{lane}/{topic}", "binary-status": "fieldgate/plant-7/status",
+        "batch": "fieldgate/plant-7/batch/batch", "binary": "b/{lane}/{topic}",
+        "binary-status": "fieldgate/plant-7/status",
         "raw": "fieldgate/plant-7/{device}/{type}", "raw-status": "fieldgate/plant-7/status", "here": "local/{device}",
     }  # fmt: skip
     assert set(channels["cloud"]["parameters"]) == {"device", "type"}
@@ -281,6 +286,20 @@ def test_a_real_envelope_is_the_payload_of_its_message(config):
 
     assert checker.is_valid(good())
     assert not checker.is_valid(good() | {"data": {}})
+
+
+def test_birth_goodbye_and_last_will_are_what_the_status_channel_says(config):
+    document = asyncapi_document(config, KINDS, version="1.0.0")
+    channel = document["channels"]["cloud-status"]
+    message = resolved(document, channel["messages"]["status"]["$ref"])
+    checker = validator(message["payload"])
+    presence = Presence("fieldgate/{gateway}/status", gateway="plant-7", uplink="cloud", run=7)
+    birth = presence.message("online", wall_ns=STAMP.wall_ns, is_synced=False, is_retained=True)
+
+    for payload in (birth.payload, presence.will().payload):
+        checker.validate(json.loads(payload))
+    assert channel["address"] == presence.topic
+    assert not checker.is_valid({**json.loads(birth.payload), "state": "away"})
 
 
 def test_kinds_are_those_of_the_profiles_and_our_own():

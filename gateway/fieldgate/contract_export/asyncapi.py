@@ -238,7 +238,22 @@ _RAW: Final[Schema] = {
 _STATUS: Final[Schema] = {
     "name": "status",
     "title": "status",
-    "summary": "Whether the gateway is connected: retained, and the last will.",
-    "contentType": "text/plain",
-    "payload": {"type": "string", "enum": ["online", "offline"]},
+    "summary": "Whether the gateway is connected: retained where the broker can; the last will says offline for it.",
+    "contentType": JSON_TYPE,
+    "payload": {
+        "type": "object",
+        "properties": {
+            "state": {"enum": ["online", "offline"]},
+            "gateway": {"type": "string"},
+            "uplink": {"type": "string"},
+            "version": {"type": "string", "description": "Of Fieldgate."},
+            "run": {"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "As in the ids of its events."},
+            "since": {**ATTRIBUTES["time"], "description": "When the gateway said so; absent in the last will."},
+            "timequality": {"const": "unsynced"},
+            "reason": {"type": "string", "description": "Of the last will."},
+        },
+        "required": ["state", "gateway", "uplink", "version", "run"],
+        "oneOf": [{"required": ["since"]}, {"required": ["reason"]}],
+        "additionalProperties": False,
+    },
 }
