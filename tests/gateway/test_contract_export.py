@@ -16,11 +16,14 @@ from fieldgate.config.loader import read
 from fieldgate.config.model import Config
 from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everything_schema, profile_document
 from fieldgate.contract_export.schemas import ATTRIBUTES
+from fieldgate.forward.binary import BinaryProperties
 from fieldgate.forward.encode import CloudEvents
 from fieldgate.forward.presence import Presence
+from fieldgate.forward.raw import RawProperties
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.source import Received
 from fieldgate.journal.gaps import Hole, gap_event
+from fieldgate.mqtt.properties import read_properties
 from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
@@ -307,3 +310,37 @@ def test_kinds_are_those_of_the_profiles_and_our_own():
 
     assert names == ["boiler", "thing", "generic", "gap", "clock", "silent", "back"]
     assert all(isinstance(kind, Kind) for kind in KINDS)
+
+
+def user_properties(block: bytes) -> dict[str, str]:
+    properties = read_properties(block)
+    assert properties is not None
+    return dict(properties.user)
+
+
+@settings(max_examples=100, deadline=None)
+@given(topics, payloads, stamps, st.sampled_from(list(Lane)), st.booleans(), st.booleans())
+def test_the_headers_of_binary_and_raw_messages_are_those_of_the_document(
+    topic, payload, stamp, lane, replayed, stored
+):
+    """There the attributes are MQTT 5 user properties, which are texts."""
+    events = heard(topic, payload, stamp, lane, is_replayed=replayed)
+    document = asyncapi_document(both_formats(), KINDS, version="1.0.0")
+    boot = "6c1b6a1e-boot"
+    binary = BinaryProperties(gateway="plant-7", os_boot_of=lambda _run: boot).blocks(events, is_stored=stored)
+    raw = RawProperties(os_boot_of=lambda _run: boot).blocks(events, is_stored=stored)
+
+    for event, binary_block, raw_block in zip(events, binary, raw, strict=True):
+        for uplink, name, block in (("binary", event.address.type, binary_block), ("raw", "raw", raw_block)):
+            headers = document["components"]["messages"][f"{uplink}.{name}"]["headers"]
+            said = user_properties(block)
+            jsonschema.Draft7Validator(headers).validate(said)
+            assert set(said) <= set(headers["properties"])
+
+
+def both_formats() -> Config:
+    uplinks = {
+        name: {"mqtt": {"url": "mqtt://b.example", "version": "5"}, "format": form}
+        for name, form in (("binary", "cloudevents-binary"), ("raw", "raw"))
+    }
+    return Config.model_validate({"gateway": {"id": "plant-7"}, "uplinks": uplinks})

@@ -14,7 +14,7 @@ from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.live_topic import BrokerUrl, PasswordFile, SourceName, UserName, broker_of, listen
 from fieldgate.cli.message_files import read_samples
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
-from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of, read_paths
+from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of, read_paths, say_what_is_not_in_use
 from fieldgate.cli.try_report import Trial
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.catalogue import Catalogue
@@ -64,7 +64,9 @@ def try_message(
     time, and the event as it would go upstream. Ends with 1 when a message breaks its contract.
     """
     loaded = usable_config(config).config
-    catalogue = _catalogue(folder_profiles(loaded), profile)
+    profiles = folder_profiles(loaded)
+    say_what_is_not_in_use(profiles)
+    catalogue = _catalogue(profiles, profile)
     trial = Trial(catalogue, loaded.gateway.id, unknown=loaded.devices.unknown, is_forced=profile is not None)
     if file is None and hexadecimal is None:
         if topic is None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
+
 from fieldgate.config import Config
 from fieldgate.errors import FieldgateError
 from fieldgate.ingest.profile_files import profile_paths
@@ -19,7 +21,10 @@ from fieldgate_devices.files.validate import did_you_mean
 from fieldgate_devices.overlap import find_overlaps
 from fieldgate_devices.reading import ProfileFile, read_catalogue
 
-__all__ = ["Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths", "why"]
+__all__ = [
+    "Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths",
+    "say_what_is_not_in_use", "why",
+]  # fmt: skip
 
 
 class UnknownProfile(FieldgateError):
@@ -68,6 +73,14 @@ def folder_profiles(config: Config) -> Profiles:
     """Return the profiles of a gateway with this configuration; a missing folder is one without profiles."""
     folder = config.devices.path
     return profiles_of(*read_paths([folder] if folder.exists() or folder.is_symlink() else []))
+
+
+def say_what_is_not_in_use(profiles: Profiles) -> None:
+    """Tell on stderr that there are problems, for commands that go on without what has them."""
+    if profiles.problems:
+        number = len(profiles.problems)
+        found = f"{number} problem{'' if number == 1 else 's'} in your profiles"
+        typer.echo(f"note: {found}; those are not in use here: 'fieldgate devices check'", err=True)
 
 
 def profiles_of(own: Mapping[str, bytes], unreadable: Sequence[Problem]) -> Profiles:
