@@ -11,6 +11,7 @@ import typer
 from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.options import ConfigFile, usable_config
 from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles, why
+from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.decoders.make import decoder_names
@@ -66,7 +67,7 @@ def _file_of(profiles: Profiles, name: str) -> str:
 
 def make_folder(folder: Path) -> None:
     """Make it where it is missing; those above it must be there."""
-    if folder.is_dir():
+    if kind_of(folder) == "folder":
         return
     try:
         folder.mkdir(_FOLDER_MODE)
@@ -91,11 +92,18 @@ def write_new(path: Path, text: str) -> None:
         raise NotWritten(f"{path}: cannot be written: {why(error)}") from error
 
 
+def _is_same(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
+
+
 def write_schema_beside(profile: Path) -> None:
     """Put the schema beside a profile, if none is there; say so."""
     path, text = profile.with_name(SCHEMA_FILE), schema_text(decoder_names())
-    if not path.exists():
+    if kind_of(path) == "nothing":
         write_new(path, text)
         typer.echo(f"{path}: written, for editors that understand the first line of the profile")
-    elif path.read_text(encoding="utf-8") != text:
+    elif not _is_same(path, text):
         typer.echo(f"{path}: is of another version; 'fieldgate devices schema > {path}' makes it anew", err=True)

@@ -19,6 +19,7 @@ from fieldgate.cli.options import ConfigFile, usable_config
 from fieldgate.cli.profile_sources import folder_profiles
 from fieldgate.cli.words import count, safe
 from fieldgate.config import Config
+from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.infer import CannotInfer, Sample, infer_profile
 
@@ -63,7 +64,7 @@ def infer(
     loaded = usable_config(config).config
     path = Path(what)
     listened = None
-    if path.exists() or what == "-":
+    if what == "-" or kind_of(path) in {"file", "folder"}:
         samples = read_samples(path, topic=topic, by_line=True)
     elif what.endswith((".json", ".jsonl", ".txt", ".csv", ".log")) and "+" not in what and "#" not in what:
         raise NoDraft(f"{what}: there is no such file")

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from fieldgate.cli.profile_sources import why
+from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.infer import Sample
 
@@ -39,7 +40,7 @@ def read_samples(path: Path, *, topic: str | None, by_line: bool) -> list[Sample
         MessagesUnreadable: it cannot be read, or holds nothing.
     """
     samples: list[Sample] = []
-    is_folder = path.is_dir()
+    is_folder = kind_of(path) == "folder"
     for file, content in _contents(path):
         recorded = recorded_samples(content)
         if recorded is not None:
@@ -94,7 +95,7 @@ def _contents(path: Path) -> Iterator[tuple[str, bytes]]:
         if path == _STDIN:
             yield "stdin", sys.stdin.buffer.read(_MAX_BYTES + 1)
             return
-        files = sorted(one for one in path.iterdir() if one.is_file()) if path.is_dir() else [path]
+        files = sorted(one for one in path.iterdir() if one.is_file()) if kind_of(path) == "folder" else [path]
         for file in files:
             with file.open("rb") as opened:
                 content = opened.read(_MAX_BYTES + 1)

@@ -10,6 +10,7 @@ from pathlib import Path
 import typer
 
 from fieldgate.config import Config
+from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate.ingest.profile_files import profile_paths
 from fieldgate_devices.builtin import builtin_profiles
@@ -72,7 +73,7 @@ class Profiles:
 def folder_profiles(config: Config) -> Profiles:
     """Return the profiles of a gateway with this configuration; a missing folder is one without profiles."""
     folder = config.devices.path
-    return profiles_of(*read_paths([folder] if folder.exists() or folder.is_symlink() else []))
+    return profiles_of(*read_paths([folder] if kind_of(folder) != "nothing" else []))
 
 
 def say_what_is_not_in_use(profiles: Profiles) -> None:
@@ -95,7 +96,7 @@ def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
     unreadable: list[Problem] = []
     for path in paths:
         try:
-            files = profile_paths(path) if path.is_dir() else [path]
+            files = profile_paths(path) if kind_of(path) == "folder" else [path]
         except OSError as error:
             unreadable.append(Problem(Location(str(path), 1, 1), f"the folder cannot be read: {why(error)}"))
             continue

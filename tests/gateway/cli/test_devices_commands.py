@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -401,3 +403,51 @@ def test_contract_asyncapi_prints_the_document(folder):
 
     assert (document["asyncapi"], document["info"]["version"]) == ("3.0.0", "2.1.0")
     assert document["servers"]["cloud"]["host"] == "b.example:8883"
+
+
+# -- another user ----------------------------------------------------------------------------------------------------
+
+AS_NOBODY = """
+import os, sys
+import fieldgate.cli.app as app, fieldgate.cli.profile_sources as sources
+shipped = sources.builtin_profiles()  # the checkout may be another user's too
+sources.builtin_profiles = lambda: shipped
+sources.profiles_of({}, [])
+os.setuid(65534)
+sys.argv = ["fieldgate", *sys.argv[1:]]
+app.main()
+"""
+
+
+def as_nobody(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, *args],
+        cwd=folder, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "HOME": "/root"},
+    )  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", [["list"], ["check"], ["eject", SHIPPED], ["try", "--hex=00", "--topic=a"]])
+def test_another_user_gets_an_answer_and_no_traceback(folder, command):
+    """/etc/fieldgate belongs to the service; who looks at it without sudo must be told what is missing."""
+    for above in (folder, *folder.parents[:2]):
+        above.chmod(0o755)
+    profile(folder, BOILER)
+    (folder / "devices.d").chmod(0o700)
+
+    result = as_nobody(folder, "devices", *command)
+
+    assert "Traceback" not in result.stderr, result.stderr
+    assert "permission denied" in result.stdout + result.stderr or "in your profiles" in result.stderr
+
+
+@pytest.mark.root
+def test_a_configuration_of_another_user_is_said_to_be_that(folder):
+    for above in folder.parents[:2]:
+        above.chmod(0o755)
+    (folder / "etc").mkdir(mode=0o700)
+    (folder / "etc/fieldgate.yaml").write_text("gateway: {id: x}\n")
+
+    result = as_nobody(folder.parent, "devices", "list", "-c", str(folder / "etc/fieldgate.yaml"))
+
+    assert result.stderr == f"{folder / 'etc/fieldgate.yaml'}:1:1: the file cannot be read: permission denied\n"
