@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,32 +51,29 @@ def table(name: str) -> str:
     rows = ["| Option | Value | Default | Meaning |", "|---|---|---|---|"]
     for key in keys:
         field = model.model_fields[key]
-        default = "needed" if field.is_required() else _shown(field.default)
-        example = f"; such as `{_shown(field.examples[0])}`" if field.examples else ""
-        rows.append(f"| `{key}` | {_kind(field.annotation)} | {default} | {field.description}{example} |")
+        default = "needed" if field.is_required() else shown(field.default)
+        example = f"; such as {shown(field.examples[0])}" if field.examples else ""
+        rows.append(f"| `{key}` | {kind_of(field.annotation)} | {default} | {field.description}{example} |")
     return "\n".join(rows) + "\n"
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
+    """A value as YAML has it."""
     if value is None:
         return "–"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        text = value.replace("\t", "\\t").replace("|", "\\|")
-        return f"`{text}`" if not text.strip() or text != value or not text.isidentifier() else text
-    return str(value)
+    text = value.replace("\t", "\\t").replace("|", "\\|") if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`"
 
 
-def _kind(annotation: Any) -> str:
+def kind_of(annotation: Any) -> str:
     """The kind of value, in words."""
     origin = get_origin(annotation)
     if origin is Annotated:
-        return _kind(get_args(annotation)[0])
+        return kind_of(get_args(annotation)[0])
     if origin is Literal:
         return ", ".join(f"`{choice}`" for choice in get_args(annotation))
     if origin in {Union, UnionType}:
-        return " or ".join(_kind(one) for one in get_args(annotation) if one is not NoneType)
+        return " or ".join(kind_of(one) for one in get_args(annotation) if one is not NoneType)
     if origin in {tuple, list}:
         return "list"
     if origin is dict:

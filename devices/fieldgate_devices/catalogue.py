@@ -6,14 +6,16 @@ own before the built-in ones, then the id in the order of letters. The answer fo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from fieldgate_devices.breach import Breach
 from fieldgate_devices.conditions import Conditions
-from fieldgate_devices.contract import Contract, json_or_nothing
+from fieldgate_devices.contract import Contract
 from fieldgate_devices.fast_json import FastRead, compile_fast
+from fieldgate_devices.matching import DeviceName, Matcher, json_or_nothing
 
-__all__ = ["Candidate", "Catalogue", "choose"]
+__all__ = ["Candidate", "Catalogue", "LazyContract", "choose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,32 +32,79 @@ class Candidate:
     fast: FastRead | None
 
 
+@dataclass(frozen=True, slots=True)
+class LazyContract:
+    """What is known of a contract before it is needed; ``make`` makes it.
+
+    ``matchers`` say which messages are its own, one for each of the contract's; ``commands`` are the topics of its
+    commands.
+    """
+
+    id: str
+    matchers: tuple[Matcher, ...]
+    commands: tuple[str, ...]
+    make: Callable[[], Contract]
+
+
+class _Contracts(Mapping[str, Contract]):
+    """Contracts by id, each made when it is first asked for."""
+
+    def __init__(self, known: Mapping[str, Contract | LazyContract]) -> None:
+        self._known = dict(known)
+        self._fast: dict[str, FastRead | None] = {}
+
+    def __getitem__(self, name: str) -> Contract:
+        one = self._known[name]
+        if isinstance(one, LazyContract):
+            one = self._known[name] = one.make()
+        return one
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known)
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def fast(self, name: str) -> FastRead | None:
+        """Return the fast reader of the contract, where it can have one."""
+        if name not in self._fast:
+            self._fast[name] = compile_fast(self[name])
+        return self._fast[name]
+
+
 class Catalogue:
     """``own`` and ``built_in`` contracts; no id may stand twice."""
 
-    def __init__(self, own: Sequence[Contract] = (), built_in: Sequence[Contract] = ()) -> None:
-        self.contracts = {one.profile.profile: one for one in (*own, *built_in)}
-        self.own = frozenset(one.profile.profile for one in own)
+    def __init__(self, own: Sequence[Contract] = (), built_in: Sequence[Contract | LazyContract] = ()) -> None:
+        known = {_id(one): one for one in (*own, *built_in)}
+        self.own = frozenset(_id(one) for one in own)
+        self._contracts = _Contracts(known)
+        self._commands = [topic for one in known.values() for topic in _commands(one)]
         ordered = [
-            (matcher.rank, name in self.own, name, matcher, contract)
-            for name, contract in self.contracts.items()
-            for matcher in contract.matchers
+            (matcher.rank, name in self.own, name, number, matcher)
+            for name, one in known.items()
+            for number, matcher in enumerate(one.matchers)
         ]
         ordered.sort(key=lambda one: one[2])
         ordered.sort(key=lambda one: one[:2], reverse=True)
-        self._ordered = [(matcher, contract) for *_, matcher, contract in ordered]
-        self._fast = {name: compile_fast(contract) for name, contract in self.contracts.items()}
+        self._ordered = [(matcher, name, number) for _, _, name, number, matcher in ordered]
+
+    @property
+    def contracts(self) -> Mapping[str, Contract]:
+        """All of them by id. One that comes with Fieldgate is made when it is first taken from here."""
+        return self._contracts
 
     def candidates(self, topic: str) -> list[Candidate]:
         """Return what a message of this topic may be, the best first; ends with the first that has no conditions."""
         found: list[Candidate] = []
-        for matcher, contract in self._ordered:
+        for matcher, name, number in self._ordered:
             captures = matcher.of_topic(topic)
             if captures is None:
                 continue
-            name = contract.device_name
-            device = name.of({}, captures, topic) if name.is_of_topic else None
-            fast = self._fast[contract.profile.profile] if device is not None else None
+            contract = self._contracts[name]
+            called = contract.name_of(contract.matchers[number])
+            device = _name_in(called, captures, topic)
+            fast = self._contracts.fast(name) if device is not None else None
             found.append(Candidate(contract, captures, matcher.conditions, device, fast))
             if matcher.conditions is None:
                 break
@@ -67,9 +116,27 @@ class Catalogue:
 
     def topics_of_commands(self) -> Iterable[str]:
         """Return the topics that profiles name as commands: what is published there is no event."""
-        for contract in self.contracts.values():
-            for command in contract.profile.commands.values():
-                yield command.publish
+        return iter(self._commands)
+
+
+def _name_in(called: DeviceName, captures: Mapping[str, str], topic: str) -> str | None:
+    """The device's name if the topic alone says it; one that cannot be a name is the contract's to refuse."""
+    if not called.is_of_topic:
+        return None
+    try:
+        return called.of({}, captures, topic)
+    except Breach:
+        return None
+
+
+def _id(one: Contract | LazyContract) -> str:
+    return one.id if isinstance(one, LazyContract) else one.profile.profile
+
+
+def _commands(one: Contract | LazyContract) -> Sequence[str]:
+    if isinstance(one, LazyContract):
+        return one.commands
+    return [command.publish for command in one.profile.commands.values()]
 
 
 def choose(candidates: Sequence[Candidate], payload: bytes) -> Candidate | None:

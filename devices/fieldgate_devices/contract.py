@@ -6,32 +6,26 @@ fifth of the time, and leaves everything unusual to this file.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
 from typing import Any, Final
 
 import msgspec
 
 from fieldgate_devices.breach import Breach, shown
-from fieldgate_devices.conditions import Conditions
 from fieldgate_devices.decoders.decoder import Decoder, Undecodable
-from fieldgate_devices.decoders.json_text import parse
-from fieldgate_devices.fields import FieldReader
+from fieldgate_devices.fields import FieldReader, NoReading
 from fieldgate_devices.generic import flat_fields
-from fieldgate_devices.paths import ABSENT, Path, read_path
+from fieldgate_devices.matching import SERIAL, DeviceName, Matcher, json_or_nothing, read_matcher
+from fieldgate_devices.members import Trail, read_members
+from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import Profile
+from fieldgate_devices.repeated import Repeated
 from fieldgate_devices.times import time_reader
-from fieldgate_devices.topic_pattern import TopicPattern, read_topic_pattern
 from fieldgate_devices.upgrade import Upgrade
 
 __all__ = ["SERIAL", "Contract", "DeviceName", "Matcher", "Reading", "json_or_nothing"]
 
-SERIAL: Final = "serial/"  # before the name of a serial source it is the topic of what that hears
-
-_MAX_DEVICE: Final = 256
-_PART: Final = re.compile(r"\{([^{}]+)\}")
-_NO_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff+#]")
+_MAX_TOPICS: Final = 4096  # of which it is remembered which entries of match may take them
 _encode = msgspec.json.Encoder().encode
 
 
@@ -43,87 +37,34 @@ class Reading(msgspec.Struct, gc=False):
     at_ns: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Matcher:
-    """One entry of ``match``."""
-
-    topic: TopicPattern | None
-    serial: str | None
-    conditions: Conditions | None
-
-    def of_topic(self, topic: str) -> dict[str, str] | None:
-        """Return what the topic's pattern catches, or None where messages of that topic are not this device's."""
-        if self.serial is not None:
-            return {} if topic == f"{SERIAL}{self.serial}" else None
-        return {} if self.topic is None else self.topic.match(topic)
-
-    @property
-    def rank(self) -> tuple[tuple[int, ...], int]:
-        """Greater the more the entry asks for."""
-        ranks = (4,) if self.serial is not None else () if self.topic is None else self.topic.rank
-        return ranks, 0 if self.conditions is None else self.conditions.count
-
-
-def json_or_nothing(payload: bytes) -> object:
-    """Return a JSON payload's value; `ABSENT` for any other payload."""
-    try:
-        return parse(payload)
-    except Undecodable:
-        return ABSENT
-
-
-class DeviceName:
-    """The template of a device's name. ``is_of_topic``: nothing of the message is in it."""
-
-    def __init__(self, template: str, captured: frozenset[str]) -> None:
-        parts = _PART.split(template)
-        self._texts = parts[0::2]
-        self._names = [one if one in captured else read_path(one) for one in parts[1::2]]
-        self._is_default = template == "{device}" and "device" not in captured
-        self.paths = () if self._is_default else tuple(one for one in self._names if isinstance(one, Path))
-        self.is_of_topic = not self.paths
-
-    def of(self, record: object, captures: Mapping[str, str], topic: str) -> str:
-        """Return the name.
-
-        Raises:
-            Breach: the message does not say it.
-        """
-        if self._is_default:
-            return topic.replace("/", ".")
-        made = self._texts[0]
-        for name, after in zip(self._names, self._texts[1:], strict=True):
-            value = captures.get(name, ABSENT) if isinstance(name, str) else name.find(record, captures)
-            if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-                what = name if isinstance(name, str) else name.text
-                raise Breach(
-                    "no_device",
-                    f"{what}, a part of the device's name, is {'missing' if value is ABSENT else shown(value)}",
-                )
-            made += f"{value}{after}"
-        if len(made) > _MAX_DEVICE or _NO_NAME.search(made):
-            raise Breach("no_device", f"{shown(made)} cannot be the name of a device")
-        return made
-
-
 class Contract:
-    """``profile`` as it was written; ``matchers`` say which messages are its own."""
+    """``profile`` as it was written; ``matchers`` say which messages are its own.
 
-    def __init__(self, profile: Profile, decoder: Decoder) -> None:
+    ``decoders`` are those of the entries of match that have one of their own, by their number.
+    """
+
+    def __init__(self, profile: Profile, decoder: Decoder, decoders: Mapping[int, Decoder] | None = None) -> None:
         self.profile = profile
         self.decoder = decoder
-        self.matchers = tuple(
-            Matcher(
-                read_topic_pattern(one.mqtt) if one.mqtt is not None else None,
-                one.serial,
-                Conditions(one.json_) if one.json_ else None,
-            )
-            for one in profile.match
+        self.matchers = tuple(map(read_matcher, profile.match))
+        self._decoders = [(decoders or {}).get(number, decoder) for number in range(len(self.matchers))]
+        self._ways = sorted(range(len(self.matchers)), key=lambda number: self.matchers[number].rank, reverse=True)
+        self._ways_of: dict[str, list[int]] = {}
+        self.has_variants = any(
+            one.decode is not None or one.under is not None or one.device is not None for one in profile.match
         )
-        captured = [frozenset(one.topic.names) if one.topic is not None else frozenset() for one in self.matchers]
-        self.device_name = DeviceName(profile.device, frozenset.union(*captured))
-        self.lenient = profile.lenient or decoder.is_text
-        self.readers = [FieldReader(name, spec, lenient=self.lenient) for name, spec in profile.fields.items()]
+        captured = frozenset[str]().union(*(one.captured for one in self.matchers))
+        self.device_name = DeviceName(profile.device, captured)
+        self.lenient = profile.lenient or decoder.is_text or any(one.is_text for one in self._decoders)
+        self.readers = [
+            FieldReader(name, spec, lenient=self.lenient, no_reading=profile.no_reading)
+            for name, spec in profile.fields.items()
+        ]
+        self._repeated = Repeated(profile.repeated, profile.fields, lenient=self.lenient, no_reading=profile.no_reading)
+        self._first_of = {name: spec.first_of for name, spec in profile.fields.items() if spec.first_of}
+        self._no_reading = NoReading(profile.no_reading)
+        self._left_out = [read_members(path) for path in profile.leave_out]
+        self._others_from = [read_path(path) for path in profile.others_from]
         self._time_path = read_path(profile.time.from_) if profile.time is not None else None
         self.read_time = time_reader(profile.time.format, profile.time.zone) if profile.time is not None else None
         self._version_path = read_path(profile.version_from) if profile.version_from is not None else None
@@ -136,13 +77,36 @@ class Contract:
 
     def match(self, topic: str, payload: bytes) -> dict[str, str] | None:
         """Return what the topic's pattern catches if this message is the profile's, else None."""
-        for matcher in self.matchers:
-            captures = matcher.of_topic(topic)
-            if captures is not None and (
-                matcher.conditions is None or matcher.conditions.hold(json_or_nothing(payload))
-            ):
-                return captures
+        way = self._way(topic, payload)
+        return None if way is None else self.matchers[way].of_topic(topic)
+
+    def _way(self, topic: str, payload: bytes) -> int | None:
+        """The number of the entry of match that takes a message: the one that says most."""
+        ways = self._ways_of.get(topic)
+        if ways is None:
+            ways = [number for number in self._ways if self.matchers[number].of_topic(topic) is not None]
+            if len(self._ways_of) >= _MAX_TOPICS:
+                self._ways_of.clear()
+            self._ways_of[topic] = ways
+        value: object = None
+        for number in ways:
+            conditions = self.matchers[number].conditions
+            if conditions is None:
+                return number
+            if value is None:
+                value = json_or_nothing(payload)
+            if conditions.hold(value):
+                return number
         return None
+
+    def name_of(self, matcher: Matcher) -> DeviceName:
+        """Return how devices are called whose messages this entry takes."""
+        return matcher.device or self.device_name
+
+    def name_for(self, topic: str, payload: bytes) -> DeviceName:
+        """Return how the device of a message is called that is the profile's."""
+        way = self._way(topic, payload) if self.has_variants else None
+        return self.device_name if way is None else self.name_of(self.matchers[way])
 
     def read(self, payload: bytes, captures: Mapping[str, str], topic: str) -> list[Reading]:
         """Return what a message says, one reading at least.
@@ -150,27 +114,29 @@ class Contract:
         Raises:
             Breach: it is not what the profile says.
         """
-        return [self.reading(record, captures, topic) for record in self.records(payload, captures)]
+        return [self.reading(record, captures, topic, payload) for record in self.records(payload, captures, topic)]
 
-    def records(self, payload: bytes, captures: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Return what the decoder makes of a message.
+    def records(self, payload: bytes, captures: Mapping[str, str], topic: str | None = None) -> list[dict[str, Any]]:
+        """Return what the decoder makes of a message; without the topic the profile's own decoder counts.
 
         Raises:
             Breach: nothing.
         """
+        way = self._way(topic, payload) if self.has_variants and topic is not None else None
         try:
-            records = self.decoder.decode(payload, captures)
+            records = (self.decoder if way is None else self._decoders[way]).decode(payload, captures)
         except Undecodable as error:
             raise Breach("undecodable", error.reason) from error
         if not records:
             raise Breach("undecodable", "the message holds no reading")
-        return records
+        return records if way is None else [self.matchers[way].place(one, captures) for one in records]
 
-    def reading(self, record: dict[str, Any], captures: Mapping[str, str], topic: str) -> Reading:
+    def reading(self, record: dict[str, Any], captures: Mapping[str, str], topic: str, payload: bytes = b"") -> Reading:
         """Return one reading; see `read`."""
+        name = self.name_for(topic, payload)
         fields, newest = self.fields(record, captures)
         at_ns = self.time_of(newest, captures)
-        return Reading(self.device_name.of(newest, captures, topic), _encode(fields), at_ns)
+        return Reading(name.of(newest, captures, topic), _encode(fields), at_ns)
 
     def fields(self, record: dict[str, Any], captures: Mapping[str, str]) -> tuple[dict[str, object], dict[str, Any]]:
         """Return the fields of a record and the record as the newest version has it; see `read`."""
@@ -218,35 +184,57 @@ class Contract:
         return record
 
     def _checked(self, record: dict[str, Any], captures: Mapping[str, str]) -> dict[str, object]:
-        fields = {
-            reader.name: value for reader in self.readers if (value := reader.read(record, captures)) is not ABSENT
-        }
+        is_open = bool(self.profile.repeated) or self.profile.other_fields != "drop"
+        claimed = self._known_trails(record) if is_open else None
+        values = {reader.name: reader.read(record, captures, claimed) for reader in self.readers}
+        if claimed is None:
+            return {name: value for name, value in values.items() if value is not ABSENT}
+        found = self._repeated.read(record, claimed) if self.profile.repeated else []
+        for name, wanted in self._first_of.items():
+            values[name] = next((one.value for one in found if one.of in wanted), values[name])
+        fields = {name: value for name, value in values.items() if value is not ABSENT}
+        fields.update((one.name, one.value) for one in found)
         if self.profile.other_fields != "drop":
-            self._add_others(fields, record)
+            self._add_others(fields, record, claimed)
         return fields
 
-    def _add_others(self, fields: dict[str, object], record: dict[str, Any]) -> None:
+    def _known_trails(self, record: dict[str, Any]) -> set[Trail]:
+        """The ways to what time, version and the device's name stand for."""
+        paths = [path for path in (self._time_path, self._version_path, *self.device_name.paths) if path is not None]
+        return {trail for path in paths if (trail := path.locate(record)) is not None}
+
+    def _add_others(self, fields: dict[str, object], record: dict[str, Any], claimed: Set[Trail]) -> None:
         """Keep, or refuse, what no field names."""
-        named = [path for reader in self.readers for path in reader.paths]
-        named += [path for path in (self._time_path, self._version_path, *self.device_name.paths) if path is not None]
-        known = {trail for path in named if (trail := path.locate(record)) is not None}
+        begin, below = self._others(record)
+        known = {*claimed, *(one.trail for members in self._left_out for one in members.find(record))}
         try:
-            flat = flat_fields(record, taken=self.profile.fields)
+            flat = flat_fields(below, taken=fields.keys() | self.profile.fields.keys())
         except ValueError as error:
             raise Breach("unknown_field", str(error)) from error
         for name, (value, raw) in flat.items():
-            if any(raw[: len(trail)] == trail for trail in known):
+            trail = (*begin, *raw)
+            if any(trail[:depth] in known for depth in range(1, len(trail) + 1)) or self._no_reading.means(value):
                 continue
             if self.profile.other_fields == "refuse":
-                raise Breach("unknown_field", f"{'.'.join(map(str, raw))} is named by no field")
+                raise Breach("unknown_field", f"{'.'.join(map(str, trail))} is named by no field")
             fields[name] = value
+
+    def _others(self, record: dict[str, Any]) -> tuple[Trail, object]:
+        """The member whose members are the others, and the way to it."""
+        if not self._others_from:
+            return (), record
+        for path in self._others_from:
+            trail, below = path.locate(record), path.find(record, {})
+            if trail is not None and isinstance(below, dict | list):
+                return trail, below
+        return (), {}
 
     def time_of(self, record: dict[str, Any], captures: Mapping[str, str]) -> int | None:
         """Return when the record says that it happened, if it does; raises Breach."""
         if self._time_path is None or self.read_time is None:
             return None
         value = self._time_path.find(record, captures)
-        if value is ABSENT or value is None:
+        if value is ABSENT or value is None or self._no_reading.means(value):
             return None
         try:
             return self.read_time(value)

@@ -42,12 +42,22 @@ def data_schema(profile: Profile) -> dict[str, Any]:
         schema["description"] = profile.description
     schema["type"] = "object"
     schema["properties"] = {name: _field(spec) for name, spec in profile.fields.items()}
-    required = [name for name, spec in profile.fields.items() if _is_promised(spec)]
+    required = [name for name, spec in profile.fields.items() if not profile.no_reading and _is_promised(spec)]
     if required:
         schema["required"] = required
-    schema["additionalProperties"] = _FLAT if profile.other_fields == "keep" else False
+    schema["additionalProperties"] = _others(profile)
     schema["propertyNames"] = {"pattern": _NAME}
     return schema
+
+
+def _others(profile: Profile) -> dict[str, Any] | bool:
+    """What members may be that `fields` does not name: repeated ones, whose names a message makes, and kept ones."""
+    kinds = [{"title": name, **_field(spec)} for name, spec in profile.repeated.items()]
+    if profile.other_fields == "keep":
+        kinds.append(_FLAT)
+    if not kinds:
+        return False
+    return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
 
 
 def generic_schema() -> dict[str, Any]:
@@ -81,5 +91,7 @@ def _field(spec: FieldSpec) -> dict[str, Any]:
 
 
 def _is_promised(spec: FieldSpec) -> bool:
-    """Whether every event has it: a reading that means nothing leaves out even what is not optional."""
+    """Whether every event has it: a reading that means nothing, or is unfit, leaves out even what is not optional."""
+    if spec.unfit != "refuse" or spec.absent_if or spec.first_of:
+        return False
     return spec.default is not None or not (spec.optional or spec.no_reading)

@@ -1,20 +1,24 @@
 """Turn one raw value of a message into the value of a field, or say how it breaks the contract.
 
-The order: where it stands (``from``), what means no reading, ``map``, ``scale`` and ``offset``, the type, the range.
+The order: where it stands (``from``), what means no reading, ``map``, ``scale`` and ``offset``, the unit, the type, the
+range.
 """
 
 from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from fieldgate_devices.breach import Breach, shown
+from fieldgate_devices.conditions import Conditions
+from fieldgate_devices.members import Trail
 from fieldgate_devices.paths import ABSENT, Path, read_path
 from fieldgate_devices.profile import FieldSpec
+from fieldgate_devices.units import Conversion, conversion, known_unit, units_like
 
-__all__ = ["FieldReader", "finite", "json_value"]
+__all__ = ["FieldReader", "NoReading", "finite", "json_value"]
 
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 64) - 1
@@ -22,23 +26,59 @@ _TRUTHS: Final = {
     **dict.fromkeys(("true", "on", "yes", "1"), True),
     **dict.fromkeys(("false", "off", "no", "0"), False),
 }
+_NOTHING: Final = object()  # no value was found yet; ABSENT is one that means no reading
 _DECIMALS: Final = 10  # 215 * 0.1 is 21.5, not 21.500000000000004
 
 
+class NoReading:
+    """Raw values that mean that there is no reading; a number is meant however it is written."""
+
+    __slots__ = ("_numbers", "_values")
+
+    def __init__(self, values: Iterable[object]) -> None:
+        self._values = frozenset((type(one), one) for one in values)
+        self._numbers = [one for kind, one in self._values if kind in (int, float)]
+
+    def means(self, raw: object) -> bool:
+        """Whether ``raw`` is one of them."""
+        if not self._values or isinstance(raw, dict | list | bytes):
+            return False
+        if (type(raw), raw) in self._values:
+            return True
+        number = raw
+        if isinstance(raw, str) and len(raw) <= 32:  # a text of a text format
+            try:
+                number = float(raw)
+            except ValueError:
+                return False
+        if isinstance(number, bool) or not isinstance(number, int | float):
+            return False
+        return number in self._numbers
+
+
 class FieldReader:
-    """One field of a profile. ``lenient``: numbers and truth values may be texts."""
+    """One field of a profile.
 
-    __slots__ = ("_convert", "_default", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec", "name")
+    ``lenient``: numbers and truth values may be texts. ``no_reading`` is what the profile says for all members.
+    """
 
-    def __init__(self, name: str, spec: FieldSpec, *, lenient: bool) -> None:
+    __slots__ = (
+        "_absent_if", "_by_path", "_by_unit", "_convert", "_map", "_no_reading", "_offset", "_paths", "_scale", "_spec",
+        "_unit_path", "default", "name",
+    )  # fmt: skip
+
+    def __init__(self, name: str, spec: FieldSpec, *, lenient: bool, no_reading: Iterable[object] = ()) -> None:
         self.name = name
         self._spec = spec
         self._paths: tuple[Path, ...] = tuple(map(read_path, spec.from_ or (name,)))
-        self._no_reading = frozenset((type(one), one) for one in spec.no_reading)
+        self._no_reading = NoReading((*spec.no_reading, *no_reading))
+        self._absent_if = [Conditions({path: wanted}) for path, wanted in spec.absent_if.items()]
         self._map = spec.map
         self._scale = spec.scale
         self._offset = spec.offset
-        self._default = ABSENT if spec.default is None else spec.default
+        self._by_path, self._by_unit = _conversions(spec)
+        self._unit_path = read_path(spec.unit_from) if spec.unit_from is not None else None
+        self.default = ABSENT if spec.default is None else spec.default
         self._convert: Callable[[object], object] = getattr(self, f"_as_{spec.type}")
         if lenient and spec.type in _LENIENT:
             strict, read = self._convert, _LENIENT[spec.type]
@@ -49,60 +89,84 @@ class FieldReader:
         """Where its value may stand."""
         return self._paths
 
-    def read(self, record: object, captures: Mapping[str, str]) -> object:
+    def read(self, record: object, captures: Mapping[str, str], claimed: set[Trail] | None = None) -> object:
         """Return the value, or `ABSENT` where the contract allows that there is none.
+
+        Adds to ``claimed`` the ways to what is this field's: what it is read from, and would be read from otherwise.
 
         Raises:
             Breach: the message is not what the profile says.
         """
-        raw: object = ABSENT
+        if self._absent_if and any(one.hold(record) for one in self._absent_if):
+            self._claim_all(record, claimed)
+            return self.default
+        value, how = _NOTHING, "is missing"
         for path in self._paths:
             raw = path.find(record, captures)
-            if raw is not ABSENT and raw is not None:
-                break
-        if raw is ABSENT or raw is None:
-            return self.absent("is missing" if raw is ABSENT else "is null")
-        return self.value_of(raw)
+            if raw is ABSENT:
+                continue
+            if raw is None:
+                how = "is null"
+                continue
+            fits = True
+            if value is _NOTHING or claimed is not None:
+                try:
+                    one = self.value_of(raw, self.unit_of(path.text, record))
+                except Breach:
+                    if self._spec.unfit == "refuse" and value is _NOTHING:
+                        raise
+                    fits, how = self._spec.unfit == "refuse" or self.drops(raw), ""
+                else:
+                    value = one if value is _NOTHING else value
+            if claimed is not None and fits and (trail := path.locate(record)) is not None:
+                claimed.add(trail)
+        if value is not _NOTHING:
+            return value
+        return self.absent(how) if how else self.default
+
+    def _claim_all(self, record: object, claimed: set[Trail] | None) -> None:
+        if claimed is not None:
+            claimed.update(trail for path in self._paths if (trail := path.locate(record)) is not None)
+
+    def drops(self, unfit: object) -> bool:
+        """Whether a value that does not fit is left out: lists and mappings have names of their own, and are kept."""
+        return self._spec.unfit == "absent" and not isinstance(unfit, dict | list)
 
     def absent(self, how: str) -> object:
         """Return what the field is where there is no value; see `read`."""
-        if self._default is ABSENT and not self._spec.optional:
+        if self.default is ABSENT and not self._spec.optional:
             raise Breach("missing", f"{self.name} {how}")
-        return self._default
+        return self.default
 
-    def value_of(self, raw: object) -> object:
-        """Return the value for what stands in the message, not null; see `read`."""
-        if self._means_nothing(raw):
-            return self._default
+    def unit_of(self, path: str, record: object) -> Conversion | None:
+        """Return what makes a number that stands at ``path`` of the record one in the field's unit."""
+        if self._unit_path is not None:
+            said = self._unit_path.find(record, {})
+            unit = known_unit(said) if isinstance(said, str) else None
+            if unit in self._by_unit:
+                return self._by_unit[unit]
+        return self._by_path.get(path) or self._by_path.get("")
+
+    def value_of(self, raw: object, convert: Conversion | None = None) -> object:
+        """Return the value for what stands in the message, not null; see `read`. ``convert`` is for its unit."""
+        if self._no_reading.means(raw):
+            return self.default
         if self._map and isinstance(raw, str | int | float | bool):
             raw = self._map.get(_as_key(raw), raw)
-        if self._scale is not None or self._offset is not None:
-            raw = self._scaled(raw)
+        if self._scale is not None or self._offset is not None or convert is not None:
+            raw = self._scaled(raw, convert)
         value = self._convert(raw)
         if self._spec.type in {"float", "int"}:
             self._check_range(value)
         return value
 
-    def _means_nothing(self, raw: object) -> bool:
-        if not self._no_reading or isinstance(raw, dict | list | bytes):
-            return False
-        if (type(raw), raw) in self._no_reading:
-            return True
-        number = raw
-        if isinstance(raw, str) and len(raw) <= 32:  # a text of a text format
-            try:
-                number = float(raw)
-            except ValueError:
-                return False
-        if isinstance(number, bool) or not isinstance(number, int | float):
-            return False
-        return any(kind in (int, float) and one == number for kind, one in self._no_reading)
-
-    def _scaled(self, raw: object) -> object:
+    def _scaled(self, raw: object, convert: Conversion | None) -> object:
         number = _LENIENT["float"](raw) if isinstance(raw, str) else raw
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise Breach("wrong_type", f"{self.name} is {shown(raw)}, not a number")
         scaled = finite(number, self.name) * (1.0 if self._scale is None else self._scale) + (self._offset or 0.0)
+        if convert is not None and math.isfinite(scaled):
+            scaled = convert(scaled)
         if not math.isfinite(scaled):
             raise Breach("out_of_range", f"{self.name} is {shown(raw)}, which is too large")
         return round(scaled, _DECIMALS)
@@ -153,6 +217,17 @@ class FieldReader:
         return json_value(value)
 
 
+def _conversions(spec: FieldSpec) -> tuple[dict[str, Conversion], dict[str, Conversion]]:
+    """What converts to the field's unit: by path ("" for all), and by the units that ``unit_from`` may say."""
+    raw = spec.raw_unit
+    by_path = {"": raw} if isinstance(raw, str) else dict(raw or {})
+    said = units_like(spec.unit) if spec.unit_from is not None else []
+    return (
+        {path: conversion(unit, spec.unit) for path, unit in by_path.items()},
+        {unit: conversion(unit, spec.unit) for unit in said},
+    )
+
+
 def json_value(value: object) -> object:
     """Return a value that JSON can hold: bytes become base64, whole numbers of more than 64 bits and the like texts."""
     if isinstance(value, dict):
@@ -191,6 +266,8 @@ def _read_number(value: object) -> object:
     if not isinstance(value, str) or len(value) > 64:
         return value
     text = value.strip()
+    if "_" in text:  # Python's own way to write a number
+        return value
     try:
         return int(text) if text.lstrip("+-").isdecimal() else float(text)
     except ValueError:

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from fieldgate_devices.breach import Breach
-from fieldgate_devices.contract import DeviceName
 from fieldgate_devices.infer_fields import Raw, Seen, path_text
+from fieldgate_devices.matching import DeviceName
 from fieldgate_devices.times import time_reader
 
 __all__ = ["guess_device", "guess_time"]

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Any, Final
 
-from fieldgate_devices.contract import SERIAL, Contract, Matcher
+from fieldgate_devices.contract import Contract
+from fieldgate_devices.matching import SERIAL, Matcher
 from fieldgate_devices.profile import MatchSpec
 from fieldgate_devices.topic_pattern import TopicPattern
 
@@ -88,6 +89,8 @@ def _is_before(one: _Entry, entry: _Entry, *, is_own: bool) -> bool:
 def _takes_all(one: _Entry, entry: _Entry) -> bool:
     """Whether ``one`` takes every message that ``entry`` would."""
     if any(entry.spec.json_.get(path, _NOTHING) != wanted for path, wanted in one.spec.json_.items()):
+        return False
+    if not {but.text for but in one.matcher.but} <= {but.text for but in entry.matcher.but}:
         return False
     if one.matcher.serial is not None or entry.matcher.serial is not None:
         return one.matcher.serial == entry.matcher.serial

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
+from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.names import name_problem
 from fieldgate_devices.paths import read_path
 from fieldgate_devices.times import check_time_format, check_zone
@@ -61,6 +62,21 @@ def _check_path(text: str) -> str:
     return text
 
 
+def _check_members(text: str) -> str:
+    read_members(text)
+    return text
+
+
+def _check_repeated_name(name: str) -> str:
+    problem = name_problem(PART.sub("x", name))
+    if problem or not PART.search(name):
+        raise ValueError(
+            f"{name!r} is not the name of a repeated field; write a field name with a {{part}} that its path catches, "
+            "such as {sensor}_temperature"
+        )
+    return name
+
+
 def _check_pattern(text: str) -> str:
     read_topic_pattern(text)
     return text
@@ -75,6 +91,10 @@ def _named_decoder(written: object) -> object:
 
 
 PathText = Annotated[str, AfterValidator(_check_path)]
+MembersText = Annotated[str, AfterValidator(_check_members)]
+RepeatedName = Annotated[str, AfterValidator(_check_repeated_name)]
+DecodeSpec = Annotated[dict[str, Any], Field(min_length=1, max_length=1), BeforeValidator(_named_decoder)]
+DeviceText = Annotated[str, Field(min_length=1, max_length=1024)]
 FieldName = Annotated[str, AfterValidator(_check_field_name)]
 Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
 Plain = str | int | float | bool | None
@@ -89,6 +109,16 @@ class MatchSpec(Section):
         "name, # or {name#} at the end the rest.",
         examples=["site/+/boiler/{device}/telemetry"],
     )
+    except_: Annotated[
+        tuple[Annotated[str, AfterValidator(_check_pattern)], ...],
+        Field(strict=False, max_length=16),
+        BeforeValidator(_one_or_more),
+    ] = Field(
+        (),
+        alias="except",
+        description="Patterns of topics that are not this device's although mqtt takes them, such as its commands.",
+        examples=[["zigbee2mqtt/+/set"]],
+    )
     serial: str | None = Field(None, max_length=64, description="Name of a serial source.", examples=["scale"])
     json_: dict[PathText, Any] = Field(
         default_factory=dict,
@@ -97,6 +127,20 @@ class MatchSpec(Section):
         description="What a JSON payload must hold: a path, and a value, a list of values, a text with * for anything, "
         "or {exists: true} or {exists: false}.",
         examples=[{"model": "Acurite-*", "id": {"exists": True}}],
+    )
+    decode: DecodeSpec | None = Field(
+        None, description="How bytes of these messages become values. Default: decode of the profile."
+    )
+    under: str | None = Field(
+        None,
+        min_length=1,
+        max_length=128,
+        description="Name under which these messages are put before the fields are looked for; {part} is what the "
+        "pattern caught. For devices that send in one topic per component what another topic has as a whole.",
+        examples=["{component}"],
+    )
+    device: DeviceText | None = Field(
+        None, description="Name of the device for these messages. Default: device of the profile."
     )
 
 
@@ -140,6 +184,35 @@ class FieldSpec(Section):
     )
     scale: Number | None = Field(None, description="Factor that makes the raw number the value.", examples=[0.1])
     offset: Number | None = Field(None, description="What is added after scale.")
+    raw_unit: Annotated[str, Field(max_length=32)] | dict[PathText, str] | None = Field(
+        None,
+        description="Unit in which the device writes it, where that is not unit: it is converted. One for all, or by "
+        "path of from.",
+        examples=["°F", {"temperature_F": "°F"}],
+    )
+    unit_from: PathText | None = Field(
+        None,
+        description="Where the message says in which unit it is ('F', 'inHg'). What is not known there counts as "
+        "raw_unit, or as unit.",
+        examples=["TempUnit"],
+    )
+    unfit: Literal["refuse", "absent", "other"] = Field(
+        "refuse",
+        description="What becomes of a value of another type, or out of range: the message breaks the contract; or the "
+        "field is absent (the next path of from counts) and only a list or mapping is left to other_fields; or the "
+        "value is left to other_fields whatever it is.",
+    )
+    absent_if: dict[PathText, Any] = Field(
+        default_factory=dict,
+        max_length=8,
+        description="Where one of these holds, the field is absent whatever stands there; written as match.json.",
+        examples=[{"status": "V"}],
+    )
+    first_of: Annotated[tuple[str, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = Field(
+        (),
+        description="Names of repeated fields: this field is the first of them that the message has.",
+        examples=["{sensor}_temperature"],
+    )
 
 
 class TimeSpec(Section):
@@ -225,15 +298,14 @@ class Profile(Section):
     match: Annotated[
         tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
     ] = Field(description="Which messages are this device's: one mapping, or a list of which one must hold.")
-    device: str = Field(
+    device: DeviceText = Field(
         "{device}",
-        min_length=1,
-        max_length=1024,
-        description="Name of the device: text with {captures} of the topic and {paths} into the message. "
+        description="Name of the device: text with {captures} of the topic and {paths} into the message, "
+        "{this|or that}. "
         "Without one to be caught: the topic with '.' for '/'.",
         examples=["{model}-{id}"],
     )
-    decode: Annotated[dict[str, Any], Field(min_length=1, max_length=1), BeforeValidator(_named_decoder)] = Field(
+    decode: DecodeSpec = Field(
         default_factory=lambda: {"json": None},
         description="How bytes become values: a decoder's name, or the name with its options below.",
         examples=["json"],
@@ -249,12 +321,38 @@ class Profile(Section):
         description="What becomes of members that no field names: left out, kept under flattened names, or the "
         "message is refused.",
     )
+    others_from: Annotated[tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = (
+        Field(
+            (),
+            description="With other_fields keep: the member whose members are kept, by names that begin there; of "
+            "several paths the first that leads to one. Default: the whole message.",
+            examples=["uplink_message.decoded_payload"],
+        )
+    )
+    leave_out: Annotated[tuple[MembersText, ...], Field(strict=False, max_length=64)] = Field(
+        (),
+        description="Members that are left out whatever other_fields says: secrets and noise. A step may be * or hold "
+        "a {part}.",
+        examples=[["PASSKEY", "update", "{component}.aenergy.by_minute"]],
+    )
+    no_reading: Annotated[tuple[Plain, ...], Field(strict=False, max_length=64)] = Field(
+        (),
+        description="Raw values that mean that there is no reading, in whatever member they stand.",
+        examples=[["N/A", "unavailable"]],
+    )
     time: TimeSpec | None = Field(None, description="When it happened, where the device says so.")
     fields: dict[FieldName, FieldSpec] = Field(
         default_factory=dict,
         max_length=256,
         description="The fields of an event, by name.",
         examples=[{"temperature": {"type": "float", "unit": "°C"}}],
+    )
+    repeated: dict[RepeatedName, FieldSpec] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="Fields that come once per sensor, channel or component. from holds {parts}, of which the name is "
+        "made; a member belongs to the first that takes it, and to none where one of fields takes it.",
+        examples=[{"{sensor}_temperature": {"type": "float", "unit": "°C", "from": "{sensor}.Temperature"}}],
     )
     version_from: PathText | None = Field(None, description="Where a message says which version it is.")
     upgrade: dict[Annotated[int, Field(strict=False)], UpgradeSpec] = Field(

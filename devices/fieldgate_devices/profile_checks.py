@@ -10,9 +10,11 @@ from fieldgate_devices.breach import Breach
 from fieldgate_devices.conditions import condition_problem
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.files.document import Document, Loc, Problem
+from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.paths import TOPIC, read_path
 from fieldgate_devices.profile import FieldSpec, MatchSpec, Profile
 from fieldgate_devices.topic_pattern import read_topic_pattern
+from fieldgate_devices.units import unit_problem, units_like
 
 __all__ = ["find_problems"]
 
@@ -57,34 +59,48 @@ def _match(profile: Profile) -> Iterator[_Finding]:
         for path, wanted in match.json_.items():
             if problem := condition_problem(wanted):
                 yield _Finding(("match", number, "json", path), f"{path}: {problem}")
+        if match.under is not None:
+            for name in _PART.findall(match.under):
+                if name not in _captures(match):
+                    known = ", ".join(sorted(_captures(match))) or "nothing"
+                    yield _Finding(
+                        ("match", number, "under"), f"{{{name}}} is not caught by this entry: it has {known}"
+                    )
+        if match.device is not None:
+            yield from _device_template(match.device, ("match", number, "device"), [_captures(match)])
 
 
 def _device(profile: Profile) -> Iterator[_Finding]:
-    template, captured = profile.device, _captured(profile)
+    relying = [_captures(one) for one in profile.match if one.device is None]
+    if relying:
+        yield from _device_template(profile.device, ("device",), relying)
+
+
+def _device_template(template: str, loc: Loc, entries: list[frozenset[str]]) -> Iterator[_Finding]:
+    """What is wrong with a device's name, given what each entry that relies on it catches."""
+    captured = frozenset.intersection(*entries)
     if template == "{device}":
-        if "device" not in captured and any("device" in _captures(one) for one in profile.match):
+        if "device" not in captured and any("device" in one for one in entries):
             yield _Finding(("match",), "{device} is caught by some entries of match and not by others; name it in each")
         return
     plain = _PART.sub("", template)
     if "{" in plain or "}" in plain:
-        yield _Finding(("device",), f"{template!r} has a brace that is not a {{name}}")
+        yield _Finding(loc, f"{template!r} has a brace that is not a {{name}}")
         return
-    for name in _PART.findall(template):
+    for name in (name for part in _PART.findall(template) for name in part.split("|")):
         if name in captured:
             continue
-        if any(name in _captures(one) for one in profile.match):
-            yield _Finding(
-                ("device",), f"{{{name}}} is caught by some entries of match and not by others; name it in each"
-            )
+        if any(name in one for one in entries):
+            yield _Finding(loc, f"{{{name}}} is caught by some entries of match and not by others; name it in each")
             continue
         try:
             read_path(name)
         except ValueError as error:
-            yield _Finding(("device",), str(error))
+            yield _Finding(loc, str(error))
 
 
 def _fields(profile: Profile) -> Iterator[_Finding]:
-    if not profile.fields and profile.other_fields != "keep":
+    if not profile.fields and not profile.repeated and profile.other_fields != "keep":
         yield _Finding(
             ("fields",), "a profile without fields gives empty events; name some, or write other_fields: keep"
         )
@@ -94,11 +110,48 @@ def _fields(profile: Profile) -> Iterator[_Finding]:
         for path in spec.from_:
             if problem := _topic_problem(path, profile):
                 yield _Finding(("fields", name, "from"), problem)
+        for wanted in spec.first_of:
+            if problem := _first_of_problem(name, spec, wanted, profile):
+                yield _Finding(("fields", name, "first_of"), problem)
+        if spec.first_of and spec.from_:
+            yield _Finding(("fields", name, "from"), f"{name} has from and first_of; write one")
+    yield from _repeated(profile)
+    if profile.others_from and profile.other_fields != "keep":
+        yield _Finding(("others_from",), "others_from goes with other_fields: keep")
     for path in filter(None, (profile.time.from_ if profile.time else None, profile.version_from)):
         if problem := _topic_problem(path, profile):
             yield _Finding(
                 ("time", "from") if profile.time and path == profile.time.from_ else ("version_from",), problem
             )
+
+
+def _first_of_problem(name: str, spec: FieldSpec, wanted: str, profile: Profile) -> str:
+    of = profile.repeated.get(wanted)
+    if of is None:
+        return f"{wanted!r} is no repeated field; there are {', '.join(profile.repeated) or 'none'}"
+    if (of.type, of.unit) != (spec.type, spec.unit):
+        return f"{name} is a {spec.type} in {spec.unit!r}, {wanted} a {of.type} in {of.unit!r}; they must be the same"
+    return ""
+
+
+def _repeated(profile: Profile) -> Iterator[_Finding]:
+    for name, spec in profile.repeated.items():
+        loc: Loc = ("repeated", name)
+        for finding in _field(name, spec):
+            yield _Finding((*loc, *finding.loc), finding.message)
+        for key in ("first_of", "default", "absent_if"):
+            if getattr(spec, key):
+                yield _Finding((*loc, key), f"{key} does not belong to a repeated field")
+        if not spec.from_:
+            yield _Finding(loc, f"{name} needs from, such as from: '{{sensor}}.Temperature'")
+        for path in spec.from_:
+            try:
+                parts = read_members(path).parts
+            except ValueError as error:
+                yield _Finding((*loc, "from"), str(error))
+                continue
+            if missing := [part for part in PART.findall(name) if part not in parts]:
+                yield _Finding((*loc, "from"), f"{path!r} does not catch {{{missing[0]}}}, of which the name is made")
 
 
 def _topic_problem(path: str, profile: Profile) -> str:
@@ -120,6 +173,22 @@ def _field(name: str, spec: FieldSpec) -> Iterator[_Finding]:
             yield _Finding((number_key,), f"{number_key} belongs to numbers; {name} is a {spec.type}")
     if spec.unit and not is_number:
         yield _Finding(("unit",), f"a unit belongs to numbers; {name} is a {spec.type}")
+    for loc, raw in _raw_units(spec):
+        if problem := unit_problem(raw, spec.unit):
+            yield _Finding(loc, problem)
+    if spec.unit_from is not None and not units_like(spec.unit):
+        yield _Finding(("unit_from",), f"{spec.unit!r} is not a unit that can be converted")
+    if isinstance(spec.raw_unit, dict):
+        for path in spec.raw_unit:
+            if path not in spec.from_:
+                yield _Finding(("raw_unit", path), f"{path!r} is not one of from")
+    for path, wanted in spec.absent_if.items():
+        if problem := condition_problem(wanted):
+            yield _Finding(("absent_if", path), f"{path}: {problem}")
+    if spec.absent_if and not spec.optional and spec.default is None:
+        yield _Finding(("absent_if",), f"absent_if makes {name} optional; write optional: true")
+    if spec.unfit != "refuse" and not spec.optional and spec.default is None:
+        yield _Finding(("unfit",), f"unfit: {spec.unfit} makes {name} optional; write optional: true")
     if spec.min is not None and spec.max is not None and spec.min > spec.max:
         yield _Finding(("min",), f"min of {spec.min:g} is greater than max of {spec.max:g}")
     if spec.scale == 0:
@@ -128,15 +197,29 @@ def _field(name: str, spec: FieldSpec) -> Iterator[_Finding]:
         yield _Finding((), f"map and no_reading belong to plain values; {name} is an object")
     if spec.default is not None and (problem := _value_problem(name, spec, spec.default)):
         yield _Finding(("default",), problem)
-    if spec.scale is not None or spec.offset is not None:
+    if spec.scale is not None or spec.offset is not None or spec.raw_unit is not None:
         return
     for raw, value in spec.map.items():
         if value is not None and (problem := _value_problem(name, spec, value)):
             yield _Finding(("map", raw), problem)
 
 
+def _raw_units(spec: FieldSpec) -> list[tuple[Loc, str]]:
+    if isinstance(spec.raw_unit, dict):
+        return [(("raw_unit", path), unit) for path, unit in spec.raw_unit.items()]
+    return [] if spec.raw_unit is None else [(("raw_unit",), spec.raw_unit)]
+
+
 def _value_problem(name: str, spec: FieldSpec, value: Any) -> str:
-    plain = spec.model_copy(update={"map": {}, "no_reading": (), "scale": None, "offset": None})
+    nothing: dict[str, Any] = {
+        "map": {},
+        "no_reading": (),
+        "scale": None,
+        "offset": None,
+        "raw_unit": None,
+        "unit_from": None,
+    }
+    plain = spec.model_copy(update=nothing)
     try:
         FieldReader(name, plain, lenient=False).value_of(value)
     except Breach as breach:

@@ -22,6 +22,7 @@ __all__ = ["SCHEMA_FILE", "editor_line", "profile_schema", "schema_text"]
 SCHEMA_FILE: Final = "profile.schema.json"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+_ONE_OR_MORE: Final = {"match", "from", "except", "first_of", "others_from"}
 _FIELD_NAME: Final[dict[str, Any]] = {
     "pattern": "^[a-z][a-z0-9_]*$",
     "maxLength": MAX_NAME,
@@ -72,18 +73,28 @@ def _adapt(profile: dict[str, Any], sections: dict[str, Any], options: dict[str,
     """Say what validators do that pydantic's schema does not show: short forms, and names of fields."""
     keys = profile["properties"]
     keys["profile"]["pattern"] = "^[a-z][a-z0-9_-]{0,63}$"
-    _one_or_more(keys["match"])
-    _one_or_more(sections["FieldSpec"]["properties"]["from"])
+    decoders = _decoders(options)
+    for section in (profile, *sections.values()):
+        for name, key in section.get("properties", {}).items():
+            if name in _ONE_OR_MORE and key.get("type") == "array":
+                _one_or_more(key)
+    _take_decoder(keys["decode"], decoders)
+    _take_decoder(sections["MatchSpec"]["properties"]["decode"], decoders)
     for owner, key in ((keys, "fields"), (keys, "commands"), (sections["CommandSpec"]["properties"], "payload")):
         owner[key]["propertyNames"] = _FIELD_NAME
     upgrade = keys["upgrade"]
     upgrade["propertyNames"] = {"pattern": "^[1-9][0-9]{0,3}$"}
-    decode = keys["decode"]
-    described = {key: decode[key] for key in ("description", "examples") if key in decode}
-    decode.clear()
-    decode.update(
-        described, default="json", oneOf=[{"enum": sorted(options)}, *map(_with_options, sorted(options.items()))]
-    )
+
+
+def _decoders(options: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{"enum": sorted(options)}, *map(_with_options, sorted(options.items()))]
+
+
+def _take_decoder(key: dict[str, Any], decoders: list[dict[str, Any]]) -> None:
+    """A decoder's name, or the name with its options below."""
+    described: dict[str, Any] = {name: key[name] for name in ("description", "examples") if name in key}
+    key.clear()
+    key.update(described, oneOf=decoders)
 
 
 def _with_options(named: tuple[str, dict[str, Any]]) -> dict[str, Any]:

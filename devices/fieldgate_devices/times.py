@@ -66,7 +66,8 @@ def _of_number(value: object, unit_ns: int) -> int | None:
         raise ValueError(f"{_shown(value)} lies after the year 9999")
     if isinstance(value, float):
         whole = math.floor(value)
-        return _within(whole * unit_ns + round((value - whole) * unit_ns))
+        fraction_us = round((value - whole) * unit_ns / 1000)  # a float holds no more of it
+        return _within(whole * unit_ns + fraction_us * 1000)
     return _within(value * unit_ns)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["TopicPattern", "read_topic_pattern"]
@@ -26,12 +27,31 @@ class TopicPattern:
     filter: str
     names: tuple[str, ...]
     rank: tuple[int, ...]
-    _regex: re.Pattern[str]
+    _levels: tuple[str, ...]  # of ``filter``
+    _regex: str
 
     def match(self, topic: str) -> dict[str, str] | None:
         """Return what the captures caught, or None where the topic is not matched."""
-        found = self._regex.fullmatch(topic)
+        if not self._may_match(topic.split("/")):
+            return None
+        found = _compiled(self._regex).fullmatch(topic)
         return None if found is None else found.groupdict()
+
+    def _may_match(self, levels: list[str]) -> bool:
+        """Whether the plain levels are there. So most patterns are never compiled, which takes longer than all else."""
+        wanted = self._levels
+        if wanted[-1] == "#":
+            wanted = wanted[:-1]
+            if len(levels) < len(wanted):
+                return False
+        elif len(levels) != len(wanted):
+            return False
+        return all(one in ("+", level) for one, level in zip(wanted, levels, strict=False))
+
+
+@lru_cache(maxsize=4096)
+def _compiled(regex: str) -> re.Pattern[str]:
+    return re.compile(regex, re.DOTALL)
 
 
 def read_topic_pattern(text: str) -> TopicPattern:
@@ -65,7 +85,7 @@ def read_topic_pattern(text: str) -> TopicPattern:
     pattern = "/".join(regex)
     if levels[-1] == "#" and len(levels) > 1:  # "a/#" matches "a" too
         pattern = "/".join(regex[:-1]) + "(?:/.*)?"
-    return TopicPattern(text, "/".join(plain), tuple(names), tuple(rank), re.compile(pattern, re.DOTALL))
+    return TopicPattern(text, "/".join(plain), tuple(names), tuple(rank), tuple(plain), pattern)
 
 
 def _level_regex(level: str, text: str) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from fieldgate_devices.breach import Breach, shown
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.conditions import Conditions
-from fieldgate_devices.contract import SERIAL, Contract, Matcher, json_or_nothing
+from fieldgate_devices.contract import Contract
 from fieldgate_devices.fields import FieldReader
+from fieldgate_devices.matching import SERIAL, Matcher, json_or_nothing
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import MatchSpec
 
@@ -46,7 +47,7 @@ class FieldStep:
 class RecordWalk:
     """One reading of the message. ``version`` is the older one that it was upgraded from, to ``upgraded``.
 
-    ``others`` are members kept by ``other_fields``. ``at_ns`` is None where the message has no time.
+    ``others`` are repeated fields, and members kept by ``other_fields``. ``at_ns`` is None where there is no time.
     """
 
     record: Mapping[str, Any]
@@ -87,10 +88,10 @@ def walk_through(catalogue: Catalogue, topic: str, payload: bytes) -> Walk:
     if found is None:
         return Walk(considered, None, {}, "", ())
     try:
-        records = found.contract.records(payload, found.captures)
+        records = found.contract.records(payload, found.captures, topic)
     except Breach as breach:
         return Walk(considered, chosen, found.captures, breach.detail, ())
-    walks = tuple(_record(found.contract, record, found.captures, topic) for record in records)
+    walks = tuple(_record(found.contract, record, found.captures, topic, payload) for record in records)
     return Walk(considered, chosen, found.captures, "", walks)
 
 
@@ -145,7 +146,9 @@ def _wanted(wanted: object) -> str:
 # -- what it says -----------------------------------------------------------------------------------------------------
 
 
-def _record(contract: Contract, record: dict[str, Any], captures: Mapping[str, str], topic: str) -> RecordWalk:
+def _record(
+    contract: Contract, record: dict[str, Any], captures: Mapping[str, str], topic: str, payload: bytes
+) -> RecordWalk:
     breaches: list[str] = []
     newest, fields = record, None
     try:
@@ -153,13 +156,13 @@ def _record(contract: Contract, record: dict[str, Any], captures: Mapping[str, s
     except Breach as breach:
         breaches.append(breach.detail)
         newest = _as_far_as_known(contract, record)
-    steps = tuple(_field(contract, reader, newest, captures) for reader in contract.readers)
+    steps = tuple(_field(contract, reader, newest, captures, fields) for reader in contract.readers)
     breaches += [step.breach for step in steps if step.breach and step.breach not in breaches]
     named = {step.name for step in steps}
     others = {name: value for name, value in (fields or {}).items() if name not in named}
     device, at_ns = None, None
     try:
-        device = contract.device_name.of(newest, captures, topic)
+        device = contract.name_for(topic, payload).of(newest, captures, topic)
     except Breach as breach:
         breaches.append(breach.detail)
     try:
@@ -192,11 +195,18 @@ def _version_of(contract: Contract, record: dict[str, Any], newest: dict[str, An
 
 
 def _field(
-    contract: Contract, reader: FieldReader, record: Mapping[str, Any], captures: Mapping[str, str]
+    contract: Contract,
+    reader: FieldReader,
+    record: Mapping[str, Any],
+    captures: Mapping[str, str],
+    fields: Mapping[str, object] | None,
 ) -> FieldStep:
+    """``fields`` is what came of the whole record, where it keeps the contract."""
     unit = contract.profile.fields[reader.name].unit
     found = (path.find(record, captures) for path in reader.paths)
     raw = next((one for one in found if one is not ABSENT and one is not None), ABSENT)
+    if fields is not None:
+        return FieldStep(reader.name, unit, raw, fields.get(reader.name, ABSENT), "")
     try:
         return FieldStep(reader.name, unit, raw, reader.read(record, captures), "")
     except Breach as breach:

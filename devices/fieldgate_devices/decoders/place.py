@@ -43,6 +43,13 @@ class Place:
         trail = self._path.locate(message)
         return message if trail is None else _without(message, trail)
 
+    def replaced(self, message: Value, value: Value) -> Value:
+        """Return the message with ``value`` instead of what stands there; see `without`."""
+        if self._path is None:
+            return value
+        trail = self._path.locate(message)
+        return message if trail is None else _replaced(message, trail, value)
+
     def __str__(self) -> str:
         return self._text
 
@@ -55,6 +62,17 @@ def _without(value: Value, trail: tuple[str | int, ...]) -> Value:
         return {key: one for key, one in value.items() if key != step}
     if isinstance(value, list) and isinstance(step, int):
         return [*value[:step], *([_without(value[step], rest)] if rest else []), *value[step + 1 :]]
+    return value
+
+
+def _replaced(value: Value, trail: tuple[str | int, ...], new: Value) -> Value:
+    if not trail:
+        return new
+    step, rest = trail[0], trail[1:]
+    if isinstance(value, dict) and isinstance(step, str):
+        return {**value, step: _replaced(value[step], rest, new)}
+    if isinstance(value, list) and isinstance(step, int):
+        return [*value[:step], _replaced(value[step], rest, new), *value[step + 1 :]]
     return value
 
 

@@ -10,7 +10,7 @@ import typer
 
 from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.options import ConfigFile, usable_config
-from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles, why
+from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles, shown_path, why
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.builtin import builtin_profiles
@@ -39,8 +39,7 @@ def eject(
     folder = usable_config(config).config.devices.path
     profiles = folder_profiles(usable_config(config).config)
     path = _file_of(profiles, name)
-    taken = profiles.file_of(name)
-    if taken is not None and taken.path != path:
+    if (taken := profiles.file_of(name)) is not None:
         raise NotWritten(f"{taken.path} is your profile {name!r} already")
     target = folder / f"{name}.yaml"
     content = builtin_profiles()[path].decode()
@@ -59,7 +58,7 @@ def schema() -> None:
 
 
 def _file_of(profiles: Profiles, name: str) -> str:
-    known = {one.contract.profile.profile: one.path for one in profiles.built_in if one.contract is not None}
+    known = {one.id: shown_path(one) for one in profiles.built_in}
     if name not in known:
         raise UnknownProfile(name, list(known))
     return known[name]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import typer
 
 from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.options import AsJson, ConfigFile, usable_config
-from fieldgate.cli.profile_sources import Profiles, folder_profiles
+from fieldgate.cli.profile_sources import Profiles, folder_profiles, shown_path
 from fieldgate.cli.words import count
+from fieldgate_devices.builtin import IndexEntry
 from fieldgate_devices.profile import MatchSpec
 from fieldgate_devices.reading import ProfileFile
 
@@ -27,7 +27,8 @@ def list_profiles(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """
     loaded = usable_config(config).config
     profiles = folder_profiles(loaded)
-    rows = [*_rows(profiles, profiles.own, is_own=True), *_rows(profiles, profiles.built_in, is_own=False)]
+    rows = [_own_row(profiles, file) for file in profiles.own]
+    rows += [_built_in_row(profiles, entry) for entry in profiles.built_in]
     if as_json:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -57,28 +58,31 @@ def match_text(match: MatchSpec) -> str:
     return f"{where} with {conditions}"
 
 
-def _rows(profiles: Profiles, files: Any, *, is_own: bool) -> Iterator[dict[str, Any]]:
-    shipped = {one.contract.profile.profile for one in profiles.built_in if one.contract is not None}
-    for file in files:
-        yield _row(profiles, file, shipped, is_own=is_own)
-
-
-def _row(profiles: Profiles, file: ProfileFile, shipped: set[str], *, is_own: bool) -> dict[str, Any]:
+def _own_row(profiles: Profiles, file: ProfileFile) -> dict[str, Any]:
     profile = None if file.contract is None else file.contract.profile
-    name = None if profile is None else profile.profile
-    used = None if name is None else profiles.file_of(name)
-    is_replaced = used is not None and used.path != file.path
     return {
-        "id": name,
+        "id": None if profile is None else profile.profile,
         "version": None if profile is None else profile.version,
-        "origin": "own" if is_own else "built-in",
+        "origin": "own",
         "file": file.path,
         "match": [] if profile is None else [match_text(one) for one in profile.match],
-        "fields": 0 if profile is None else len(profile.fields),
-        "examples": 0 if profile is None else len(profile.examples),
-        "replaces_built_in": is_own and name in shipped,
-        "replaced_by": used.path if is_replaced and used is not None else None,
+        "replaces_built_in": profile is not None and profile.profile in {one.id for one in profiles.built_in},
+        "replaced_by": None,
         "problems": [str(problem) for problem in file.problems],
+    }
+
+
+def _built_in_row(profiles: Profiles, entry: IndexEntry) -> dict[str, Any]:
+    replacing = profiles.file_of(entry.id)
+    return {
+        "id": entry.id,
+        "version": entry.version,
+        "origin": "built-in",
+        "file": shown_path(entry),
+        "match": [match_text(MatchSpec.model_validate(one)) for one in entry.match],
+        "replaces_built_in": False,
+        "replaced_by": None if replacing is None else replacing.path,
+        "problems": [],
     }
 
 

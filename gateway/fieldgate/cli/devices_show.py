@@ -30,11 +30,10 @@ def show(
     """Print one profile that is in use."""
     profiles = folder_profiles(usable_config(config).config)
     contract = profiles.get(name)
-    file = profiles.file_of(name)
     if as_json:
         typer.echo(contract.profile.model_dump_json(by_alias=True, exclude_unset=True, indent=2))
         return
-    typer.echo("\n".join(_lines(contract, path=file.path if file is not None else "")))
+    typer.echo("\n".join(_lines(contract, path=profiles.path_of(name))))
 
 
 def _lines(contract: Contract, *, path: str) -> Iterator[str]:
@@ -54,6 +53,7 @@ def _lines(contract: Contract, *, path: str) -> Iterator[str]:
         yield f"silent after  {format_duration(profile.silent_after)}"
     yield f"other members  {_OTHERS[profile.other_fields]}"
     yield from _table("fields", [_field(one, spec) for one, spec in profile.fields.items()])
+    yield from _table("repeated", [_field(one, spec) for one, spec in profile.repeated.items()])
     yield from _table("older versions", [(str(number), _steps(profile, number)) for number in sorted(profile.upgrade)])
     yield from _table("commands", [_command(one, spec) for one, spec in profile.commands.items()])
     yield from _table("examples", [_example(one) for one in profile.examples])
@@ -81,6 +81,12 @@ def _field(name: str, spec: FieldSpec) -> tuple[str, str, str, str, str]:
         notes.append(f"from {', or '.join(spec.from_)}")
     if spec.scale is not None or spec.offset is not None:
         notes.append(f"times {spec.scale if spec.scale is not None else 1:g} plus {spec.offset or 0:g}")
+    if spec.raw_unit is not None or spec.unit_from is not None:
+        notes.append(f"converted from {json.dumps(spec.raw_unit or f'what {spec.unit_from} says', ensure_ascii=False)}")
+    if spec.first_of:
+        notes.append(f"first of {', '.join(spec.first_of)}")
+    if spec.unfit != "refuse":
+        notes.append(f"unfit: {spec.unfit}")
     if spec.map:
         notes.append("map " + ", ".join(f"{raw}: {json.dumps(value)}" for raw, value in spec.map.items()))
     if spec.no_reading:

@@ -89,6 +89,8 @@ def broker_of(
 
 def _own_url(listeners: Sequence[ListenConfig]) -> str:
     for listen in listeners:
+        if listen.mqtt is None:
+            continue
         host, port = split_address(listen.mqtt)
         if listen.tls is not None or not port:
             continue

@@ -13,7 +13,7 @@ from fieldgate.config import Config
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate.ingest.profile_files import profile_paths
-from fieldgate_devices.builtin import builtin_profiles
+from fieldgate_devices.builtin import IndexEntry, builtin_profiles
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.files.document import MAX_FILE_BYTES, Problem
@@ -24,7 +24,7 @@ from fieldgate_devices.reading import ProfileFile, read_catalogue
 
 __all__ = [
     "Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths",
-    "say_what_is_not_in_use", "why",
+    "say_what_is_not_in_use", "shown_path", "why",
 ]  # fmt: skip
 
 
@@ -45,7 +45,7 @@ class Profiles:
 
     catalogue: Catalogue
     own: Sequence[ProfileFile]
-    built_in: Sequence[ProfileFile]
+    built_in: Sequence[IndexEntry]
     unreadable: Sequence[Problem]
 
     @property
@@ -54,9 +54,17 @@ class Profiles:
         return sorted({*self.unreadable, *(problem for file in self.own for problem in file.problems)})
 
     def file_of(self, name: str) -> ProfileFile | None:
-        """The file of the profile with that id that is in use."""
-        files = [*self.own, *self.built_in]
-        return next((one for one in files if one.contract is not None and one.contract.profile.profile == name), None)
+        """Your file with the profile of that id, if it is in use."""
+        return next(
+            (one for one in self.own if one.contract is not None and one.contract.profile.profile == name), None
+        )
+
+    def path_of(self, name: str) -> str:
+        """Where the profile of that id that is in use stands, as messages show it; empty where there is none."""
+        file = self.file_of(name)
+        if file is not None:
+            return file.path
+        return next((shown_path(one) for one in self.built_in if one.id == name), "")
 
     def get(self, name: str) -> Contract:
         """Return a profile that is in use.
@@ -86,8 +94,14 @@ def say_what_is_not_in_use(profiles: Profiles) -> None:
 
 def profiles_of(own: Mapping[str, bytes], unreadable: Sequence[Problem]) -> Profiles:
     """Return what is to be made of files."""
-    catalogue, files = read_catalogue(builtin_profiles(), own)
-    return Profiles(catalogue, files[: len(own)], files[len(own) :], unreadable)
+    built_in = builtin_profiles()
+    catalogue, files = read_catalogue(built_in, own)
+    return Profiles(catalogue, files, built_in.index(), unreadable)
+
+
+def shown_path(entry: IndexEntry) -> str:
+    """The name of a built-in profile's file as messages show it."""
+    return f"<built-in>/{entry.file}"
 
 
 def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
@@ -120,14 +134,13 @@ def overlap_warnings(profiles: Profiles) -> list[Problem]:
     built_in = [one for name, one in profiles.catalogue.contracts.items() if name not in profiles.catalogue.own]
     found = []
     for one in find_overlaps(own, built_in):
-        file, other = profiles.file_of(one.of), profiles.file_of(one.other)
+        file, other = profiles.file_of(one.of), profiles.path_of(one.other)
         assert file is not None
-        assert other is not None
         if one.is_never:
-            text = f"this never takes a message: {one.other!r} ({other.path}) is asked before and takes all of them"
+            text = f"this never takes a message: {one.other!r} ({other}) is asked before and takes all of them"
         else:
             text = (
-                f"{one.other!r} ({other.path}) takes messages of {one.topic!r} with equal right; {one.winner!r} gets "
+                f"{one.other!r} ({other}) takes messages of {one.topic!r} with equal right; {one.winner!r} gets "
                 "them, by the order of letters; say more in one of them"
             )
         found.append(Problem(file.document.where(("match", one.number)), text, is_warning=True))

@@ -146,7 +146,7 @@ def _record_lines(walk: RecordWalk) -> Iterator[str]:
     for number, step in enumerate(walk.fields):
         yield f"{'fields' if not number else '':<8} {step.name:<{width}}  {_field_text(step)}"
     for name, value in walk.others.items():
-        yield f"         {name:<{width}}  {_json(value)} (no field names it; kept)"
+        yield f"         {name:<{width}}  {_json(value)} (repeated, or kept as it is)"
     if walk.device is not None:
         yield f"device   {walk.device}"
     if walk.at_ns is not None:
