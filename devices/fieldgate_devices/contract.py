@@ -70,6 +70,11 @@ class Contract:
         self._version_path = read_path(profile.version_from) if profile.version_from is not None else None
         self._upgrades = {number: Upgrade(number, spec) for number, spec in sorted(profile.upgrade.items())}
 
+    @property
+    def older_versions(self) -> tuple[int, ...]:
+        """Those of which messages are upgraded, the oldest first."""
+        return tuple(self._upgrades)
+
     def match(self, topic: str, payload: bytes) -> dict[str, str] | None:
         """Return what the topic's pattern catches if this message is the profile's, else None."""
         way = self._way(topic, payload)
@@ -98,6 +103,11 @@ class Contract:
         """Return how devices are called whose messages this entry takes."""
         return matcher.device or self.device_name
 
+    def name_for(self, topic: str, payload: bytes) -> DeviceName:
+        """Return how the device of a message is called that is the profile's."""
+        way = self._way(topic, payload) if self.has_variants else None
+        return self.device_name if way is None else self.name_of(self.matchers[way])
+
     def read(self, payload: bytes, captures: Mapping[str, str], topic: str) -> list[Reading]:
         """Return what a message says, one reading at least.
 
@@ -123,16 +133,14 @@ class Contract:
 
     def reading(self, record: dict[str, Any], captures: Mapping[str, str], topic: str, payload: bytes = b"") -> Reading:
         """Return one reading; see `read`."""
-        name = self.device_name
-        if self.has_variants and (way := self._way(topic, payload)) is not None:
-            name = self.name_of(self.matchers[way])
+        name = self.name_for(topic, payload)
         fields, newest = self.fields(record, captures)
-        at_ns = self._time_of(newest, captures)
+        at_ns = self.time_of(newest, captures)
         return Reading(name.of(newest, captures, topic), _encode(fields), at_ns)
 
     def fields(self, record: dict[str, Any], captures: Mapping[str, str]) -> tuple[dict[str, object], dict[str, Any]]:
         """Return the fields of a record and the record as the newest version has it; see `read`."""
-        newest = self._of_known_version(record)
+        newest = self.of_known_version(record)
         if newest is not None:
             return self._checked(newest, captures), newest
         try:
@@ -143,14 +151,14 @@ class Contract:
                 if self._upgrades[older].when is not None:
                     continue
                 try:
-                    upgraded = self._upgraded(record, older)
+                    upgraded = self.upgraded(record, older)
                     return self._checked(upgraded, captures), upgraded
                 except Breach:
                     continue
             raise breach
 
-    def _of_known_version(self, record: dict[str, Any]) -> dict[str, Any] | None:
-        """The record in the newest version if it says, or shows by a condition, which one it has."""
+    def of_known_version(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Return the record in the newest version if it says, or shows, which one it has; raises Breach."""
         if self._version_path is not None:
             version = self._version_path.find(record, {})
             if version is ABSENT or version is None:
@@ -162,13 +170,14 @@ class Contract:
             if isinstance(version, bool) or not isinstance(version, int) or version not in self._upgrades:
                 known = ", ".join(map(str, [*self._upgrades, self.profile.version]))
                 raise Breach("not_allowed", f"{self._version_path.text} is {shown(version)}; known versions: {known}")
-            return self._upgraded(record, version)
+            return self.upgraded(record, version)
         for older, upgrade in self._upgrades.items():  # the oldest first: it may look like one of the next version too
             if upgrade.when is not None and upgrade.when.hold(record):
-                return self._upgraded(record, older)
+                return self.upgraded(record, older)
         return None
 
-    def _upgraded(self, record: dict[str, Any], version: int) -> dict[str, Any]:
+    def upgraded(self, record: dict[str, Any], version: int) -> dict[str, Any]:
+        """Return a record of ``version`` as the newest would have it; raises Breach."""
         for number, upgrade in self._upgrades.items():
             if number >= version:
                 record = upgrade.apply(record)
@@ -220,7 +229,8 @@ class Contract:
                 return trail, below
         return (), {}
 
-    def _time_of(self, record: dict[str, Any], captures: Mapping[str, str]) -> int | None:
+    def time_of(self, record: dict[str, Any], captures: Mapping[str, str]) -> int | None:
+        """Return when the record says that it happened, if it does; raises Breach."""
         if self._time_path is None or self.read_time is None:
             return None
         value = self._time_path.find(record, captures)

@@ -116,3 +116,15 @@ def test_the_usual_message_takes_the_fast_way():
 )
 def test_other_profiles_go_the_long_way(fields, rest):
     assert compile_fast(with_fields(fields, rest)) is None
+
+
+def test_a_member_with_a_quote_in_its_name_goes_the_long_way():
+    """msgspec has no such member; a profile that names one must not end the gateway (P7)."""
+    made = contract("""
+        profile: p
+        match: {mqtt: "t/{device}"}
+        fields: {inches: {type: float, from: '"5\\" pipe"'}}
+    """)
+
+    assert compile_fast(made) is None
+    assert made.read(b'{"5\\" pipe": 2}', {"device": "d"}, "t/d")[0].data == b'{"inches":2.0}'

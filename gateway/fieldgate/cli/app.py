@@ -17,9 +17,17 @@ from fieldgate.cli import (
     acl,
     check,
     config_cmd,
+    contract,
     dead_letters,
     demo,
+    devices_app,
+    devices_check,
+    devices_eject,
+    devices_infer,
+    devices_list,
+    devices_show,
     devices_status,
+    devices_try,
     journal,
     parked,
     run,
@@ -35,19 +43,11 @@ _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
 
 COMMANDS: Final = (
-    demo,
-    run,
-    status,
-    check,
-    config_cmd,
-    user,
-    acl,
-    journal,
-    parked,
-    dead_letters,
-    devices_status,
-    simulate,
-)
+    demo, run, status, check, config_cmd, devices_app, contract, user, acl, journal, parked, dead_letters, simulate,
+)  # fmt: skip
+DEVICES: Final = (  # each adds itself to ``devices_app``
+    devices_list, devices_show, devices_status, devices_check, devices_eject, devices_try, devices_infer,
+)  # fmt: skip
 
 
 def build_app() -> typer.Typer:

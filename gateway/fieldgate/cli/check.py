@@ -9,6 +9,7 @@ import typer
 
 from fieldgate.cli.listen_files import problems_in_listen_files
 from fieldgate.cli.options import AsJson, ConfigFile
+from fieldgate.cli.profile_sources import folder_profiles, overlap_warnings
 from fieldgate.config.loader import Reading, read
 from fieldgate_devices.files.document import Problem
 
@@ -25,14 +26,17 @@ def register(app: typer.Typer) -> None:
     def check(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Check the configuration: every problem with file:line:column, all at once.
 
-        Looks into the files that it names too: certificates and keys, users and ACL. Ends with 0 when all of it can be
-        used (warnings and notes do not count), with 1 when it cannot. Opens no connection. A credential of systemd is
-        there for the service only; elsewhere a note says that it was not looked at.
+        Looks into the files that it names too: certificates and keys, users and ACL, device profiles. Ends with 0 when
+        all of it can be used (warnings and notes do not count), with 1 when it cannot. Opens no connection. A
+        credential of systemd is there for the service only; elsewhere a note says that it was not looked at.
         """
         if context.args:
             raise typer.BadParameter(f"name the file with -c: fieldgate check -c {context.args[0]}")
         reading = read(config, references="examined")
         in_files = problems_in_listen_files(reading)
+        if reading.loaded is not None:
+            profiles = folder_profiles(reading.loaded.config)
+            in_files = [*in_files, *profiles.problems, *overlap_warnings(profiles)]
         errors = sorted({*reading.errors, *(problem for problem in in_files if not problem.is_warning)})
         others = sorted({*reading.notes, *reading.warnings, *(problem for problem in in_files if problem.is_warning)})
         typer.echo(_as_json(reading, errors, others) if as_json else _as_text(reading, errors, others))

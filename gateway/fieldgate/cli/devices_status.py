@@ -19,7 +19,7 @@ from fieldgate.cli.words import age, count, safe, size
 from fieldgate.config import Config
 from fieldgate.control import GatewayNotRunning, socket_path, stream
 
-__all__ = ["register"]
+__all__: list[str] = []  # the commands add themselves
 
 _PROBLEM: Final = 1
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
@@ -40,11 +40,6 @@ Sort = Annotated[
     typer.Option("--sort", help="What comes first: heard last, by name, by profile, most messages, most errors."),
 ]
 Profile = Annotated[str | None, typer.Option(metavar="GLOB", help="Only devices of these profiles.")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the group with all of its commands."""
-    app.add_typer(devices_app, name="devices")
 
 
 @devices_app.command("status")

@@ -18,6 +18,7 @@ from fieldgate.config.finding import Finding
 from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.loops import broker_place
 from fieldgate.config.model import Config
+from fieldgate.config.places import kind_of
 from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
@@ -179,7 +180,7 @@ def _journal_errors(config: Config) -> Iterator[Finding]:
                 f"allowed: less than max_size, {format_size(journal.max_size)}"
             )
             yield Finding((*loc, "size"), message, ((*loc, "size"), ("journal", "max_size")))
-    if journal.path.exists() and not journal.path.is_dir():
+    if kind_of(journal.path) == "file":
         yield Finding(("journal", "path"), f"path: {str(journal.path)!r} is not a folder")
 
 
@@ -236,7 +237,7 @@ def _journal_warnings(config: Config, document: Document | None) -> Iterator[Fin
 def _existing(folder: Path) -> Path:
     """``folder``, or what exists of the way to it."""
     folder = folder.absolute()
-    return next(place for place in (folder, *folder.parents) if place.is_dir())
+    return next(place for place in (folder, *folder.parents) if kind_of(place) == "folder")
 
 
 def _used_bytes(folder: Path) -> int:

@@ -7,6 +7,7 @@ from typing import Final
 
 from fieldgate.config.finding import Finding
 from fieldgate.config.model import Config
+from fieldgate.config.places import kind_of
 from fieldgate_devices.files.document import Document, Loc
 from fieldgate_devices.files.quantities import format_size
 
@@ -19,14 +20,14 @@ _PATH: Final[Loc] = ("devices", "path")
 def devices_errors(config: Config) -> Iterator[Finding]:
     """Everything that cannot work."""
     path = config.devices.path
-    if path.exists() and not path.is_dir():
+    if kind_of(path) == "file":
         yield Finding(_PATH, f"path: {str(path)!r} is not a folder")
 
 
 def devices_warnings(config: Config, document: Document | None) -> Iterator[Finding]:
     """Everything that works and may surprise."""
     devices = config.devices
-    if document is not None and document.node(_PATH) is not None and not devices.path.exists():
+    if document is not None and document.node(_PATH) is not None and kind_of(devices.path) == "nothing":
         yield Finding(_PATH, f"path: {str(devices.path)!r} does not exist, so it holds no profile")
     if devices.unknown == "reject":
         message = (

@@ -15,7 +15,7 @@ from fieldgate.config.checks import Finding, find_errors, find_warnings
 from fieldgate.config.explain import effective_values
 from fieldgate.config.model import Config
 from fieldgate.config.placeholders import find_placeholders
-from fieldgate.config.places import default_state_origin
+from fieldgate.config.places import default_state_origin, kind_of
 from fieldgate.config.secrets import References
 from fieldgate.config.tree import TREE
 from fieldgate.errors import ConfigError
@@ -102,7 +102,7 @@ def find_file() -> Path | None:
     named = os.environ.get("FIELDGATE_CONFIG")
     if named:
         return Path(named)
-    return next((path for path in SEARCH_PATHS if path.is_file()), None)
+    return next((path for path in SEARCH_PATHS if kind_of(path) in {"file", "hidden"}), None)
 
 
 def read(path: Path | None = None, *, references: References = "resolved") -> Reading:

@@ -5,11 +5,19 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-__all__ = ["SYSTEM_STATE_FOLDER", "default_gateway_id", "default_state_folder", "default_state_origin"]
+__all__ = ["SYSTEM_STATE_FOLDER", "default_gateway_id", "default_state_folder", "default_state_origin", "kind_of"]
 
 SYSTEM_STATE_FOLDER: Final = Path("/var/lib/fieldgate")
+
+
+def kind_of(path: Path) -> Literal["file", "folder", "nothing", "hidden"]:
+    """What is there; ``hidden``: this user may not look. (`Path.exists` and its like raise PermissionError then.)"""
+    try:
+        return "folder" if path.is_dir() else "file" if path.exists() else "nothing"
+    except OSError:
+        return "hidden"
 
 
 def default_gateway_id() -> str:

@@ -1,0 +1,71 @@
+"""``fieldgate contract``: what this gateway emits, for other people's programs."""
+
+from __future__ import annotations
+
+import json
+from importlib.metadata import version
+from typing import Annotated, Any
+
+import typer
+
+from fieldgate.cli.options import ConfigFile, usable_config
+from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles
+from fieldgate.config import Config
+from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everything_schema, profile_document
+
+__all__ = ["register"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group of commands."""
+    group = typer.Typer(
+        help="The contract of everything that this gateway emits.", no_args_is_help=True, rich_markup_mode=None
+    )
+    group.command("jsonschema", short_help="Print JSON Schema (2020-12) of the data of a profile, or of everything.")(
+        _jsonschema
+    )
+    group.command("asyncapi", short_help="Print an AsyncAPI 3.0 document: servers, channels, messages.")(_asyncapi)
+    app.add_typer(group, name="contract")
+
+
+def _jsonschema(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A profile, generic, gap, clock, silent or back.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Print the JSON Schema (2020-12) of the data of one kind of events; without ID one of all envelopes (CloudEvents).
+
+    Its $id is what events say in 'dataschema'. Units stand in x-unit.
+    """
+    loaded = usable_config(config).config
+    kinds = _kinds(loaded)
+    if name is None:
+        _print(everything_schema(kinds, gateway=loaded.gateway.id))
+        return
+    kind = next((one for one in kinds if one.name == name), None)
+    if kind is None:
+        raise UnknownProfile(name, [one.name for one in kinds])
+    _print(profile_document(kind))
+
+
+def _asyncapi(
+    document_version: Annotated[
+        str | None, typer.Option("--version", metavar="TEXT", help="Of the document. Default: that of Fieldgate.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """Print an AsyncAPI 3.0 document of what this gateway sends to its uplinks; it holds no secret."""
+    loaded = usable_config(config).config
+    _print(asyncapi_document(loaded, _kinds(loaded), version=document_version or version("fieldgate")))
+
+
+def _kinds(config: Config) -> list[Kind]:
+    profiles: Profiles = folder_profiles(config)
+    for problem in profiles.problems:
+        typer.echo(str(problem), err=True)
+    return all_kinds(contract.profile for contract in profiles.catalogue.contracts.values())
+
+
+def _print(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))

@@ -1,0 +1,147 @@
+"""Where the commands about profiles take them from: the folder of the configuration, files that are named, our own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from fieldgate.config import Config
+from fieldgate.config.places import kind_of
+from fieldgate.errors import FieldgateError
+from fieldgate.ingest.profile_files import profile_paths
+from fieldgate_devices.builtin import IndexEntry, builtin_profiles
+from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.contract import Contract
+from fieldgate_devices.files.document import MAX_FILE_BYTES, Problem
+from fieldgate_devices.files.location import Location
+from fieldgate_devices.files.validate import did_you_mean
+from fieldgate_devices.overlap import find_overlaps
+from fieldgate_devices.reading import ProfileFile, read_catalogue
+
+__all__ = [
+    "Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths",
+    "say_what_is_not_in_use", "shown_path", "why",
+]  # fmt: skip
+
+
+class UnknownProfile(FieldgateError):
+    """There is no profile of that id."""
+
+    def __init__(self, name: str, known: Sequence[str]) -> None:
+        hint = did_you_mean(name, known) or "; 'fieldgate devices list' prints those that are there"
+        super().__init__(f"there is no profile {name!r}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Profiles:
+    """Your own profiles and the built-in ones. ``unreadable`` are files and folders that could not be opened.
+
+    ``catalogue`` holds those that are in use: the valid ones, yours before a built-in one of the same id.
+    """
+
+    catalogue: Catalogue
+    own: Sequence[ProfileFile]
+    built_in: Sequence[IndexEntry]
+    unreadable: Sequence[Problem]
+
+    @property
+    def problems(self) -> list[Problem]:
+        """Everything that is wrong with your own, sorted."""
+        return sorted({*self.unreadable, *(problem for file in self.own for problem in file.problems)})
+
+    def file_of(self, name: str) -> ProfileFile | None:
+        """Your file with the profile of that id, if it is in use."""
+        return next(
+            (one for one in self.own if one.contract is not None and one.contract.profile.profile == name), None
+        )
+
+    def path_of(self, name: str) -> str:
+        """Where the profile of that id that is in use stands, as messages show it; empty where there is none."""
+        file = self.file_of(name)
+        if file is not None:
+            return file.path
+        return next((shown_path(one) for one in self.built_in if one.id == name), "")
+
+    def get(self, name: str) -> Contract:
+        """Return a profile that is in use.
+
+        Raises:
+            UnknownProfile: there is none of that id.
+        """
+        contract = self.catalogue.contracts.get(name)
+        if contract is None:
+            raise UnknownProfile(name, list(self.catalogue.contracts))
+        return contract
+
+
+def folder_profiles(config: Config) -> Profiles:
+    """Return the profiles of a gateway with this configuration; a missing folder is one without profiles."""
+    folder = config.devices.path
+    return profiles_of(*read_paths([folder] if kind_of(folder) != "nothing" else []))
+
+
+def say_what_is_not_in_use(profiles: Profiles) -> None:
+    """Tell on stderr that there are problems, for commands that go on without what has them."""
+    if profiles.problems:
+        number = len(profiles.problems)
+        found = f"{number} problem{'' if number == 1 else 's'} in your profiles"
+        typer.echo(f"note: {found}; those are not in use here: 'fieldgate devices check'", err=True)
+
+
+def profiles_of(own: Mapping[str, bytes], unreadable: Sequence[Problem]) -> Profiles:
+    """Return what is to be made of files."""
+    built_in = builtin_profiles()
+    catalogue, files = read_catalogue(built_in, own)
+    return Profiles(catalogue, files, built_in.index(), unreadable)
+
+
+def shown_path(entry: IndexEntry) -> str:
+    """The name of a built-in profile's file as messages show it."""
+    return f"<built-in>/{entry.file}"
+
+
+def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return the contents of files, and of the profiles in folders, by path; and what could not be read."""
+    own: dict[str, bytes] = {}
+    unreadable: list[Problem] = []
+    for path in paths:
+        try:
+            files = profile_paths(path) if kind_of(path) == "folder" else [path]
+        except OSError as error:
+            unreadable.append(Problem(Location(str(path), 1, 1), f"the folder cannot be read: {why(error)}"))
+            continue
+        for file in files:
+            try:
+                with file.open("rb") as opened:
+                    own[str(file)] = opened.read(MAX_FILE_BYTES + 1)
+            except OSError as error:
+                unreadable.append(Problem(Location(str(file), 1, 1), f"the file cannot be read: {why(error)}"))
+    return own, unreadable
+
+
+def why(error: OSError) -> str:
+    """The reason in words."""
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def overlap_warnings(profiles: Profiles) -> list[Problem]:
+    """Return what your profiles take from each other, sorted."""
+    own = [one.contract for one in profiles.own if one.contract is not None]
+    built_in = [one for name, one in profiles.catalogue.contracts.items() if name not in profiles.catalogue.own]
+    found = []
+    for one in find_overlaps(own, built_in):
+        file, other = profiles.file_of(one.of), profiles.path_of(one.other)
+        assert file is not None
+        if one.is_never:
+            text = f"this never takes a message: {one.other!r} ({other}) is asked before and takes all of them"
+        else:
+            text = (
+                f"{one.other!r} ({other}) takes messages of {one.topic!r} with equal right; {one.winner!r} gets "
+                "them, by the order of letters; say more in one of them"
+            )
+        found.append(Problem(file.document.where(("match", one.number)), text, is_warning=True))
+    return sorted(found)

@@ -1,0 +1,9 @@
+"""The contract of everything that a gateway emits, for other people's programs."""
+
+from __future__ import annotations
+
+from fieldgate.contract_export.asyncapi import asyncapi_document
+from fieldgate.contract_export.kinds import Kind, all_kinds
+from fieldgate.contract_export.schemas import envelope_schema, everything_schema, profile_document
+
+__all__ = ["Kind", "all_kinds", "asyncapi_document", "envelope_schema", "everything_schema", "profile_document"]

@@ -1,0 +1,76 @@
+"""The kinds of events that a gateway emits: those of its profiles, ``generic``, and those it makes itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from fieldgate.forward.encode import GAP_TYPE
+from fieldgate_devices.event import GENERIC
+from fieldgate_devices.export import data_schema, generic_schema, schema_id
+from fieldgate_devices.profile import Profile
+
+__all__ = ["Kind", "all_kinds"]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One type of events. ``dataschema`` is empty where no profile stands behind it; ``may_be_bytes``: not JSON."""
+
+    name: str
+    version: int
+    summary: str
+    data: dict[str, Any]
+    may_be_bytes: bool = False
+
+    @property
+    def dataschema(self) -> str:
+        """What the envelope says of the data's contract."""
+        return schema_id(self.name, self.version) if self.version else ""
+
+
+def all_kinds(profiles: Iterable[Profile]) -> list[Kind]:
+    """Return every kind of a gateway with these profiles, sorted by name, its own at the end."""
+    own = [
+        Kind(one.profile, one.version, one.description or f"What a {one.profile} says.", data_schema(one))
+        for one in sorted(profiles, key=lambda one: one.profile)
+    ]
+    generic = Kind(GENERIC, 0, "What a device says that no profile names.", generic_schema(), may_be_bytes=True)
+    return [*own, generic, *(Kind(name, 0, summary, data) for name, summary, data in _OWN)]
+
+
+def _mapping(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
+
+
+_COUNT: Final = {"type": "integer", "minimum": 1}
+_TIME: Final = {"type": "string", "format": "date-time"}
+_SILENCE: Final = _mapping(
+    ["device", "profile"],
+    device={"type": "string", "description": "Whose silence it is."},
+    profile={"type": "string", "description": "The type of its events."},
+    since={**_TIME, "description": "When it was heard last (UTC); absent where that cannot be known."},
+    for_s={"type": "number", "minimum": 0, "x-unit": "s", "description": "How long before this event that was."},
+    values={"type": "object", "description": "The fields that it said last; absent where they are too many."},
+)
+_GAP: Final = _mapping(
+    ["reason", "lane", "count", "run", "first", "last"],
+    reason={"type": "string", "description": "Why the events are lost, such as evicted, expired, parked or corrupt."},
+    lane={"enum": ["high", "normal", "low"]},
+    count={**_COUNT, "description": "How many events."},
+    run={"type": "string", "pattern": "^[0-9a-f]{16}$", "description": "The run part of their ids."},
+    first={**_COUNT, "description": "The first number that may be among them."},
+    last={**_COUNT, "description": "The last number that may be among them."},
+)
+_CLOCK: Final = _mapping(
+    ["osboot", "offsetns"],
+    osboot={"type": "string", "description": "The OS boot whose events were marked unsynced."},
+    offsetns={"type": "integer", "description": "UTC minus time since that boot.", "x-unit": "ns"},
+)
+_OWN: Final = (
+    (GAP_TYPE, "Events that this uplink was to get and never will.", _GAP),
+    ("clock", "The time became known: by how much events of an unset clock are to be corrected.", _CLOCK),
+    ("silent", "A device has not been heard for the time that its profile allows.", _SILENCE),
+    ("back", "A device that was silent is heard again.", _SILENCE),
+)

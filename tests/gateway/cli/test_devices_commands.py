@@ -1,0 +1,459 @@
+"""``fieldgate devices``: what a person who writes profiles sees on the terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from click.testing import Result
+from typer.testing import CliRunner
+
+from fieldgate.cli.app import build_app
+from fieldgate.errors import FieldgateError
+from fieldgate_devices.builtin import builtin_profiles
+from fieldgate_devices.files.document import read_yaml
+from fieldgate_devices.profile_schema import SCHEMA_FILE, editor_line, profile_schema
+from profile_kit import BOILER, TOPIC
+
+SHIPPED = min(
+    path.rpartition("/")[2].removesuffix(".yaml") for path in builtin_profiles()
+)  # any built-in profile will do
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a configuration and devices.d beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "fieldgate.yaml").write_text("gateway: {id: plant-7}\n")
+    (tmp_path / "devices.d").mkdir()
+    return tmp_path
+
+
+def fieldgate(*args: str, stdin: str | bytes | None = None) -> Result:
+    """The command in this process: the exit code and texts that a shell would get, but for errors of ours."""
+    return CliRunner().invoke(build_app(), list(args), input=stdin)
+
+
+def error_of(result: Result) -> str:
+    assert isinstance(result.exception, FieldgateError), (result.exception, result.output)
+    return str(result.exception)
+
+
+def profile(folder: Path, text: str, name: str = "boiler.yaml") -> Path:
+    path = folder / "devices.d" / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+# -- list, show ----------------------------------------------------------------------------------------------
+
+
+def test_list_names_yours_and_the_built_in_ones(folder):
+    profile(folder, BOILER)
+
+    lines = fieldgate("devices", "list").stdout.splitlines()
+
+    assert lines[0].split() == [
+        "boiler",
+        "2",
+        str(folder / "devices.d/boiler.yaml"),
+        "site/+/boiler/{device}/telemetry",
+    ]
+    assert any(line.split()[0] == SHIPPED and "built-in" in line for line in lines[1:])
+
+
+def test_list_says_which_one_replaces_a_built_in_one(folder):
+    """Else an integrator edits a file and wonders which of the two counts."""
+    profile(folder, f"profile: {SHIPPED}\nmatch: {{mqtt: a}}\nother_fields: keep\n")
+
+    text = fieldgate("devices", "list").stdout
+    rows: list[dict[str, Any]] = json.loads(fieldgate("devices", "list", "--json").stdout)
+
+    (line,) = (line for line in text.splitlines() if line.startswith(SHIPPED))
+    assert "replaces the built-in one" in line
+    mine, shipped = (row for row in rows if row["id"] == SHIPPED)
+    assert (mine["replaces_built_in"], mine["replaced_by"]) == (True, None)
+    assert (shipped["origin"], shipped["replaced_by"]) == ("built-in", str(folder / "devices.d/boiler.yaml"))
+
+
+def test_list_shows_a_file_that_is_not_in_use(folder):
+    path = profile(folder, "profile: p\n")
+
+    assert f"{path}: not in use: 1 problem; 'fieldgate devices check'" in fieldgate("devices", "list").stdout
+
+
+def test_without_a_folder_there_are_the_built_in_ones(folder):
+    (folder / "devices.d").rmdir()
+
+    result = fieldgate("devices", "list")
+
+    assert SHIPPED in result.stdout
+    assert "no profiles of yours" in result.stderr
+    assert result.exit_code == 0
+
+
+def test_show_prints_a_profile_as_a_person_reads_it(folder):
+    profile(folder, BOILER)
+
+    text = fieldgate("devices", "show", "boiler").stdout
+
+    for part in ("boiler, version 2", "site/+/boiler/{device}/telemetry", "-40 to 150", "°C", "idle | heating | fault",
+                 "from sensors.flow:0; optional", "silent after  5m", 'rename {"temp": "temperature"}'):  # fmt: skip
+        assert part in text
+
+
+@pytest.mark.parametrize("path", sorted(builtin_profiles()))
+def test_every_built_in_profile_can_be_shown(folder, path):
+    name = read_yaml(builtin_profiles()[path], path).root.value()["profile"]  # type: ignore[union-attr,index,call-overload]
+
+    assert fieldgate("devices", "show", str(name)).exit_code == 0
+
+
+def test_an_unknown_id_is_answered_with_what_was_meant(folder):
+    profile(folder, BOILER)
+
+    assert error_of(fieldgate("devices", "show", "boler")) == "there is no profile 'boler'; did you mean 'boiler'?"
+
+
+# -- check ---------------------------------------------------------------------------------------------------
+
+WRONG = """\
+profile: p
+match: {mqtt: "p/{device}"}
+feilds: {}
+fields:
+  t: {type: flaot}
+"""
+
+
+def test_check_tells_every_problem_with_its_place(folder):
+    path = profile(folder, WRONG)
+
+    result = fieldgate("devices", "check")
+
+    assert result.exit_code == 1
+    assert result.stdout.splitlines() == [
+        f"{path}:3:1: unknown key 'feilds'; did you mean 'fields'?",
+        f"{path}:5:13: type: 'flaot' is not known; allowed: float, int, bool, string, enum, object; "
+        "did you mean 'float'?",
+        "2 problems found",
+    ]
+
+
+def test_an_example_that_does_not_hold_fails_the_check(folder):
+    path = profile(folder, BOILER.replace("out: {temperature: 21.5", "out: {temperature: 22.5"))
+
+    result = fieldgate("devices", "check", str(path))
+
+    assert result.exit_code == 1
+    assert "example 1: temperature is 21.5, not 22.5" in result.stdout
+
+
+def test_check_warns_of_profiles_in_each_others_way(folder):
+    profile(folder, 'profile: a\nmatch: {mqtt: "t/{device}"}\nother_fields: keep\n', "a.yaml")
+    path = profile(folder, 'profile: b\nmatch: {mqtt: "t/{name}"}\nother_fields: keep\n', "b.yaml")
+
+    result = fieldgate("devices", "check")
+
+    assert result.exit_code == 0
+    assert f"{path}:2:8: warning: this never takes a message: 'a'" in result.stdout
+
+
+def test_check_prints_json_for_programs(folder):
+    profile(folder, WRONG)
+
+    found = json.loads(fieldgate("devices", "check", "--json").stdout)
+
+    assert (found["ok"], found["profiles"]) == (False, [])
+    assert [(one["line"], one["column"]) for one in found["errors"]] == [(3, 1), (5, 13)]
+
+
+def test_check_says_what_is_fine(folder):
+    profile(folder, BOILER)
+
+    assert fieldgate("devices", "check").stdout == f"{folder / 'devices.d'}: 1 profile with 1 example: ok\n"
+
+
+def test_the_check_of_the_configuration_looks_into_the_profiles(folder):
+    """One command before a restart must be enough."""
+    path = profile(folder, WRONG)
+    broken = fieldgate("check")
+    profile(folder, BOILER)
+    mended = fieldgate("check")
+
+    assert (broken.exit_code, f"{path}:3:1: unknown key" in broken.stdout) == (1, True)
+    assert (mended.exit_code, mended.stdout.splitlines()[-1]) == (0, "fieldgate.yaml: ok")
+
+
+def test_what_cannot_be_read_is_a_problem_and_no_traceback(folder):
+    path = folder / "devices.d/a.yaml"
+    path.mkdir()
+    absent = fieldgate("devices", "check", "nowhere.yaml")
+    (folder / "file").write_text("")
+    (folder / "fieldgate.yaml").write_text("devices: {path: file}\n")
+    no_folder = fieldgate("devices", "list")
+
+    assert absent.exit_code == 1
+    assert absent.stdout.startswith("nowhere.yaml:1:1: the file cannot be read: no such file or directory")
+    assert "'" + str(folder / "file") + "' is not a folder" in no_folder.stderr
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_folder_of_another_user_is_said_to_be_that(folder):
+    (folder / "devices.d").chmod(0)
+
+    result = fieldgate("devices", "check")
+    (folder / "devices.d").chmod(0o755)
+
+    assert result.exit_code == 1
+    assert "the folder cannot be read: permission denied" in result.stdout
+
+
+# -- eject, schema -------------------------------------------------------------------------------------------
+
+
+def test_eject_makes_a_file_that_can_be_edited_at_once(folder):
+    (folder / "devices.d").rmdir()
+
+    result = fieldgate("devices", "eject", SHIPPED)
+    path = folder / "devices.d" / f"{SHIPPED}.yaml"
+
+    assert result.exit_code == 0, result.output
+    assert path.read_text(encoding="utf-8").startswith(editor_line() + "profile: ")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644, "the gateway's user must be able to read it"
+    assert json.loads((folder / "devices.d" / SCHEMA_FILE).read_text(encoding="utf-8")) == profile_schema()
+    assert fieldgate("devices", "check").exit_code == 0
+
+
+def test_eject_never_overwrites(folder):
+    path = folder / "devices.d" / f"{SHIPPED}.yaml"
+    path.write_text("mine")
+
+    assert error_of(fieldgate("devices", "eject", SHIPPED)) == f"{path}: is there already; it stays as it is"
+    assert path.read_text() == "mine"
+
+
+def test_eject_knows_the_built_in_ones_only(folder):
+    profile(folder, BOILER)
+
+    assert "there is no profile 'boiler'" in error_of(fieldgate("devices", "eject", "boiler"))
+
+
+def test_schema_prints_the_schema(folder):
+    schema = json.loads(fieldgate("devices", "schema").stdout)
+
+    jsonschema.Draft202012Validator.check_schema(schema)
+    assert schema == profile_schema()
+
+
+# -- try -----------------------------------------------------------------------------------------------------
+
+
+def test_try_shows_each_step(folder):
+    profile(folder, BOILER)
+
+    result = fieldgate("devices", "try", "-", "--topic", TOPIC, stdin='{"temp": 21, "state": "idle"}')
+
+    assert result.exit_code == 0
+    for part in (
+        "profile  boiler, version 2 (device: b1)", 'decoder  {"temp":21,"state":"idle"}', "upgrade  from version 1",
+        "temperature  21 -> 21.0 °C", "flow         absent", "device   b1", '"dataschema":"urn:fieldgate:boiler:2"',
+        '"data":{"temperature":21.0,"state":"idle"}',
+    ):  # fmt: skip
+        assert part in result.stdout
+
+
+def test_try_says_exactly_how_a_message_breaks_its_contract(folder):
+    """All of it at once: the gateway's dead letter has the first reason only."""
+    profile(folder, BOILER)
+
+    result = fieldgate("devices", "try", "-", "--topic", TOPIC, stdin='{"temperature": 221, "state": "idel"}')
+
+    assert result.exit_code == 1
+    assert "breaks the contract: temperature is 221, above its max of 150" in result.stdout
+    assert "breaks the contract: state is 'idel'; allowed: idle, heating, fault" in result.stdout
+    assert "result   a dead letter: out_of_range" in result.stdout
+
+
+def test_try_says_why_a_profile_does_not_take_a_message(folder):
+    profile(folder, 'profile: p\nmatch: {mqtt: t, json: {model: "A*"}}\nother_fields: keep\n')
+
+    result = fieldgate("devices", "try", "-", "--topic", "t", stdin='{"model": "B1"}')
+
+    assert "not p: model is 'B1', not 'A*'" in result.stdout
+    assert '"type":"fieldgate.generic"' in result.stdout
+
+
+def test_try_takes_bytes_and_a_profile_that_is_not_in_the_folder(folder):
+    path = folder / "draft.yaml"
+    path.write_text(
+        'profile: p\nmatch: {mqtt: "t/{device}"}\n'
+        "decode: {binary: {layout: [{name: t, type: i16}]}}\nfields: {t: {type: float, scale: 0.1}}\n"
+    )
+
+    result = fieldgate("devices", "try", "--hex", "00d7", "--profile", str(path), "--json")
+    found = json.loads(result.stdout)
+
+    assert result.exit_code == 0
+    assert found["records"][0]["fields"] == [{"name": "t", "unit": None, "breach": None, "raw": 215, "value": 21.5}]
+    assert found["events"][0]["data"] == {"t": 21.5}
+
+
+def test_try_asks_for_what_it_needs(folder):
+    assert "--topic FILTER" in error_of(fieldgate("devices", "try"))
+    assert "on which topic" in error_of(fieldgate("devices", "try", "--hex", "00"))
+    assert fieldgate("devices", "try", "--hex", "0g", "--topic", "a").exit_code == 2
+
+
+def test_try_reads_a_recording(folder):
+    profile(folder, BOILER)
+    (folder / "seen.jsonl").write_text(
+        json.dumps({"topic": TOPIC, "payload": {"temperature": 1, "state": "idle"}}) + "\n"
+        + json.dumps({"topic": "x", "payload_hex": "ff"}) + "\n"
+    )  # fmt: skip
+
+    lines = fieldgate("devices", "try", "seen.jsonl", "--json").stdout.splitlines()
+
+    assert [json.loads(line)["profile"] for line in lines] == ["boiler", None]
+
+
+def test_what_a_message_holds_cannot_upset_the_terminal(folder):
+    result = fieldgate("devices", "try", "-", "--topic", "a\x1b[2J", stdin=b'{"a": "\\u001b[2J"}')
+
+    assert "\x1b" not in result.stdout
+
+
+def test_a_topic_that_nobody_can_be_asked_for_is_a_clear_error(folder):
+    (folder / "fieldgate.yaml").write_text("listen: [{mqtt: '127.0.0.1:1'}]\n")
+
+    assert "nothing listens there" in error_of(fieldgate("devices", "try", "--topic", "#"))
+    assert "there is no source 'x'; there are: none" in error_of(
+        fieldgate("devices", "try", "--topic", "#", "--source", "x")
+    )
+    assert error_of(fieldgate("devices", "try", "--topic", "#", "--url", "http://x")).startswith("url: 'http://x'")
+    assert "is not a topic filter" in error_of(fieldgate("devices", "try", "--topic", "a/#/b"))
+
+
+# -- infer ---------------------------------------------------------------------------------------------------
+
+
+def test_infer_drafts_from_a_file_of_lines(folder):
+    (folder / "seen.txt").write_text('{"t": 21.5}\n{"t": 22}\n')
+
+    text = fieldgate("devices", "infer", "seen.txt", "--topic", "plant/p1").stdout
+
+    assert 'match: {mqtt: "plant/{device}"}' in text
+    assert "  t: {type: float, min: 0, max: 50}" in text
+
+
+def test_infer_drafts_from_a_folder_of_payloads(folder):
+    (folder / "seen").mkdir()
+    (folder / "seen/a.bin").write_bytes(bytes.fromhex("a161741815"))
+    (folder / "seen/b.bin").write_bytes(bytes.fromhex("a161741816"))
+
+    assert "decode: cbor" in fieldgate("devices", "infer", "seen").stdout
+
+
+def test_a_written_draft_passes_the_check_and_takes_the_messages(folder):
+    (folder / "seen.jsonl").write_text(
+        "".join(json.dumps({"topic": f"plant/pump/p{one}/state", "payload": {"bar": one}}) + "\n" for one in range(5))
+    )
+
+    written = fieldgate("devices", "infer", "seen.jsonl", "--write")
+
+    assert (folder / "devices.d/pump.yaml").exists(), written.output
+    assert fieldgate("devices", "check").exit_code == 0
+    assert fieldgate("devices", "try", "seen.jsonl").exit_code == 0
+    assert "is there already" in error_of(fieldgate("devices", "infer", "seen.jsonl", "--write", "--name", "pump"))
+
+
+def test_what_cannot_be_drafted_is_said(folder):
+    (folder / "seen").mkdir()
+    (folder / "seen/a").write_bytes(b"\xff\x00\x01")
+
+    assert "decode: {binary:" in error_of(fieldgate("devices", "infer", "seen"))
+    assert "there is no such file" in error_of(fieldgate("devices", "infer", "gone.jsonl"))
+
+
+# -- contract ------------------------------------------------------------------------------------------------
+
+
+def test_contract_jsonschema_prints_one_kind_or_everything(folder):
+    profile(folder, BOILER)
+
+    one = json.loads(fieldgate("contract", "jsonschema", "boiler").stdout)
+    everything = json.loads(fieldgate("contract", "jsonschema").stdout)
+
+    assert one["$id"] == "urn:fieldgate:boiler:2"
+    assert {"boiler", "generic", "gap", "clock", "silent", "back"} <= set(everything["$defs"])
+    assert "did you mean 'boiler'" in error_of(fieldgate("contract", "jsonschema", "boilr"))
+
+
+def test_contract_asyncapi_prints_the_document(folder):
+    (folder / "fieldgate.yaml").write_text("uplinks: {cloud: {mqtt: {url: 'mqtts://b.example'}}}\n")
+
+    document = json.loads(fieldgate("contract", "asyncapi", "--version", "2.1.0").stdout)
+
+    assert (document["asyncapi"], document["info"]["version"]) == ("3.0.0", "2.1.0")
+    assert document["servers"]["cloud"]["host"] == "b.example:8883"
+
+
+# -- another user ----------------------------------------------------------------------------------------------------
+
+AS_NOBODY = """
+import os, sys
+from typer.testing import CliRunner
+import fieldgate.cli.app as app
+from fieldgate_devices.builtin import BuiltinProfiles
+shipped = BuiltinProfiles()  # what is loaded on the way: the checkout may be closed to others, too
+index, contents = shipped.index(), dict(shipped)
+BuiltinProfiles.__init__ = lambda self: None
+BuiltinProfiles.index = lambda self: index
+BuiltinProfiles.__getitem__ = lambda self, name: contents[name]
+for words in (["devices", "list"], ["devices", "try", "--hex=00", "--topic=a"], ["devices", "schema"]):
+    CliRunner().invoke(app.build_app(), words)
+os.setuid(65534)
+sys.argv = ["fieldgate", *sys.argv[1:]]
+app.main()
+"""
+
+
+def as_nobody(folder: Path, *args: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", AS_NOBODY, *args],
+        cwd=folder, capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "HOME": "/root"},
+    )  # fmt: skip
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("command", [["list"], ["check"], ["eject", SHIPPED], ["try", "--hex=00", "--topic=a"]])
+def test_another_user_gets_an_answer_and_no_traceback(folder, command):
+    """/etc/fieldgate belongs to the service; who looks at it without sudo must be told what is missing."""
+    for above in (folder, *folder.parents[:2]):
+        above.chmod(0o755)
+    profile(folder, BOILER)
+    (folder / "devices.d").chmod(0o700)
+
+    result = as_nobody(folder, "devices", *command)
+
+    assert "Traceback" not in result.stderr, result.stderr
+    assert "permission denied" in result.stdout + result.stderr or "in your profiles" in result.stderr
+
+
+@pytest.mark.root
+def test_a_configuration_of_another_user_is_said_to_be_that(folder):
+    for above in folder.parents[:2]:
+        above.chmod(0o755)
+    (folder / "etc").mkdir(mode=0o700)
+    (folder / "etc/fieldgate.yaml").write_text("gateway: {id: x}\n")
+
+    result = as_nobody(folder.parent, "devices", "list", "-c", str(folder / "etc/fieldgate.yaml"))
+
+    assert result.stderr == f"{folder / 'etc/fieldgate.yaml'}:1:1: the file cannot be read: permission denied\n"
