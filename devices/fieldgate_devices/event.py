@@ -12,10 +12,12 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["GENERIC", "LANES", "Address", "Event", "Extra", "Lane", "Stamp", "TimeQuality"]
+__all__ = ["GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane", "Stamp", "TimeQuality"]
 
 GENERIC: Final = "generic"
 """The type of events of devices that no profile names."""
+OWN_TYPES: Final = frozenset({GENERIC, "back", "clock", "gap", "silent"})
+"""Types that no profile may have: the gateway gives them to events itself."""
 
 
 class Lane(IntEnum):

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fieldgate_devices.event import OWN_TYPES
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
@@ -54,6 +55,8 @@ def _check_id(name: str) -> str:
         raise ValueError(
             f"{name!r} is not an id of a profile; allowed: a to z, 0 to 9, '-' and '_', beginning with a letter"
         )
+    if name in OWN_TYPES:
+        raise ValueError(f"{name!r} is the type of events that the gateway itself makes; choose another id")
     return name
 
 

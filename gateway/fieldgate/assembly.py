@@ -17,15 +17,19 @@ from fieldgate.config.local import LocalConfig
 from fieldgate.config.loops import own_filters
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
+from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
+from fieldgate.ingest.registry import Registry
 from fieldgate.ingest.source import Intake
 from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
+from fieldgate.journal.device_keeper import DeviceKeeper, open_device_file
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper, KeeperLimits
@@ -36,6 +40,7 @@ from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, st
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
+from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
@@ -45,6 +50,7 @@ __all__ = [
     "keeper_limits",
     "make_broker",
     "make_dead_letters",
+    "make_devices",
     "make_outbox",
     "make_source",
     "make_uplink",
@@ -164,9 +170,17 @@ def make_uplink(
 ) -> MqttUplink | LocalUplink:
     """Make one way out."""
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
+    home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):
         return LocalUplink(
-            name, config, feed, gateway=gateway, subscribers=broker, expiry=expiry, os_boot_of=os_boots.get
+            name,
+            config,
+            feed,
+            gateway=gateway,
+            subscribers=broker,
+            expiry=expiry,
+            home_assistant=home_assistant,
+            os_boot_of=os_boots.get,
         )
     return MqttUplink(
         name,
@@ -177,6 +191,35 @@ def make_uplink(
         os_boot_of=os_boots.get,
         run=run,
         expiry=expiry,
+        home_assistant=home_assistant,
+    )
+
+
+def _make_home_assistant(config: UplinkConfig, feed: UplinkFeed, *, gateway: str) -> HomeAssistant | None:
+    if config.home_assistant is None:
+        return None
+    is_own = isinstance(config.mqtt, OwnListeners)
+    return HomeAssistant(
+        config,
+        prefix=config.home_assistant.prefix,
+        topic=config.topic if is_own else config.mqtt.topic,
+        gateway=gateway,
+        status_topic=None if is_own or config.mqtt.status_topic == "off" else config.mqtt.status_topic,
+        is_wanted=feed.route.is_wanted,
+    )
+
+
+def make_devices(
+    config: Config, journal: Journal, *, writer: Writer, catalogue: Catalogue, tell: Tell, now_s: float
+) -> DeviceWatch:
+    """Make the registry of all devices, with what an earlier process stored of it."""
+    registry = Registry(max_devices=config.devices.max_devices, os_boot=clock.os_boot_id(), base_s=journal.journal_s(0))
+    return DeviceWatch(
+        registry,
+        DeviceKeeper(open_device_file(config.journal.path), writer, now_s=now_s),
+        catalogue=catalogue,
+        offsets_ns={one.os_boot: one.offset_ns for one in journal.opened.boots},
+        tell=tell,
     )
 
 

@@ -25,6 +25,7 @@ from fieldgate.assembly import (
     keeper_limits,
     make_broker,
     make_dead_letters,
+    make_devices,
     make_listener,
     make_outbox,
     make_source,
@@ -47,6 +48,7 @@ from fieldgate.journal.times import BootClock
 from fieldgate.journal.writer import Writer
 from fieldgate.observe.health import RateMeter
 from fieldgate.odd_reads import OddReads
+from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 
 __all__ = ["Pipeline"]
@@ -84,7 +86,15 @@ class Pipeline:
         self.keeper = Keeper(self.outbox, writer, keeper_limits(config.journal))
         self.dead_letters = make_dead_letters(config, journal, writer=writer)
         self._odd = OddReads(self.outbox, self.dead_letters)
-        self.profiles = ProfileWatch(files, profiles, self._decode.use)
+        self.devices = make_devices(
+            config,
+            journal,
+            writer=writer,
+            catalogue=profiles.catalogue,
+            tell=self._tell,
+            now_s=self.started_s,
+        )
+        self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
@@ -92,6 +102,9 @@ class Pipeline:
             make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
             for name, one in config.uplinks.items()
         ]
+        for uplink in self.uplinks:
+            if uplink.home_assistant is not None:
+                self.devices.tells(uplink.home_assistant, uplink.kick)
         guard = EchoGuard(gateway, boots)
         self.listeners = [make_listener(one, self, self.broker, guard=guard) for one in config.listen]
         self.sources = [
@@ -108,14 +121,19 @@ class Pipeline:
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
-        decoded = self._decode(received, stamp, lane, is_replayed=isinstance(settler, Replay))
+        is_replayed = isinstance(settler, Replay)
+        decoded = self._decode(received, stamp, lane, is_replayed=is_replayed)
         events = self._decide(decoded.events)
         if decoded.odd is not None or decoded.is_mixed:
+            if not is_replayed:
+                self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp)
             return
         size_bytes = 0
         for message in received:
             size_bytes += message.size_bytes
+        if not is_replayed:  # of the past: it says nothing of how the device is now
+            self.devices.take(events, size_bytes)
         self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
 
     def replay(self, letters: Sequence[DeadLetter]) -> Replay:
@@ -158,6 +176,7 @@ class Pipeline:
             parts[f"forward:{uplink.name}"] = uplink.run
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
+        parts["devices"] = self.devices.run
         parts["clock"] = self._watch_clock
         return parts
 
@@ -176,6 +195,7 @@ class Pipeline:
             finally:  # what was replayed is an event now, and no dead letter any more
                 await self.dead_letters.stop()
             await self.session_keeper.stop()  # with the QoS 2 ids that were acknowledged just now
+            await self.devices.stop()  # last: nobody was promised anything of it
         finally:
             await self.keeper.close()
         for listener in self.listeners:
@@ -208,10 +228,17 @@ class Pipeline:
         if not self._boot_clock.is_told:
             self._boot_clock.is_told = True
             data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})
-            address = Address(self.config.gateway.id, "clock", "fieldgate/clock")
-            event = Event(address, self.now_stamp(), data, True, 0, Lane.NORMAL)
-            self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
+            self._tell("clock", self.config.gateway.id, data, Lane.NORMAL)
         self.keeper.time_became_known(BootRecord(os_boot, offset_ns, TimeQuality.SYNCED))
+
+    def _tell(self, kind: str, device: str, data: bytes, lane: int) -> None:
+        """Make an event of the gateway's own."""
+        event = Event(Address(device, kind, f"fieldgate/{kind}"), self.now_stamp(), data, True, 0, lane)
+        self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
+
+    def _use_profiles(self, catalogue: Catalogue) -> None:
+        self._decode.use(catalogue)
+        self.devices.use(catalogue)
 
     @property
     def quality(self) -> TimeQuality:

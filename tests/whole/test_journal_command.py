@@ -95,7 +95,7 @@ async def test_a_line_of_an_export_has_all_there_is(gateway: Gateway) -> None:
     *_, binary, pretty = lines(await ask(gateway, "export", "-"))
 
     assert binary | {"id": "", "run": "", "time": "", "uptime_s": 0, "number": 0} == {
-        "id": "", "gateway": "g", "run": "", "number": 0, "lane": "normal", "device": "t.c", "type": "message",
+        "id": "", "gateway": "g", "run": "", "number": 0, "lane": "normal", "device": "t.c", "type": "generic",
         "topic": "t/c", "time": "", "timequality": "synced", "uptime_s": 0, "is_json": False, "data": None,
         "data_base64": "/wA=",
     }  # fmt: skip

@@ -15,6 +15,7 @@ import msgspec
 
 from fieldgate import clock
 from fieldgate.answers.dead_letters import dead_letter_handlers
+from fieldgate.answers.devices import device_handlers
 from fieldgate.answers.parked import parked_handlers
 from fieldgate.answers.replay import replay
 from fieldgate.answers.status import status_facts
@@ -63,6 +64,7 @@ def handlers(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Handler]
         "journal.replay": partial(_replay, pipeline),
         **parked_handlers(pipeline),
         **dead_letter_handlers(pipeline),
+        **device_handlers(pipeline),
     }
 
 

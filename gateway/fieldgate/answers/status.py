@@ -59,6 +59,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
         "profiles": _profiles(pipeline),
         "dead_letters": _dead_letters(pipeline),
+        "devices": _devices(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -137,6 +138,21 @@ def _dead_letters(pipeline: Pipeline) -> dict[str, Any]:
         "is_behind": box.is_behind,
         "commits": letters.commits,
         "problem": letters.problem,
+    }
+
+
+def _devices(pipeline: Pipeline) -> dict[str, Any]:
+    """The registry; ``forgotten`` counts since the start, for lack of room."""
+    registry, keeper = pipeline.devices.registry, pipeline.devices.keeper
+    return {
+        "known": len(registry.devices),
+        "max": registry.max_devices,
+        "silent": sum(device.is_silent for device in registry.devices.values()),
+        "bytes": registry.size_bytes,
+        "forgotten": registry.evicted,
+        "errors_of_unknown": registry.unknown_errors,
+        "commits": keeper.commits,
+        "problem": keeper.problem,
     }
 
 

@@ -13,7 +13,20 @@ from typing import Annotated, Final
 
 import typer
 
-from fieldgate.cli import acl, check, config_cmd, dead_letters, demo, journal, parked, run, simulate, status, user
+from fieldgate.cli import (
+    acl,
+    check,
+    config_cmd,
+    dead_letters,
+    demo,
+    devices_status,
+    journal,
+    parked,
+    run,
+    simulate,
+    status,
+    user,
+)
 from fieldgate.errors import FieldgateError
 
 __all__ = ["build_app", "main"]
@@ -21,7 +34,20 @@ __all__ = ["build_app", "main"]
 _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
 
-COMMANDS: Final = (demo, run, status, check, config_cmd, user, acl, journal, parked, dead_letters, simulate)
+COMMANDS: Final = (
+    demo,
+    run,
+    status,
+    check,
+    config_cmd,
+    user,
+    acl,
+    journal,
+    parked,
+    dead_letters,
+    devices_status,
+    simulate,
+)
 
 
 def build_app() -> typer.Typer:

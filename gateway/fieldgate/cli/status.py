@@ -67,6 +67,7 @@ def _for_people(answer: dict[str, Any]) -> str:
     lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
+    lines += _devices(answer["devices"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
@@ -128,6 +129,20 @@ def _dead_letters(letters: dict[str, Any]) -> list[str]:
         lines.append(f"dead     messages thrown away as configured: {rejected}")
     if problem := letters["problem"]:
         lines.append(f"PROBLEM  dead letters are not stored, and their devices not told anything: {problem}")
+    return lines
+
+
+def _devices(devices: dict[str, Any]) -> list[str]:
+    lines = []
+    if devices["known"]:
+        lines.append(
+            f"devices  {devices['known']:,} known"
+            + (f"   {devices['silent']:,} silent" if devices["silent"] else "")
+            + (f"   {devices['forgotten']:,} forgotten for lack of room" if devices["forgotten"] else "")
+            + "   (see: fieldgate devices status)"
+        )
+    if problem := devices["problem"]:
+        lines.append(f"PROBLEM  what is known of devices is not stored: {problem}")
     return lines
 
 

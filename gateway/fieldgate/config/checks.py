@@ -105,6 +105,7 @@ def _status_topics_shared(config: Config) -> Iterator[Finding]:
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:
     mqtt = uplink.mqtt
+    yield from _home_assistant_errors(loc, uplink)
     if isinstance(mqtt, OwnListeners):
         yield from _own_listeners_errors(config, loc, uplink)
         return
@@ -130,6 +131,26 @@ def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Doc
         )
         yield Finding((*loc, "format"), message, ((*loc, "format"), (*loc, "mqtt", "version")))
     yield from broker_errors((*loc, "mqtt"), mqtt)
+
+
+def _home_assistant_errors(loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
+    if uplink.home_assistant is None:
+        return
+    here = (*loc, "home_assistant")
+    if uplink.format not in ("cloudevents", "cloudevents-binary"):
+        message = (
+            f"home_assistant: has no use with format {uplink.format!r}, whose messages do not hold the fields of one "
+            "event each; write format: cloudevents or cloudevents-binary"
+        )
+        yield Finding(here, message, ((*loc, "format"),))
+    is_own = isinstance(uplink.mqtt, OwnListeners)
+    topic, where = (uplink.topic, (*loc, "topic")) if is_own else (uplink.mqtt.topic, (*loc, "mqtt", "topic"))
+    if "{lane}" in topic or not ("{topic}" in topic or ("{device}" in topic and "{type}" in topic)):
+        message = (
+            f"home_assistant: needs a topic for each device's own events; {topic!r} must hold {{device}} and {{type}}, "
+            "or {topic}, and no {lane}"
+        )
+        yield Finding(here, message, (where,))
 
 
 def _own_listeners_errors(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:

@@ -48,6 +48,13 @@ class DevicesConfig(Section):
         description="What becomes of a message that no profile matches. 'accept': an event, as it is; 'quarantine': a "
         "dead letter; 'reject': acknowledged, counted and thrown away.",
     )
+    max_devices: int = Field(
+        5000,
+        ge=1,
+        le=100_000,
+        description="Most devices that are remembered ('fieldgate devices status'); whoever was heard the longest ago "
+        "is forgotten first. Each may take 8 KB of memory on average.",
+    )
     dead_letters: DeadLettersConfig = Field(
         default_factory=DeadLettersConfig,
         description="What is kept of messages that are no events: 'fieldgate dead-letters'.",

@@ -41,7 +41,12 @@ def own_filters(config: Config, broker: BrokerConfig) -> list[str]:
     """Return filters of everything that this gateway publishes to ``broker``."""
     gateway = config.gateway.id
     templates = [one.topic for one in config.brokers_up.values() if is_same_broker(one, broker)]
-    return [published_filter(template, gateway) for template in ("fieldgate/{gateway}/{topic}", *templates)]
+    told = [
+        f"{one.home_assistant.prefix}/+/+/+/config"
+        for name, one in config.uplinks.items()
+        if one.home_assistant is not None and name in config.brokers_up and is_same_broker(one.mqtt, broker)
+    ]
+    return [published_filter(template, gateway) for template in ("fieldgate/{gateway}/{topic}", *templates)] + told
 
 
 def overlaps(one: str, other: str) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_serializer
 
@@ -13,7 +14,9 @@ from fieldgate.config.texts import check_topic_template
 from fieldgate_devices.files.quantities import Duration, Rate, Size
 from fieldgate_devices.files.section import Section
 
-__all__ = ["BatchConfig", "FilterConfig", "MqttUplinkConfig", "OwnListeners", "UplinkConfig"]
+__all__ = ["BatchConfig", "FilterConfig", "HomeAssistantConfig", "MqttUplinkConfig", "OwnListeners", "UplinkConfig"]
+
+_PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 
 
 class FilterConfig(Section):
@@ -97,6 +100,23 @@ def _self_too(schema: dict[str, Any]) -> None:
     schema["anyOf"] = [{"const": "self"}, {"$ref": schema.pop("$ref")}]
 
 
+def _check_prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no beginning of a topic; allowed: letters, digits, '_', '-' and '/' between them"
+        )
+    return text
+
+
+class HomeAssistantConfig(Section):
+    """Messages by which Home Assistant finds the devices."""
+
+    prefix: Annotated[str, Field(max_length=256), AfterValidator(_check_prefix)] = Field(
+        "homeassistant",
+        description="What their topics begin with: the discovery prefix that Home Assistant listens to.",
+    )
+
+
 class UplinkConfig(Section):
     """One way out, with its own place in the journal."""
 
@@ -119,6 +139,12 @@ class UplinkConfig(Section):
         description="Envelope: CloudEvents 1.0 JSON, one event per message or many; CloudEvents in binary mode (the "
         "data as payload, attributes as MQTT 5 user properties; MQTT 5 only); or the device's own bytes (the event's "
         "id then goes along as an MQTT 5 user property; over 3.1.1 there is none).",
+    )
+    home_assistant: HomeAssistantConfig | None = Field(
+        None,
+        description="Tell Home Assistant, by MQTT discovery, which devices and fields there are (retained messages, no "
+        "events); format: cloudevents or cloudevents-binary.",
+        examples=[{"prefix": "homeassistant"}],
     )
     batch: BatchConfig = Field(
         default_factory=BatchConfig, description="How events share a message; format: cloudevents-batch only."

@@ -15,6 +15,7 @@ from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry, unexpired
+from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.rate import TokenBucket
 from fieldgate.forward.shape import EVENT_TYPE, Shape
 from fieldgate.forward.status import UplinkStatus
@@ -61,9 +62,11 @@ class LocalUplink:
         gateway: str,
         subscribers: LocalSubscribers,
         expiry: Expiry | None = None,
+        home_assistant: HomeAssistant | None = None,
         os_boot_of: OsBootOf = lambda _run: None,
     ) -> None:
         self.name = name
+        self.home_assistant = home_assistant
         self._config = config
         self._feed = feed
         self._subscribers = subscribers
@@ -125,6 +128,8 @@ class LocalUplink:
         self._feed.put_back()  # what a fault left half done
         self._fault = asyncio.get_running_loop().create_future()
         self._since_s = clock.boot_s()
+        if self.home_assistant is not None:
+            self.home_assistant.begin()
         try:
             self._feed.is_down(False)
             self.kick()
@@ -149,16 +154,27 @@ class LocalUplink:
 
     def _hand_over(self, now_s: float) -> None:
         limit = _AT_ONCE if self._bucket is None else min(_AT_ONCE, self._bucket.available(now_s))
-        taken = 0
-        for shipment in self._feed.take(limit) if limit else ():
+        taken = 0 if self.home_assistant is None else self._discover(self.home_assistant, limit, now_s)
+        for shipment in self._feed.take(limit - taken) if limit > taken else ():
             taken += shipment.stop - shipment.start
             self._ship(shipment, now_s)
+        is_more = taken == limit or (self.home_assistant is not None and self.home_assistant.is_behind)
         if self._bucket is not None:
             self._bucket.spend(taken)
-            if taken == limit:
+            if is_more:
                 self._wake_in(self._bucket.wait_s())
-        elif taken == limit:
+        elif is_more:
             self._wake_in(0.0)
+
+    def _discover(self, discovery: HomeAssistant, limit: int, now_s: float) -> int:
+        """Tell Home Assistant of up to half of ``limit`` fields; return how many that were."""
+        told = 0
+        while told < (limit + 1) // 2 and (message := discovery.next()) is not None:
+            topic, payload = message
+            self._subscribers.publish(topic, payload, qos=1, retain=True, properties=None, now_s=now_s)
+            discovery.answered()
+            told += 1
+        return told
 
     def _wake_in(self, wait_s: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(wait_s, self._woken)

@@ -15,6 +15,7 @@ from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry
+from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
@@ -22,7 +23,8 @@ from fieldgate.forward.uplink import Feed
 from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text, says
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
-from fieldgate.mqtt.packets import Reason
+from fieldgate.mqtt.framing import packet_size
+from fieldgate.mqtt.packets import Publish, Reason
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
 from fieldgate.net.login import client_settings
 
@@ -35,7 +37,7 @@ class MqttUplink:
     """Implements `fieldgate.forward.uplink.Uplink` over MQTT 3.1.1 and 5.
 
     ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known; ``expiry`` says when events end,
-    for ``honour_expiry``.
+    for ``honour_expiry``; ``home_assistant`` what is told beside the events.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class MqttUplink:
         os_boot_of: OsBootOf = lambda _run: None,
         run: int = 0,
         expiry: Expiry | None = None,
+        home_assistant: HomeAssistant | None = None,
         timing: Timing | None = None,
     ) -> None:
         self.name = name
@@ -81,6 +84,9 @@ class MqttUplink:
         )
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
         self.kick = self._connection.kick
+        self.home_assistant = home_assistant
+        self._is_telling = False  # the message that waits for its PUBACK beside the events is a discovery
+        self._is_discovery_refused = False
         self._has_run = False
         self._acked_events = 0
         self._is_birth_refused = False
@@ -135,15 +141,22 @@ class MqttUplink:
             session_present=is_session_present,
             in_flight=len(self._session.in_flight),
         )
+        self._is_telling = False
         self._announce("online")
+        if self.home_assistant is not None:
+            self.home_assistant.begin()
         self._feed.is_down(False)
 
     def happened(self, happening: Rejected | Subscribed | Announced) -> None:
         """See `ConnectionOwner`. An uplink subscribes to nothing."""
         if isinstance(happening, Rejected):
             self._pump.rejected(happening, clock.boot_s())
-        elif isinstance(happening, Announced) and happening.reason >= Reason.UNSPECIFIED_ERROR:
-            self._birth_refused(happening)
+        elif isinstance(happening, Announced):
+            was_telling, self._is_telling = self._is_telling, False
+            if was_telling and self.home_assistant is not None:
+                self.home_assistant.answered()
+            if happening.reason >= Reason.UNSPECIFIED_ERROR:
+                self._refused(happening, is_discovery=was_telling)
 
     def _announce(self, state: Literal["online", "offline"]) -> bool:
         """Say on the status topic, where there is one, how it is; return whether nothing is left to be said."""
@@ -157,16 +170,35 @@ class MqttUplink:
         )
         return self._session.announce(message, clock.boot_s())
 
-    def _birth_refused(self, answer: Announced) -> None:
+    def _refused(self, answer: Announced, *, is_discovery: bool) -> None:
         """Events are not held up by that; it is said once."""
-        if not self._is_birth_refused and self._presence is not None:
+        why = reason_text(answer.reason) + says(answer.text)
+        if is_discovery:
+            if not self._is_discovery_refused:
+                self._is_discovery_refused = True
+                _log.warning("uplink.discovery_refused", uplink=self.name, reason=why)
+        elif not self._is_birth_refused and self._presence is not None:
             self._is_birth_refused = True
-            why = reason_text(answer.reason) + says(answer.text)
             _log.warning("uplink.status_refused", uplink=self.name, topic=self._presence.topic, reason=why)
+
+    def _discover(self, discovery: HomeAssistant, now_s: float) -> None:
+        """Tell Home Assistant of the next field, if there is one, room for it, and nothing else waits."""
+        session = self._session
+        if session.is_announcing or not discovery.is_behind or not self._pump.may_add(now_s):
+            return
+        limit = session.terms.max_packet_bytes
+        while (message := discovery.next()) is not None:
+            topic, payload = message
+            if limit is None or packet_size(topic.encode(), b"", payload) + 2 <= limit:
+                publish = Publish(topic, payload, qos=1, retain=session.terms.is_retain_available)
+                self._is_telling = session.announce(publish, now_s)
+                return
 
     def fill(self, now_s: float) -> float | None:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
+        if self.home_assistant is not None:
+            self._discover(self.home_assistant, now_s)
         return self._pump.fill(now_s)
 
     def lost(self, end: End) -> bool:

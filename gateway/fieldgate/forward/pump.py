@@ -139,6 +139,13 @@ class Pump:
             self._park(guilty, "the server closes the connection whenever it gets this event, and takes others")
         return has_progress
 
+    def may_add(self, now_s: float) -> bool:
+        """Whether one message that is no event may go beside the events now; it counts against the rate."""
+        if self._session.room(self._window) <= 0 or not self._allowed(now_s):
+            return False
+        self._spend(1)
+        return True
+
     def start_over(self) -> None:
         """Forget everything taken; the feed hands it out again."""
         self._session.in_flight.clear()

@@ -47,7 +47,10 @@ def is_json(payload: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Message ``index`` of a read breaks its contract, or is of a device that nobody knows (``profile`` is empty)."""
+    """Message ``index`` of a read breaks its contract, or is of a device that nobody knows (``profile`` is empty).
+
+    ``device`` is empty where the topic does not say it.
+    """
 
     index: int
     profile: str
@@ -55,6 +58,7 @@ class Refused:
     code: str
     detail: str
     lane: int
+    device: str = ""
 
 
 @dataclass(slots=True)
@@ -186,7 +190,9 @@ class ContractDecoder:
             readings = contract.read(payload, candidate.captures, topic)
         except Breach as breach:
             profile = contract.profile
-            return Refused(index, profile.profile, profile.version, breach.code, breach.detail, own_lane)
+            return Refused(
+                index, profile.profile, profile.version, breach.code, breach.detail, own_lane, candidate.device or ""
+            )
         raw = payload if self._keeps_raw else None
         return [
             Event(

@@ -57,7 +57,12 @@ class ClientSender:
         """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
         if self._phase is not Phase.CONNECTED:
             return 0
-        return min(window, self.terms.window - bool(self._announcement.packet_id)) - self.in_flight.sent_count
+        return min(window, self.terms.window) - bool(self._announcement.packet_id) - self.in_flight.sent_count
+
+    @property
+    def is_announcing(self) -> bool:
+        """Whether an announcement waits for its PUBACK."""
+        return bool(self._announcement.packet_id)
 
     def publish(
         self,

@@ -161,8 +161,8 @@ async def test_the_user_of_a_token_may_have_rules_and_no_password(tmp_path: Path
 
     assert ended.code == 0
     assert ended.out.splitlines() == [
+        f"{tmp_path}/acl.yaml:3:9: warning: 'any' has rules and is not in the users file '{tmp_path}/users'",
         f"{config}:2:79: warning: roof: a token stands in the file itself; "
         "write ${credential:NAME} or ${file:/PATH}",
-        f"{tmp_path}/acl.yaml:3:9: warning: 'any' has rules and is not in the users file '{tmp_path}/users'",
         f"{config}: ok",
     ]

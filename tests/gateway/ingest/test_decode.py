@@ -61,7 +61,7 @@ def test_a_breach_is_refused_and_its_neighbours_are_not():
     assert decoded.odd is not None
     assert decoded.odd.causes == [0, 2]
     detail = "temperature is 999, above its max of 150"
-    assert decoded.odd.refused == [Refused(1, "boiler", 2, "out_of_range", detail, Lane.NORMAL)]
+    assert decoded.odd.refused == [Refused(1, "boiler", 2, "out_of_range", detail, Lane.NORMAL, "b1")]
 
 
 def test_a_message_with_several_readings_gives_as_many_events():

@@ -37,7 +37,6 @@ def name(made: SourceTopics, topic: str) -> str | None:
         (("a/#",), None, "b", False),  # of an earlier configuration, and still subscribed
         (("a/#",), ["a/+/state"], "a/1/state", True),
         (("a/#",), ["a/+/state"], "a/1/other", False),
-        (("a/#",), [], "a/1", False),
         (("fieldgate/#",), None, "fieldgate/gw/x", False),  # our own
     ],
 )

@@ -1,0 +1,239 @@
+"""``fieldgate devices status`` and ``forget``: every device that was heard, and what it said last.
+
+Asks the running gateway; ``status`` shows what the last one stored when none is running, and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from fieldgate.answers.devices import facts_of_stored
+from fieldgate.cli.devices_app import devices_app
+from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.words import age, count, safe, size
+from fieldgate.config import Config
+from fieldgate.control import GatewayNotRunning, socket_path, stream
+
+__all__ = ["register"]
+
+_PROBLEM: Final = 1
+_BLOCKS: Final = "▁▂▃▄▅▆▇█"
+_GLOB: Final = frozenset("*?[")
+_MAX_NAME: Final = 60
+_MAX_VALUE: Final = 60
+_NEVER: Final = float("inf")
+_SORTS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
+    "seen": lambda one: _age_of(one),
+    "name": lambda one: (one["device"], one["profile"] or ""),
+    "profile": lambda one: (one["profile"] or "", one["device"]),
+    "messages": lambda one: -one["messages"],
+    "errors": lambda one: (-one["errors"], one["device"]),
+}
+
+Sort = Annotated[
+    Literal["seen", "name", "profile", "messages", "errors"],
+    typer.Option("--sort", help="What comes first: heard last, by name, by profile, most messages, most errors."),
+]
+Profile = Annotated[str | None, typer.Option(metavar="GLOB", help="Only devices of these profiles.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group with all of its commands."""
+    app.add_typer(devices_app, name="devices")
+
+
+@devices_app.command("status")
+def status(
+    devices: Annotated[
+        list[str] | None, typer.Argument(metavar="[DEVICE]...", help="Names, or globs of them (*, ?, [abc]).")
+    ] = None,
+    profile: Profile = None,
+    silent: Annotated[bool, typer.Option("--silent", help="Only those that have fallen silent.")] = False,
+    sort: Sort = "seen",
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print the devices that were heard; a device by its name with everything it said last.
+
+    Columns: name, profile and version, heard for the last time, messages, dead letters. With --json one object a line.
+    """
+    loaded = usable_config(config).config
+    request = {
+        "do": "devices.status",
+        "names": devices or None,
+        "profile": profile,
+        "silent": silent,
+        "has_fields": bool(devices),
+    }
+    found, is_stored = asyncio.run(_facts(loaded, request))
+    is_whole = bool(devices) and all(one["device"] in (devices or ()) for one in found)  # a name may look like a glob
+    if is_stored:
+        typer.echo("no gateway is running here: this is what the last one stored", err=True)
+    found.sort(key=_SORTS[sort])
+    if as_json:
+        for one in found:
+            typer.echo(json.dumps(one))
+    elif is_whole:
+        typer.echo("\n\n".join(map(_whole, found)), nl=bool(found))
+    else:
+        typer.echo("\n".join(_table(found)), nl=bool(found))
+    _end(found, devices or [], is_silent=silent, as_json=as_json)
+
+
+@devices_app.command("forget")
+def forget(
+    devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Names, or globs of them.")],
+    config: ConfigFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Forget devices that are gone for good, until they are heard again; Home Assistant forgets them too."""
+    answer: list[dict[str, Any]] = []
+
+    async def ask() -> None:
+        path = socket_path(usable_config(config).config.journal.path)
+        answer.extend([item async for item in stream(path, {"do": "devices.forget", "names": devices})])
+
+    asyncio.run(ask())
+    gone = answer[0]["forgotten"]
+    if as_json:
+        typer.echo(json.dumps(answer[0]))
+    else:
+        for one in gone:
+            typer.echo(safe(f"{one['device']}  {one['profile']}"))
+    if not gone:
+        typer.echo("error: no such device is known", err=True)
+        raise typer.Exit(_PROBLEM)
+
+
+async def _facts(config: Config, request: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """From the running gateway, or what the last one stored (True)."""
+    try:
+        return [item async for item in stream(socket_path(config.journal.path), request)], False
+    except GatewayNotRunning:
+        return list(facts_of_stored(config, request)), True
+
+
+def _end(found: list[dict[str, Any]], asked: list[str], *, is_silent: bool, as_json: bool) -> None:
+    """A device that was asked for by name and is not known is a problem; an empty table is none."""
+    names = {facts["device"] for facts in found}
+    missing = [] if is_silent else [one for one in asked if one not in names and not _GLOB & set(one)]
+    for one in missing:
+        typer.echo(f"error: no device '{safe(one)}' was heard", err=True)
+    if missing:
+        raise typer.Exit(_PROBLEM)
+    if not found and not as_json:
+        typer.echo("no device is silent" if is_silent else "no such device was heard", err=True)
+
+
+def _age_of(one: dict[str, Any]) -> float:
+    """For sorting: who was heard last comes first, of whom nothing is known last."""
+    return next((one[key] for key in ("last_seen_s", "last_seen_at_least_s") if one[key] is not None), _NEVER)
+
+
+# -- the table ----------------------------------------------------------------------------------------------------
+
+
+def _table(found: list[dict[str, Any]]) -> list[str]:
+    if not found:
+        return []
+    rows = [("DEVICE", "PROFILE", "LAST SEEN", "MESSAGES", "ERRORS", "")]
+    rows += [
+        (
+            _short(one["device"], _MAX_NAME),
+            _contract(one),
+            _seen(one),
+            f"{one['messages']:,}",
+            f"{one['errors']:,}" if one["errors"] else "-",
+            "SILENT" if one["silent"] else "",
+        )
+        for one in found
+    ]
+    widths = [max(len(row[column]) for row in rows) for column in range(6)]
+    shown = [
+        "  ".join(text.rjust(width) if 3 <= at <= 4 else text.ljust(width) for at, (text, width) in enumerate(pairs))
+        for pairs in (list(zip(row, widths, strict=True)) for row in rows)
+    ]
+    silent = sum(one["silent"] for one in found)
+    total = count(len(found), "device") + (f", {silent:,} silent" if silent else "")
+    return [*(line.rstrip() for line in shown), total]
+
+
+def _contract(one: dict[str, Any]) -> str:
+    return f"{one['profile']} {one['version'] or ''}".rstrip() if one["profile"] else "-"
+
+
+def _seen(one: dict[str, Any]) -> str:
+    if one["last_seen_s"] is not None:
+        return f"{age(one['last_seen_s'])} ago"
+    if one["last_seen_at_least_s"] is not None:
+        return f"over {age(one['last_seen_at_least_s'])} ago"
+    return "unknown" if one["messages"] else "never"
+
+
+def _short(text: str, limit: int) -> str:
+    shown = safe(text)
+    return shown if len(shown) <= limit else shown[: limit - 1] + "…"
+
+
+# -- one device ---------------------------------------------------------------------------------------------------
+
+
+def _whole(one: dict[str, Any]) -> str:
+    heads = {
+        "device": one["device"],
+        "profile": f"{one['profile']}, version {one['version']}" if one["profile"] else "none (generic)",
+        "seen": f"{_seen(one)}" + (f" ({one['last_seen']})" if one["last_seen"] else ""),
+        "first": one["first_seen"] or "unknown: the clock was not set",
+        "messages": f"{one['messages']:,}",
+        "errors": f"{one['errors']:,}" + (f", the last: {one['last_error']}" if one["last_error"] else ""),
+        "topic": ", ".join(one["topics"]) or "none",
+    }
+    if one["silent_after_s"] is not None:
+        heads["silent"] = f"{'SILENT' if one['silent'] else 'no'}, after {age(one['silent_after_s'])} without a message"
+    lines = [f"{name + ':':<9} {safe(str(value))}" for name, value in heads.items()]
+    lines += [f"not kept: {safe(topic)}: {size(number)}, too large" for topic, number in one["not_kept"].items()]
+    lines += [f"no JSON:  {safe(topic)}: {size(number)}" for topic, number in one["not_json"].items()]
+    return "\n".join([*lines, "", *_fields(one["fields"])]) if one["fields"] else "\n".join(lines)
+
+
+def _fields(fields: list[dict[str, Any]]) -> list[str]:
+    names = [_short(one["name"], _MAX_NAME) for one in fields]
+    values = [_value(one) for one in fields]
+    name_width, value_width = max(map(len, names)), max(map(len, values))
+    lines = []
+    for name, value, one in zip(names, values, fields, strict=True):
+        history = ""
+        if "points" in one:
+            history = f"  {_sparkline(one['points'])}  {_number(one['min'])} to {_number(one['max'])}"
+            history += f" in {age(one['over_s'])}" if one["over_s"] else ""
+        lines.append(f"{name:<{name_width}}  {value:<{value_width}}{history}".rstrip())
+    return lines
+
+
+def _value(one: dict[str, Any]) -> str:
+    value = one["value"]
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        text = _number(value)
+    else:
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return _short(text, _MAX_VALUE) + (f" {safe(one['unit'])}" if one["unit"] else "")
+
+
+def _number(value: float) -> str:
+    return f"{value:.10g}"
+
+
+def _sparkline(points: list[float | None]) -> str:
+    """One block per point, from the least to the greatest; a blank where there was no value."""
+    numbers = [one for one in points if one is not None]
+    least, greatest = min(numbers, default=0.0), max(numbers, default=0.0)
+    span = greatest - least
+    if not span:
+        return "".join(" " if one is None else _BLOCKS[3] for one in points)
+    top = len(_BLOCKS) - 1
+    return "".join(" " if one is None else _BLOCKS[round((one - least) / span * top)] for one in points)
