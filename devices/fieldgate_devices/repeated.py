@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.members import PART, Members, Trail, read_members
-from fieldgate_devices.names import MAX_NAME, NameMaker
+from fieldgate_devices.names import FreeNames, NameMaker
 from fieldgate_devices.paths import ABSENT
 from fieldgate_devices.profile import FieldSpec
 
@@ -58,7 +58,7 @@ class Repeated:
             Breach: a value is not what the profile says, or there are too many.
         """
         found: list[tuple[tuple[int, ...], Found]] = []
-        names = _FreeNames(self._fields)
+        names = FreeNames(self._fields)
         dropped: set[Trail] = set()
         places = _Places(record)
         for kind, spec, reader, paths in self._kinds:
@@ -84,24 +84,6 @@ class Repeated:
         claimed |= dropped
         found.sort(key=lambda one: one[0])
         return [one for _, one in found]
-
-
-class _FreeNames:
-    """Gives each name once; to one that is given already it adds a number, in a time that does not grow with these."""
-
-    def __init__(self, fields: Container[str]) -> None:
-        self._fields = fields
-        self._given: dict[str, int] = {}  # and the number to try next
-
-    def of(self, name: str) -> str:
-        """Return ``name``, or with ``_2``, ``_3`` … behind it the first that is free."""
-        number, free = self._given.get(name, 2), name
-        while free in self._given or free in self._fields:
-            free = f"{name[: MAX_NAME - 5]}_{number}"
-            number += 1
-        self._given[name] = number
-        self._given.setdefault(free, 2)
-        return free
 
 
 class _Places:
