@@ -112,6 +112,7 @@ def _flat_reader(raw: tuple[str, ...]) -> FlatRead | None:
     decode = msgspec.json.Decoder(message).decode
     values_of = attrgetter(*places) if len(places) > 1 else lambda one: (one.m0,)
     count = len(raw)
+    keys = [f'"{name}":'.encode() for name in raw]
 
     def read(payload: bytes) -> bytes | None:
         try:
@@ -120,6 +121,11 @@ def _flat_reader(raw: tuple[str, ...]) -> FlatRead | None:
             return None
         if payload.count(b'":') != count or has_space_before_colon(payload):
             return None
+        at = 0
+        for key in keys:  # in this order: the bytes must be those of `flatten`, which keeps the message's
+            at = payload.find(key, at) + 1
+            if not at:
+                return None
         for one in values:
             if one.__class__ is float and not -_EXACT < one < _EXACT:
                 return None
