@@ -46,6 +46,7 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
             for one in written["match"]
         ],
         "commands": [command.publish for command in profile.commands.values()],
+        "silent_after": profile.silent_after,
         "written": written,
     }
 

@@ -86,7 +86,7 @@ def profiles() -> str:
 
 
 def _codes(texts: Iterable[str]) -> str:
-    return ", ".join(f"`{text}`" for text in texts)
+    return ", ".join(f"`{text}`" for text in texts).replace("|", "\\|")
 
 
 if __name__ == "__main__":

@@ -29,6 +29,7 @@ class IndexEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     file: str
     match: list[dict[str, Any]]
     commands: list[str]
+    silent_after: float | None
     written: msgspec.Raw
 
     def profile(self) -> dict[str, Any]:

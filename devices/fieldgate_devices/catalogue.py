@@ -37,12 +37,13 @@ class LazyContract:
     """What is known of a contract before it is needed; ``make`` makes it.
 
     ``matchers`` say which messages are its own, one for each of the contract's; ``commands`` are the topics of its
-    commands.
+    commands; ``silent_after`` is in seconds.
     """
 
     id: str
     matchers: tuple[Matcher, ...]
     commands: tuple[str, ...]
+    silent_after: float | None
     make: Callable[[], Contract]
 
 
@@ -79,6 +80,7 @@ class Catalogue:
         known = {_id(one): one for one in (*own, *built_in)}
         self.own = frozenset(_id(one) for one in own)
         self._contracts = _Contracts(known)
+        self._silent_after = {name: limit for name, one in known.items() if (limit := _silent_after(one)) is not None}
         self._commands = [topic for one in known.values() for topic in _commands(one)]
         ordered = [
             (matcher.rank, name in self.own, name, number, matcher)
@@ -114,6 +116,11 @@ class Catalogue:
         """Return the contract that this message falls under, if any."""
         return choose(self.candidates(topic), payload)
 
+    @property
+    def silent_after(self) -> Mapping[str, float]:
+        """After how many seconds devices count as silent, by profile; those without that are not in it."""
+        return self._silent_after
+
     def topics_of_commands(self) -> Iterable[str]:
         """Return the topics that profiles name as commands: what is published there is no event."""
         return iter(self._commands)
@@ -131,6 +138,10 @@ def _name_in(called: DeviceName, captures: Mapping[str, str], topic: str) -> str
 
 def _id(one: Contract | LazyContract) -> str:
     return one.id if isinstance(one, LazyContract) else one.profile.profile
+
+
+def _silent_after(one: Contract | LazyContract) -> float | None:
+    return one.silent_after if isinstance(one, LazyContract) else one.profile.silent_after
 
 
 def _commands(one: Contract | LazyContract) -> Sequence[str]:

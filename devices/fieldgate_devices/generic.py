@@ -15,7 +15,7 @@ import msgspec
 from fieldgate_devices.decoders.decoder import Undecodable
 from fieldgate_devices.decoders.json_text import has_space_before_colon, parse
 from fieldgate_devices.fields import json_value
-from fieldgate_devices.names import NameMaker, free_name
+from fieldgate_devices.names import FreeNames, NameMaker
 
 __all__ = ["Flattener", "Raw", "flat_fields", "flatten", "walk"]
 
@@ -50,12 +50,11 @@ def flat_fields(value: object, *, taken: Collection[str] = ()) -> dict[str, tupl
     ``taken`` are names that belong to other fields. Null is no value. Raises ValueError where it gives too many fields.
     """
     fields: dict[str, tuple[object, Raw]] = {}
+    names = FreeNames(taken)
     for raw, one in walk(value):
         if one is None or one in ({}, []):
             continue
-        name = _names.of(raw) if raw else VALUE
-        if name in fields or name in taken:
-            name = free_name(name, {*fields, *taken})
+        name = names.of(_names.of(raw) if raw else VALUE)
         fields[name] = (_plain(one), raw)
         if len(fields) > _MAX_FIELDS:
             raise ValueError(f"it gives more than {_MAX_FIELDS} fields")
@@ -113,6 +112,7 @@ def _flat_reader(raw: tuple[str, ...]) -> FlatRead | None:
     decode = msgspec.json.Decoder(message).decode
     values_of = attrgetter(*places) if len(places) > 1 else lambda one: (one.m0,)
     count = len(raw)
+    keys = [f'"{name}":'.encode() for name in raw]
 
     def read(payload: bytes) -> bytes | None:
         try:
@@ -121,6 +121,11 @@ def _flat_reader(raw: tuple[str, ...]) -> FlatRead | None:
             return None
         if payload.count(b'":') != count or has_space_before_colon(payload):
             return None
+        at = 0
+        for key in keys:  # in this order: the bytes must be those of `flatten`, which keeps the message's
+            at = payload.find(key, at) + 1
+            if not at:
+                return None
         for one in values:
             if one.__class__ is float and not -_EXACT < one < _EXACT:
                 return None

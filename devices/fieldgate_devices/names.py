@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Container, Sequence
 from typing import Final
 
-__all__ = ["MAX_NAME", "RESERVED", "NameMaker", "free_name", "name_problem", "plain_name"]
+__all__ = ["MAX_NAME", "RESERVED", "FreeNames", "NameMaker", "name_problem", "plain_name"]
 
 MAX_NAME: Final = 64
 RESERVED: Final = frozenset({"device", "now", "prev", "last", "lane", "type"})
@@ -74,11 +74,19 @@ class NameMaker:
         return name
 
 
-def free_name(name: str, taken: Container[str]) -> str:
-    """Return ``name``, or with ``_2``, ``_3`` … behind it the first that is not in ``taken``."""
-    if name not in taken:
-        return name
-    number = 2
-    while f"{name[: MAX_NAME - 5]}_{number}" in taken:
-        number += 1
-    return f"{name[: MAX_NAME - 5]}_{number}"
+class FreeNames:
+    """Gives each name once, and none of ``taken``; the time for one does not grow with how many were given."""
+
+    def __init__(self, taken: Container[str]) -> None:
+        self._taken = taken
+        self._given: dict[str, int] = {}  # and the number to try next
+
+    def of(self, name: str) -> str:
+        """Return ``name``, or with ``_2``, ``_3`` … behind it the first that is free."""
+        number, free = self._given.get(name, 2), name
+        while free in self._given or free in self._taken:
+            free = f"{name[: MAX_NAME - 5]}_{number}"
+            number += 1
+        self._given[name] = number
+        self._given.setdefault(free, 2)
+        return free

@@ -149,5 +149,6 @@ def _lazy(entry: IndexEntry) -> LazyContract:
             for one in entry.match
         ),
         tuple(entry.commands),
+        entry.silent_after,
         lambda: make_contract(Profile.model_validate(entry.profile())),
     )

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.members import PART, Members, Trail, read_members
-from fieldgate_devices.names import NameMaker, free_name
+from fieldgate_devices.names import FreeNames, NameMaker
 from fieldgate_devices.paths import ABSENT
 from fieldgate_devices.profile import FieldSpec
 
 __all__ = ["Found", "Repeated"]
 
 
+_MAX_FIELDS: Final = 512  # of one message, as of those that no profile names
 _names = NameMaker()
 
 
@@ -54,10 +55,10 @@ class Repeated:
         A member that is claimed already is passed over, so is one that does not fit where ``unfit`` allows that.
 
         Raises:
-            Breach: a value is not what the profile says.
+            Breach: a value is not what the profile says, or there are too many.
         """
         found: list[tuple[tuple[int, ...], Found]] = []
-        taken: set[str] = set()
+        names = FreeNames(self._fields)
         dropped: set[Trail] = set()
         places = _Places(record)
         for kind, spec, reader, paths in self._kinds:
@@ -77,22 +78,12 @@ class Repeated:
                     claimed.add(trail)
                     if value is ABSENT:
                         continue
-                    name = free_name(_named(kind, parts), _Names(self._fields, taken))
-                    taken.add(name)
-                    found.append((places.of(trail), Found(kind, name, value)))
+                    if len(found) >= _MAX_FIELDS:
+                        raise Breach("unknown_field", f"it gives more than {_MAX_FIELDS} fields")
+                    found.append((places.of(trail), Found(kind, names.of(_named(kind, parts)), value)))
         claimed |= dropped
         found.sort(key=lambda one: one[0])
         return [one for _, one in found]
-
-
-class _Names:
-    """Names that are given already."""
-
-    def __init__(self, *given: Container[str]) -> None:
-        self._given = given
-
-    def __contains__(self, name: object) -> bool:
-        return any(name in one for one in self._given)
 
 
 class _Places:

@@ -76,13 +76,7 @@ class DeviceWatch:
     def use(self, catalogue: Catalogue) -> None:
         """From now on by these profiles."""
         self._contracts = catalogue.contracts
-        self._silence.use(
-            {
-                name: contract.profile.silent_after
-                for name, contract in catalogue.contracts.items()
-                if contract.profile.silent_after is not None
-            }
-        )
+        self._silence.use(dict(catalogue.silent_after))
         for discovery, kick in self._discoveries:
             discovery.begin()
             kick()

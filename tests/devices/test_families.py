@@ -70,6 +70,19 @@ def test_a_value_that_does_not_fit_a_strict_repeated_field_breaks_the_contract()
         fields(SENSORS, b'{"DS1":{"temperature":"x"}}')
 
 
+def test_names_that_are_one_get_numbers_and_too_many_are_refused():
+    """A hostile message must not hold the gateway: each of these names is that of all."""
+    marks = [f"{a}{b}{c}" for a in "-_ :/=&" for b in "-_ :/=&~!?" for c in "-_ :/=&~!?"]
+    several = msgspec.json.encode({f"a{mark}b": {"temperature": 1} for mark in marks[:400]})
+
+    found = fields(SENSORS, several)
+
+    assert list(found)[1:4] == ["a_b_temperature", "a_b_temperature_2", "a_b_temperature_3"]
+    assert len(found) == 401
+    with pytest.raises(Breach, match="more than 512 fields"):
+        fields(SENSORS, msgspec.json.encode({f"a{mark}b": {"temperature": 1} for mark in marks}))
+
+
 @pytest.mark.parametrize(
     ("pattern", "record", "trails"),
     [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldgate_devices.names import MAX_NAME, RESERVED, free_name, name_problem, plain_name
+from fieldgate_devices.names import MAX_NAME, RESERVED, FreeNames, name_problem, plain_name
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.topic_pattern import read_topic_pattern
 
@@ -46,8 +46,8 @@ def test_names_that_a_rule_cannot_write_are_refused(name):
 
 
 def test_names_that_are_taken_are_counted_on():
-    assert free_name("a", {"b"}) == "a"
-    assert free_name("a", {"a", "a_2"}) == "a_3"
+    names = FreeNames({"b", "a_2"})
+    assert [names.of(name) for name in ("a", "a", "a", "b", "c", "a_3")] == ["a", "a_3", "a_4", "b_2", "c", "a_3_2"]
 
 
 RECORD = {"sensors": {"flow:0": 1.5, "a.b": 2, "": 4}, "list": [{"t": 1}, {"t": 2}], "AM2301": {"Temperature": 20}}

@@ -263,8 +263,18 @@ def test_nothing_of_a_profile_is_made_before_a_topic_asks_for_it(monkeypatch):
     catalogue = shipped()
 
     catalogue.candidates("boiler/b1")
+    assert (dict(catalogue.silent_after), list(catalogue.topics_of_commands())) == ({}, [])
     assert (len(catalogue.contracts), made) == (len(CONTRACTS), [])
 
     catalogue.candidates("tele/kitchen/SENSOR")
     catalogue.candidates("tele/kitchen/STATE")
     assert made == ["tasmota"]
+
+
+def test_a_catalogue_says_after_how_long_devices_are_silent():
+    text = "profile: p\nmatch: {mqtt: t}\nother_fields: keep\nsilent_after: 5m\n"
+
+    catalogue, files = read_catalogue(builtin_profiles(), {"p.yaml": text.encode()})
+
+    assert [one.problems for one in files] == [[]]
+    assert catalogue.silent_after == {"p": 300.0}
