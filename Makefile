@@ -9,6 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+DEMO_STAMP := $(VENV)/.set-up-demo
 PYTEST := $(BIN)/pytest -q
 # How many test files run at once; 0 is one test after the other. A file stays with one worker, with its fixtures.
 JOBS ?= 2
@@ -23,6 +24,10 @@ setup: $(STAMP) ## make .venv and, as root, install mosquitto for the tests
 
 $(STAMP): pyproject.toml tests/setup.sh tests/interop/package-lock.json
 	@PYTHON=$(PYTHON) bash tests/setup.sh $(VENV)
+	@touch $@ $(DEMO_STAMP)
+
+$(DEMO_STAMP): pyproject.toml tests/setup.sh
+	@PYTHON=$(PYTHON) bash tests/setup.sh $(VENV) demo
 	@touch $@
 
 check: $(STAMP) ## format, lint, types, import contracts
@@ -55,7 +60,7 @@ interop: $(STAMP) ## the table of clients and brokers, ours beside mosquitto's
 bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
 	$(BIN)/python tests/bench/run.py $(ARGS)
 
-demo: $(STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lost
+demo: $(DEMO_STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lost
 	@$(BIN)/fieldgate demo $(ARGS)
 
 clean: ## remove .venv and all caches

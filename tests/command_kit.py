@@ -6,11 +6,17 @@ import asyncio
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Ended", "fieldgate", "log_lines"]
+from fieldgate.control import ask, socket_path
+from fieldgate.errors import FieldgateError
+from gateway_kit import eventually
+
+__all__ = ["Ended", "fieldgate", "gateway", "log_lines", "shell"]
 
 
 @dataclass(frozen=True)
@@ -63,3 +69,39 @@ def _pairs(line: str) -> list[tuple[str, str]]:
         pairs.append((key, str(value)))
         place += 1
     return pairs
+
+
+async def shell(text: str, folder: Path) -> str:
+    """Run it as a person in that folder would; every command must end well."""
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-euo", "pipefail", "-c", text, cwd=folder, env={**os.environ, "PATH": path},
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    out, _ = await asyncio.wait_for(process.communicate(), 30)
+    assert process.returncode == 0, out.decode()
+    return out.decode()
+
+
+@asynccontextmanager
+async def gateway(config: Path) -> AsyncIterator[Path]:
+    """`fieldgate run`, until it listens; answers where its log is."""
+    log = config.parent / "gateway.log"
+    with log.open("wb") as file:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "fieldgate", "run", "-c", str(config), stdout=file, stderr=file
+        )
+
+    async def listens() -> bool:
+        try:
+            status = await ask(socket_path(config.parent / "state"), {"do": "status"})
+        except FieldgateError:
+            return False
+        return all(one["listening"] for one in status["listeners"])
+
+    try:
+        await eventually("it listens", listens)
+        yield log
+    finally:
+        process.terminate()
+        await process.wait()

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,20 +52,17 @@ def table(name: str) -> str:
     for key in keys:
         field = model.model_fields[key]
         default = "needed" if field.is_required() else _shown(field.default)
-        example = f"; such as `{_shown(field.examples[0])}`" if field.examples else ""
+        example = f"; such as {_shown(field.examples[0])}" if field.examples else ""
         rows.append(f"| `{key}` | {_kind(field.annotation)} | {default} | {field.description}{example} |")
     return "\n".join(rows) + "\n"
 
 
 def _shown(value: object) -> str:
+    """A value as YAML has it."""
     if value is None:
         return "–"
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        text = value.replace("\t", "\\t").replace("|", "\\|")
-        return f"`{text}`" if not text.strip() or text != value or not text.isidentifier() else text
-    return str(value)
+    text = value.replace("\t", "\\t").replace("|", "\\|") if isinstance(value, str) else json.dumps(value)
+    return f"`{text}`"
 
 
 def _kind(annotation: Any) -> str:

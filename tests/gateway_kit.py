@@ -274,7 +274,7 @@ class Upstream:
 
     def numbers(self, device: str) -> list[int]:
         """The device's message numbers in order of arrival, repeats included."""
-        return [one["data"]["n"] for one in self.events() if one["data"]["device"] == device]
+        return [one["data"]["n"] for one in self.events() if one["data"]["device_"] == device]
 
     def missing(self, publishers: Iterable[Publisher]) -> dict[str, list[int]]:
         lost = {one.name: sorted(one.acked - set(self.numbers(one.name)))[:10] for one in publishers}
@@ -298,7 +298,7 @@ class Upstream:
                 continue
             seen.add(one["id"])
             run, seq = one["id"].split("-")[:2]
-            key = (run, one["data"]["device"])
+            key = (run, one["data"]["device_"])
             if int(seq) < newest[key]:
                 late.append((key[1], int(seq), newest[key]))
             newest[key] = max(newest[key], int(seq))

@@ -1,13 +1,15 @@
 #!/usr/bin/env bash
 # Make a virtual environment with Fieldgate and everything its tests need; `make setup` calls this.
 #
-# Usage: setup.sh FOLDER. As root on a machine with apt-get it also installs what only the system can give:
-# python3-venv where `python3 -m venv` needs it, mosquitto as a real broker for the tests, strace and file systems for
-# the fault tests, libfaketime for the clock tests. Node.js comes from PyPI, so it needs no root, and the packages of
-# tests/interop from npm. Without them the tests that need them skip and say so.
+# Usage: setup.sh FOLDER [demo]. With `demo` only what Fieldgate itself needs, which is all that its demo uses.
+# As root on a machine with apt-get it also installs what only the system can give: python3-venv where `python3 -m venv`
+# needs it, and for the tests mosquitto as a real broker, strace and file systems for the faults, libfaketime for the
+# clock. Node.js comes from PyPI, so it needs no root, and the packages of tests/interop from npm. Without them the tests
+# that need them skip and say so.
 set -euo pipefail
 
-venv=${1:?usage: setup.sh FOLDER}
+venv=${1:?usage: setup.sh FOLDER [demo]}
+wanted_for=${2:-tests}
 python=${PYTHON:-python3}
 
 say() { printf 'setup: %s\n' "$*" >&2; }
@@ -51,6 +53,11 @@ if [ ! -x "$venv/bin/python" ] || ! "$venv/bin/python" -c 'import pip' 2>/dev/nu
   say "making $venv"
   rm -rf "$venv"
   "$python" -m venv "$venv"
+fi
+if [ "$wanted_for" = demo ]; then
+  say "installing Fieldgate into $venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -e .
+  exit
 fi
 say "installing Fieldgate and its tools into $venv"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'

@@ -64,7 +64,8 @@ class Bridge:
             self.filled.clear()
             await self.filled.wait()
         seq, payload = self.stored[0]
-        envelope = {"id": f"{7:016x}-{seq}", "type": "message", "data": json.loads(payload)}
+        data = {"device_" if name == "device" else name: value for name, value in json.loads(payload).items()}
+        envelope = {"id": f"{7:016x}-{seq}", "type": "generic", "data": data}
         await client.publish("fieldgate/standin", json.dumps(envelope), qos=1)
         self.stored.popleft()
 

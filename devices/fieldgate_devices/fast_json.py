@@ -6,7 +6,6 @@ for a message that `Contract` must look at: one that breaks the contract, is of 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
@@ -16,7 +15,7 @@ import msgspec
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.decoders.decoder import Undecodable
-from fieldgate_devices.decoders.json_text import parse
+from fieldgate_devices.decoders.json_text import has_space_before_colon, parse
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import FieldSpec
@@ -29,7 +28,6 @@ FastRead = Callable[[bytes], "tuple[bytes, int | None] | None"]
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 63) - 1  # msgspec's bounds; whole numbers beyond go the long way
 _MAX_BYTES: Final = 1 << 16
-_is_spaced: Final = re.compile(rb"[ \t\r\n]:").search
 
 _Tree = dict[str, "tuple[str, Any] | _Tree"]
 """Members by their name in the message: where the value goes and its type, or the members below."""
@@ -102,7 +100,9 @@ def _place(names: tuple[str, ...]) -> str:
 
 
 def _plant(tree: _Tree, names: tuple[str, ...], kind: tuple[Any, bool]) -> bool:
-    """Add a value to the tree; False where another value is in the way, or it lies below what may be missing."""
+    """Add a value to the tree; False where another value is in the way, or msgspec takes no such name."""
+    if any(not name.isprintable() or '"' in name or "\\" in name for name in names):
+        return False
     for name in names[:-1]:
         below = tree.setdefault(name, {})
         if not isinstance(below, dict):
@@ -155,10 +155,7 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
             return None
         # As many members as there are values, so each is there once and nothing else is: see `has_duplicate_keys`.
         wanted = expected - values.count(None) if has_optional else expected
-        if payload.count(b'":') != wanted or (
-            # whole numbers: bytes in bytes takes ten times as long
-            (0x20 in payload or 0x0A in payload or 0x09 in payload or 0x0D in payload) and _is_spaced(payload)
-        ):
+        if payload.count(b'":') != wanted or has_space_before_colon(payload):
             if len(payload) > _MAX_BYTES:
                 return None
             try:

@@ -5,17 +5,19 @@ The law: the fields depend on the bytes alone, so that the same message gives th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Final
+from collections.abc import Callable, Collection, Iterator
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any, Final
 
 import msgspec
 
 from fieldgate_devices.decoders.decoder import Undecodable
-from fieldgate_devices.decoders.json_text import parse
+from fieldgate_devices.decoders.json_text import has_space_before_colon, parse
 from fieldgate_devices.fields import json_value
 from fieldgate_devices.names import NameMaker, free_name
 
-__all__ = ["Raw", "flat_fields", "flat_json", "walk"]
+__all__ = ["Flattener", "Raw", "flat_fields", "flatten", "walk"]
 
 VALUE: Final = "value"  # the field of a payload that is one value
 
@@ -25,6 +27,9 @@ _MAX_FIELDS: Final = 512
 _EXACT: Final = 1 << 53  # whole numbers beyond are no longer exact as floats
 _names = NameMaker()
 _encode = msgspec.json.Encoder().encode
+_decode_flat = msgspec.json.Decoder(dict[str, float | str | bool | None]).decode
+_SHORT: Final = 4096  # longer messages go the long way
+_MAX_GUESSES: Final = 16  # of what members the messages of a device have
 
 
 def walk(value: object, at: Raw = ()) -> Iterator[tuple[Raw, object]]:
@@ -57,13 +62,71 @@ def flat_fields(value: object, *, taken: Collection[str] = ()) -> dict[str, tupl
     return fields
 
 
-def flat_json(payload: bytes) -> bytes | None:
+def flatten(payload: bytes) -> bytes | None:
     """Return the fields of a JSON payload as a JSON text; None where they cannot be had (duplicate keys, too many)."""
     try:
         fields = flat_fields(parse(payload))
     except (Undecodable, ValueError):
         return None
     return _encode({name: value for name, (value, _) in fields.items()})
+
+
+class Flattener:
+    """`flatten` for the messages of one device, which mostly have the same members: those are known after the first."""
+
+    __slots__ = ("_guesses", "_read")
+
+    def __init__(self) -> None:
+        self._read: FlatRead | None = None
+        self._guesses = 0
+
+    def __call__(self, payload: bytes) -> bytes | None:
+        """See `flatten`."""
+        if self._read is not None and (flat := self._read(payload)) is not None:
+            return flat
+        if self._guesses < _MAX_GUESSES and len(payload) <= _SHORT:
+            self._guesses += 1
+            try:
+                members = _decode_flat(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                members = {}
+            self._read = _flat_reader(tuple(members)) if members else None
+        return flatten(payload)
+
+
+FlatRead = Callable[[bytes], "bytes | None"]
+"""Reads mappings with certain members, all of them plain values; None for any other payload."""
+
+
+@lru_cache(maxsize=256)
+def _flat_reader(raw: tuple[str, ...]) -> FlatRead | None:
+    """Return the reader of mappings with these members; None where two of them would get the same name."""
+    names = [_names.of((name,)) for name in raw]
+    if len(raw) > _MAX_FIELDS or len(set(names)) < len(names) or not all(map(str.isprintable, raw)):
+        return None
+    if any(mark in name for name in raw for mark in '"\\'):  # msgspec takes no such names
+        return None
+    places = [f"m{number}" for number in range(len(raw))]
+    members = [(place, float | str | bool) for place in places]
+    message = msgspec.defstruct("Message", members, rename=dict(zip(places, raw, strict=True)), gc=False)
+    fields = msgspec.defstruct("Fields", [(name, Any) for name in names], gc=False)
+    decode = msgspec.json.Decoder(message).decode
+    values_of = attrgetter(*places) if len(places) > 1 else lambda one: (one.m0,)
+    count = len(raw)
+
+    def read(payload: bytes) -> bytes | None:
+        try:
+            values = values_of(decode(payload))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+        if payload.count(b'":') != count or has_space_before_colon(payload):
+            return None
+        for one in values:
+            if one.__class__ is float and not -_EXACT < one < _EXACT:
+                return None
+        return _encode(fields(*values))
+
+    return read
 
 
 def _plain(value: object) -> object:

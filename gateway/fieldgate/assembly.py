@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 import structlog
 
 from fieldgate import clock
 from fieldgate.config import Config, UplinkConfig
 from fieldgate.config.journal import JournalConfig
+from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
 from fieldgate.config.loops import own_filters
 from fieldgate.config.source import SourceConfig
@@ -21,6 +23,7 @@ from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.ingest.echo import EchoGuard
+from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
 from fieldgate.ingest.source import Intake
@@ -39,6 +42,9 @@ from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
+
+if TYPE_CHECKING:
+    from fieldgate.ingest.http_listener import HttpListener
 
 __all__ = [
     "keeper_limits",
@@ -122,10 +128,21 @@ def remember_sessions(
     """Give the broker back what an earlier process stored of it, and store what changes."""
     keeper = SessionKeeper(open_session_file(config.journal.path), writer)
     memory = BrokerMemory(broker, base_s=journal.journal_s(0))
-    max_bytes = max([listen.max_unsent for listen in config.listen], default=0)
+    max_bytes = max([listen.max_unsent for listen in config.listen if listen.protocol == "mqtt"], default=0)
     memory.restore(keeper.take_state(), max_bytes=max_bytes, now_s=now_s)
     keeper.watch(memory, now_s)
     return keeper
+
+
+def make_listener(
+    config: ListenConfig, intake: Intake, broker: LocalBroker, *, guard: EchoGuard
+) -> MqttListener | HttpListener:
+    """Make one way in that devices come to."""
+    if config.http is not None:
+        from fieldgate.ingest.http_listener import HttpListener  # with a driver that few need
+
+        return HttpListener(config, intake, broker, guard=guard)
+    return MqttListener(config, intake, broker, guard=guard)
 
 
 def make_dead_letters(config: Config, journal: Journal, *, writer: Writer) -> DeadLetters:

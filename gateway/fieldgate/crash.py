@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from fieldgate.forward.uplink import Shipment
+from fieldgate.journal.dead_letter import LetterChanges
 from fieldgate.journal.outbox import WriteJob
 from fieldgate.pipeline import Pipeline
 
@@ -25,8 +26,12 @@ def install(pipeline: Pipeline) -> None:
     mutant = os.environ.get("FIELDGATE_MUTANT")
     if mutant == "ack-before-commit":
         _acknowledge_before_commit(pipeline)
+    elif mutant == "ack-before-letters":
+        _acknowledge_before_letters(pipeline)
     elif mutant == "commit-without-sync":
         pipeline.journal._active.file.connection.execute("PRAGMA synchronous=NORMAL")
+    elif mutant == "letters-without-sync":
+        pipeline.dead_letters._file._side.connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[union-attr]
     elif mutant:
         raise ValueError(f"FIELDGATE_MUTANT={mutant!r}: no such mutant")
     crash_at = os.environ.get("FIELDGATE_CRASH_AT")
@@ -53,6 +58,10 @@ def install(pipeline: Pipeline) -> None:
         case "before-mark":
             for feed in pipeline.outbox.feeds.values():
                 _before(feed, "delivered", come_by)
+        case "before-letters":
+            _after(pipeline.dead_letters.box, "begin_write", lambda _: come_by())
+        case "after-letters":
+            _before(pipeline.dead_letters.box, "written", come_by)
         case _:
             raise ValueError(f"FIELDGATE_CRASH_AT={name!r}: no such place")
 
@@ -99,3 +108,18 @@ def _acknowledge_before_commit(pipeline: Pipeline) -> None:
         return job
 
     outbox.begin_write = eager  # type: ignore[method-assign]  # that is the mutant
+
+
+def _acknowledge_before_letters(pipeline: Pipeline) -> None:
+    box = pipeline.dead_letters.box
+    begin_write = box.begin_write
+
+    def eager(now_s: float) -> LetterChanges:
+        changes = begin_write(now_s)
+        for one in box._writing:
+            one.settler.settled(one.position, 1)
+            one.settler.flush()
+        box._writing = []
+        return changes
+
+    box.begin_write = eager  # type: ignore[method-assign]  # that is the mutant

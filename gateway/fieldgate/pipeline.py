@@ -26,6 +26,7 @@ from fieldgate.assembly import (
     make_broker,
     make_dead_letters,
     make_devices,
+    make_listener,
     make_outbox,
     make_source,
     make_uplink,
@@ -36,7 +37,6 @@ from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
-from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
 from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
@@ -106,7 +106,7 @@ class Pipeline:
             if uplink.home_assistant is not None:
                 self.devices.tells(uplink.home_assistant, uplink.kick)
         guard = EchoGuard(gateway, boots)
-        self.listeners = [MqttListener(one, self, self.broker, guard=guard) for one in config.listen]
+        self.listeners = [make_listener(one, self, self.broker, guard=guard) for one in config.listen]
         self.sources = [
             make_source(one, config, intake=self, guard=guard, keeper=self.keeper) for one in config.sources
         ]
@@ -190,8 +190,10 @@ class Pipeline:
             if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
         try:
-            await self.dead_letters.stop()
-            await self.keeper.stop()
+            try:
+                await self.keeper.stop()
+            finally:  # what was replayed is an event now, and no dead letter any more
+                await self.dead_letters.stop()
             await self.session_keeper.stop()  # with the QoS 2 ids that were acknowledged just now
             await self.devices.stop()  # last: nobody was promised anything of it
         finally:

@@ -14,6 +14,7 @@ from typing import Final
 
 __all__ = ["Arrivals", "NumberSet", "Verdict", "judge"]
 
+_DEVICE: Final = "device_"  # what a gateway without a profile makes of the member "device", a word of the rules
 _CHUNK_BITS: Final = 10
 _CHUNK_MASK: Final = (1 << _CHUNK_BITS) - 1
 
@@ -76,7 +77,7 @@ class Arrivals:
         try:
             envelope = json.loads(message)
             event_id, data = envelope["id"], envelope["data"]
-            device, number = data["device"], data["n"]
+            device, number = data[_DEVICE], data["n"]
         except (ValueError, KeyError, TypeError):
             self.not_readings[_type_of(message)] += 1
             return

@@ -103,6 +103,8 @@ def run_demo(
         return 130
     console.print(demo.story, markup=False, soft_wrap=True)
     console.print(verdict_text(verdict), soft_wrap=True)
+    if demo.shortfall:
+        console.print(demo.shortfall, markup=False, soft_wrap=True)
     return 0 if verdict.is_good else 1
 
 
@@ -115,8 +117,14 @@ class _Demo:
         self._view = view
         self._phase = "live"
         self._began_s = 0.0
+        self._shortfall = ""
         self._outage = OutageStory()
         self._accepted, self._arrived = RateMeter(), RateMeter()
+
+    @property
+    def shortfall(self) -> str:
+        """How far the devices fell short of their rate; nothing if they did not."""
+        return self._shortfall
 
     @property
     def story(self) -> str:
@@ -145,6 +153,12 @@ class _Demo:
             except ExceptionGroup as group:
                 first = group.exceptions[0]
                 raise first if isinstance(first, SimulatorError) else group from None
+            summary = stage.fleet.summary()
+            if summary.is_short:
+                self._shortfall = (
+                    f"rate not reached: {summary.made:,} of {summary.planned:,} events ({self._rate:g}/s) were made; "
+                    f"{summary.made / summary.seconds:,.0f}/s is what devices, gateway and broker did here"
+                )
             return judge(stage.fleet.acknowledged, stage.verifier.arrivals)
 
     async def _play(self, stage: Stage, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:

@@ -25,14 +25,20 @@ DEFAULT_TOPIC: Final = "sensors/{device}/telemetry"
 _TICK_S: Final = 0.005  # at high rates readings are made in groups, at most this much late
 _YIELD_EVERY: Final = 100  # a rate that cannot be kept must not starve the connections
 _POLL_S: Final = 0.02
+_MAKE_UP_S: Final = 0.5  # a stall is made up for after the end; a rate that cannot be reached is not
+_SHORT_OF: Final = 0.99
 
 
 @dataclass(frozen=True, slots=True)
 class FleetSummary:
-    """What a fleet did in a run; ``unacknowledged`` readings may or may not have been taken."""
+    """What a fleet did in a run; ``unacknowledged`` readings may or may not have been taken.
+
+    ``planned`` is what its rate comes to; ``made`` is less if this machine, or the other side, could not keep up.
+    """
 
     devices: int
     seconds: float
+    planned: int
     made: int
     sent: int
     acknowledged: int
@@ -45,6 +51,11 @@ class FleetSummary:
     def rate(self) -> float:
         """Acknowledged readings per second."""
         return self.acknowledged / self.seconds if self.seconds else 0.0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the fleet's rate was not reached."""
+        return self.made < self.planned * _SHORT_OF
 
     def as_dict(self) -> dict[str, int | float]:
         """Return the counts and the rate, for JSON."""
@@ -94,6 +105,7 @@ class Fleet:
         ]
         self._turn = 0
         self._seconds = 0.0
+        self._planned = 0
         self._connections: asyncio.Task[None] | None = None
 
     @property
@@ -124,12 +136,16 @@ class Fleet:
                 tasks.create_task(device.run(), name=device.name)
 
     async def measure(self, duration_s: float | None = None) -> None:
-        """Make readings at the fleet's rate for ``duration_s`` seconds, or until cancelled."""
+        """Make readings at the fleet's rate for ``duration_s`` seconds, or until cancelled.
+
+        What could not be made by then is not made: the summary tells how much it is.
+        """
         loop = asyncio.get_running_loop()
         began_s, before_s = loop.time(), self._seconds
         made, to_make = 0, math.inf if duration_s is None else round(duration_s * self._rate)
+        end_s = math.inf if duration_s is None else began_s + duration_s + _MAKE_UP_S
         try:
-            while made < to_make:
+            while made < to_make and loop.time() < end_s:
                 wait_s = began_s + made / self._rate - loop.time()
                 if wait_s > 0:
                     await asyncio.sleep(max(wait_s, _TICK_S))
@@ -141,7 +157,9 @@ class Fleet:
             if duration_s is not None:
                 await asyncio.sleep(began_s + duration_s - loop.time())
         finally:
-            self._seconds = before_s + loop.time() - began_s
+            took_s = loop.time() - began_s
+            self._seconds = before_s + took_s
+            self._planned += round(min(took_s, duration_s if duration_s is not None else took_s) * self._rate)
 
     async def settled(self, timeout_s: float) -> bool:
         """Wait until every reading made is acknowledged; return False when that takes longer than ``timeout_s``."""
@@ -169,6 +187,7 @@ class Fleet:
         return FleetSummary(
             devices=self.size,
             seconds=self._seconds,
+            planned=self._planned,
             made=counts.made,
             sent=counts.sent,
             acknowledged=counts.acknowledged,

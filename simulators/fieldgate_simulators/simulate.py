@@ -116,6 +116,8 @@ def _summary_text(summary: FleetSummary, target: str) -> str:
         f"  sent again      {max(0, summary.sent - summary.made):>10,}",
         f"  disconnects     {summary.disconnects:>10,}",
     ]
+    if summary.is_short:
+        lines.append(f"  asked for       {summary.planned:>10,}   (the rate was not reached)")
     if summary.skipped:
         lines.append(f"  not made        {summary.skipped:>10,}   (a device's memory was full)")
     return "\n".join(lines)

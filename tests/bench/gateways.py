@@ -57,6 +57,19 @@ journal: {{path: "{state}", durability: {level}}}
 """
 
 
+PROFILE = """\
+profile: sensor
+match: {mqtt: "sensors/{device}/telemetry"}
+fields:
+  seq: {type: int, min: 0}
+  ts: {type: int, unit: µs, min: 0}
+  temperature: {type: float, unit: °C, min: -40, max: 85}
+  humidity: {type: float, unit: "%", min: 0, max: 100}
+  name: {type: string, from: device}
+  note: {type: string}
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """One gateway configuration under test."""
@@ -115,6 +128,8 @@ class Gateway:
             conf.write_text(_broker_conf(self.port) + BRIDGE_CONF.format(upstream_port=upstream_port))
             self._child = Child("bridge", [str(place.mosquitto), "-c", str(conf)])
         else:
+            (folder / "devices.d").mkdir()
+            (folder / "devices.d" / "sensor.yaml").write_text(PROFILE)
             conf = folder / "fieldgate.yaml"
             conf.write_text(
                 FIELDGATE_CONF.format(

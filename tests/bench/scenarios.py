@@ -34,7 +34,7 @@ __all__ = [
 
 Record = dict[str, object]
 
-CLOUDEVENTS_TOPIC = "fieldgate/bench/sensors.d%03d.telemetry/generic"
+CLOUDEVENTS_TOPIC = "fieldgate/bench/d%03d/sensor"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
-"""The contract of `fieldgate.ingest.source`, kept by everything that reads MQTT: the listener and a source of a broker.
+"""The contract of `fieldgate.ingest.source`, kept by everything that hands over: the listeners, a source of a broker.
 
-Real sockets on both sides. A `Sender` is whoever publishes: a device at the listener, the broker of a source.
+Real sockets on both sides. A `Sender` is whoever publishes: a device at a listener, the broker of a source.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.packets import PingReq, PingResp, Properties, PubAck, PubComp, Publish, PubRel
+from http_kit import HttpClient, post, serving_http
 from listener_kit import HeldIntake, RawClient, SettlingIntake, serving
 from source_kit import GoodBroker, running
 from uplink_kit import Peer, until
@@ -95,6 +96,41 @@ def _completions(peer: Peer) -> int:
     return sum(isinstance(one, PubComp) for one in peer.packets)
 
 
+class _Poster:
+    """A client of the HTTP listener, which sends without waiting for answers. They bear no id: order tells."""
+
+    def __init__(self, client: HttpClient, port: int) -> None:
+        self._client = client
+        self._port = port
+        self._unanswered: list[int] = []
+        self._acked: list[int] = []
+
+    def send(self, *packet_ids: int) -> None:
+        self._unanswered += packet_ids
+        self._client.send(*(post("/sensors/a", b"%d" % n) for n in packet_ids))
+
+    async def acked(self) -> list[int]:
+        """Nothing is answered out of its turn, so that only silence tells."""
+        try:
+            while True:
+                assert (await self._client.answer(within_s=0.1)).status == 204
+                self._acked.append(self._unanswered.pop(0))
+        except TimeoutError:
+            return self._acked
+
+    async def come_again(self) -> None:
+        """HTTP knows no session."""
+        self._client.writer.transport.abort()
+        self._client = await HttpClient.open(self._port)
+        self._unanswered.clear()
+
+
+@asynccontextmanager
+async def _http(intake: HeldIntake) -> AsyncIterator[Sender]:
+    async with serving_http(intake) as listener:
+        yield _Poster(await HttpClient.open(listener.port), listener.port)
+
+
 @asynccontextmanager
 async def _listener(intake: HeldIntake) -> AsyncIterator[Sender]:
     async with serving(intake) as listener:
@@ -110,10 +146,11 @@ async def _source(intake: HeldIntake) -> AsyncIterator[Sender]:
 
 
 Made = Callable[[HeldIntake], AbstractAsyncContextManager[Sender]]
-both = pytest.mark.parametrize("made", [_listener, _source], ids=["listener", "source"])
+every = pytest.mark.parametrize("made", [_listener, _source, _http], ids=["listener", "source", "http"])
+that_hold = pytest.mark.parametrize("made", [_listener, _source], ids=["listener", "source"])
 
 
-@both
+@every
 async def test_a_read_is_one_batch_and_positions_count_from_0(made: Made) -> None:
     """The flow works on batches; a position is how a source finds its message again."""
     intake = HeldIntake()
@@ -131,7 +168,7 @@ async def test_a_read_is_one_batch_and_positions_count_from_0(made: Made) -> Non
     assert len({id(settler) for settler, _, _ in intake.batches}) == 1
 
 
-@both
+@every
 async def test_nothing_is_acknowledged_before_it_is_settled_and_then_in_order(made: Made) -> None:
     """P1 and [MQTT-4.6.0-2]."""
     intake = HeldIntake()
@@ -150,7 +187,7 @@ async def test_nothing_is_acknowledged_before_it_is_settled_and_then_in_order(ma
         assert await sender.acked() == [7, 8, 3]
 
 
-@both
+@every
 async def test_one_that_settles_at_once_is_acknowledged_at_once(made: Made) -> None:
     """The intake may settle within `accept`: an event that no uplink wants."""
     async with made(SettlingIntake()) as sender:
@@ -159,7 +196,7 @@ async def test_one_that_settles_at_once_is_acknowledged_at_once(made: Made) -> N
         assert await sender.acked() == [1, 2, 3]
 
 
-@both
+@that_hold
 async def test_a_closed_intake_gets_nothing_until_it_opens(made: Made) -> None:
     """Memory is full: what is held is handed over later, in order, and nothing of it is acknowledged before."""
     intake = SettlingIntake()
@@ -177,7 +214,18 @@ async def test_a_closed_intake_gets_nothing_until_it_opens(made: Made) -> None:
         assert await sender.acked() == [1, 2, 3]
 
 
-@both
+async def test_a_closed_intake_gets_nothing_of_a_source_that_sends_away() -> None:
+    """HTTP has an answer for it, so nothing is held: the sender keeps its message and comes again."""
+    intake = SettlingIntake()
+    intake.open = False
+    async with serving_http(intake) as listener:
+        client = await HttpClient.open(listener.port)
+
+        assert (await client.ask(post())).status == 503
+        assert intake.heard == []
+
+
+@every
 async def test_what_settles_after_its_connection_has_gone_acknowledges_nothing_on_the_next(made: Made) -> None:
     """A token of an older generation never writes to a newer connection; what was sent there is sent again anyway."""
     intake = HeldIntake()

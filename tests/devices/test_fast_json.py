@@ -110,6 +110,8 @@ def test_the_usual_message_takes_the_fast_way():
         ("x: {type: float}", 'device: "{id}"'),
         ("x: {type: float, from: a}, y: {type: float, from: a.b}", ""),
         ("x: {type: float, from: a}, y: {type: float, from: a}", ""),
+        ("x: {type: float, from: 'a\\b'}", ""),
+        ('x: {type: float, from: \'"a\\"b"\'}', ""),
     ],
 )
 def test_other_profiles_go_the_long_way(fields, rest):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.generic import flat_fields, flat_json
+from fieldgate_devices.generic import Flattener, flat_fields, flatten
 from fieldgate_devices.names import name_problem
 from fieldgate_devices.reading import read_catalogue
 from profile_kit import contract
@@ -31,7 +31,7 @@ from profile_kit import contract
     ],
 )
 def test_json_of_unknown_devices_is_flattened_and_its_numbers_are_floats(payload, fields):
-    assert flat_json(payload) == fields
+    assert flatten(payload) == fields
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_json_of_unknown_devices_is_flattened_and_its_numbers_are_floats(payload
     [b'{"a":1,"a":2}', b"[" * 50 + b"]" * 50, json.dumps({str(n): n for n in range(600)}).encode(), b"ON", b""],
 )
 def test_what_cannot_be_flattened_is_left_as_it_is(payload):
-    assert flat_json(payload) is None
+    assert flatten(payload) is None
 
 
 SCALARS = st.none() | st.booleans() | st.integers(-10, 10) | st.text(max_size=5)
@@ -57,6 +57,24 @@ def test_flattening_loses_no_value_and_gives_names_for_rules(value):
     leaves = [one for one in _leaves(value) if one is not None]
     assert sorted(map(repr, (value for value, _ in fields.values()))) == sorted(map(repr, map(_plain, leaves)))
     assert [name_problem(name) for name in fields] == [""] * len(fields)
+
+
+FLAT = st.dictionaries(
+    st.sampled_from(["a", "seq", "b_2", "B", "type", "x y", "é"]),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    max_size=5,
+)
+
+
+@given(FLAT | VALUES, st.sampled_from([(",", ":"), (", ", ": "), (" ,", "\t:")]))
+def test_the_short_way_of_flat_messages_gives_the_same_bytes(value, separators):
+    payload = json.dumps(value, separators=separators).encode()
+
+    warm, other = Flattener(), Flattener()
+    warm(payload)
+    other(b'{"a":1,"seq":2}')
+
+    assert warm(payload) == other(payload) == flatten(payload)
 
 
 def _leaves(value):

@@ -78,7 +78,7 @@ def at(envelope: dict[str, Any]) -> float:
 
 def of_device(upstream: Upstream, name: str) -> list[dict[str, Any]]:
     """Its events in the order in which they first arrived."""
-    return list({one["id"]: one for one in upstream.events() if one["data"]["device"] == name}.values())
+    return list({one["id"]: one for one in upstream.events() if one["data"]["device_"] == name}.values())
 
 
 def clock_events(upstream: Upstream) -> list[dict[str, Any]]:
@@ -219,7 +219,7 @@ async def _step_about(folder: Path, *, looks_at_limits: int) -> None:
 
     assert len(listed.out.splitlines()) == 41
     assert status["uplinks"]["up"]["ledger"] == {}
-    names = [one["data"]["device"] for one in upstream.events()]
+    names = [one["data"]["device_"] for one in upstream.events()]
     assert list(dict.fromkeys(names)) == ["now", "hour", "years", "2038"], "in the order in which they came"
     assert {one["time"][:4] for one in of_device(upstream, "2038")} == {"2038"}
     assert not any("timequality" in one for one in of_device(upstream, "years")), "corrected, as never sent"
@@ -261,7 +261,7 @@ def test_a_correction_that_touches_what_was_sent_would_be_found(tmp_path: Path) 
     """The mutant: two copies of one id with different times do not pass the oracle."""
     del tmp_path
     upstream = Upstream(0)
-    first = {"id": "r-1", "type": "fieldgate.message", "time": "1970-01-01T00:01:00Z", "data": {"device": "d", "n": 0}}
+    first = {"id": "r-1", "type": "fieldgate.message", "time": "1970-01-01T00:01:00Z", "data": {"device_": "d", "n": 0}}
     upstream.arrived = [first, json.loads(json.dumps(first)) | {"time": "2026-01-01T00:00:00Z"}]
 
     with pytest.raises(AssertionError):

@@ -242,7 +242,7 @@ async def test_live_first_does_not_hold_new_events_behind_the_backlog(tmp_path: 
 
             assert at_that_time < 2_500
             oracle(upstream, [old, new], ordered=False)
-            assert all(one.get("drained") is True for one in upstream.events() if one["data"]["device"] == "old")
+            assert all(one.get("drained") is True for one in upstream.events() if one["data"]["device_"] == "old")
             old.close()
             new.close()
         upstream.close()

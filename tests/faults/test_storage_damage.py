@@ -107,7 +107,7 @@ class Site:
             await eventually("they arrive", lambda: not self.upstream.missing([device]))
         finally:
             device.close()
-        after = [one["id"] for one in self.upstream.events() if one["data"]["device"] == "after"]
+        after = [one["id"] for one in self.upstream.events() if one["data"]["device_"] == "after"]
         assert runs.isdisjoint(one.split("-")[0] for one in after)
 
 

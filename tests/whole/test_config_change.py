@@ -55,7 +55,7 @@ def devices(upstream: Upstream) -> dict[str, int]:
     """How many different events of each device arrived."""
     ids: dict[str, set[str]] = {}
     for one in upstream.events():
-        ids.setdefault(one["data"]["device"], set()).add(one["id"])
+        ids.setdefault(one["data"]["device_"], set()).add(one["id"])
     return {name: len(found) for name, found in ids.items()}
 
 
@@ -164,7 +164,7 @@ async def test_two_uplinks_with_formats_and_filters_of_their_own(tmp_path: Path)
         watcher.disconnect()
         watcher.loop_stop()
 
-    assert {one["lane"] for one in batches.events() if one["data"]["device"] == "alarm"} == {"high"}
+    assert {one["lane"] for one in batches.events() if one["data"]["device_"] == "alarm"} == {"high"}
     assert [json.loads(payload)["n"] for _, payload in raw] == list(range(5))
     assert {topic for topic, _ in raw} == {"alarm/t.alarm"}
     assert {name: one["routed"] for name, one in status["uplinks"].items()} == {"batch": 35, "alarms": 5}

@@ -102,7 +102,7 @@ def test_a_cloudevent_is_counted_by_its_data_and_others_by_their_type():
     """Gap and clock events travel the same way and are no readings."""
     arrivals = Arrivals()
 
-    arrivals.add_cloudevent(json.dumps({"id": "00-1", "type": "message", "data": {"device": "a", "n": 1}}).encode())
+    arrivals.add_cloudevent(json.dumps({"id": "00-1", "type": "message", "data": {"device_": "a", "n": 1}}).encode())
     arrivals.add_cloudevent(json.dumps({"id": "00-2", "type": "gap", "data": {"count": 3}}).encode())
     arrivals.add_cloudevent(b"\xff not JSON")
 

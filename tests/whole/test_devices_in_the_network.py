@@ -2,64 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
 import re
 import shutil
-import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from access_kit import knock, users_text, write_private
-from command_kit import fieldgate
+from command_kit import fieldgate, gateway, shell
 from fieldgate.control import ask, socket_path
-from fieldgate.errors import FieldgateError
 from gateway_kit import eventually, free_port
 from listener_kit import RawClient
 from tls_kit import Authority
 
 PAGE = (Path(__file__).parents[2] / "deploy" / "README.md").read_text(encoding="utf-8")
 SECTION = PAGE.split("## Devices in the network")[1].split("\n## ")[0]
-
-
-async def shell(text: str, folder: Path) -> str:
-    """Run it as a person in that folder would; every command must end well."""
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-    process = await asyncio.create_subprocess_exec(
-        "bash", "-euo", "pipefail", "-c", text, cwd=folder, env={**os.environ, "PATH": path},
-        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    out, _ = await asyncio.wait_for(process.communicate(), 30)
-    assert process.returncode == 0, out.decode()
-    return out.decode()
-
-
-@asynccontextmanager
-async def gateway(config: Path) -> AsyncIterator[Path]:
-    """`fieldgate run`, until it listens; answers where its log is."""
-    log = config.parent / "gateway.log"
-    with log.open("wb") as file:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "fieldgate", "run", "-c", str(config), stdout=file, stderr=file
-        )
-
-    async def listens() -> bool:
-        try:
-            status = await ask(socket_path(config.parent / "state"), {"do": "status"})
-        except FieldgateError:
-            return False
-        return all(one["listening"] for one in status["listeners"])
-
-    try:
-        await eventually("it listens", listens)
-        yield log
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl is not installed")

@@ -191,3 +191,29 @@ def test_signals_move_like_real_ones():
         assert after["pulses"] >= before["pulses"]
         assert 0 <= after["humidity"] <= 100
     assert {reading["door"] for reading in readings} == {True, False}
+
+
+async def test_a_rate_that_cannot_be_reached_ends_in_time_and_is_told(broker):
+    """Who asks for ten seconds waits ten, and does not take what was reached for what was asked."""
+    fleet = Fleet(Target(broker.host, broker.port), devices=2, rate=5_000_000, memory=100)
+    loop = asyncio.get_running_loop()
+
+    async with asyncio.timeout(30), fleet:
+        began_s = loop.time()
+        await fleet.measure(0.5)
+        took_s = loop.time() - began_s
+
+    summary = fleet.summary()
+    assert took_s < 10  # 2,500,000 readings take longer on any machine
+    assert summary.planned == 2_500_000
+    assert summary.is_short
+
+
+async def test_a_rate_that_is_reached_is_not_called_short(broker):
+    """The control."""
+    async with asyncio.timeout(30), Fleet(Target(broker.host, broker.port), devices=2, rate=100) as fleet:
+        await fleet.measure(0.2)
+        assert await fleet.settled(10)
+
+    summary = fleet.summary()
+    assert (summary.planned, summary.made, summary.is_short) == (20, 20, False)

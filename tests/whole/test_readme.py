@@ -56,7 +56,7 @@ def commands() -> dict[str, click.Command]:
     def walk(words: str, command: click.Command) -> None:
         for name, child in getattr(command, "commands", {}).items():
             walk(f"{words} {name}", child)
-        if not getattr(command, "commands", None):
+        if not getattr(command, "commands", None) and not command.hidden:
             found[words] = command
 
     walk("fieldgate", typer.main.get_command(build_app()))
@@ -108,6 +108,18 @@ def test_every_make_target_in_the_readme_exists():
 
     assert shown >= {"demo", "test", "bench"}
     assert [name for name in shown if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []
+
+
+@pytest.mark.parametrize(("target", "asked"), [("demo", "tests/setup.sh {0} demo"), ("test", "tests/setup.sh {0}")])
+def test_the_demo_is_set_up_without_what_the_tests_need(target, asked, tmp_path):
+    """Who wants to see it work gets no broker, file systems and Node.js installed."""
+    venv = tmp_path / "venv"
+
+    planned = subprocess.run(
+        ["make", "-n", target, f"VENV={venv}"], cwd=ROOT, capture_output=True, text=True, timeout=20, check=True
+    ).stdout
+
+    assert [line.partition("bash ")[2] for line in planned.splitlines() if "setup.sh" in line] == [asked.format(venv)]
 
 
 def test_every_top_level_folder_is_in_the_readme():
@@ -211,10 +223,11 @@ def settle_in(text: str, folder: Path, **replaced: str) -> str:
 
 def furnish(folder: Path) -> None:
     authority = Authority()
-    authority.write_ca(folder / "ca.pem")
+    authority.write_ca(folder / "cloud-ca.pem")
     authority.write_server(folder)
     for name, text in (
         ("users", ""), ("cloud-password", "s3cret\n"), ("shop-floor", "s3cret\n"), ("proxy-password", "s3cret\n"),
+        ("roof-token", "0123456789abcdef0123456789abcdef\n"),
     ):  # fmt: skip
         write_private(folder / name, text)
     (folder / "acl.yaml").write_text("all_users: []\n", encoding="utf-8")
@@ -259,7 +272,7 @@ def cloud(folder: Path) -> Iterator[tuple[int, list[tuple[str, dict[str, object]
     if mosquitto is None or shutil.which("mosquitto_passwd") is None:
         pytest.skip("mosquitto is not installed")
     authority = trustme.CA()
-    authority.cert_pem.write_to_path(folder / "ca.pem")
+    authority.cert_pem.write_to_path(folder / "cloud-ca.pem")
     authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(folder / "server.pem")
     subprocess.run(["mosquitto_passwd", "-b", "-c", folder / "passwd", "plant-7", "s3cret"], check=True)
     port, reader = free_port(), free_port()
@@ -314,7 +327,9 @@ def test_the_first_configuration_works_as_it_is_written(tmp_path):
     port = free_port()
     with cloud(tmp_path) as (cloud_port, arrived):
         own = {"broker.example:8883": f"localhost:{cloud_port}", "127.0.0.1:1883": f"127.0.0.1:{port}"}
-        (tmp_path / "fieldgate.yaml").write_text(settle_in(blocks("yaml")[0], tmp_path, **own), encoding="utf-8")
+        written = settle_in(blocks("yaml")[0], tmp_path, **own)
+        assert written.count("# ca: cloud-ca.pem ") == 1
+        (tmp_path / "fieldgate.yaml").write_text(written.replace("# ca: ", "ca: "), encoding="utf-8")
         log = tmp_path / "gateway.log"
 
         assert fieldgate("check", "-c", "fieldgate.yaml", cwd=tmp_path).returncode == 0
@@ -332,6 +347,68 @@ def test_the_first_configuration_works_as_it_is_written(tmp_path):
     assert (first["data"], first["source"]) == (shown["data"], shown["source"])
     excerpt = next(text for text in blocks("text") if text.startswith("gateway  plant-7"))
     assert without_numbers(status.stdout) == without_numbers(settle_in(excerpt, tmp_path, **own))
+
+
+def service() -> tuple[dict[str, str], str]:
+    """The keys of the README's systemd unit, and the configuration that goes with it."""
+    (unit,) = blocks("ini")
+    keys = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+    return keys, next(text for text in blocks("yaml") if "journal: {path: /var/lib/fieldgate}" in text)
+
+
+def test_the_service_and_its_configuration_belong_together():
+    """Pasted as they stand: each credential is handed over, and the journal's folder is one that systemd makes."""
+    unit, config = service()
+
+    name, _, _path = unit["LoadCredential"].partition(":")
+    wanted = re.findall(r"\$\{credential:([^}]+)\}", config)
+    assert wanted == [name]
+    assert f"journal: {{path: /var/lib/{unit['StateDirectory']}}}" in config
+    assert unit["ExecStart"].endswith(" run -c /etc/fieldgate/fieldgate.yaml")
+    assert unit["RestartPreventExitStatus"] == str(os.EX_CONFIG)
+    assert f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {unit['User']}\n" in README
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
+def test_systemd_takes_the_unit(tmp_path):
+    """A key that it does not know would be passed over."""
+    (unit,) = blocks("ini")
+    file = tmp_path / "fieldgate.service"
+    file.write_text(re.sub(r"ExecStart=\S+", f"ExecStart={sys.executable}", unit), encoding="utf-8")
+
+    verified = subprocess.run(
+        ["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=20, check=False
+    )
+
+    assert [line for line in verified.stderr.splitlines() if str(file) in line] == []
+
+
+def test_a_person_in_a_shell_can_check_and_ask_the_service(tmp_path):
+    """The service has its credentials from systemd; who sits beside it has none, and needs none."""
+    _, config = service()
+    (tmp_path / "fieldgate.yaml").write_text(config.replace("/var/lib/fieldgate", "state"), encoding="utf-8")
+    (tmp_path / "cloud-password").write_text("s3cret", encoding="utf-8")
+    given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
+
+    without = fieldgate("check", "-c", "fieldgate.yaml", cwd=tmp_path, env={"CREDENTIALS_DIRECTORY": ""})
+    within = fieldgate("check", "-c", "fieldgate.yaml", cwd=tmp_path, env=given)
+    log = tmp_path / "gateway.log"
+    config_file = tmp_path / "fieldgate.yaml"
+    config_file.write_text(
+        config_file.read_text("utf-8") + f"listen: [{{mqtt: '127.0.0.1:{free_port()}'}}]\n", encoding="utf-8"
+    )
+    command = ("env", f"CREDENTIALS_DIRECTORY={tmp_path}", sys.executable, "-m", "fieldgate", "run")
+    with child(*command, cwd=tmp_path, log=log):
+        until("it listens", lambda: "listener.started" in log.read_text(), log=log)
+        asked = [
+            fieldgate(*words.split(), cwd=tmp_path, env={"CREDENTIALS_DIRECTORY": ""})
+            for words in ("status", "journal stats", "parked list", "config show")
+        ]
+
+    assert "note: password: the credential 'cloud-password'" in without.stdout
+    assert (without.returncode, within.stdout.splitlines()[-1:]) == (0, ["fieldgate.yaml: ok"])
+    assert "note:" not in within.stdout
+    assert [one.returncode for one in asked] == [0] * len(asked), asked
 
 
 def test_the_walk_of_a_device_is_the_one_that_is_walked():

@@ -91,9 +91,13 @@ async def test_a_port_in_use_is_said_once_tried_again_and_the_rest_runs(tmp_path
         taken.close()
         await eventually("it listens there too", lambda: _listens(gateway, 1))
 
-    assert "already in use" in problem
+    assert problem.endswith(
+        "the port is already in use, by another program (a mosquitto?) or gateway; end that one, or write another port "
+        "into 'listen'"
+    )
     assert len(lines) == 1
     assert "NOT LISTENING" in shown.out
+    assert shown.code == 1
     assert "already in use" in shown.out
     assert "Traceback" not in gateway.log_text()
 

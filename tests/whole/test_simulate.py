@@ -64,6 +64,15 @@ async def test_the_summary_counts_what_the_broker_acknowledged(broker, start):
     assert (summary["made"], summary["acknowledged"], summary["unacknowledged"]) == (25, 25, 0)
 
 
+async def test_a_rate_that_is_not_reached_is_said(broker, start):
+    """Else somebody believes that their broker took 40 million readings a minute."""
+    process = start("--target", broker.url, "--devices", "1", "--rate", "700000", "--seconds", "1")
+
+    output, _ = process.communicate(timeout=20)
+
+    assert "  asked for          700,000   (the rate was not reached)" in output
+
+
 async def test_ctrl_c_gives_the_summary_too(broker, start):
     """Without --seconds it is the only way to end it."""
     async with aiomqtt.Client(broker.host, broker.port) as upstream, asyncio.timeout(10):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import subprocess
 from contextlib import AsyncExitStack
@@ -240,24 +241,29 @@ async def test_thingsboard_with_a_token_as_user_name(tmp_path, authority, stack)
     assert [json.loads(publish.payload)["n"] for publish in broker.arrived] == list(range(COUNT))
 
 
+def indented(template: Path) -> list[list[str]]:
+    """The blocks of lines that a comment offers for other files."""
+    text = template.read_text(encoding="utf-8")
+    blocks = re.findall(r"(?:^#      .*\n)+", text, re.MULTILINE)
+    return [[line.removeprefix("#      ") for line in block.splitlines()] for block in blocks]
+
+
 async def test_mosquitto_with_certificates_on_both_sides(tmp_path, authority, stack):
-    """The settings that the template asks for on the server's side, in a real mosquitto."""
+    """The very lines that the template gives for the server's side, in a real mosquitto."""
     site = Site("mosquitto", tmp_path, authority)
     site.mqtt.update(own_certificate(authority, tmp_path).settings)
     leaf = authority.issue_cert("localhost")
     leaf.private_key_pem.write_to_path(tmp_path / "server.key")
     leaf.cert_chain_pems[0].write_to_path(tmp_path / "server.crt")
-    (tmp_path / "acl").write_text("topic read #\npattern write fieldgate/%u/#\n")
+    conf, acl = ("\n".join(lines) for lines in indented(FOLDER / "mosquitto.yaml"))
+    assert (conf.count("/etc/mosquitto/"), acl) == (4, "pattern write fieldgate/%u/#")
+    (tmp_path / "acl").write_text(f"topic read #\n{acl}\n")
     for secret in ("acl", "server.key"):
         (tmp_path / secret).chmod(0o600)
     inside = free_port()
     lines = (
-        f"cafile {tmp_path / 'ca.crt'}",
-        f"certfile {tmp_path / 'server.crt'}",
-        f"keyfile {tmp_path / 'server.key'}",
-        "require_certificate true",
-        "use_identity_as_username true",
-        f"acl_file {tmp_path / 'acl'}",
+        *conf.replace("/etc/mosquitto/", f"{tmp_path}/").removeprefix("listener 8883\n").splitlines(),
+        f"persistence_location {tmp_path}/",
         f"listener {inside} 127.0.0.1",  # where what arrived is read
     )
     port = await stack.enter_async_context(mosquitto(tmp_path, *lines))

@@ -10,10 +10,10 @@ from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Final
 
-from fieldgate_devices.decoders.binary_fields import FixedFields, sized
+from fieldgate_devices.decoders.binary_fields import FixedFields, check_equal, sized
 from fieldgate_devices.decoders.binary_options import BinaryOptions, Item
 from fieldgate_devices.decoders.binary_state import Scope, State
-from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, excerpt
+from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
 from fieldgate_devices.decoders.limits import MAX_PAYLOAD_BYTES, check_payload, checked
 
 __all__ = ["BinaryDecoder"]
@@ -95,13 +95,16 @@ class _Compiler:
                 return _sum(item)
 
     def _sized_field(self, item: Item) -> Step:
-        name, length, encoding = item.name or "", item.length, self._options.encoding
+        name, length, wanted, encoding = item.name or "", item.length, item.equals, self._options.encoding
         kind = item.parsed_type.kind
 
         def read(state: State, scope: Scope) -> None:
             size = state.left if length == _REST else scope.whole(length)
-            scope.put(scope.named(name), sized(state.take(size, name), kind=kind, encoding=encoding))
             state.spend(1)
+            value = sized(state.take(size, name), kind=kind, encoding=encoding)
+            if wanted is not None:
+                check_equal(name, value, wanted)
+            scope.put(scope.named(name), value)
 
         return read
 
@@ -185,22 +188,23 @@ def _go_to(item: Item) -> Step:
 def _sum(item: Item) -> Step:
     """The sum of earlier fields; exact until it becomes a float, so that 26 and 30 hundredths are 26.3."""
     name, negative = item.sum or "", item.negative
-    factors = {part: Fraction(str(factor)) for part, factor in (item.of or {}).items()}
-    is_whole = all(factor.denominator == 1 for factor in factors.values())
+    factors = [(part, Fraction(str(factor))) for part, factor in (item.of or {}).items()]
+    is_whole = all(factor.denominator == 1 for _, factor in factors)
 
     def read(state: State, scope: Scope) -> None:
-        total = sum((factor * Fraction(scope.number(part)) for part, factor in factors.items()), Fraction(0))
+        state.spend(1)
+        numbers = [scope.number(part) for part, _ in factors]
+        terms = (factor * Fraction(number) for (_, factor), number in zip(factors, numbers, strict=True))
+        total = sum(terms, Fraction(0))
         if negative is not None and scope.number(negative):
             total = -total
-        scope.put(scope.named(name), _plain(total, is_whole=is_whole))
-        state.spend(1)
+        is_int = is_whole and not any(isinstance(number, float) for number in numbers)
+        scope.put(scope.named(name), total.numerator if is_int else _float(total))
 
     return read
 
 
-def _plain(total: Fraction, *, is_whole: bool) -> Value:
-    if is_whole and total.denominator == 1:
-        return total.numerator
+def _float(total: Fraction) -> float:
     try:
         return float(total)
     except OverflowError:

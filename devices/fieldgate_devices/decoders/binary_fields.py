@@ -22,7 +22,7 @@ try:
 except ImportError:  # a machine without the compiled half: the same functions, in Python
     import bitstruct
 
-__all__ = ["FixedFields", "sized"]
+__all__ = ["FixedFields", "check_equal", "sized"]
 
 Convert = Callable[[Any], Value]
 _FLOATS: Final = {16: "e", 32: "f", 64: "d"}
@@ -70,9 +70,18 @@ class FixedFields:
         for name, convert in self._converts:
             found[name] = convert(found[name])
         for name, wanted in self._equals:
-            if found[name] != wanted:
-                raise Undecodable(f"{name} is {excerpt(str(found[name]))}; {wanted!r} is expected")
+            check_equal(name, found[name], wanted)
         scope.add({scope.named(name): value for name, value in found.items()} if self._has_places else found)
+
+
+def check_equal(name: str, value: Value, wanted: int | str) -> None:
+    """Refuse any value but one.
+
+    Raises:
+        Undecodable: it is another.
+    """
+    if value != wanted:
+        raise Undecodable(f"{name} is {excerpt(str(value))}; {wanted!r} is expected")
 
 
 def sized(raw: bytes, *, kind: str, encoding: Encoding) -> Value:

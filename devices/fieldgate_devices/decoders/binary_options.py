@@ -32,6 +32,7 @@ __all__ = ["BinaryOptions", "Item"]
 
 MAX_ITEMS: Final = 1_000
 _MAX_LEVELS: Final = 8
+_MAX_FACTOR: Final = 1e18
 _NAME: Final = re.compile(r"[^{}\s]+")
 _KINDS: Final = ("name", "skip", "at", "repeat", "choose", "optional", "sum")
 
@@ -121,8 +122,8 @@ class Item(Section):
             self._check_group()
         elif kind == "choose" and self.when is None:
             raise ValueError("choose needs when: {VALUE: [items], …}")
-        elif kind == "sum" and self.of is None:
-            raise ValueError("sum needs of: {field: factor, …}")
+        elif kind == "sum":
+            self._check_sum()
         elif kind == "skip" and not self.parsed_type.bits:
             raise ValueError("skip needs a size, such as u4 or bytes2")
         elif kind == "at" and isinstance(self.at, int) and self.at < 0:
@@ -136,6 +137,12 @@ class Item(Section):
             raise ValueError(f"{self.type} needs a size: {self.type}8, or a length (a number, a field, or rest)")
         if self.parsed_type.bits and self.length is not None:
             raise ValueError(f"{self.type} has its size already; length is for bytes, text and hex without one")
+
+    def _check_sum(self) -> None:
+        if self.of is None:
+            raise ValueError("sum needs of: {field: factor, …}")
+        if bad := next((factor for factor in self.of.values() if not abs(factor) <= _MAX_FACTOR), None):
+            raise ValueError(f"{bad} is no factor; allowed: -1e18 to 1e18")
 
     def _check_group(self) -> None:
         if (self.layout is None) == (self.type is None):

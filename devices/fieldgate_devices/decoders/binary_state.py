@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fieldgate_devices.decoders.binary_types import PLACE
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, excerpt
-from fieldgate_devices.decoders.limits import MAX_VALUES_OF_MESSAGE, check_record_count
+from fieldgate_devices.decoders.limits import Allowance, check_record_count
 
 __all__ = ["Scope", "State"]
 
@@ -12,14 +12,14 @@ __all__ = ["Scope", "State"]
 class State:
     """The position; how much may still be read; the readings so far."""
 
-    __slots__ = ("_left_to_spend", "at", "end", "payload", "readings")
+    __slots__ = ("at", "end", "payload", "readings", "spend")
 
     def __init__(self, payload: bytes) -> None:
         self.payload = payload
         self.at = 0
         self.end = len(payload)
         self.readings: list[Record] | None = None
-        self._left_to_spend = MAX_VALUES_OF_MESSAGE
+        self.spend = Allowance().spend  # a layout may repeat a field for as long as a payload says
 
     @property
     def left(self) -> int:
@@ -41,12 +41,6 @@ class State:
         if size > self.left:
             raise Undecodable(f"{name} is said to have {size} bytes; {self.left} are left")
         self.end = self.at + size
-
-    def spend(self, values: int) -> None:
-        """Count what was read; a layout may repeat a field for as long as a payload says."""
-        self._left_to_spend -= values
-        if self._left_to_spend < 0:
-            raise Undecodable(f"the message holds more than {MAX_VALUES_OF_MESSAGE} values")
 
     def add_readings(self, readings: list[Record]) -> None:
         """Add the repetitions of a group of readings."""

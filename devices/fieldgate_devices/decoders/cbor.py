@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 from pydantic import Field
 
-from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
+from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, one_line
 from fieldgate_devices.decoders.limits import MAX_DEPTH, MAX_DIGITS, check_payload, check_record_count, checked, measure
 from fieldgate_devices.decoders.plain import NanMeaning, Plain
 from fieldgate_devices.decoders.readings import Readings, ReadingsOptions
@@ -26,7 +26,6 @@ MAX_CBOR_BYTES: Final = 64 * 1024
 MAX_CBOR_BYTES_NUMBERED: Final = 32 * 1024
 """The same where keys are no texts: keys of other types can be chosen so that a mapping finds each of them slowly."""
 
-_REFERENCES: Final = frozenset({25, 28, 29, 256})
 _MAX_EXPONENT: Final = 400
 
 
@@ -77,7 +76,7 @@ class CborDecoder:
         source = io.BytesIO(payload)
         reader = self._make_reader(
             source,
-            semantic_decoders=_Tags(),
+            semantic_decoders=_TAGS,
             max_depth=MAX_DEPTH + 8,  # tags count too; what is plain is counted below
             allow_duplicate_keys=False,
             strict_hashable_types=len(payload) > MAX_CBOR_BYTES_NUMBERED,
@@ -100,21 +99,6 @@ def parse(payload: bytes) -> Value:
     return next(CborOptions().make().messages(payload))
 
 
-class _Tags(Mapping[int, Callable[[Any, bool], Any]]):
-    """What each tag means, for every tag there is [RFC 8949 3.4]."""
-
-    def __getitem__(self, tag: int) -> Callable[[Any, bool], Any]:
-        if tag in _REFERENCES:
-            return _refuse_reference
-        return _MEANINGS.get(tag, _content)
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(_MEANINGS)
-
-    def __len__(self) -> int:
-        return len(_MEANINGS)
-
-
 def _content(value: Any, is_key: bool) -> Any:
     return value
 
@@ -135,18 +119,12 @@ def _negative_bignum(value: Any, is_key: bool) -> int:
 
 def _decimal_fraction(value: Any, is_key: bool) -> float:
     exponent, mantissa = _pair(value)
-    try:
-        return float(Decimal(mantissa).scaleb(exponent))
-    except InvalidOperation:
-        raise Undecodable("a decimal fraction is out of range") from None
+    return float(Decimal(mantissa).scaleb(exponent))  # infinite past the largest, which `measure` refuses
 
 
 def _big_float(value: Any, is_key: bool) -> float:
     exponent, mantissa = _pair(value)
-    try:
-        return float(mantissa * 2**exponent)
-    except OverflowError:
-        raise Undecodable("a number is out of range") from None
+    return float(mantissa * 2**exponent)  # below 2**1024: a mantissa has 256 bits at the most
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -159,12 +137,22 @@ def _pair(value: Any) -> tuple[int, int]:
     return exponent, mantissa
 
 
-_MEANINGS: Final[dict[int, Callable[[Any, bool], Any]]] = {
-    2: _bignum,
-    3: _negative_bignum,
-    4: _decimal_fraction,
-    5: _big_float,
-}
+class _Tags(dict[int, Callable[[Any, bool], Any]]):
+    """What each tag means, for every tag there is [RFC 8949 3.4]."""
+
+    def __missing__(self, tag: int) -> Callable[[Any, bool], Any]:
+        return _content
+
+
+_TAGS: Final = _Tags(
+    {
+        2: _bignum,
+        3: _negative_bignum,
+        4: _decimal_fraction,
+        5: _big_float,
+        **dict.fromkeys((25, 28, 29, 256), _refuse_reference),
+    }
+)
 
 
 def _other(found: object) -> Value:
@@ -184,4 +172,4 @@ def _reason(error: Exception, *, at: int) -> str:
         return f"lists and mappings are nested deeper than {MAX_DEPTH} levels"
     if "premature end" in text:
         return "the CBOR message is cut short"
-    return f"not CBOR: {text[:120]} (about byte {at})"
+    return f"not CBOR: {one_line(error)} (about byte {at})"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
-from fieldgate_devices.decoders.limits import MAX_VALUES, check_record_count, checked
+from fieldgate_devices.decoders.limits import MAX_VALUES, Allowance, check_record_count, checked
 from fieldgate_devices.decoders.texts import TextOptions, read_text, with_point
 
 __all__ = ["CsvDecoder", "CsvOptions"]
@@ -56,6 +56,10 @@ class CsvOptions(TextOptions):
             raise ValueError("delimiter must be a character of its own, not the end of a line or the quote")
         if self.delimiter == self.decimal == ",":
             raise ValueError("decimal ',' needs another delimiter, such as ';'")
+        if self.quote is not None and self.quote in " \t\r\n":
+            raise ValueError("quote must be a character that can be seen")
+        if self.short_lines and not self.header and self.columns is None:
+            raise ValueError("short_lines needs columns or header: true, else no line is short")
         names = [name for name in self.columns or () if name is not None]
         if len(set(names)) != len(names):
             raise ValueError("columns names one column twice")
@@ -84,11 +88,13 @@ class CsvDecoder:
         rows = self._rows(read_text(payload, encoding=options.encoding))
         names: Sequence[str | None] | None = options.columns
         records: list[Record] = []
+        allowance = Allowance()
         try:
             if options.header:
                 _, row = next(rows, (0, []))
                 names = _names(row)
             for line, row in rows:
+                allowance.spend(len(row))
                 records.append(self._record(row, names, line=line))
                 check_record_count(len(records))
         except csv.Error as error:
@@ -96,22 +102,24 @@ class CsvDecoder:
         return checked(records)
 
     def _rows(self, text: str) -> Iterator[tuple[int, list[str]]]:
-        """The lines that hold something, with their number."""
+        """The rows that are not blank, with the number of the line on which each ends."""
         options = self._options
-        lines = csv.reader(
-            io.StringIO(text, newline=""),
+        lines = _Lines(text, skip=options.skip, comment=options.comment)
+        rows = csv.reader(
+            lines,
             delimiter=options.delimiter,
             quotechar=options.quote,
             quoting=csv.QUOTE_MINIMAL if options.quote is not None else csv.QUOTE_NONE,
             skipinitialspace=True,
             strict=True,
         )
-        for row in lines:
-            is_comment = options.comment is not None and bool(row) and row[0].startswith(options.comment)
-            if lines.line_num > options.skip and not is_comment and any(row):
-                yield lines.line_num, row
+        for row in rows:
+            if any(row) or (len(row) > 1 and options.delimiter != " "):
+                yield lines.number, row
 
     def _record(self, row: list[str], names: Sequence[str | None] | None, *, line: int) -> Record:
+        if len(row) > MAX_VALUES:
+            raise Undecodable(f"line {line} has more than {MAX_VALUES} values")
         values = [value.strip() for value in row]
         if self._options.delimiter == " " and not values[-1]:
             values.pop()  # blanks at the end of a line
@@ -122,6 +130,22 @@ class CsvDecoder:
         if len(values) > len(names) or (len(values) < len(names) and not self._options.short_lines):
             raise Undecodable(f"line {line} has {len(values)} values; {len(names)} are expected: {excerpt(row[0])}")
         return {name: value or None for name, value in zip(names, values, strict=False) if name is not None}
+
+
+class _Lines:
+    """The lines that hold values; what is passed over is no CSV and may have quotes that do not pair."""
+
+    def __init__(self, text: str, *, skip: int, comment: str | None) -> None:
+        self._lines = iter(io.StringIO(text, newline=""))
+        self._skip = skip
+        self._comment = comment
+        self.number = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self.number += 1
+            if self.number > self._skip and not (self._comment is not None and line.startswith(self._comment)):
+                yield line
 
 
 def _names(row: list[str]) -> list[str | None]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Protocol, TypeAlias
 
-__all__ = ["Decoder", "Record", "Undecodable", "Value", "excerpt"]
+__all__ = ["Decoder", "Record", "Undecodable", "Value", "excerpt", "one_line"]
 
 Value: TypeAlias = "bool | int | float | str | bytes | list[Value] | dict[str, Value] | None"
 Record: TypeAlias = dict[str, Value]
@@ -42,6 +42,11 @@ class Decoder(Protocol):
         Raises:
             Undecodable: whatever else the bytes may be.
         """
+
+
+def one_line(error: Exception) -> str:
+    """What an error of a library says, on one line and short: it may quote the payload."""
+    return " ".join(str(error).split())[:80]
 
 
 def excerpt(payload: str | bytes) -> str:

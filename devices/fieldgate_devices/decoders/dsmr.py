@@ -89,9 +89,11 @@ class DsmrDecoder:
                 raise Undecodable("the telegram has no checksum after '!'")
             return
         covered = text[: text.rindex("!") + 1]
-        as_sent = covered.replace("\r\n", "\n").replace("\n", "\r\n")
-        if int(checksum, 16) not in {crc16(covered.encode()), crc16(as_sent.encode())}:
-            raise Undecodable(f"checksum {checksum} is wrong; {crc16(as_sent.encode()):04X} is right for what came")
+        if int(checksum, 16) == crc16(covered.encode()):
+            return
+        computed = crc16(covered.replace("\r\n", "\n").replace("\n", "\r\n").encode())  # as the meter sent it
+        if int(checksum, 16) != computed:
+            raise Undecodable(f"checksum {checksum} is wrong; {computed:04X} is right for what came")
 
 
 def crc16(covered: bytes) -> int:
@@ -128,7 +130,7 @@ def _filled(record: Record, lines: list[str], table: Table) -> Record:
         match = _LINE.fullmatch(line)
         if match is None:
             raise Undecodable(f"line {number} is no code with values: {excerpt(line)}")
-        code = table.find(line)
+        code = table.find(line.partition("(")[0])
         groups = match[4][1:-1].split(")(")
         name = f"{match[1]}-{match[2]}:{match[3]}"
         if code is None:

@@ -25,6 +25,8 @@ _TABLES: Final[dict[Country, str]] = {
     "iskra": "ISKRA_IE",
     "q3d": "Q3D",
 }
+_MAX_FOUND: Final = 500
+
 Shape = Literal["value", "reading", "peaks", "log"]
 _SHAPES: Final[dict[str, Shape]] = {
     "CosemParser": "value",
@@ -48,12 +50,18 @@ class Table:
 
     def __init__(self, codes: list[tuple[re.Pattern[str], Code]], *, has_checksum: bool) -> None:
         self._codes = codes
+        self._found: dict[str, Code | None] = {}  # a meter sends the same codes for ever
         self.has_checksum = has_checksum
 
-    def find(self, line: str) -> Code | None:
-        """Return what the line is."""
-        whole = f"{line}\r\n.\r\n"  # the patterns go to the end of a line; one (a gas reading before DSMR 4) of two
-        return next((code for pattern, code in self._codes if pattern.match(whole) is not None), None)
+    def find(self, code: str) -> Code | None:
+        """Return what a line is that begins with ``code``."""
+        if code in self._found:
+            return self._found[code]
+        line = f"{code}(.)\r\n.\r\n"  # the patterns go to the end of a line; one (a gas reading before DSMR 4) of two
+        found = next((known for pattern, known in self._codes if pattern.match(line) is not None), None)
+        if len(self._found) < _MAX_FOUND:
+            self._found[code] = found
+        return found
 
 
 def load_table(version: Country) -> Table:

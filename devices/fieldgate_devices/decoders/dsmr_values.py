@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Final
+from typing import Final, assert_never
 from zoneinfo import ZoneInfo
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, excerpt
@@ -35,6 +35,8 @@ def values_of(code: Code, groups: list[str]) -> Value:
             return _peaks(groups)
         case "log":
             return _log(groups)
+        case _:
+            assert_never(code.shape)
 
 
 def _reading(groups: list[str]) -> Record:

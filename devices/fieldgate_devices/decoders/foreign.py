@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fieldgate_devices.decoders.decoder import Decoder, Record, Undecodable, Value
+from fieldgate_devices.decoders.decoder import Decoder, Record, Undecodable, Value, one_line
 from fieldgate_devices.decoders.limits import check_payload, checked, measure
 
 __all__ = ["ForeignDecoder"]
@@ -34,7 +34,7 @@ class ForeignDecoder:
         except Undecodable:
             raise
         except Exception as error:  # not our code: its mistake costs one message, not the listener
-            raise Undecodable(f"decoder {self._name!r} failed: {type(error).__name__}: {str(error)[:80]}") from error
+            raise Undecodable(f"decoder {self._name!r} failed: {type(error).__name__}: {one_line(error)}") from error
         if not isinstance(records, list) or not all(_is_record(record) for record in records):
             raise Undecodable(f"decoder {self._name!r} returned something that is no list of records")
         for record in records:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, excerpt
-from fieldgate_devices.decoders.limits import MAX_VALUES, check_record_count, checked
+from fieldgate_devices.decoders.limits import MAX_VALUES, Allowance, check_record_count, checked
 from fieldgate_devices.decoders.options import DecoderOptions
 from fieldgate_devices.decoders.texts import read_text
 
@@ -56,9 +56,11 @@ class InfluxDecoder:
         """
         text = read_text(payload, encoding="utf-8")
         records: list[Record] = []
+        allowance = Allowance()
         at = _take(_GAP, text, 0)
         while at < len(text):
             record, at = _line(text, at)
+            allowance.spend(len(record))
             records.append(record)
             check_record_count(len(records))
             at = _take(_GAP, text, at)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Record, Undecodable
-from fieldgate_devices.decoders.limits import check_payload, check_record_count, checked
+from fieldgate_devices.decoders.limits import MAX_VALUES_OF_MESSAGE, check_payload, check_record_count, checked
 from fieldgate_devices.decoders.readings import Readings, ReadingsOptions
 
 __all__ = ["JsonDecoder", "JsonOptions"]
@@ -42,6 +42,8 @@ class JsonDecoder:
         if not self._has_lines:
             return checked(self._readings.find(json_text.parse(payload)))
         check_payload(payload)
+        if sum(payload.count(sign) for sign in (b",", b"[", b"{")) > 2 * MAX_VALUES_OF_MESSAGE:
+            raise Undecodable(f"the messages hold more than {MAX_VALUES_OF_MESSAGE} values")
         lines = [line for line in payload.split(b"\n") if line.strip()]
         check_record_count(len(lines))
         records: list[Record] = []

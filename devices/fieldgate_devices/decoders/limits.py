@@ -14,6 +14,7 @@ __all__ = [
     "MAX_RECORDS",
     "MAX_VALUES",
     "MAX_VALUES_OF_MESSAGE",
+    "Allowance",
     "check_payload",
     "check_record_count",
     "checked",
@@ -34,6 +35,25 @@ MAX_DIGITS: Final = 64
 """Digits of a whole number."""
 
 _HUGE: Final = 10**MAX_DIGITS
+
+
+class Allowance:
+    """How many values a message may still have, for a decoder that makes them one after the other."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left = MAX_VALUES_OF_MESSAGE
+
+    def spend(self, values: int) -> None:
+        """Count values.
+
+        Raises:
+            Undecodable: there are more than `MAX_VALUES_OF_MESSAGE`.
+        """
+        self._left -= values
+        if self._left < 0:
+            raise Undecodable(f"the message holds more than {MAX_VALUES_OF_MESSAGE} values")
 
 
 def check_payload(payload: bytes, *, limit_bytes: int = MAX_PAYLOAD_BYTES) -> None:

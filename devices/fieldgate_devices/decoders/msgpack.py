@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 from pydantic import Field
 
-from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
+from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, one_line
 from fieldgate_devices.decoders.limits import (
     MAX_DEPTH,
     MAX_VALUES_OF_MESSAGE,
@@ -82,7 +82,7 @@ class MsgpackDecoder:
             try:
                 found = _decode(payload[start:end])
             except (ValueError, OverflowError) as error:
-                raise Undecodable(f"not MessagePack: {str(error)[:120]}") from None
+                raise Undecodable(f"not MessagePack: {one_line(error)}") from None
             plain = Plain(nan=self._nan, other=_other)
             message = plain.value(found)
             if plain.keys != members:

@@ -70,8 +70,7 @@ class PairsDecoder:
         between = re.escape(options.between + "\r\n")
         self._gap = re.compile(f"[{between}]*")
         self._word = re.compile(f"[^{between}]*")
-        first = re.escape(options.equals[0])
-        self._name = re.compile(f"[^{between}{first}]+")
+        self._name = re.compile(f"(?:(?!{re.escape(options.equals)})[^{between}])+")
         self._blanks = re.compile(r"[ \t]*")
         quote = re.escape(options.quote) if options.quote is not None else None
         self._quoted = (

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
 from fieldgate_devices.decoders.limits import check_record_count, checked
@@ -55,6 +55,12 @@ class RegexOptions(TextOptions):
                 "(counted repetitions such as {1,500} are long)"
             )
         return pattern
+
+    @model_validator(mode="after")
+    def _check_others(self) -> RegexOptions:
+        if self.others == "ignore" and self.matches != "lines":
+            raise ValueError("others: ignore needs matches: lines; where there is no match at all, nothing is said")
+        return self
 
     def make(self) -> RegexDecoder:
         """Return the decoder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fieldgate_devices.decoders.decoder import Record, Undecodable, Value
 from fieldgate_devices.decoders.limits import MAX_VALUES_OF_MESSAGE, check_record_count
@@ -37,6 +37,12 @@ class ReadingsOptions(DecoderOptions):
         description="with `each`: the name under which a reading bears its key in the object, or its place in the list",
         examples=["sensor"],
     )
+
+    @model_validator(mode="after")
+    def _check_each(self) -> ReadingsOptions:
+        if self.each is None and (self.key is not None or not self.shared):
+            raise ValueError(f"{'key' if self.key is not None else 'shared'} needs each")
+        return self
 
 
 class Readings:
@@ -80,7 +86,7 @@ class Readings:
             raise Undecodable(f"the readings with what they share are more than {MAX_VALUES_OF_MESSAGE} values")
         if self._key is None:
             return [{**shared, **_record(one)} for _, one in readings]
-        return [{**shared, self._key: name, **_record(one)} for name, one in readings]
+        return [{**shared, **_record(one), self._key: name} for name, one in readings]
 
 
 def _record(reading: Value) -> Record:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Final, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
@@ -40,6 +40,12 @@ class ValueOptions(TextOptions):
         if "{" in rest or "}" in rest:
             raise ValueError(f"{name!r} has a brace without a name; write {{sensor}}, as match names that part")
         return name
+
+    @model_validator(mode="after")
+    def _check_format(self) -> ValueOptions:
+        if self.format == "json" and (self.decimal != "." or self.encoding != "utf-8"):
+            raise ValueError("decimal and encoding are for format: text; JSON has its own")
+        return self
 
     @property
     def captures(self) -> frozenset[str]:

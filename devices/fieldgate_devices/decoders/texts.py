@@ -36,7 +36,7 @@ def read_text(payload: bytes, *, encoding: Encoding, limit_bytes: int = MAX_PAYL
         Undecodable: it is empty, too large or not in that encoding, or begins with a byte order mark.
     """
     check_payload(payload, limit_bytes=limit_bytes)
-    if payload.count(b"\n") > MAX_LINES:
+    if max(payload.count(b"\n"), payload.count(b"\r")) > MAX_LINES:
         raise Undecodable(f"the payload has more than {MAX_LINES} lines")
     if encoding == "latin-1":
         return payload.decode("latin-1")

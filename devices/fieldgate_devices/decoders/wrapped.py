@@ -113,13 +113,14 @@ def _unzlib(packed: bytes, *, wbits: int, name: str) -> bytes:
 
 
 def _unzstd(packed: bytes) -> bytes:
-    unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).stream_reader(packed)
+    """One whole frame. What it says of its size is looked at first, because that much memory is taken for it."""
     try:
-        unpacked = unpacker.read(MAX_PAYLOAD_BYTES + 1)
-    except (zstandard.ZstdError, MemoryError):
-        raise Undecodable("not zstd, or damaged") from None
-    _check_unpacked(unpacked, is_complete=True, has_rest=False, name="zstd")
-    return unpacked
+        if zstandard.frame_content_size(packed) > MAX_PAYLOAD_BYTES:
+            raise Undecodable(f"unpacked, the zstd payload has more than {MAX_PAYLOAD_BYTES} bytes")
+        unpacker = zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES)
+        return unpacker.decompress(packed, max_output_size=MAX_PAYLOAD_BYTES, allow_extra_data=False)
+    except zstandard.ZstdError:
+        raise Undecodable(f"not one frame of zstd, damaged, or unpacked more than {MAX_PAYLOAD_BYTES} bytes") from None
 
 
 def _check_unpacked(unpacked: bytes, *, is_complete: bool, has_rest: bool, name: str) -> None:

@@ -29,6 +29,7 @@ from ruamel.yaml.events import (
 from ruamel.yaml.reader import ReaderError
 
 from fieldgate_devices.files.location import Location
+from fieldgate_devices.files.yaml_advice import yaml_advice
 
 __all__ = ["MAX_FILE_BYTES", "Document", "Loc", "Node", "Problem", "Scalar", "Value", "read_yaml"]
 
@@ -58,9 +59,11 @@ class Problem:
     where: Location
     message: str
     is_warning: bool = False
+    is_note: bool = False  # nothing to change: it says what was not looked at
 
     def __str__(self) -> str:
-        return f"{self.where}: {'warning: ' if self.is_warning else ''}{self.message}"
+        kind = "note: " if self.is_note else "warning: " if self.is_warning else ""
+        return f"{self.where}: {kind}{self.message}"
 
 
 @dataclass(slots=True)
@@ -285,7 +288,10 @@ def _events(text: str, path: str) -> Iterator[Event]:
         at = Location(path, mark.line + 1, mark.column + 1) if mark is not None else Location(path, 1, 1)
         begun = error.context_mark
         where = f"; {error.context} that begins in line {begun.line + 1}" if begun is not None and error.context else ""
-        raise _Unreadable(Problem(at, f"this is not YAML: {error.problem}{where}")) from error
+        line = (text.splitlines()[at.line - 1 : at.line] or [""])[0]
+        begun_line = begun.line + 1 if begun is not None else None
+        advice = yaml_advice(str(error.problem), line, column=at.column - 1, begun_line=begun_line)
+        raise _Unreadable(Problem(at, f"this is not YAML: {advice or f'{error.problem}{where}'}")) from error
     except ReaderError as error:
         before = text[: error.position]
         at = Location(path, before.count("\n") + 1, len(before) - before.rfind("\n"))

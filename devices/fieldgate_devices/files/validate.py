@@ -10,6 +10,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
@@ -18,7 +20,7 @@ from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.files.model_tree import ModelTree, dotted, key_names, range_of, section_of
 from fieldgate_devices.files.section import Section
 
-__all__ = ["Outcome", "did_you_mean", "validate"]
+__all__ = ["NotSeenFromHere", "Outcome", "did_you_mean", "validate"]
 
 M = TypeVar("M", bound=Section)
 
@@ -37,9 +39,13 @@ _WANTED: Final = {
 }
 
 
+class NotSeenFromHere(ValueError):
+    """Raised by a validator: the value may be right, and nobody can tell here. It is left out, and that is noted."""
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[M]):
-    """``model`` without what was wrong; ``broken`` says where that was."""
+    """``model`` without what was wrong or could not be seen; ``broken`` says where that was."""
 
     model: M | None
     problems: list[Problem]
@@ -155,8 +161,9 @@ class _Validation(Generic[M]):
             node = short  # a section may be written as one text
         written = node.value() if node is not None else detail["input"]  # a short form has no place of its own
         is_private = not self._tree.private_keys.isdisjoint(map(str, loc))
+        is_note = kind == "value_error" and isinstance(detail["ctx"]["error"], NotSeenFromHere)
         complaint = self._complaint(detail, loc, written, is_private=is_private)
-        return Problem(where, f"{subject}: {complaint}" if subject else complaint)
+        return Problem(where, f"{subject}: {complaint}" if subject else complaint, is_note=is_note)
 
     def _complaint(self, detail: Any, loc: Loc, written: object, *, is_private: bool) -> str:
         """What is wrong with a value, and what was allowed."""
@@ -190,13 +197,21 @@ class _Validation(Generic[M]):
         guess = did_you_mean(name, known)
         if not guess:
             elsewhere = [key.path for key in self._tree.all_keys() if key.name == name]
-            guess = f"; it belongs to {elsewhere[0].removesuffix('.' + name)!r}" if elsewhere else ""
+            nearest = max(elsewhere, key=partial(_shared, loc), default="")
+            guess = f"; it belongs to {nearest.removesuffix('.' + name)!r}" if nearest else ""
         return f"unknown key {name!r}{guess or '; allowed: ' + ', '.join(known)}"
 
 
 def _rests_on(loc: Loc, left_out: frozenset[Loc], *, is_of_whole: bool) -> bool:
     """Whether a complaint comes of what an earlier round took away: at that place, or about the section around it."""
     return any(bad == loc or (is_of_whole and bad[: len(loc)] == loc) for bad in left_out)
+
+
+def _shared(loc: Loc, path: str) -> int:
+    """How many steps from the top ``path`` goes along with ``loc``."""
+    steps = path.replace("[]", ".[]").split(".")
+    pairs = zip(loc, steps, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[1] in {"NAME", "[]"} or pair[0] == pair[1], pairs))
 
 
 def _describe(written: object) -> str:

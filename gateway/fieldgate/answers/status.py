@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate import clock
 from fieldgate.config.uplink import OwnListeners
@@ -24,6 +24,9 @@ from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import check_accounts
 from fieldgate.pipeline import Pipeline
 from fieldgate_devices.event import LANES, TimeQuality
+
+if TYPE_CHECKING:
+    from fieldgate.ingest.http_listener import HttpListener
 
 __all__ = ["status_facts"]
 
@@ -54,6 +57,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
             for number, one in enumerate(pipeline.sources)
         },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
+        "profiles": _profiles(pipeline),
         "dead_letters": _dead_letters(pipeline),
         "devices": _devices(pipeline),
         "uplinks": {
@@ -92,6 +96,18 @@ def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
         "retained": broker.retained.count,
         "retained_bytes": broker.retained.size_bytes,
         "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
+    }
+
+
+def _profiles(pipeline: Pipeline) -> dict[str, Any]:
+    """The contracts in use; ``problems`` is why what is in the folder is not, or not all, in use."""
+    watch = pipeline.profiles
+    catalogue = watch.loaded.catalogue
+    return {
+        "count": len(catalogue.contracts),
+        "own": sorted(catalogue.own),
+        "folder": str(pipeline.config.devices.path),
+        "problems": list(watch.problems),
     }
 
 
@@ -140,7 +156,8 @@ def _devices(pipeline: Pipeline) -> dict[str, Any]:
     }
 
 
-def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
+def _listener(listener: MqttListener | HttpListener, problem: str) -> dict[str, Any]:
+    own = _mqtt(listener) if isinstance(listener, MqttListener) else _http(listener)
     return {
         "name": listener.name,
         "listening": listener.started.is_set(),
@@ -149,18 +166,34 @@ def _listener(listener: MqttListener, problem: str) -> dict[str, Any]:
         "connecting": listener.crowd.strangers,
         "transport": listener.transport,
         "certificate": _certificate(listener.certificate),
-        "publishes": listener.tally.publishes,
         "events": listener.tally.events,
-        "joined": listener.tally.joined,
         "echoes": listener.tally.echoes,
-        "unsaved": listener.tally.unsaved,
         "unacknowledged": listener.unacknowledged,
         "refused": dict(listener.refused),
-        "publishes_refused": dict(listener.tally.refused),
-        "subscriptions_denied": listener.gate.denied["subscribe"],
         "access_problems": list(listener.gate.access.problems),
         "users": len(listener.gate.access.users),
         "ended": dict(listener.ended),
+        **own,
+    }
+
+
+def _mqtt(listener: MqttListener) -> dict[str, Any]:
+    return {
+        "protocol": "mqtt",
+        "publishes": listener.tally.publishes,
+        "joined": listener.tally.joined,
+        "unsaved": listener.tally.unsaved,
+        "publishes_refused": dict(listener.tally.refused),
+        "subscriptions_denied": listener.gate.denied["subscribe"],
+    }
+
+
+def _http(listener: HttpListener) -> dict[str, Any]:
+    return {
+        "protocol": "http",
+        "connections": listener.accepted,
+        "requests": listener.tally.requests,
+        "requests_refused": dict(listener.tally.refused),
     }
 
 

@@ -10,8 +10,9 @@ from typing import Annotated, Final
 
 import typer
 
-from fieldgate.cli.options import AsJson, ConfigFile, access_file
+from fieldgate.cli.options import AsJson, ConfigFile, access_file, written_config
 from fieldgate.config.acl_file import read_acl
+from fieldgate.config.users_file import read_users
 from fieldgate.errors import ConfigError, FieldgateError
 from fieldgate.mqtt.access_rules import AccessRules, Decision, publishing, subscribing
 from fieldgate.mqtt.topics import valid_filter, valid_topic
@@ -29,6 +30,7 @@ class AclError(FieldgateError):
 class _Answer:
     action: str
     decision: Decision
+    file: Path
 
     @property
     def where(self) -> str:
@@ -37,7 +39,7 @@ class _Answer:
     def __str__(self) -> str:
         verdict = "allow" if self.decision.is_allowed else "deny"
         rule = self.decision.rule
-        by = f"{self.where}   topic: {rule.topic}" if rule is not None else "no rule allows it"
+        by = f"{self.where}   topic: {rule.topic}" if rule is not None else f"no rule of {self.file} allows it"
         return f"{self.action:<9}   {verdict:<5}   {by}"
 
 
@@ -80,11 +82,29 @@ def register(app: typer.Typer) -> None:
             raise AclError(f"{topic!r} is a filter, and nothing is published to one; ask with --subscribe")
         answers: list[_Answer] = []
         if publish or (asks_both and is_topic):
-            answers.append(_Answer("publish", publishing(rules, topic)))
+            answers.append(_Answer("publish", publishing(rules, topic), path))
         if subscribe or asks_both:
-            answers.append(_Answer("subscribe", subscribing(rules, topic)))
+            answers.append(_Answer("subscribe", subscribing(rules, topic), path))
+        if file is None and user:
+            _warn_of_a_stranger(config, user)
         typer.echo(_as_json(path, user, topic, answers) if as_json else "\n".join(map(str, answers)))
         raise typer.Exit(0 if all(one.decision.is_allowed for one in answers) else _DENIED)
+
+
+def _warn_of_a_stranger(config: Path | None, user: str) -> None:
+    """Rules may say what they like of somebody who cannot come in."""
+    listeners = [listen for listen in written_config(config).config.listen if listen.auth is not None]
+    if any(listen.names_by_certificate for listen in listeners):
+        return  # anybody may have a certificate
+    files = list(
+        dict.fromkeys(one.auth.users for one in listeners if one.auth is not None and one.auth.users is not None)
+    )
+    try:
+        known = {name for path in files for name in read_users(path.read_bytes(), str(path))[0]}
+    except OSError:
+        return  # who may ask about rules need not be able to read the hashes
+    if files and user not in known:
+        typer.echo(f"warning: there is no user {user!r} in {', '.join(map(str, files))}", err=True)
 
 
 def _as_json(path: Path, user: str, topic: str, answers: list[_Answer]) -> str:

@@ -18,37 +18,45 @@ __all__ = ["register"]
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command(short_help="Check the configuration; tells every problem at once.")
-    def check(config: ConfigFile = None, as_json: AsJson = False) -> None:
+    @app.command(
+        short_help="Check the configuration; tells every problem at once.",
+        context_settings={"allow_extra_args": True},  # to say how a file is named
+    )
+    def check(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Check the configuration: every problem with file:line:column, all at once.
 
-        Looks into the users, ACL and TLS files of the listeners too. Ends with 0 when all of it can be used (warnings
-        do not count), with 1 when it cannot. Opens no connection.
+        Looks into the files that it names too: certificates and keys, users and ACL. Ends with 0 when all of it can be
+        used (warnings and notes do not count), with 1 when it cannot. Opens no connection. A credential of systemd is
+        there for the service only; elsewhere a note says that it was not looked at.
         """
-        reading = read(config)
-        in_files = problems_in_listen_files(reading.loaded) if reading.loaded is not None else []
-        errors = [*reading.errors, *(problem for problem in in_files if not problem.is_warning)]
-        warnings = [*reading.warnings, *(problem for problem in in_files if problem.is_warning)]
-        typer.echo(_as_json(reading, errors, warnings) if as_json else _as_text(reading, errors, warnings))
+        if context.args:
+            raise typer.BadParameter(f"name the file with -c: fieldgate check -c {context.args[0]}")
+        reading = read(config, references="examined")
+        in_files = problems_in_listen_files(reading)
+        errors = sorted({*reading.errors, *(problem for problem in in_files if not problem.is_warning)})
+        others = sorted({*reading.notes, *reading.warnings, *(problem for problem in in_files if problem.is_warning)})
+        typer.echo(_as_json(reading, errors, others) if as_json else _as_text(reading, errors, others))
         raise typer.Exit(1 if errors else 0)
 
 
-def _as_text(reading: Reading, errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+def _as_text(reading: Reading, errors: Sequence[Problem], others: Sequence[Problem]) -> str:
     if errors:
         count = f"{len(errors)} problem{'s' if len(errors) > 1 else ''} found"
-        return "\n".join([*map(str, errors), count])
-    shown = warnings if reading.path is not None else [f"warning: {warning.message}" for warning in warnings]
+        notes = [one for one in others if one.is_note]
+        return "\n".join([*map(str, sorted([*errors, *notes])), count])
+    shown = others if reading.path is not None else [f"warning: {warning.message}" for warning in others]
     name = str(reading.path) if reading.path is not None else "no configuration file, the defaults"
     return "\n".join([*map(str, shown), f"{name}: ok"])
 
 
-def _as_json(reading: Reading, errors: Sequence[Problem], warnings: Sequence[Problem]) -> str:
+def _as_json(reading: Reading, errors: Sequence[Problem], others: Sequence[Problem]) -> str:
     return json.dumps(
         {
             "path": str(reading.path) if reading.path is not None else None,
             "ok": not errors,
             "errors": _facts(errors),
-            "warnings": _facts(warnings),
+            "warnings": _facts([one for one in others if one.is_warning]),
+            "notes": _facts([one for one in others if one.is_note]),
         },
         indent=2,
         ensure_ascii=False,

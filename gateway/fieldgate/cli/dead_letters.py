@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from base64 import b64decode
 from typing import Annotated, Any, Final
 
 import typer
 
 from fieldgate.cli.journal_source import answers
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, dump, safe, size
 from fieldgate.config import Config
 
@@ -65,7 +66,7 @@ def list_letters(
     """
     request = {"do": "dead-letters.list", **_filters(None, profile, topic, reason, since)}
     is_any = False
-    for one in _answers(usable_config(config).config, request):
+    for one in _answers(written_config(config).config, request):
         is_any = True
         typer.echo(json.dumps(one) if as_json else _line(one))
     if not is_any and not as_json:
@@ -76,17 +77,23 @@ def show(
     numbers: Annotated[
         list[int], typer.Argument(metavar="NUMBER...", min=1, help="As 'fieldgate dead-letters list' prints them.")
     ],
+    is_raw: Annotated[bool, typer.Option("--raw", help="Only the bytes as they came, for a file or a pipe.")] = False,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Print dead letters whole: why, since when, and each byte; whatever they hold cannot upset the terminal."""
+    if is_raw and (as_json or len(numbers) > 1):
+        typer.echo("error: --raw prints the bytes of one letter, and nothing else", err=True)
+        raise typer.Exit(_WRONG_USE)
     request = {"do": "dead-letters.show", **_filters(numbers, None, None, None, None)}
     found: set[int] = set()
-    for one in _answers(usable_config(config).config, request):
-        if found and not as_json:
-            typer.echo("")
+    for one in _answers(written_config(config).config, request):
+        if is_raw:
+            sys.stdout.buffer.write(b64decode(one["payload_base64"]))
+        else:
+            separator = "\n" if found and not as_json else ""
+            typer.echo(separator + (json.dumps(one) if as_json else _whole(one)))
         found.add(one["number"])
-        typer.echo(json.dumps(one) if as_json else _whole(one))
     _end([number for number in numbers if number not in found])
 
 
@@ -105,7 +112,7 @@ def replay(
     Those that become events are dead letters no more; what is refused again stays, with the new reason.
     """
     chosen = _chosen(numbers, everything, profile=profile, topic=topic, reason=reason, since=since)
-    (facts,) = _answers(usable_config(config).config, {"do": "dead-letters.replay", **chosen})
+    (facts,) = _answers(written_config(config).config, {"do": "dead-letters.replay", **chosen})
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -132,7 +139,7 @@ def purge(
     as_json: AsJson = False,
 ) -> None:
     """Drop dead letters for good."""
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     chosen = _chosen(numbers, everything, profile=profile, topic=topic, reason=reason, since=since)
     if not is_sure:
         found = len(_answers(loaded, {"do": "dead-letters.list", **chosen}))

@@ -16,11 +16,12 @@ import typer
 
 from fieldgate import clock
 from fieldgate.cli.journal_source import answers
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import count, size
 from fieldgate.config import Config
 from fieldgate.control import ControlError
 from fieldgate.journal.export import export_file, json_line
+from fieldgate_devices.files.quantities import format_size
 
 __all__ = ["register"]
 
@@ -49,13 +50,13 @@ def register(app: typer.Typer) -> None:
 
 def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print sizes, counts and what was lost."""
-    facts = _one(usable_config(config).config, {"do": "journal.stats"})
+    facts = _one(written_config(config).config, {"do": "journal.stats"})
     if as_json:
         typer.echo(json.dumps(facts))
         return
     aside = f"   {size(facts['set_aside_bytes'])} set aside" if facts["set_aside_bytes"] else ""
     typer.echo(
-        f"epoch {facts['epoch']}   {size(facts['bytes'])} of {size(facts['max_bytes'])}   "
+        f"epoch {facts['epoch']}   {size(facts['bytes'])} of {format_size(facts['max_bytes'])}   "
         f"{size(facts['used_bytes'])} in use   {size(facts['wal_bytes'])} in the log{aside}"
     )
     for lane, one in facts["lanes"].items():
@@ -89,7 +90,7 @@ def tail(
     Columns: time, id, lane, device, data. A time with '?' is that of a clock that was not set.
     """
     request = {"do": "journal.tail", "count": number, "follow": follow, "device": device}
-    asyncio.run(_print_events(answers(usable_config(config).config, request), as_json=as_json, at_once=True))
+    asyncio.run(_print_events(answers(written_config(config).config, request), as_json=as_json, at_once=True))
 
 
 def export(
@@ -104,7 +105,7 @@ def export(
     The database is for any tool: sqlite-utils rows FILE.db events --limit 5. FILE must not exist yet.
     """
     request = {"do": "journal.read", "since": since, "device": device}
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     if str(file) == "-":
         asyncio.run(_print_events(answers(loaded, request), as_json=True, at_once=False))
         return
@@ -120,7 +121,7 @@ def verify(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
     Also holds the account of each uplink against the disk: what is pending for it must be stored for it.
     """
-    facts = _one(usable_config(config).config, {"do": "journal.verify"})
+    facts = _one(written_config(config).config, {"do": "journal.verify"})
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -150,7 +151,7 @@ def replay(
 ) -> None:
     """Send kept events again under their old ids, past decode and rules; needs the running gateway and journal.keep."""
     request = {"do": "journal.replay", "since": since, "uplink": uplink, "device": device}
-    last = asyncio.run(_replay(usable_config(config).config, request, is_quiet=as_json))
+    last = asyncio.run(_replay(written_config(config).config, request, is_quiet=as_json))
     typer.echo(json.dumps(last) if as_json else f"{count(last['arrived'], 'event')} sent again to {last['uplink']}")
 
 
@@ -166,13 +167,17 @@ def _one(config: Config, request: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _print_events(events: AsyncIterator[dict[str, Any]], *, as_json: bool, at_once: bool) -> None:
-    """Write each event; ``at_once``, because somebody watches."""
+    """Write each event; ``at_once``, because somebody watches, who is told if there is none."""
+    is_empty = True
     async for event in events:
+        is_empty = False
         line = json_line(event) if as_json else f"{_for_people(event)}\n".encode(errors="backslashreplace")
         sys.stdout.buffer.write(line)
         if at_once:
             sys.stdout.buffer.flush()
     sys.stdout.buffer.flush()
+    if is_empty and at_once and not as_json:
+        typer.echo("nothing is stored: what is delivered is not kept without journal.keep", err=True)
 
 
 def _for_people(event: dict[str, Any]) -> str:

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from fieldgate import clock
 from fieldgate.config.acl_file import read_acl
+from fieldgate.config.finding import Finding
 from fieldgate.config.listen import ListenConfig
-from fieldgate.config.loader import LoadedConfig
+from fieldgate.config.loader import Reading
 from fieldgate.config.users_file import MAX_USERS_BYTES, User, read_users
-from fieldgate.net.server_tls import TlsFileError, load_server_tls
-from fieldgate_devices.files.document import MAX_FILE_BYTES, Problem
+from fieldgate.net.server_tls import load_server_tls, tls_file_problems
+from fieldgate_devices.files.document import MAX_FILE_BYTES, Loc, Problem
 from fieldgate_devices.files.location import Location
 
 __all__ = ["problems_in_listen_files"]
@@ -25,29 +26,17 @@ __all__ = ["problems_in_listen_files"]
 _OPEN_TO_EVERYONE = 0o007
 
 
-def problems_in_listen_files(loaded: LoadedConfig) -> list[Problem]:
-    """Return everything found, errors and warnings, sorted by position."""
+def problems_in_listen_files(reading: Reading) -> list[Problem]:
+    """Return everything found, errors and warnings, sorted by position; also if the configuration has errors."""
     found: set[Problem] = set()
-    for number, listen in enumerate(loaded.config.listen):
-        places = _Places(loaded, f"listen[{number}]")
-        found.update(_in_access_files(listen, places))
-        found.update(_in_tls_files(listen, places))
+    for number, listen in enumerate(reading.config.listen if reading.config is not None else ()):
+        loc: Loc = ("listen", number)
+        found.update(_in_access_files(listen, loc, reading))
+        found.update(_in_tls_files(listen, loc, reading))
     return sorted(found)
 
 
-class _Places:
-    """Where the keys of one listener stand."""
-
-    def __init__(self, loaded: LoadedConfig, prefix: str) -> None:
-        self._origins = loaded.origins
-        self._prefix = prefix
-
-    def of(self, key: str) -> Location:
-        path, line, column = self._origins[f"{self._prefix}.{key}"].rsplit(":", 2)
-        return Location(path, int(line), int(column))
-
-
-def _in_access_files(listen: ListenConfig, places: _Places) -> Iterator[Problem]:
+def _in_access_files(listen: ListenConfig, loc: Loc, reading: Reading) -> Iterator[Problem]:
     auth = listen.auth
     if auth is None:
         return
@@ -55,7 +44,8 @@ def _in_access_files(listen: ListenConfig, places: _Places) -> Iterator[Problem]
     if auth.users is not None:
         content = _content(auth.users, MAX_USERS_BYTES)
         if isinstance(content, str):
-            yield Problem(places.of("auth.users"), f"users: {str(auth.users)!r} {content}: nobody can come in")
+            message = f"users: {str(auth.users)!r} {content}: nobody can come in"
+            yield reading.problem(Finding((*loc, "auth", "users"), message))
         else:
             users, problems = read_users(content, str(auth.users))
             yield from problems
@@ -63,13 +53,14 @@ def _in_access_files(listen: ListenConfig, places: _Places) -> Iterator[Problem]
     if auth.acl is not None:
         content = _content(auth.acl, MAX_FILE_BYTES)
         if isinstance(content, str):
-            yield Problem(places.of("auth.acl"), f"acl: {str(auth.acl)!r} {content}: nobody can come in")
+            message = f"acl: {str(auth.acl)!r} {content}: nobody can come in"
+            yield reading.problem(Finding((*loc, "auth", "acl"), message))
             return
         rules, problems = read_acl(content, str(auth.acl))
         yield from problems
         if users is not None and not listen.names_by_certificate:
             for name, of_user in rules.users.items():
-                if name not in users and of_user:
+                if name not in users and name not in auth.tokens and of_user:
                     message = f"{name!r} has rules and is not in the users file {str(auth.users)!r}"
                     yield Problem(of_user[0].where, message, is_warning=True)
 
@@ -81,16 +72,18 @@ def _in_mode(path: Path) -> Iterator[Problem]:
         yield Problem(Location(str(path), 1, 1), message, is_warning=True)
 
 
-def _in_tls_files(listen: ListenConfig, places: _Places) -> Iterator[Problem]:
-    if listen.tls is None:
-        return
-    try:
-        tls = load_server_tls(listen.tls)
-    except TlsFileError as error:
-        yield Problem(places.of(f"tls.{error.key}"), str(error))
-        return
-    if warning := tls.warning(datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)):
-        yield Problem(places.of("tls.certificate"), f"certificate: {warning}", is_warning=True)
+def _in_tls_files(listen: ListenConfig, loc: Loc, reading: Reading) -> Iterator[Problem]:
+    if listen.tls is None or listen.tls.certificate is None:
+        return  # the configuration says so
+    problems = tls_file_problems(listen.tls)
+    for one in problems:
+        finding = Finding((*loc, "tls", one.key), str(one), tuple((*loc, "tls", key) for key in one.reads))
+        if reading.is_known(finding):
+            yield reading.problem(finding)
+    if not problems and (
+        warning := load_server_tls(listen.tls).warning(datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC))
+    ):
+        yield reading.problem(Finding((*loc, "tls", "certificate"), f"certificate: {warning}"), is_warning=True)
 
 
 def _content(path: Path, max_bytes: int) -> bytes | str:

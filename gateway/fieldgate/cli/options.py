@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
-from fieldgate.config.loader import LoadedConfig, load
+from fieldgate.config.loader import LoadedConfig, load, load_as_written
 from fieldgate.errors import ConfigError, FieldgateError
 
-__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config"]
+__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config", "without_file", "written_config"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -28,8 +29,22 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")
 
 def usable_config(path: Path | None, *, exit_code: int = 1) -> LoadedConfig:
     """Load the configuration, or print every problem to stderr and end the command with ``exit_code``."""
+    return _loaded(load, path, exit_code)
+
+
+def written_config(path: Path | None) -> LoadedConfig:
+    """The same for commands that need no secret: whoever types them may not be allowed to read one."""
+    return _loaded(load_as_written, path, 1)
+
+
+def without_file(loaded: LoadedConfig) -> str:
+    """What to add where nothing is found at a place that no file named."""
+    return "" if loaded.path is not None else "; no configuration file was found here: name one with -c FILE"
+
+
+def _loaded(how: Callable[[Path | None], LoadedConfig], path: Path | None, exit_code: int) -> LoadedConfig:
     try:
-        return load(path)
+        return how(path)
     except ConfigError as error:
         typer.echo(str(error), err=True)
         raise typer.Exit(exit_code) from None
@@ -41,7 +56,7 @@ def access_file(config: Path | None, kind: Literal["users", "acl"]) -> Path:
     Raises:
         FieldgateError: there is none, or more than one; the message says what to do.
     """
-    doors = [listen.auth for listen in usable_config(config).config.listen if listen.auth is not None]
+    doors = [listen.auth for listen in written_config(config).config.listen if listen.auth is not None]
     paths = list(dict.fromkeys(path for path in (getattr(door, kind) for door in doors) if path is not None))
     if not paths:
         raise FieldgateError(f"no listener of the configuration has auth.{kind}; name the file: --file FILE")

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Final
 import typer
 
 from fieldgate.cli.journal_source import answers
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, dump, safe, size
 from fieldgate.config import Config
 from fieldgate.errors import FieldgateError
@@ -41,11 +41,14 @@ def register(app: typer.Typer) -> None:
 def list_parked(uplink: Uplink = None, config: ConfigFile = None, as_json: AsJson = False) -> None:
     """Print what is parked, the longest parked first.
 
-    Columns: for how long, uplink, id, lane, topic, size, reason. With --json one object a line.
+    With --json one object a line.
     """
-    found = _all(usable_config(config).config, {"do": "parked.list", "uplink": uplink, "ids": None})
-    for one in found:
-        typer.echo(json.dumps(one) if as_json else _line(one))
+    found = _all(written_config(config).config, {"do": "parked.list", "uplink": uplink, "ids": None})
+    if not as_json:
+        _echo_table(found)
+    else:
+        for one in found:
+            typer.echo(json.dumps(one))
     if not found and not as_json:
         typer.echo("nothing is parked", err=True)
 
@@ -57,7 +60,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print one parked event: why, since when, and what it holds; whatever it holds cannot upset the terminal."""
-    found = _all(usable_config(config).config, {"do": "parked.show", "uplink": uplink, "ids": [event_id]})
+    found = _all(written_config(config).config, {"do": "parked.show", "uplink": uplink, "ids": [event_id]})
     if not found:
         raise FieldgateError(f"no event {event_id!r} is parked; 'fieldgate parked list' prints those that are")
     for one in found:
@@ -73,7 +76,7 @@ def retry(
 ) -> None:
     """Send parked events again under their old ids, marked as drained; what is refused again stays parked."""
     request = {"do": "parked.retry", "uplink": uplink, "ids": _chosen(ids, everything=everything)}
-    (facts,) = _all(usable_config(config).config, request)
+    (facts,) = _all(written_config(config).config, request)
     if as_json:
         typer.echo(json.dumps(facts))
     else:
@@ -96,7 +99,7 @@ def drop(
     as_json: AsJson = False,
 ) -> None:
     """Give up parked events for good; the ledger keeps their number under 'dropped'."""
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     chosen = {"uplink": uplink, "ids": _chosen(ids, everything=everything)}
     if not is_sure:
         found = _all(loaded, {"do": "parked.list", **chosen})
@@ -135,12 +138,21 @@ def _all(config: Config, request: dict[str, Any]) -> list[dict[str, Any]]:
     return asyncio.run(gather())
 
 
-def _line(one: dict[str, Any]) -> str:
+_HEADS: Final = ("FOR", "UPLINK", "ID", "LANE", "TOPIC", "SIZE", "REASON")
+
+
+def _echo_table(found: list[dict[str, Any]]) -> None:
+    """A line for each, under what it is."""
+    rows = [_HEADS, *map(_row, found)] if found else []
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        typer.echo("  ".join(f"{text:<{width}}" for text, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _row(one: dict[str, Any]) -> tuple[str, ...]:
     again = "  (sent again)" if one["retrying"] else ""
-    return safe(
-        f"{age(one['parked_for_s']):<8} {one['uplink']}  {one['id']}  {one['lane']:<6}  {one['topic']}  "
-        f"{size(one['payload_bytes'])}  {one['reason']}{again}"
-    )
+    shown = (age(one["parked_for_s"]), one["uplink"], one["id"], one["lane"], one["topic"])
+    return tuple(map(safe, (*shown, size(one["payload_bytes"]), f"{one['reason']}{again}")))
 
 
 def _whole(one: dict[str, Any]) -> str:

@@ -8,14 +8,17 @@ from typing import Any, Final
 
 import typer
 
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, without_file, written_config
 from fieldgate.cli.words import age, count, size, uptime
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
+from fieldgate_devices.files.quantities import format_size
 
 __all__ = ["register"]
 
 _NOT_RUNNING: Final = 1
+_MAX_PROBLEMS: Final = 5
+_NOT_LISTENING: Final = 1
 _CLOCK: Final = {
     "synced": "clock set",
     "unsynced": "clock not set: events are marked unsynced",
@@ -34,27 +37,34 @@ def register(app: typer.Typer) -> None:
 
     @app.command("status")
     def status(config: ConfigFile = None, as_json: AsJson = False) -> None:
-        """Ask the running gateway how it is; ends with 1 when none is running."""
-        state_folder = usable_config(config).config.journal.path
+        """Ask the running gateway how it is.
+
+        Ends with 1 when none is running, or when one of its listeners does not listen: no device can come in there.
+        """
+        loaded = written_config(config)
         try:
-            answer = asyncio.run(ask(socket_path(state_folder), {"do": "status"}))
-        except FieldgateError as error:
+            answer = asyncio.run(ask(socket_path(loaded.config.journal.path), {"do": "status"}))
+        except FieldgateError as failure:
+            error = f"{failure}{without_file(loaded)}"
             typer.echo(json.dumps({"error": str(error)}) if as_json else f"error: {error}", err=not as_json)
-            raise typer.Exit(_NOT_RUNNING) from error
+            raise typer.Exit(_NOT_RUNNING) from failure
         typer.echo(json.dumps(answer) if as_json else _for_people(answer))
+        if not all(one["listening"] for one in answer["listeners"]):
+            raise typer.Exit(_NOT_LISTENING)
 
 
 def _for_people(answer: dict[str, Any]) -> str:
     lines = [
         f"gateway  {answer['gateway']}   up {uptime(answer['uptime_s'])}   {_CLOCK[answer['clock']]}   "
         f"version {answer['version']}   process {answer['pid']}",
-        f"events   {answer['events_in']:,} accepted   {answer['rate_in']:,.1f}/s   "
+        f"events   {answer['events_in']:,} accepted since its start   {answer['rate_in']:,.1f}/s   "
         f"{size(answer['unsettled_bytes'])} not safe yet",
     ]
     for listener in answer["listeners"]:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
         lines += _source(name, source)
+    lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
     lines += _devices(answer["devices"])
@@ -84,6 +94,20 @@ def _local(local: dict[str, Any]) -> list[str]:
         lines.append(f"local    sessions ended while their clients were away: {ended}")
     if problem := local["stored"]["problem"]:
         lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
+    return lines
+
+
+def _profiles(profiles: dict[str, Any]) -> list[str]:
+    problems = profiles["problems"]
+    lines = []
+    if profiles["own"] or problems:
+        built_in = profiles["count"] - len(profiles["own"])
+        lines.append(f"devices  {count(len(profiles['own']), 'profile')} of yours   {built_in} built in")
+    if problems:
+        lines.append(f"PROBLEM  {profiles['folder']} has changed and is not in use as it is: {problems[0]}")
+        lines += [f"         {problem}" for problem in problems[1:_MAX_PROBLEMS]]
+        if len(problems) > _MAX_PROBLEMS:
+            lines.append(f"         and {len(problems) - _MAX_PROBLEMS:,} more: 'fieldgate devices check'")
     return lines
 
 
@@ -123,10 +147,12 @@ def _devices(devices: dict[str, Any]) -> list[str]:
 
 
 def _listener(one: dict[str, Any]) -> list[str]:
+    is_http = one["protocol"] == "http"
     state = count(one["clients"], "client") if one["listening"] else "NOT LISTENING"
     how = "" if one["transport"] == "tcp" else f"   {one['transport']}"
+    what = count(one["requests"], "request") if is_http else count(one["publishes"], "message")
     lines = [
-        f"listen   {one['name']}{how}   {state}   {one['publishes']:,} publishes   {count(one['events'], 'event')}"
+        f"listen   {one['name']}{how}   {state}   {what}   {count(one['events'], 'event')}"
         + (f"   {one['unacknowledged']:,} not acknowledged yet" if one["unacknowledged"] else "")
     ]
     if one["problem"]:
@@ -142,13 +168,24 @@ def _listener(one: dict[str, Any]) -> list[str]:
     lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
     if refused := _counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
+    lines += _requests_refused(one) if is_http else _publishes_refused(one)
+    if ended := _counts(one["ended"]):
+        lines.append(f"         connections ended: {ended}")
+    return lines
+
+
+def _publishes_refused(one: dict[str, Any]) -> list[str]:
+    lines = []
     if refused := _counts(one["publishes_refused"]):
         lines.append(f"         publishes refused: {refused}")
     if denied := one["subscriptions_denied"]:
         lines.append(f"         subscriptions not permitted: {denied:,}")
-    if ended := _counts(one["ended"]):
-        lines.append(f"         connections ended: {ended}")
     return lines
+
+
+def _requests_refused(one: dict[str, Any]) -> list[str]:
+    refused = _counts(one["requests_refused"])
+    return [f"         requests refused: {refused}"] if refused else []
 
 
 def _source(name: str, one: dict[str, Any]) -> list[str]:
@@ -185,7 +222,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     backlog = f"{one['pending']:,} pending" if one["is_counted"] else f"{one['pending']:,} pending and more not counted"
     if one["oldest_s"] is not None:
         backlog += f", the oldest for {age(one['oldest_s'])}"
-    lines.append(f"         {backlog}   {one['in_flight']:,} in flight   {one['delivered']:,} delivered")
+    lines.append(f"         {backlog}   {one['in_flight']:,} in flight   {one['delivered']:,} delivered in all")
     if one["ledger"]:
         lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
         if lost:
@@ -205,7 +242,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
 
 def _journal(one: dict[str, Any]) -> list[str]:
     aside = f"   {size(one['set_aside_bytes'])} in files set aside" if one["set_aside_bytes"] else ""
-    used = f"{size(one['bytes'])} of {size(one['max_bytes'])}"
+    used = f"{size(one['bytes'])} of {format_size(one['max_bytes'])}"
     lines = [
         f"journal  {one['path']}   {count(one['events'], 'event')}   {used}   {one['durability']}   "
         f"epoch {one['epoch']}{aside}"

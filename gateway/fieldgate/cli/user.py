@@ -18,6 +18,7 @@ from fieldgate.errors import ConfigError, FieldgateError
 
 __all__ = ["register"]
 
+_SHORT: Final = 8
 _ONE_LINE: Final = "the password must be one line"
 
 Name = Annotated[str, typer.Argument(help="The user's name.", show_default=False)]
@@ -76,6 +77,7 @@ def register(app: typer.Typer) -> None:
             return without_user(content.decode(), name).encode()
 
         change_file(path, change)
+        typer.echo(f"{path}: {name} is removed")
 
     @user.command("list", short_help="List the users.")
     def list_(config: ConfigFile = None, file: UsersFile = None, as_json: AsJson = False) -> None:
@@ -119,6 +121,8 @@ class _Source:
             raise UserError("the password is empty")
         if b"\n" in password:
             raise UserError(_ONE_LINE)
+        if len(password.decode(errors="replace")) < _SHORT:
+            typer.echo(f"warning: the password has fewer than {_SHORT} characters: it can be guessed", err=True)
         if len(password) > MAX_PASSWORD_BYTES:
             raise UserError(f"the password is too long; allowed: {MAX_PASSWORD_BYTES} bytes")
         return password
@@ -162,6 +166,7 @@ def _set(name: str, path: Path, source: _Source, *, is_new: bool) -> None:
         return with_user(content.decode(), name, password).encode()
 
     change_file(path, change)
+    typer.echo(f"{path}: {name} {'is added' if is_new else 'has another password'}")
 
 
 def _expect(name: str, path: Path, content: bytes, *, is_new: bool) -> None:

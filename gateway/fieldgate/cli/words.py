@@ -27,13 +27,13 @@ def size(size_bytes: float) -> str:
 
 
 def age(seconds: float) -> str:
-    """One unit, and never more exact than matters: ``0.4 s``, ``12 s``, ``5 min``, ``3 h``, ``9 d``."""
+    """One unit, and never more exact than matters: ``0.4 s``, ``12 s``, ``5 min``, ``3 h``, ``9 d``. Never too much."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     for unit_s, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.0f} {unit}"
-    return f"{seconds:.0f} s"
+            return f"{seconds // unit_s:.0f} {unit}"
+    return f"{int(seconds)} s"
 
 
 def uptime(seconds: float) -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from fieldgate.config.key_files import PemFile
 from fieldgate.config.proxy import OptionalProxy
 from fieldgate.config.sas import SasConfig
-from fieldgate.config.secrets import Resolved, Secret
+from fieldgate.config.secrets import Resolved, Secret, once_resolved
 from fieldgate.config.urls import BrokerUrl, check_broker_url, split_broker_url
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
@@ -68,17 +68,17 @@ def _check_server_name(name: str) -> str:
 class BrokerConfig(Section):
     """An MQTT broker elsewhere."""
 
-    url: Annotated[Resolved, AfterValidator(check_broker_url)] = Field(
+    url: Annotated[Resolved, AfterValidator(once_resolved(check_broker_url))] = Field(
         description="mqtt://HOST[:PORT] (port 1883), mqtts://HOST[:PORT] (TLS, port 8883), ws://HOST[:PORT][/PATH] "
         "(WebSocket, port 80, path /mqtt) or wss://HOST[:PORT][/PATH] (WebSocket over TLS, port 443).",
         examples=["mqtts://broker.example:8883"],
     )
-    username: Annotated[Resolved, AfterValidator(_check_login)] | None = Field(
+    username: Annotated[Resolved, AfterValidator(once_resolved(_check_login))] | None = Field(
         None, description="User name, or where it is: ${credential:…}, ${file:…}, ${env:…}.", examples=["plant-7"]
     )
-    password: Annotated[Secret, AfterValidator(_check_login)] | None = Field(
+    password: Annotated[Secret, AfterValidator(once_resolved(_check_login))] | None = Field(
         None,
-        description="Where the password is: ${credential:NAME} (systemd LoadCredential=NAME:/path), ${file:/PATH} "
+        description="Where the password is: ${credential:NAME} (systemd LoadCredential=NAME:/path), ${file:PATH} "
         "(mode 0600) or ${env:NAME}. It is never printed.",
         examples=["${credential:cloud-password}"],
     )
@@ -129,7 +129,8 @@ class BrokerConfig(Section):
         examples=[["x-amzn-mqtt-ca"]],
     )
     headers: dict[
-        Annotated[str, AfterValidator(_check_header)], Annotated[Secret, AfterValidator(_check_header_value)]
+        Annotated[str, AfterValidator(_check_header)],
+        Annotated[Secret, AfterValidator(once_resolved(_check_header_value))],
     ] = Field(
         default_factory=dict,
         max_length=32,

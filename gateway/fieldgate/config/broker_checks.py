@@ -53,6 +53,8 @@ def broker_warnings(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
         if secret_text.is_literal:
             message = f"{below[-1]}: {what} stands in the file itself; write ${{credential:NAME}} or ${{file:/PATH}}"
             yield Finding((*loc, *below), message)
+        if problem := _odd(secret_text.reveal()):
+            yield Finding((*loc, *below), f"{below[-1]}: {what} {problem}")
     yield from _certificate_warnings(loc, broker)
 
 
@@ -96,6 +98,13 @@ def _login_errors(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
     if broker.password is not None and broker.username is None and broker.version != "5":
         message = "password: MQTT 3.1.1 has no password without a user name; add 'username' or write version: '5'"
         yield Finding((*loc, "password"), message, reads)
+
+
+def _odd(secret: str) -> str:
+    """What no log-in is likely to be, in words."""
+    if not secret:
+        return "is empty"
+    return "has more than one line, all of which is sent" if "\n" in secret else ""
 
 
 def _secrets(broker: BrokerConfig) -> Iterator[tuple[Loc, str, Secret]]:

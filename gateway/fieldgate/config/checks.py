@@ -115,11 +115,11 @@ def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Doc
     if uplink.retain:
         message = "retain: has a meaning with mqtt: self only; a broker elsewhere gets no retained events"
         yield Finding((*loc, "retain"), message, ((*loc, "retain"), (*loc, "mqtt")))
-    own = [listen.port for listen in config.listen]
+    own = {listen.port: ("listen", number, listen.protocol) for number, listen in enumerate(config.listen)}
     if is_loopback(mqtt.host) and mqtt.port in own:
         message = f"url: {str(mqtt.url)!r} is this gateway's own listener; an uplink needs another broker"
         url = (*loc, "mqtt", "url")
-        yield Finding(url, message, (url, ("listen", own.index(mqtt.port), "mqtt")))
+        yield Finding(url, message, (url, own[mqtt.port]))
     batch = (*loc, "batch")
     if uplink.format != "cloudevents-batch" and document is not None and document.node(batch) is not None:
         message = f"batch: has no meaning with format {uplink.format!r}; it belongs to format: cloudevents-batch"
@@ -154,8 +154,8 @@ def _home_assistant_errors(loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
 
 
 def _own_listeners_errors(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
-    if not config.listen:
-        message = "mqtt: 'self' needs a listener whose subscribers get the events, and there is none"
+    if not any(listen.protocol == "mqtt" for listen in config.listen):
+        message = "mqtt: 'self' needs an MQTT listener whose subscribers get the events, and there is none"
         yield Finding((*loc, "mqtt"), message, ((*loc, "mqtt"), ("listen",)))
     if uplink.format == "cloudevents-batch":
         message = "format: 'cloudevents-batch' has no meaning with mqtt: self, whose messages cost no round trip"

@@ -19,8 +19,8 @@ class DeadLettersConfig(Section):
 
     max_size: Annotated[int, Size("1MB", "100MB")] = Field(
         parse_size("16MB"),
-        description="Most bytes of disk for them, beside the journal's; the oldest go first. No payload of more than a "
-        "sixteenth of it is kept.",
+        description="Most bytes of disk for them, beside the journal's; the oldest go first. No message of more than a "
+        "thirty-second part of it is kept.",
     )
     rate: Annotated[float, Rate("1/h", "1000/s")] = Field(
         parse_rate("10/s"),
@@ -31,7 +31,7 @@ class DeadLettersConfig(Section):
     @property
     def largest_bytes(self) -> int:
         """The largest message that is kept, topic and all."""
-        return self.max_size // 16
+        return self.max_size // 32
 
 
 class DevicesConfig(Section):

@@ -9,28 +9,31 @@ import stat
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
-from fieldgate.config.secrets import credential_path
+from fieldgate.config.secrets import credential_path, references_of
 from fieldgate.config.section import from_config_folder
 
 __all__ = ["PemFile", "check_private", "client_context", "file_problem", "load_own", "ssl_detail"]
 
 _SSL_FRAME: Final = re.compile(r"^\[[^]]*\] | \(_ssl.*$")  # of errors for which Python has no name
+_END_OF_CERTIFICATE: Final = re.compile(rb"-----END (?:TRUSTED |X509 )?CERTIFICATE-----")
+_END_OF_KEY: Final = re.compile(rb"-----END [A-Z0-9 ]*PRIVATE KEY-----")
 _CREDENTIAL: Final = re.compile(r"\$\{credential:([^{}]*)\}")
 
 
-def _credential(path: Path) -> Path:
-    """``${credential:NAME}`` is that file."""
+def _pem_path(path: Path, info: ValidationInfo) -> Path:
+    """``${credential:NAME}`` is that file, or stays as it is where references are kept."""
     written = str(path)
     if (match := _CREDENTIAL.fullmatch(written)) is not None:
-        return credential_path(match[1])
+        wanted = references_of(info)
+        return path if wanted == "kept" else credential_path(match[1], wanted=wanted)
     if "${" in written:
         raise ValueError(f"{written!r} is neither a path nor ${{credential:NAME}}, the only reference that is a file")
-    return path
+    return from_config_folder(path, info)
 
 
-PemFile = Annotated[Path, Field(strict=False), AfterValidator(_credential), AfterValidator(from_config_folder)]
+PemFile = Annotated[Path, Field(strict=False), AfterValidator(_pem_path)]
 
 
 def check_private(path: Path) -> None:
@@ -58,6 +61,9 @@ def load_own(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
             raise ValueError(f"{str(key)!r} is not the key of the certificate {str(certificate)!r}") from error
+        for path, end, what in ((certificate, _END_OF_CERTIFICATE, "certificate"), (key, _END_OF_KEY, "private key")):
+            if not end.search(path.read_bytes()):
+                raise ValueError(f"{str(path)!r} holds no whole {what} in PEM form") from error
         files = " and ".join(repr(str(path)) for path in dict.fromkeys((certificate, key)))
         raise ValueError(f"no usable certificate and key in PEM form in {files}: {ssl_detail(error)}") from error
     except OSError as error:

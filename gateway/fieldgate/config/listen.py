@@ -1,15 +1,17 @@
-"""``listen``: the ports on which devices connect, how they get there, and who may."""
+"""``listen``: the ports on which devices connect, what they speak, how they get there, and who may."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fieldgate.config.key_files import PemFile
-from fieldgate.config.section import FilePath, LaneName
+from fieldgate.config.secrets import Secret
+from fieldgate.config.section import FilePath, LaneName, Name
 from fieldgate.config.texts import (
     check_event_filter,
+    check_http_topic,
     check_listen_address,
     check_origin,
     check_url_path,
@@ -19,7 +21,35 @@ from fieldgate.config.texts import (
 from fieldgate_devices.files.quantities import Duration, Size, parse_size
 from fieldgate_devices.files.section import Section
 
-__all__ = ["ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
+__all__ = ["HTTP_KEYS", "MIN_TOKEN_LENGTH", "MQTT_KEYS", "ListenAuthConfig", "ListenConfig", "ListenTlsConfig"]
+
+MIN_TOKEN_LENGTH: Final = 16
+
+MQTT_KEYS: Final = (
+    "transport",
+    "path",
+    "max_packet",
+    "receive_maximum",
+    "max_unsent",
+    "max_keep_alive",
+    "max_in_flight",
+    "max_unreleased",
+    "max_subscriptions",
+    "max_filters_size",
+    "max_user_properties",
+)
+HTTP_KEYS: Final = ("topic", "answer", "max_body", "max_head", "request_timeout", "answer_timeout", "idle_timeout")
+"""Keys of a listener that mean something for one protocol only."""
+
+_DEFAULT_ADDRESS: Final = "127.0.0.1:1883"
+
+
+def _no_port_alone(written: object) -> object:
+    if isinstance(written, int) and not isinstance(written, bool):
+        raise ValueError(
+            f"{written} is a port without a host; write 127.0.0.1:{written} or, for the network, 0.0.0.0:{written}"
+        )
+    return written
 
 
 class ListenTlsConfig(Section):
@@ -73,6 +103,14 @@ class ListenAuthConfig(Section):
         "Without it whoever comes in may do everything. Changes count at once.",
         examples=["/etc/fieldgate/acl.yaml"],
     )
+    tokens: dict[Name, Secret] = Field(
+        default_factory=dict,
+        max_length=1000,
+        description="HTTP only: secrets that stand for a user, by its name, for devices that cannot log in: as the "
+        "first level of the path (http://HOST:PORT/TOKEN/PATH), or as 'Authorization: Bearer TOKEN'. At least "
+        f"{MIN_TOKEN_LENGTH} letters, digits, '-', '_', '.' or '~'; 'openssl rand -hex 16' makes one.",
+        examples=[{"weather": "${file:/etc/fieldgate/weather.token}"}],
+    )
     anonymous: bool = Field(
         False, description="Whether clients without a user name may come in; possible on loopback addresses only."
     )
@@ -81,10 +119,24 @@ class ListenAuthConfig(Section):
 class ListenConfig(Section):
     """A port on which devices connect."""
 
-    mqtt: Annotated[str, AfterValidator(check_listen_address)] = Field(
-        "127.0.0.1:1883",
+    mqtt: Annotated[str, BeforeValidator(_no_port_alone), AfterValidator(check_listen_address)] | None = Field(
+        _DEFAULT_ADDRESS,
         description="HOST:PORT of an MQTT listener (3.1.1 and 5). Other than a loopback address needs 'auth.users' or "
         "'tls.client_ca'. 0.0.0.0 is every address of this machine, [::] those of IPv6 too. Port 0 takes any free one.",
+    )
+    http: Annotated[str, AfterValidator(check_listen_address)] | None = Field(
+        None,
+        description="Instead of mqtt: HOST:PORT of an HTTP listener. What is sent there with POST or PUT is an event, "
+        "answered when it is safe. Other than a loopback address needs 'auth.users', 'auth.tokens' or 'tls.client_ca'.",
+        examples=["127.0.0.1:8080"],
+    )
+    topic: Annotated[str, AfterValidator(check_http_topic)] = Field(
+        "http/{path}",
+        description="HTTP only: the topic of what is sent; {path} is the path of the URL. Its query and the headers of "
+        "the request are not kept.",
+    )
+    answer: Literal[204, 200] = Field(
+        204, description="HTTP only: the status that says 'safe'. Some senders take nothing but 200 for success."
     )
     transport: Literal["tcp", "websocket"] = Field(
         "tcp", description="What carries MQTT: the connection itself, or a WebSocket (for browsers and proxies)."
@@ -95,8 +147,9 @@ class ListenConfig(Section):
     origins: Annotated[tuple[Annotated[str, AfterValidator(check_origin)], ...], Field(strict=False)] | None = Field(
         None,
         description="Web pages that may open the WebSocket, by their origin; '*' is any. Default: any where every "
-        "client logs in with a password, else only pages of this very host, because a browser would lend any page its "
-        "address and its certificate. Clients that are no browsers are not asked.",
+        "client logs in with a password, else only pages of this very host under its address or a local name "
+        "(gateway, gateway.local), because a browser would lend any page its address and its certificate. Clients that "
+        "are no browsers are not asked. HTTP: pages that may send; by default none.",
         examples=[["https://dashboard.example"]],
     )
     tls: ListenTlsConfig | None = Field(
@@ -131,11 +184,30 @@ class ListenConfig(Section):
     max_packet: Annotated[int, Size("128B", "256MB")] = Field(
         parse_size("256KiB"), description="Largest MQTT packet; a client that sends a larger one is disconnected."
     )
+    max_body: Annotated[int, Size("1B", "256MB")] = Field(
+        parse_size("256KiB"), description="HTTP only: largest body of a request; a larger one is answered with 413."
+    )
+    max_head: Annotated[int, Size("1KiB", "1MiB")] = Field(
+        parse_size("16KiB"),
+        description="HTTP only: largest head of a request, its headers; a larger one is answered with 431.",
+    )
+    request_timeout: Annotated[float, Duration("1s", "1h")] = Field(
+        30.0, description="HTTP only: a request that has not come in whole by then is answered with 408."
+    )
+    answer_timeout: Annotated[float, Duration("1s", "1h")] = Field(
+        30.0,
+        description="HTTP only: what is not safe by then is answered with 503. It may be forwarded all the same, and "
+        "the sender's next try makes another event.",
+    )
+    idle_timeout: Annotated[float, Duration("1s", "1h")] = Field(
+        60.0, description="HTTP only: a connection without a request for so long is closed."
+    )
     max_clients: int = Field(
         1000,
         ge=1,
         le=100_000,
-        description="Clients at the same time; one more is refused (quota exceeded, 3.1.1: server unavailable).",
+        description="Clients at the same time; one more is refused (quota exceeded, 3.1.1: server unavailable, HTTP: "
+        "503). An HTTP client is a connection.",
     )
     max_clients_per_address: int = Field(
         1000,
@@ -152,7 +224,8 @@ class ListenConfig(Section):
     )
     connect_timeout: Annotated[float, Duration("100ms", "5m")] = Field(
         5.0,
-        description="A connection that is not let in by then is closed: TLS, WebSocket, CONNECT and log-in together.",
+        description="A connection that is not let in by then is closed: TLS, WebSocket, CONNECT (the first request's "
+        "head) and log-in together.",
     )
     receive_maximum: int = Field(
         1000,
@@ -209,11 +282,15 @@ class ListenConfig(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _take_no_empty_door(cls, written: object) -> object:
-        """``auth:`` with every key commented out is not the same as no ``auth:``: it lets nobody in."""
+    def _take_what_is_meant(cls, written: object) -> object:
+        """``auth:`` with every key commented out is not the same as no ``auth:``: it lets nobody in.
+
+        And ``http`` takes the place of ``mqtt``.
+        """
         if not isinstance(written, dict):
             return written
-        return {key: {} if key in ("auth", "tls") and below is None else below for key, below in written.items()}
+        content = {key: {} if key in ("auth", "tls") and below is None else below for key, below in written.items()}
+        return {"mqtt": None, **content} if "http" in content else content
 
     @property
     def admits_anonymous(self) -> bool:
@@ -243,11 +320,21 @@ class ListenConfig(Section):
         return is_loopback(self.host)
 
     @property
+    def protocol(self) -> Literal["mqtt", "http"]:
+        """What is spoken there; the key that holds the address."""
+        return "mqtt" if self.http is None else "http"
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT, as it is written."""
+        return self.http or self.mqtt or _DEFAULT_ADDRESS
+
+    @property
     def host(self) -> str:
         """The address to bind, without brackets."""
-        return split_address(self.mqtt).host
+        return split_address(self.address).host
 
     @property
     def port(self) -> int:
         """The port to bind; 0 is any free one."""
-        return split_address(self.mqtt).port
+        return split_address(self.address).port

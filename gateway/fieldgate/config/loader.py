@@ -1,30 +1,32 @@
 """Find, read and check the configuration file; opens no connection.
 
-`read` answers with everything that is wrong, sorted by position; `load` is for whoever needs a usable
-configuration or an error. Both say where each effective value comes from.
+`read` answers with everything that is wrong, sorted by position; `load` and `load_as_written` are for whoever needs a
+usable configuration or an error. All say where each effective value comes from.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from fieldgate.config.checks import Finding, find_errors, find_warnings
 from fieldgate.config.explain import effective_values
 from fieldgate.config.model import Config
+from fieldgate.config.placeholders import find_placeholders
 from fieldgate.config.places import default_state_origin
+from fieldgate.config.secrets import References
 from fieldgate.config.tree import TREE
 from fieldgate.errors import ConfigError
-from fieldgate_devices.files.document import MAX_FILE_BYTES, Document, Problem, read_yaml
+from fieldgate_devices.files.document import MAX_FILE_BYTES, Document, Loc, Problem, read_yaml
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.model_tree import dotted
 from fieldgate_devices.files.validate import validate
 
-__all__ = ["SEARCH_PATHS", "LoadedConfig", "Reading", "find_file", "load", "read"]
+__all__ = ["SEARCH_PATHS", "LoadedConfig", "Reading", "find_file", "load", "load_as_written", "read"]
 
+_ACL_KEYS: Final = frozenset({"all_users", "users", "anonymous"})
 SEARCH_PATHS: Final = (Path("fieldgate.yaml"), Path("/etc/fieldgate/fieldgate.yaml"))
 
 
@@ -44,12 +46,28 @@ class LoadedConfig:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What came of a file: ``loaded`` only if there are no ``errors``. Both lists are sorted by position."""
+    """What came of a file; the lists are sorted by position.
+
+    ``loaded`` only if there are neither ``errors`` nor ``notes``, which say what was not looked at. ``config`` is what
+    could be understood, with what was wrong or not looked at left out: for further checks (`is_known`, `where`).
+    """
 
     path: Path | None
     errors: list[Problem]
     warnings: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
     loaded: LoadedConfig | None = None
+    config: Config | None = None
+    document: Document = field(default_factory=lambda: Document("", None))
+    broken: frozenset[Loc] = frozenset()
+
+    def is_known(self, finding: Finding) -> bool:
+        """Whether nothing that a finding rests on was left out."""
+        return not finding.rests_on(self.broken)
+
+    def problem(self, finding: Finding, *, is_warning: bool = False) -> Problem:
+        """A finding at its place in the file."""
+        return Problem(self.document.where(finding.loc), finding.message, is_warning)
 
 
 def load(path: Path | None = None) -> LoadedConfig:
@@ -58,7 +76,22 @@ def load(path: Path | None = None) -> LoadedConfig:
     Raises:
         ConfigError: it cannot be used; carries every problem.
     """
-    reading = read(path)
+    return _usable(read(path))
+
+
+def load_as_written(path: Path | None = None) -> LoadedConfig:
+    """Read a configuration for a command that needs no secret and runs nothing: references are kept.
+
+    What the machine must bring (secrets, certificates) and what the keys contradict is not looked at: whoever asks a
+    running gateway for its status may not be allowed to read its password.
+
+    Raises:
+        ConfigError: it cannot be understood; carries every problem.
+    """
+    return _usable(read(path, references="kept"))
+
+
+def _usable(reading: Reading) -> LoadedConfig:
     if reading.loaded is None:
         raise ConfigError([str(problem) for problem in reading.errors])
     return reading.loaded
@@ -72,11 +105,14 @@ def find_file() -> Path | None:
     return next((path for path in SEARCH_PATHS if path.is_file()), None)
 
 
-def read(path: Path | None = None) -> Reading:
-    """Read and check a configuration; nothing is raised for what is wrong with it."""
+def read(path: Path | None = None, *, references: References = "resolved") -> Reading:
+    """Read and check a configuration; nothing is raised for what is wrong with it.
+
+    With references ``kept`` nothing but the file itself is looked at.
+    """
     path = path if path is not None else find_file()
     if path is None:
-        return _accept(None, Config(), Document("defaults", None))
+        return _finish(Reading(None, [], config=Config(), document=Document("defaults", None)))
     try:
         content = _content(path)
     except OSError as error:
@@ -85,15 +121,23 @@ def read(path: Path | None = None) -> Reading:
     document = read_yaml(content, str(path), private_keys=TREE.private_keys)
     if document.root is None:
         return Reading(path, sorted(document.problems))
-    outcome = validate(document, TREE, context={"folder": path.absolute().parent})
+    if _looks_like_an_acl(document):
+        problem = (
+            "this looks like an ACL and no configuration; 'fieldgate check' reads it where listen[].auth.acl names it"
+        )
+        return Reading(path, [Problem(document.where(()), problem)])
+    outcome = validate(document, TREE, context={"folder": path.absolute().parent, "references": references})
     misread = {problem.where for problem in document.problems}
-    errors = {*document.problems, *(problem for problem in outcome.problems if problem.where not in misread)}
-    if outcome.model is not None:
-        findings = find_errors(outcome.model, document)
-        errors.update(_problems(document, (found for found in findings if not found.rests_on(outcome.broken))))
-        if not errors:
-            return _accept(path, outcome.model, document)
-    return Reading(path, sorted(errors))
+    found = {*document.problems, *(problem for problem in outcome.problems if problem.where not in misread)}
+    reading = Reading(
+        path,
+        sorted(problem for problem in found if not problem.is_note),
+        notes=sorted(problem for problem in found if problem.is_note),
+        config=outcome.model,
+        document=document,
+        broken=outcome.broken,
+    )
+    return _finish(reading, has_more_to_check=references != "kept")
 
 
 def _content(path: Path) -> bytes:
@@ -102,15 +146,33 @@ def _content(path: Path) -> bytes:
         return file.read(MAX_FILE_BYTES + 1)
 
 
-def _accept(path: Path | None, config: Config, document: Document) -> Reading:
-    warnings = sorted(_problems(document, find_warnings(config, document), are_warnings=True))
-    lines = [str(warning) if path is not None else f"warning: {warning.message}" for warning in warnings]
-    loaded = LoadedConfig(config, _origins(config, document), path, lines)
-    return Reading(path, [], warnings, loaded)
+def _looks_like_an_acl(document: Document) -> bool:
+    root = document.root
+    return (
+        root is not None
+        and isinstance(root.content, dict)
+        and root.content.keys() & _ACL_KEYS == set(root.content) != set()
+    )
 
 
-def _problems(document: Document, findings: Iterator[Finding], *, are_warnings: bool = False) -> Iterator[Problem]:
-    return (Problem(document.where(finding.loc), finding.message, are_warnings) for finding in findings)
+def _finish(reading: Reading, *, has_more_to_check: bool = True) -> Reading:
+    """Add what only the whole can tell."""
+    config, document = reading.config, reading.document
+    if config is None:
+        return reading
+    errors, warnings = set(reading.errors), set[Problem]()
+    if has_more_to_check:
+        found = find_errors(config, document)
+        errors.update(reading.problem(one) for one in found if reading.is_known(one))
+    if has_more_to_check and not errors:
+        surprises = (*find_warnings(config, document), *find_placeholders(document))
+        warnings.update(reading.problem(one, is_warning=True) for one in surprises if reading.is_known(one))
+    checked = replace(reading, errors=sorted(errors), warnings=sorted(warnings))
+    if errors or reading.notes:
+        return checked
+    path = reading.path
+    lines = [str(warning) if path is not None else f"warning: {warning.message}" for warning in checked.warnings]
+    return replace(checked, loaded=LoadedConfig(config, _origins(config, document), path, lines))
 
 
 def _origins(config: Config, document: Document) -> dict[str, str]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from fieldgate.config.secrets import Resolved, Secret
+from fieldgate.config.secrets import Resolved, Secret, once_resolved
 from fieldgate.config.urls import ProxyUrl, check_proxy_url, split_proxy_url
 from fieldgate_devices.files.section import Section
 
@@ -16,7 +16,7 @@ __all__ = ["OptionalProxy", "ProxyConfig"]
 class ProxyConfig(Section):
     """An HTTP proxy that connects us to a broker by CONNECT."""
 
-    url: Annotated[Resolved, AfterValidator(check_proxy_url)] = Field(
+    url: Annotated[Resolved, AfterValidator(once_resolved(check_proxy_url))] = Field(
         description="http://HOST:PORT of the proxy.", examples=["http://proxy.example:3128"]
     )
     username: Resolved | None = Field(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, Final
 
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from fieldgate.config.listen import ListenConfig
+from fieldgate.config.listen import HTTP_KEYS, ListenConfig
 from fieldgate.config.model import Config
 from fieldgate.config.schema import SCHEMA_FILE
 from fieldgate.config.source import SourceConfig
@@ -29,7 +29,7 @@ _WIDTH: Final = 116
 _UPLINK_NAME: Final = "cloud"
 _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that nearly everybody sets
     "GatewayConfig": frozenset[str](),
-    "ListenConfig": frozenset({"mqtt"}),
+    "ListenConfig": frozenset({"mqtt", "http"}),
     "SourceConfig": frozenset({"name", "mqtt"}),
     "MqttSourceConfig": frozenset({"url", "subscribe"}),
     "UplinkConfig": frozenset({"mqtt", "format"}),
@@ -51,6 +51,10 @@ _HEAD: Final = f"""\
 # Durations: 200ms, 5s, 10m, 24h, 7d. Sizes: 256KiB, 500MB, 2GB. Rates: 500/s, 30/m. Relative paths begin at this
 # file's folder. Secrets do not belong here; write where they are: ${{credential:NAME}}, ${{file:/PATH}}, ${{env:NAME}}.
 """
+_HTTP_TOO: Final = (
+    "Another kind of listener, for devices that speak HTTP. tls, auth (with tokens), origins, events, lane, "
+    "max_topic_levels, max_unsettled and the limits on clients and connections mean the same as above."
+)
 
 
 def sample_text() -> str:
@@ -71,24 +75,29 @@ def _top_level(name: str, field: FieldInfo) -> Iterator[str]:
         yield from (f"#{line}" for line in (f"{name}:", *_entry(section)))
     elif section is ListenConfig:
         yield f"{name}:"
-        yield from _entry(section)
+        http_keys = {"http", *HTTP_KEYS}
+        yield from _entry(section, section.model_fields.keys() - http_keys)
+        yield from _comment(_HTTP_TOO, indent=2)
+        yield from (f"#{line}" for line in _entry(section, http_keys))
     else:
         yield f"{name}:"
         yield from _keys(section, indent=2)
 
 
-def _entry(section: type[Section]) -> Iterator[str]:
-    """The first entry of a list of sections."""
-    lines = list(_keys(section, indent=4))
+def _entry(section: type[Section], names: Collection[str] | None = None) -> Iterator[str]:
+    """An entry of a list of sections, with the keys ``names`` (None: all)."""
+    lines = list(_keys(section, indent=4, names=names))
     first = next(number for number, line in enumerate(lines) if not line.lstrip().startswith("#"))
     yield from (line[2:] for line in lines[:first])
     yield f"  - {lines[first].lstrip()}"
     yield from lines[first + 1 :]
 
 
-def _keys(section: type[Section], *, indent: int) -> Iterator[str]:
+def _keys(section: type[Section], *, indent: int, names: Collection[str] | None = None) -> Iterator[str]:
     margin = " " * indent
     for name, field in section.model_fields.items():
+        if names is not None and name not in names:
+            continue
         mark = "" if name in _WRITTEN_OUT[section.__name__] else "#"
         yield from _comment(_meaning(field), indent=indent)
         inner = section_of(field.annotation)

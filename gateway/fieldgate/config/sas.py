@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fieldgate.config.secrets import Secret
+from fieldgate.config.secrets import Secret, once_resolved
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
 
@@ -28,7 +28,7 @@ def _check_base64(key: Secret) -> Secret:
 class SasConfig(Section):
     """A shared access signature: valid for a while, made anew before it ends."""
 
-    key: Annotated[Secret, AfterValidator(_check_base64)] = Field(
+    key: Annotated[Secret, AfterValidator(once_resolved(_check_base64))] = Field(
         description="Where the shared key is (base64). It never leaves this machine; the token made from it does.",
         examples=["${credential:device-key}"],
     )

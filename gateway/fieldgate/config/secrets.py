@@ -1,8 +1,11 @@
-"""Texts that name a secret instead of holding it: ``${credential:name}``, ``${file:/path}``, ``${env:NAME}``.
+"""Texts that name a secret instead of holding it: ``${credential:name}``, ``${file:path}``, ``${env:NAME}``.
 
 A resolved value leaves only through ``reveal()``; repr, str, JSON and error messages show the text as it was
 written (`Resolved`: addresses, user names) or nothing at all (`Secret`: passwords). ``$${`` stands for a
 plain ``${``. What was resolved is not looked at again.
+
+Who reads a file says by `References` what is to become of them: most commands need no secret, and whoever types
+them may not even be allowed to read it.
 """
 
 from __future__ import annotations
@@ -10,39 +13,54 @@ from __future__ import annotations
 import os
 import re
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NoReturn, Self
+from typing import Any, Final, Literal, NoReturn, Self, TypeVar
 
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, core_schema
 
-__all__ = ["MASK", "Resolved", "Secret", "credential_path"]
+from fieldgate_devices.files.validate import NotSeenFromHere
+
+__all__ = ["MASK", "References", "Resolved", "Secret", "credential_path", "once_resolved", "references_of"]
+
+References = Literal["resolved", "examined", "kept"]
+"""resolved: each is looked up, and one that cannot be is an error. examined: so too, but for credentials outside of a
+service, of which nothing can be said. kept: they stay as they are written, and nothing is looked up."""
 
 MASK: Final = "•••"
 
 _MAX_SECRET_BYTES: Final = 64 * 1024
 _REFERENCE: Final = re.compile(r"\$\$\{|\$\{(?P<kind>credential|file|env):(?P<name>[^{}]*)\}|(?P<bad>\$\{)")
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")  # os.environ gives bytes that are not UTF-8 as surrogates
-_FORMS: Final = "allowed: ${credential:NAME}, ${file:/PATH}, ${env:NAME}; write $${ for a plain ${"
+_FORMS: Final = "allowed: ${credential:NAME}, ${file:PATH}, ${env:NAME}; write $${ for a plain ${"
+_CREDENTIAL_NAME: Final = re.compile(r"[A-Za-z0-9_.@:-]+")
+
+
+def references_of(info: ValidationInfo) -> References:
+    """What whoever reads the file wants done with references."""
+    wanted: References = (info.context or {}).get("references", "resolved")
+    return wanted
 
 
 class Resolved:
-    """A text whose references were resolved; shows itself as it was written."""
+    """A text whose references were resolved, or kept (``value`` is None); shows itself as it was written."""
 
     __slots__ = ("_value", "references", "written")
 
-    def __init__(self, value: str, *, written: str | None = None, references: tuple[str, ...] = ()) -> None:
+    def __init__(self, value: str | None, *, written: str | None = None, references: tuple[str, ...] = ()) -> None:
         self._value = value
-        self.written = value if written is None else written
+        self.written = (value or "") if written is None else written
         self.references = references
 
     @classmethod
-    def parse(cls, text: str) -> Self:
-        """Resolve every reference in ``text``.
+    def parse(cls, text: str, *, wanted: References = "resolved", folder: Path | None = None) -> Self:
+        """Read ``text``; a relative path in it is meant from ``folder``.
 
         Raises:
-            ValueError: a reference cannot be resolved; the message never holds what a secret may hold.
+            ValueError: it holds no known reference, or one that cannot be resolved; the message never holds what a
+                secret may hold.
         """
         references: list[str] = []
 
@@ -52,16 +70,30 @@ class Resolved:
             if match["kind"] is None:
                 return "${"
             references.append(match[0])
-            return _look_up(match["kind"], match["name"])
+            return "" if wanted == "kept" else _look_up(match["kind"], match["name"], wanted=wanted, folder=folder)
 
         value = _REFERENCE.sub(value_of, text)
         if _NO_TEXT.search(value):
             raise ValueError(f"what {', '.join(references)} stands for is not a text: it is no UTF-8, or holds a NUL")
-        return cls(value, written=text, references=tuple(references))
+        is_kept = wanted == "kept" and references
+        return cls(None if is_kept else value, written=text, references=tuple(references))
 
     def reveal(self) -> str:
-        """The resolved text itself; never log or print it."""
+        """The resolved text itself; never log or print it.
+
+        Raises:
+            RuntimeError: the configuration was read with its references kept.
+        """
+        if self._value is None:
+            raise RuntimeError(
+                f"{', '.join(self.references)} was kept as it is written; read the file with it resolved"
+            )
         return self._value
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether there is something to `reveal`."""
+        return self._value is not None
 
     @property
     def is_literal(self) -> bool:
@@ -75,14 +107,19 @@ class Resolved:
         return f"{type(self).__name__}({str(self)!r})"
 
     def __eq__(self, other: object) -> bool:
-        return type(other) is type(self) and other._value == self._value
+        return type(other) is type(self) and other._compared == self._compared
 
     def __hash__(self) -> int:
-        return hash(self._value)
+        return hash(self._compared)
+
+    @property
+    def _compared(self) -> tuple[str | None, str]:
+        """By what it holds; by what is written only where nothing else is known."""
+        return self._value, self.written if self._value is None else ""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_plain_validator_function(
+        return core_schema.with_info_plain_validator_function(
             cls._validate, serialization=core_schema.plain_serializer_function_ser_schema(str)
         )
 
@@ -91,11 +128,12 @@ class Resolved:
         return {"type": "string"}
 
     @classmethod
-    def _validate(cls, written: object) -> Self:
+    def _validate(cls, written: object, info: ValidationInfo) -> Self:
         if isinstance(written, cls):
             return written
         if isinstance(written, str):
-            return cls.parse(written)
+            folder = (info.context or {}).get("folder")
+            return cls.parse(written, wanted=references_of(info), folder=folder)
         raise ValueError("this is not a text; put it in quotes")
 
 
@@ -111,33 +149,51 @@ class Secret(Resolved):
         raise TypeError("a secret is not stored or sent")
 
 
-def credential_path(name: str) -> Path:
+R = TypeVar("R", bound=Resolved)
+
+
+def once_resolved(check: Callable[[R], R]) -> Callable[[Any], Any]:
+    """A validator that asks ``check`` about what a text stands for, and nothing about a reference that was kept."""
+
+    def validate(value: R) -> R:
+        return check(value) if value.is_resolved else value
+
+    return validate
+
+
+def credential_path(name: str, *, wanted: References = "resolved") -> Path:
     """Return where systemd put the credential ``name``.
 
     Raises:
         ValueError: it is no name, or this is no service with credentials.
     """
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    if not folder:
-        raise ValueError(
-            f"the credential {name!r} cannot be read: $CREDENTIALS_DIRECTORY is not set; "
-            f"systemd sets it for a service with LoadCredential={name}:/path"
-        )
-    if not re.fullmatch(r"[A-Za-z0-9_.@:-]+", name) or name in {".", ".."}:
+    if not _CREDENTIAL_NAME.fullmatch(name) or name in {".", ".."}:
         raise ValueError(f"{name!r} is not the name of a credential; it is a file name without a folder")
-    return Path(folder) / name
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder:
+        return Path(folder) / name
+    if wanted == "examined":
+        raise NotSeenFromHere(
+            f"the credential {name!r} is there for the service only (LoadCredential={name}:/path) and was not looked "
+            "at; CREDENTIALS_DIRECTORY=FOLDER fieldgate check looks for it in FOLDER"
+        )
+    raise ValueError(
+        f"the credential {name!r} cannot be read: $CREDENTIALS_DIRECTORY is not set; "
+        f"systemd sets it for a service with LoadCredential={name}:/path"
+    )
 
 
-def _look_up(kind: str, name: str) -> str:
+def _look_up(kind: str, name: str, *, wanted: References, folder: Path | None) -> str:
     if kind == "env":
         if name not in os.environ:
             raise ValueError(f"the environment variable {name!r} is not set")
         return os.environ[name]
     if kind == "credential":
-        return _read(credential_path(name), f"the credential {name!r}")
-    if not Path(name).is_absolute():
-        raise ValueError(f"the secret file {name!r} needs a full path, such as /etc/fieldgate/password")
-    return _read(Path(name), f"the secret file {name!r}", is_private=True)
+        return _read(credential_path(name, wanted=wanted), f"the credential {name!r}")
+    if not name:
+        raise ValueError(f"the secret file {name!r} has no name; write ${{file:NAME}} or ${{file:/PATH}}")
+    path = folder / name if folder is not None else Path(name)
+    return _read(path, f"the secret file {str(path)!r}", is_private=True)
 
 
 def _read(path: Path, what: str, *, is_private: bool = False) -> str:

@@ -42,10 +42,10 @@ def source_warnings(config: Config) -> Iterator[Finding]:
 
 
 def _own_listener(config: Config, url: Loc, source: SourceConfig) -> Iterator[Finding]:
-    own = [listen.port for listen in config.listen]
+    own = {listen.port: ("listen", number, listen.protocol) for number, listen in enumerate(config.listen)}
     if is_loopback(source.mqtt.host) and source.mqtt.port in own:
         message = f"url: {str(source.mqtt.url)!r} is this gateway's own listener; a source needs another broker"
-        yield Finding(url, message, (url, ("listen", own.index(source.mqtt.port), "mqtt")))
+        yield Finding(url, message, (url, own[source.mqtt.port]))
 
 
 def _filters_twice(loc: Loc, source: SourceConfig) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ __all__ = [
     "TOPIC_PLACEHOLDERS",
     "Address",
     "check_event_filter",
+    "check_http_topic",
     "check_listen_address",
     "check_name",
     "check_origin",
@@ -118,11 +119,23 @@ def check_subscription(text: str) -> str:
     return text
 
 
+def check_http_topic(text: str) -> str:
+    """A topic that may hold ``{path}``, once."""
+    _check_template(text, ("path",))
+    if text.count("{path}") > 1:
+        raise ValueError(f"{text!r} has {{path}} more than once")
+    return text
+
+
 def check_topic_template(text: str) -> str:
     """A topic with placeholders in braces."""
-    allowed = ", ".join(f"{{{name}}}" for name in TOPIC_PLACEHOLDERS)
+    return _check_template(text, TOPIC_PLACEHOLDERS)
+
+
+def _check_template(text: str, placeholders: tuple[str, ...]) -> str:
+    allowed = ", ".join(f"{{{name}}}" for name in placeholders)
     for name in re.findall(r"\{([^{}]*)\}", text):
-        if name not in TOPIC_PLACEHOLDERS:
+        if name not in placeholders:
             raise ValueError(f"{text!r} has an unknown placeholder {'{' + name + '}'!r}; allowed: {allowed}")
     plain = re.sub(r"\{[^{}]*\}", "", text)
     if "{" in plain or "}" in plain:

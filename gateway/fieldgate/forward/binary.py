@@ -16,12 +16,12 @@ from fieldgate.forward.encode import (
     BINARY_TYPE,
     JSON_TYPE,
     OsBootOf,
+    PlainData,
     TimeText,
     address_texts,
     doubts,
     extra_texts,
     id_suffix,
-    plain_data,
     schema_of,
 )
 from fieldgate.forward.property_blocks import LENGTHS, block_length, properties_body
@@ -43,11 +43,12 @@ class BinaryProperties:
         self._gateway = gateway
         self._os_boot_of = os_boot_of
         self._addresses: dict[Address, tuple[bytes, bytes]] = {}
+        self._plain_data = PlainData().of
         self._time_text = TimeText().of
 
     def payloads(self, events: Sequence[Event]) -> list[bytes]:
         """Return the data of each event."""
-        return [plain_data(event)[0] if event.address.type == GENERIC else event.data for event in events]
+        return [self._plain_data(event)[0] if event.address.type == GENERIC else event.data for event in events]
 
     def blocks(self, events: Sequence[Event], *, is_stored: bool, firsts: Iterable[bytes] = repeat(b"")) -> list[bytes]:
         """Return the property block of each event, with its length; ``firsts`` are properties to stand first."""

@@ -33,11 +33,11 @@ from urllib.parse import quote
 import msgspec
 
 from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp, TimeQuality
-from fieldgate_devices.generic import flat_json
+from fieldgate_devices.generic import Flattener
 
 __all__ = [
-    "BINARY_TYPE", "GAP_TYPE", "JSON_TYPE", "CloudEvents", "OsBootOf", "TimeText", "address_texts", "doubts",
-    "extra_texts", "id_suffix", "plain_data", "schema_of",
+    "BINARY_TYPE", "GAP_TYPE", "JSON_TYPE", "CloudEvents", "OsBootOf", "PlainData", "TimeText", "address_texts",
+    "doubts", "extra_texts", "id_suffix", "schema_of",
 ]  # fmt: skip
 
 JSON_TYPE: Final = "application/json"
@@ -89,15 +89,26 @@ def schema_of(address: Address) -> str:
     return f"urn:fieldgate:{address.type}:{address.version}" if address.version else ""
 
 
-def plain_data(event: Event) -> tuple[bytes, bool]:
-    """Return an event's data as it goes upstream, and whether that is JSON.
+class PlainData:
+    """The data of events as it goes upstream.
 
     JSON of a device that no profile names is flattened; what cannot be (a member twice, too many) goes as it came.
     """
-    if event.address.type != GENERIC or not event.is_json:
-        return event.data, event.is_json
-    flat = flat_json(event.data)
-    return (event.data, False) if flat is None else (flat, True)
+
+    def __init__(self) -> None:
+        self._flatteners: dict[Address, Flattener] = {}
+
+    def of(self, event: Event) -> tuple[bytes, bool]:
+        """Return the data, and whether it is JSON."""
+        if event.address.type != GENERIC or not event.is_json:
+            return event.data, event.is_json
+        flatten = self._flatteners.get(event.address)
+        if flatten is None:
+            if len(self._flatteners) >= _MAX_CACHED:
+                self._flatteners.clear()
+            flatten = self._flatteners[event.address] = Flattener()
+        flat = flatten(event.data)
+        return (event.data, False) if flat is None else (flat, True)
 
 
 def extra_texts(extra: Extra | None, stamp: Stamp, time_text: Callable[[int], bytes]) -> tuple[str, dict[str, str]]:
@@ -129,6 +140,7 @@ class CloudEvents:
         self._os_boot_of = os_boot_of
         self._addresses: dict[Address, bytes] = {}
         self._generic: dict[Address, bytes] = {}  # apart, so that the hot loop need not ask whose data is flattened
+        self._plain_data = PlainData().of
         self._time_text = TimeText().of
 
     def envelopes(self, events: Sequence[Event], *, is_stored: bool) -> list[bytes]:
@@ -157,7 +169,7 @@ class CloudEvents:
 
     def _unusual(self, event: Event, *, is_stored: bool) -> bytes:
         """The envelope of an event of no profile, of a new address, or that has an `Extra`."""
-        data, is_json = plain_data(event)
+        data, is_json = self._plain_data(event)
         head, tail = self._stamp_parts(event.stamp, event.lane, is_json=is_json, is_stored=is_stored, extra=event.extra)
         middle = self._generic.get(event.address) or self._address_part(event.address)
         end = _end(event, data, is_json=is_json)

@@ -78,5 +78,5 @@ def _content(path: Path, max_bytes: int, problems: list[str]) -> bytes | None:
         with path.open("rb") as file:
             return file.read(max_bytes + 1)
     except OSError as error:
-        problems.append(f"{path}:1:1: the file cannot be read: {os.strerror(error.errno or 0).lower()}")
+        problems.append(f"{path}: the file cannot be read: {os.strerror(error.errno or 0).lower()}")
         return None

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from fieldgate_devices.event import GENERIC, Event, Lane, Stamp
-from fieldgate_devices.generic import flat_json
+from fieldgate_devices.generic import flatten
 
 __all__ = ["KINDS", "POINTS", "Device", "Key", "Said", "field_values", "kind_of"]
 
@@ -40,7 +40,7 @@ def field_values(data: bytes, *, is_json: bool, is_generic: bool) -> dict[str, o
     """Return the fields that an event's data holds; none where it is no JSON mapping."""
     if not is_json:
         return {}
-    text = flat_json(data) if is_generic else data
+    text = flatten(data) if is_generic else data
     if text is None:
         return {}
     try:

@@ -4,6 +4,8 @@ Laws of this file:
 
 - Nobody comes in while the users or ACL file cannot be used, or more than the limits are in.
 - An unknown user costs as much as a wrong password, and is told the same. Both are checked in a thread.
+- A token is compared with every token there is, each in constant time. Guessing at tokens is slowed down like guessing
+  at passwords; neither is ever logged.
 - A password that was right is remembered for as long as its line in the file stays, as a keyed hash that only this
   process can make: a thousand devices that come back together do not wait for a thousand slow hashes.
 - What was tried too often is refused when its turn comes, too: guessing in parallel is no way around the throttle.
@@ -20,7 +22,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 from weakref import WeakSet
 
 import structlog
@@ -32,10 +34,10 @@ from fieldgate.ingest.access_files import Access, AccessFiles
 from fieldgate.ingest.access_thread import AccessThread
 from fieldgate.ingest.login_throttle import LoginThrottle
 from fieldgate.mqtt.access_rules import AccessRules, ClientRights
-from fieldgate.mqtt.packets import Connect, Reason
+from fieldgate.mqtt.packets import Reason
 from fieldgate.mqtt.session_roles import Accepted, Refused, Verdict
 
-__all__ = ["Door", "Gate"]
+__all__ = ["Claim", "Door", "Gate"]
 
 _LOOK_EVERY_S: Final = 1.0
 _MAX_PAUSED: Final = 16  # log-ins of one address that may be made to wait at the same time
@@ -45,6 +47,22 @@ _BUSY: Final = Refused(Reason.SERVER_BUSY, "login_queue_full", "too many log-ins
 log = structlog.get_logger("fieldgate")
 
 Answer = Callable[[Verdict, float], None]
+
+
+class Claim(Protocol):
+    """Who somebody says it is; a CONNECT is one."""
+
+    @property
+    def client_id(self) -> str:
+        """Its name for itself; empty where the protocol knows none."""
+
+    @property
+    def username(self) -> str | None:
+        """Its user; None: it does not say."""
+
+    @property
+    def password(self) -> bytes | None:
+        """What is to prove that."""
 
 
 class Gate:
@@ -67,6 +85,8 @@ class Gate:
         self._rights: WeakSet[ClientRights] = WeakSet()
         self._proven: dict[str, tuple[PasswordHash, bytes]] = {}
         self._key = os.urandom(32)
+        tokens = settings.auth.tokens if settings.auth is not None else {}
+        self._tokens = {user: self._mark("", token.reveal().encode()) for user, token in tokens.items()}
         self._stranger = PasswordHash.of_nothing()  # what an unknown user's password is compared with
         self._paused: Counter[str] = Counter()  # log-ins that wait a moment, by address
 
@@ -163,6 +183,17 @@ class Gate:
         self._thread.submit(partial(expected.verify, password), checked, address=address, is_wanted=is_wanted)
         return True
 
+    @property
+    def knows_tokens(self) -> bool:
+        """Whether a token may stand for a name and a password."""
+        return bool(self._tokens)
+
+    def user_of_token(self, token: bytes) -> str | None:
+        """Whose token this is; which one it resembles does not show in the time it takes."""
+        mark = self._mark("", token)
+        found = [user for user, expected in self._tokens.items() if hmac.compare_digest(expected, mark)]
+        return found[0] if found else None
+
     def _mark(self, user: str, password: bytes) -> bytes:
         return hashlib.blake2b(user.encode() + b"\0" + password, key=self._key).digest()
 
@@ -200,39 +231,55 @@ class Door:
         self.password: PasswordHash | None = None  # what the user's was when it came in
         self._gate = gate
 
-    def judge(self, connect: Connect, answer: Answer) -> Verdict | None:
+    def judge(self, claim: Claim, answer: Answer) -> Verdict | None:
         """See `Authority`."""
         gate = self._gate
-        self.asked = (self.certificate_user if self.certificate_user is not None else connect.username) or ""
-        if (obstacle := self._obstacle(connect)) is not None:
+        self.asked = (self.certificate_user if self.certificate_user is not None else claim.username) or ""
+        if (obstacle := self._obstacle(claim)) is not None:
             return obstacle
         if self.certificate_user is not None:
-            return self._enter(self.certificate_user, connect)
-        if connect.username is None or not gate.asks_passwords:
+            return self._enter(self.certificate_user, claim)
+        if claim.username is None or not gate.asks_passwords:
             if gate.admits_anonymous:
-                return self._enter("", connect)
+                return self._enter("", claim)
             return Refused(Reason.NOT_AUTHORIZED, "not_logged_in", "the client did not say who it is")
-        return self._log_in(connect.username, connect, answer)
+        return self._log_in(claim.username, claim, answer)
 
-    def _obstacle(self, connect: Connect) -> Refused | None:
+    def judge_token(self, claim: Claim, token: bytes) -> Verdict:
+        """Judge somebody who shows a token instead of a name and a password."""
+        gate = self._gate
+        user = gate.user_of_token(token)
+        self.asked = user or ""
+        if (obstacle := self._obstacle(claim)) is not None:
+            return obstacle
+        if (refused := self._throttled(self.asked)) is not None:
+            return refused
+        if user is None:
+            gate.throttle.failed(self.address, "", boot_s())
+            return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "bad_token", "nobody has this token")
+        gate.throttle.succeeded(self.address, user)
+        self.password = None
+        return self._enter(user, claim)
+
+    def _obstacle(self, claim: Claim) -> Refused | None:
         """What keeps out whoever it is."""
-        if limit := self._gate.is_full(self.address, connect.client_id):
+        if limit := self._gate.is_full(self.address, claim.client_id):
             return Refused(Reason.QUOTA_EXCEEDED, limit, f"as many clients are connected as {limit} allows")
         if self._gate.access.problems:
             return Refused(Reason.SERVER_UNAVAILABLE, "access_broken", "the users or ACL file cannot be used")
         return None
 
-    def _enter(self, user: str, connect: Connect) -> Verdict:
+    def _enter(self, user: str, claim: Claim) -> Verdict:
         self.user = user
-        return self._gate.accept(user, connect.client_id)
+        return self._gate.accept(user, claim.client_id)
 
-    def _log_in(self, user: str, connect: Connect, answer: Answer) -> Verdict | None:
+    def _log_in(self, user: str, claim: Claim, answer: Answer) -> Verdict | None:
         if (refused := self._throttled(user)) is not None:
             return refused
         pause_s = self._gate.pause_s(self.address, user, boot_s())
         if not pause_s:
-            return self._check(user, connect, answer)
-        is_waiting = self._gate.pause(self.address, pause_s, partial(self._check_later, user, connect, answer))
+            return self._check(user, claim, answer)
+        is_waiting = self._gate.pause(self.address, pause_s, partial(self._check_later, user, claim, answer))
         return None if is_waiting else _BUSY
 
     def _throttled(self, user: str) -> Refused | None:
@@ -240,20 +287,20 @@ class Door:
         if not wait_s:
             return None
         problem = f"too many failed log-ins; the next is possible in {wait_s:.0f} s"
-        return Refused(Reason.CONNECTION_RATE_EXCEEDED, "throttled", problem)
+        return Refused(Reason.CONNECTION_RATE_EXCEEDED, "throttled", problem, wait_s)
 
-    def _check_later(self, user: str, connect: Connect, answer: Answer) -> None:
-        verdict = None if self.is_gone else self._check(user, connect, answer)
+    def _check_later(self, user: str, claim: Claim, answer: Answer) -> None:
+        verdict = None if self.is_gone else self._check(user, claim, answer)
         if verdict is not None:
             answer(verdict, boot_s())
 
-    def _check(self, user: str, connect: Connect, answer: Answer) -> Verdict | None:
-        password = connect.password or b""
+    def _check(self, user: str, claim: Claim, answer: Answer) -> Verdict | None:
+        password = claim.password or b""
         if (matched := self._gate.remembered(user, password)) is not None:
-            return self._conclude(user, connect, matched)
+            return self._conclude(user, claim, matched)
 
         def done(matched: PasswordHash | None) -> None:
-            answer(self._conclude(user, connect, matched), boot_s())
+            answer(self._conclude(user, claim, matched), boot_s())
 
         def is_wanted() -> bool:
             """Those before it may have settled it: by failing too often, or with the same password."""
@@ -271,12 +318,12 @@ class Door:
         is_waiting = self._gate.check(self.address, user, password, done, is_wanted=is_wanted)
         return None if is_waiting else _BUSY
 
-    def _conclude(self, user: str, connect: Connect, matched: PasswordHash | None) -> Verdict:
+    def _conclude(self, user: str, claim: Claim, matched: PasswordHash | None) -> Verdict:
         if matched is None:
             self._gate.throttle.failed(self.address, user, boot_s())
             return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "bad_login", "wrong user name or password")
         self._gate.throttle.succeeded(self.address, user)
-        if (obstacle := self._obstacle(connect)) is not None:  # time has passed
+        if (obstacle := self._obstacle(claim)) is not None:  # time has passed
             return obstacle
         self.password = matched
-        return self._enter(user, connect)
+        return self._enter(user, claim)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import ipaddress
+import os
 import socket
 from typing import Final
 
@@ -35,11 +36,32 @@ async def open_sockets(host: str, port: int, *, is_open_door: bool) -> list[sock
             if is_open_door and not ipaddress.ip_address(address).is_loopback:
                 raise ListenError(
                     f"{name}: {address} is not a loopback address, and devices are not asked who they are; "
-                    "add auth: {users: FILE}, or listen on 127.0.0.1"
+                    "add auth, or listen on 127.0.0.1"
                 )
         return _open_all(addresses, port)
     except OSError as error:
-        raise ListenError(f"cannot listen on {name}: {error.strerror or error}") from error
+        raise ListenError(f"cannot listen on {name}: {_why_not(error)}") from error
+
+
+def _why_not(error: OSError) -> str:
+    """The system's own words, without what asyncio adds to them, and what a person can do."""
+    match error.errno:
+        case errno.EADDRINUSE:
+            return (
+                "the port is already in use, by another program (a mosquitto?) or gateway; end that one, or write "
+                "another port into 'listen'"
+            )
+        case errno.EACCES | errno.EPERM:
+            return (
+                "not permitted; for a port below 1024 write AmbientCapabilities=CAP_NET_BIND_SERVICE into the unit of "
+                "the service, or another port into 'listen'"
+            )
+        case errno.EADDRNOTAVAIL:
+            return "this machine does not have that address now; 0.0.0.0 is every address that it has"
+        case None:
+            return str(error)
+        case number:
+            return error.strerror if number < 0 and error.strerror else os.strerror(number).lower()  # a name: < 0
 
 
 def _open_all(addresses: list[tuple[int, str]], port: int) -> list[socket.socket]:

@@ -1,20 +1,13 @@
-"""One accepted socket: it feeds a `ServerSession` and does what the session asks of it.
-
-TLS and WebSocket lie between the two as a `LayerStack`; a plain connection has none and pays nothing for it.
-
-A connection that ends is half-closed and drained for a moment first: closing a socket with unread input resets
-it, and the reset would overtake the DISCONNECT that tells the client why.
-"""
+"""One accepted socket of an MQTT listener: it feeds a `ServerSession` and does what the session asks of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import Final, Protocol
 
 from fieldgate.clock import boot_s
-from fieldgate.ingest.crowd import plain_address
-from fieldgate.ingest.gate import Door
+from fieldgate.ingest.layered_socket import LayeredSocket
 from fieldgate.ingest.layers import LayerStack
 from fieldgate.ingest.mqtt_inbox import MqttInbox
 from fieldgate.mqtt.packets import Connect, Packet, Reason
@@ -24,7 +17,6 @@ from fieldgate.mqtt.session_state import SessionState
 
 __all__ = ["MqttConnection", "Owner"]
 
-LINGER_S: Final = 1.0
 _SOFT_LIMIT: Final = 2  # a client is congested when its socket holds 1/2 of what it may at most
 
 
@@ -44,29 +36,23 @@ class Owner(Protocol):
         """The socket is gone."""
 
 
-class MqttConnection(asyncio.Protocol):
-    """Socket callbacks on one side, `Link` and `Throttle` on the other."""
+class MqttConnection(LayeredSocket):
+    """Socket callbacks on one side, `Link` (most of it inherited) and `Throttle` on the other."""
 
     def __init__(self, owner: Owner, *, max_unsent_bytes: int) -> None:
-        self.address = ""
-        self.abort_at_s: float | None = None
+        super().__init__()
         self.session: ServerSession | None = None
         self.inbox: MqttInbox | None = None
-        self.door: Door | None = None
         self._owner = owner
         self._max_unsent_bytes = max_unsent_bytes
-        self._transport: asyncio.Transport | None = None
         self._may_read = True
         self._receive: Callable[[bytes, float], None] | None = None
-        self._stack: LayerStack | None = None
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See `asyncio.BaseProtocol`."""
-        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's transports are no subclass of it
-        peer = transport.get_extra_info("peername")
-        self.address = plain_address(str(peer[0])) if peer else ""
+        transport = self._attach(transport)
         session = self._owner.open_session(self, boot_s())
         if session is None:
             transport.abort()
@@ -114,35 +100,6 @@ class MqttConnection(asyncio.Protocol):
             self.session.lost("connection closed" if exc is None else f"connection broke: {exc}", boot_s())
             self._owner.closed(self)
 
-    # Link
-
-    def write(self, chunk: bytes) -> None:
-        """See `Link`."""
-        self._write_raw(chunk if self._stack is None else self._stack.send(chunk))
-
-    def _write_raw(self, chunk: bytes) -> None:
-        if chunk and self._transport is not None and not self._transport.is_closing():
-            self._transport.write(chunk)
-
-    def unsent_bytes(self) -> int:
-        """See `Link`."""
-        return 0 if self._transport is None else self._transport.get_write_buffer_size()
-
-    def close(self, *, at_once: bool) -> None:
-        """See `Link`."""
-        transport = self._transport
-        if transport is None or transport.is_closing():
-            return
-        stack = self._stack
-        if at_once and (stack is None or stack.ended is None):
-            transport.abort()
-            return
-        if stack is not None:
-            self._write_raw(stack.end())
-        self.abort_at_s = boot_s() + LINGER_S
-        transport.write_eof()
-        transport.resume_reading()
-
     # Throttle
 
     def pause_reading(self) -> None:
@@ -174,10 +131,10 @@ class MqttConnection(asyncio.Protocol):
         self._may_read = False
         self.pause_reading()
 
-    def abort(self) -> None:
-        """Drop the socket."""
-        if self._transport is not None:
-            self._transport.abort()
+    def shut_down(self) -> None:
+        """The gateway stops: tell the client, and end."""
+        if self.session is not None:
+            self.session.shut_down()
 
     def tick(self, now_s: float) -> None:
         """Deadlines; to be called a few times per second."""

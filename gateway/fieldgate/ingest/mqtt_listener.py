@@ -1,73 +1,49 @@
 """The gateway's own MQTT listener: devices connect here, and nothing is acknowledged before it is safe.
 
-It accepts sockets within limits that hold before anybody has authenticated, and drives the deadlines of all
-connections with one timer. Protocol: ``mqtt/server_session.py``; who may come in: ``gate.py``; events and
-acknowledgements: ``mqtt_inbox.py``.
-
-The order of a clean stop is the caller's: `stop` (nothing more is read), everything handed over is settled, then
-`close_clients`. Cancelling `run` drops every connection at once.
+Sockets, limits and the order of a stop: ``listener.py``; protocol: ``mqtt/server_session.py``; who may come in:
+``gate.py``; events and acknowledgements: ``mqtt_inbox.py``.
 """
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections import Counter
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING
 
 import structlog
 
-from fieldgate.clock import boot_s
 from fieldgate.config.listen import ListenConfig
-from fieldgate.ingest.access_thread import AccessThread
-from fieldgate.ingest.crowd import Crowd
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.event_filter import EventFilter
-from fieldgate.ingest.gate import Door, Gate
 from fieldgate.ingest.inbox_terms import InboxLimits, InboxTally
 from fieldgate.ingest.layers import Layer, LayerStack
-from fieldgate.ingest.listen_sockets import BACKLOG, ListenError, open_sockets
-from fieldgate.ingest.mqtt_connection import LINGER_S, MqttConnection
+from fieldgate.ingest.listen_sockets import ListenError
+from fieldgate.ingest.listener import LANES, Listener, shown
+from fieldgate.ingest.mqtt_connection import MqttConnection
 from fieldgate.ingest.mqtt_inbox import MqttInbox
-from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.ingest.source import Intake
-from fieldgate.ingest.tls_layer import TlsLayer, user_of
 from fieldgate.mqtt.handshake import SessionLimits
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Connect, Reason
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_state import SessionState
-from fieldgate.net.server_tls import TlsFileError
 
 if TYPE_CHECKING:
     from fieldgate.ingest.websocket_server import WebSocketLayer
 
 __all__ = ["ListenError", "MqttListener"]
 
-_TICK_S: Final = 0.25
-_REFUSED_LOG_S: Final = 10.0  # a crowd at the door makes one line in this time
-_LANES: Final = {"high": 0, "normal": 1, "low": 2}
-
 log = structlog.get_logger("fieldgate")
 
 
-class MqttListener:
-    """One ``listen`` entry. The counters are plain attributes, read by status and metrics."""
+class MqttListener(Listener[MqttConnection]):
+    """One ``listen`` entry that says ``mqtt``."""
 
     def __init__(
         self, settings: ListenConfig, intake: Intake, broker: LocalBroker, *, guard: EchoGuard | None = None
     ) -> None:
+        super().__init__(settings, transport=settings.transport, may_go=_is_only_waiting)
         self._guard = guard
-        self.name = f"{settings.host}:{settings.port}"
         self.tally = InboxTally()
-        self.connections: set[MqttConnection] = set()
-        self.accepted = 0
-        self.refused: Counter[str] = Counter()  # sockets turned away, by limit
-        self.ended: Counter[str] = Counter()  # connections ended, by how
-        self.started = asyncio.Event()
-        self.transport = settings.transport if settings.tls is None else f"{settings.transport} with TLS"
-        self.port = settings.port  # the real one, once started
-        self._settings = settings
         self._websocket: type[WebSocketLayer] | None = None
         if settings.transport == "websocket":
             from fieldgate.ingest.websocket_server import WebSocketLayer  # its driver is a megabyte that few need
@@ -76,21 +52,8 @@ class MqttListener:
         self._intake = intake
         self._broker = broker
         self._filter = EventFilter(settings.events, max_levels=settings.max_topic_levels)
-        self.crowd: Crowd[MqttConnection] = Crowd(
-            max_strangers=settings.max_connecting,
-            max_clients=settings.max_clients,
-            max_per_address=settings.max_clients_per_address,
-            may_go=_is_only_waiting,
-        )
-        self.gate = Gate(settings, name=self.name, is_full=self._exceeded)
-        self.certificate = ServerCertificate(settings.tls, name=self.name) if settings.tls is not None else None
-        self._thread: AccessThread | None = None
-        self._lane = _LANES[settings.lane]
-        self._refused_logged = 0
+        self._lane = LANES[settings.lane]
         self._is_loop_told = False
-        self._refused_log_at_s = 0.0
-        self._servers: list[asyncio.Server] = []
-        self._all_gone = asyncio.Event()
         self._limits = SessionLimits(
             max_packet_bytes=settings.max_packet,
             connect_timeout_s=settings.connect_timeout,
@@ -110,88 +73,16 @@ class MqttListener:
             topic_alias_maximum=self._limits.topic_alias_maximum,
         )
 
-    async def run(self) -> None:
-        """Serve until cancelled.
-
-        Raises:
-            ListenError: the address cannot be bound, or must not be, or the TLS files cannot be used.
-        """
-        thread = self._thread = AccessThread(self.name, asyncio.get_running_loop())
-        try:
-            self.gate.open(thread)
-            if self.certificate is not None:
-                self.certificate.open()
-            self._servers = await self._bind()
-            log.info("listener.started", listener=self.name, port=self.port)
-            self.started.set()
-            while True:
-                await asyncio.sleep(_TICK_S)
-                self._tick(thread)
-        except TlsFileError as error:
-            raise ListenError(f"{self.name}: {error}") from error
-        finally:
-            self._close_server()
-            self._abort_all()
-            thread.close()
-            self.started.clear()
-
-    async def stop(self) -> None:
-        """Accept nobody and read nothing more; acknowledgements still go out as events are settled."""
-        self._close_server()
-        for connection in self.connections:
-            connection.stop_reading()
-        log.info("listener.stopped", listener=self.name, clients=len(self.connections))
-
-    async def close_clients(self) -> None:
-        """Tell every client that the gateway stops, and end its connection; takes a second at most."""
-        for connection in list(self.connections):
-            if connection.session is not None:
-                connection.session.shut_down()
-        lingered = asyncio.get_running_loop().call_later(LINGER_S, self._abort_all)
-        try:
-            while self.connections:
-                self._all_gone.clear()
-                await self._all_gone.wait()
-        finally:
-            lingered.cancel()
-
     @property
     def unacknowledged(self) -> int:
         """How many PUBLISHes of connected clients wait for their acknowledgement."""
         return sum(one.inbox.in_flight for one in self.connections if one.inbox is not None)
 
-    async def _bind(self) -> list[asyncio.Server]:
-        settings = self._settings
-        sockets = await open_sockets(settings.host, settings.port, is_open_door=settings.is_open_door)
-        self.port = sockets[0].getsockname()[1]
-        loop = asyncio.get_running_loop()
-        return [await loop.create_server(self._new_connection, sock=one, backlog=BACKLOG) for one in sockets]
-
-    def _close_server(self) -> None:
-        for server in self._servers:
-            server.close()
-        self._servers = []
-
-    def _abort_all(self) -> None:
-        for connection in list(self.connections):
-            connection.abort()
-
     def _new_connection(self) -> MqttConnection:
         return MqttConnection(self, max_unsent_bytes=self._limits.max_unsent_bytes)
 
-    def _tick(self, thread: AccessThread) -> None:
-        now_s = boot_s()
-        for connection in list(self.connections):
-            connection.tick(now_s)
+    def _tick_own(self, now_s: float) -> None:
         self._broker.tick(now_s)
-        self.gate.tick(now_s, self._access_exchanged)
-        if self.certificate is not None:
-            self.certificate.tick(now_s, thread)
-        refused = self.refused.total()
-        if refused != self._refused_logged and now_s >= self._refused_log_at_s:
-            log.warning("client.refused", listener=self.name, count=refused - self._refused_logged)
-            self._refused_logged = refused
-            self._refused_log_at_s = now_s + _REFUSED_LOG_S
         if self.tally.echoes and not self._is_loop_told:
             self._is_loop_told = True
             log.warning(
@@ -222,21 +113,17 @@ class MqttListener:
         """See `Owner`."""
         if not self._servers:
             return None
-        self.accepted += 1
-        self.connections.add(connection)
-        connection.door = Door(self.gate, connection.address)
-        displaced = self.crowd.arrived(connection, connection.address)
+        door, displaced = self._arrive(connection)
         session = ServerSession(
             connection,
             broker=self._broker,
-            authority=connection.door,
+            authority=door,
             limits=self._limits,
             open_inbox=connection.open_inbox,
             new_client_id=_new_client_id,
             now_s=now_s,
         )
         if displaced is not None:
-            self.refused["max_connecting"] += 1
             one = session if displaced is connection else displaced.session
             if one is not None:
                 one.fail(Reason.CONNECTION_RATE_EXCEEDED, "made room for another connection", at_once=True)
@@ -245,15 +132,7 @@ class MqttListener:
     def open_layers(self, connection: MqttConnection) -> LayerStack | None:
         """See `Owner`."""
         settings = self._settings
-        layers: list[Layer] = []
-        if self.certificate is not None and settings.tls is not None:
-            user_from = settings.tls.user_from
-
-            def opened(certificate: dict[str, Any] | None) -> None:
-                if connection.door is not None:
-                    connection.door.certificate_user = user_of(certificate, user_from)
-
-            layers.append(TlsLayer(self.certificate.current.context, opened))
+        layers: list[Layer] = self._tls_layers(connection)
         if self._websocket is not None:
             layers.append(
                 self._websocket(
@@ -268,8 +147,8 @@ class MqttListener:
         log.info(
             "client.connected",
             listener=self.name,
-            client=_shown(connect.client_id),
-            user=_shown(state.user),
+            client=shown(connect.client_id),
+            user=shown(state.user),
             address=connection.address,
             mqtt="5" if connect.version == 5 else "3.1.1",
         )
@@ -289,8 +168,7 @@ class MqttListener:
 
     def closed(self, connection: MqttConnection) -> None:
         """See `Owner`."""
-        self.connections.discard(connection)
-        self.crowd.left(connection, connection.address)
+        self._leave(connection)
         session = connection.session
         if session is not None:
             self.ended[session.end_code] += 1
@@ -300,13 +178,12 @@ class MqttListener:
             log.info(
                 "client.disconnected" if was_in else "client.not_admitted",
                 listener=self.name,
-                client=_shown(session.client_id),
-                user=_shown(who),
+                client=shown(session.client_id),
+                user=shown(who),
                 address=connection.address,
                 reason=session.end_reason,
             )
-        if not self.connections:
-            self._all_gone.set()
+        self._say_if_empty()
 
 
 def _is_only_waiting(connection: MqttConnection) -> bool:
@@ -315,8 +192,3 @@ def _is_only_waiting(connection: MqttConnection) -> bool:
 
 def _new_client_id() -> str:
     return f"fieldgate-{uuid.uuid4().hex}"
-
-
-def _shown(client_id: str) -> str:
-    """The id as a log may print it: a client must not write our log lines for us."""
-    return (client_id if client_id.isprintable() else ascii(client_id))[:100]

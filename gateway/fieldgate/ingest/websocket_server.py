@@ -12,6 +12,7 @@ Laws of this file:
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -22,6 +23,7 @@ from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from fieldgate.config.texts import split_address
 from fieldgate.ingest.layers import LayerEnd
 
 __all__ = ["WebSocketLayer"]
@@ -30,6 +32,7 @@ _SUBPROTOCOL: Final = Subprotocol("mqtt")
 _STRANGER_BYTES: Final = 128 * 1024
 _MESSAGE_BYTES: Final = 2**20  # a client may put many packets into one message
 _GOODBYE: Final = "the client closed the WebSocket"
+_LOCAL_DOMAINS: Final = (".local", ".lan", ".home.arpa", ".internal", ".localhost")  # no public DNS has these
 
 
 class WebSocketLayer:
@@ -124,4 +127,24 @@ def _is_origin_allowed(request: Request, origins: Sequence[str] | None) -> bool:
         return True
     origin = sent[0].lower()
     host = next(iter(request.headers.get_all("Host")), "").lower()
-    return len(sent) == 1 and (origin in origins or "*" in origins or origin.partition("://")[2] == host)
+    if len(sent) != 1:
+        return False
+    return origin in origins or "*" in origins or (origin.partition("://")[2] == host and _is_own_name(host))
+
+
+def _is_own_name(host: str) -> bool:
+    """Whether only this network can have given the name: an address, one without a domain, one of a local domain.
+
+    A name of the public DNS may lead here too, because its owner says so (DNS rebinding); its pages are strangers.
+    """
+    try:
+        name = split_address(host if host.rpartition(":")[2].isdecimal() else f"{host}:80").host
+    except ValueError:
+        return False
+    if name.endswith(_LOCAL_DOMAINS) or "." not in name:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

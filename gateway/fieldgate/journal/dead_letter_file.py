@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from fieldgate.journal.dead_letter import DeadLetter, Kind, LetterChanges, Lette
 from fieldgate.journal.dead_letter_rows import INSERT, TABLES, UPDATE, LetterPage, read_letters, row_of, rows_left
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.side_file import PAGE_BYTES, SideFile
-from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, is_the_files
 
 __all__ = ["APPLICATION_ID", "SCHEMA_VERSION", "DeadLetterFile", "Repair", "dead_letter_path"]
 
@@ -52,10 +52,10 @@ def dead_letter_path(folder: Path) -> Path:
 
 
 class DeadLetterFile:
-    """The open file, at most ``max_size_bytes`` with its log; half of that may be letters.
+    """The open file, at most ``max_size_bytes`` with its log; three quarters of that may be letters.
 
-    ``kept`` counts what it holds. ``repairs`` are to be told, then cleared. ``problem`` says why there is no file, if
-    that is so; `apply` tries again.
+    ``kept`` counts what it holds. Whoever tells of ``repairs`` takes them out. ``problem`` says why there is no file,
+    if that is so; `apply` tries again.
 
     Raises:
         NewerFile: a newer version wrote it.
@@ -67,14 +67,14 @@ class DeadLetterFile:
         self.kept: Counter[Kind] = Counter()
         self.used_bytes = 0
         self.next_number = 1
-        self.repairs: list[Repair] = []
+        self.repairs: deque[Repair] = deque()
         self.problem = ""
-        self._max_pages = max_size_bytes // 2 // PAGE_BYTES
+        self._max_pages = max_size_bytes * 3 // 4 // PAGE_BYTES
         self._side = SideFile(
             self.path,
             application_id=APPLICATION_ID,
             schema_version=SCHEMA_VERSION,
-            checkpoint_pages=max_size_bytes // 8 // PAGE_BYTES,
+            checkpoint_pages=max_size_bytes // 16 // PAGE_BYTES,
         )
         self._identity = (0, 0)
         try:
@@ -83,6 +83,14 @@ class DeadLetterFile:
             self.problem = str(error)
 
     def _open(self) -> None:
+        """Open what is there, or make it; only a file of which all is known stays open."""
+        try:
+            self._open_or_make()
+        except BaseException:
+            self._side.close()
+            raise
+
+    def _open_or_make(self) -> None:
         self._side.finish()
         self._side.clean()
         if not self.path.exists():
@@ -94,7 +102,7 @@ class DeadLetterFile:
             why = why or "SQLite cannot read it"
         if why:
             self.repair(why)
-        elif self._file_pages() > self._max_pages * 3 // 2:  # there may be less now than there was
+        elif self._file_pages() > self._max_pages * 9 // 8:  # there may be less now than there was
             with self._side.transaction() as connection:
                 self._make_room(connection, 0, _Counts())
             self._replace(self._side.connection, "", keeps_old=False)
@@ -113,7 +121,11 @@ class DeadLetterFile:
             noted = connection.execute("SELECT value FROM note WHERE name = 'next_number'").fetchone()
             self.next_number = max(self.next_number, newest + 1, int(noted[0]) if noted else 1)
             self.used_bytes = self._used_pages(connection) * PAGE_BYTES
-        except (*SQLITE_ERRORS, TypeError, ValueError):  # values of other types than were written
+        except (TypeError, ValueError):  # values of other types than were written
+            return False
+        except SQLITE_ERRORS as error:
+            if not is_the_files(error, self.path.parent):
+                raise
             return False
         self.kept = kept
         return True

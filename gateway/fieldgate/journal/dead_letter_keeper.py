@@ -25,7 +25,7 @@ from fieldgate.journal.dead_letter_rows import LetterPage
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalRefused
 from fieldgate.journal.side_file import NewerFile
-from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, is_the_files
 from fieldgate.journal.writer import Writer
 
 __all__ = ["DeadLetters", "open_dead_letters"]
@@ -36,8 +36,7 @@ log = structlog.get_logger("fieldgate")
 
 _RETRY_S: Final = 1.0
 _RETRY_BROKEN_S: Final = 10.0  # each attempt reads all that is left
-_WAITING_SHARE: Final = 8  # this part of the file's limit may wait in memory, and be one write
-_BROKEN: Final = (Fault.DAMAGED, Fault.UNREADABLE, Fault.DEVICE)
+_WAITING_SHARE: Final = 16  # this part of the file's limit may wait in memory, and be one write
 
 
 class _NotMended(Exception):
@@ -175,8 +174,8 @@ class DeadLetters:
         self.problem = problem
 
     def _say_repairs(self) -> None:
-        repairs, self._file.repairs = self._file.repairs, []
-        for one in repairs:
+        while self._file.repairs:
+            one = self._file.repairs.popleft()
             log.error(
                 "dead_letters.damaged",
                 problem=one.why,
@@ -234,7 +233,7 @@ def _mended(file: DeadLetterFile, work: Callable[[], T]) -> T:
     try:
         return work()
     except SQLITE_ERRORS as error:
-        if classify(error, file.path.parent) not in _BROKEN:
+        if not is_the_files(error, file.path.parent):
             raise
         try:
             file.repair(ascii(str(error))[1:-1])  # SQLite quotes what it found

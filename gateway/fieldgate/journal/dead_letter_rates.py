@@ -12,17 +12,18 @@ from typing import Final
 __all__ = ["Allowance", "LetterRates"]
 
 _MAX_BUCKETS: Final = 1_000
-_TOTAL: Final = 10  # the rate over all topics, in rates of one topic
+_TOTAL: Final = 10  # topics whose whole rate all of them together may use
 
 
 class Allowance:
-    """``per_s`` on average, rounded to whole letters of a period of a second or more."""
+    """``per_s`` on average, as whole letters of a period of a second or more; for all together ``times`` as many."""
 
     __slots__ = ("_burst", "_left", "_period_s", "_until_s")
 
-    def __init__(self, per_s: float) -> None:
-        self._burst = max(1, round(per_s))
-        self._period_s = self._burst / per_s
+    def __init__(self, per_s: float, *, times: int = 1) -> None:
+        burst = max(1, round(per_s))
+        self._burst = burst * times
+        self._period_s = burst / per_s
         self._left = 0
         self._until_s = 0.0
 
@@ -47,7 +48,7 @@ class LetterRates:
 
     def __init__(self, per_s: float) -> None:
         self._per_s = per_s
-        self._total = Allowance(per_s * _TOTAL)
+        self._total = Allowance(per_s, times=_TOTAL)
         self._topics: OrderedDict[int, Allowance] = OrderedDict()
 
     def takes(self, source: str, topic: str, now_s: float) -> bool:

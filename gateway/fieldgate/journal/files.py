@@ -232,6 +232,7 @@ def share_lock(folder: Path) -> int | None:
 
 
 def _refusal(path: Path, error: OSError) -> JournalRefused:
+    at = f" ({error.filename})" if isinstance(error.filename, str) and error.filename != str(path) else ""
     return JournalRefused(
-        f"{path}: the journal folder cannot be used: {error.strerror or error}; check journal.path and its owner"
+        f"{path}: the journal folder cannot be used: {error.strerror or error}{at}; check journal.path and its owner"
     )

@@ -28,7 +28,7 @@ from fieldgate.journal.outbox import Outbox, WriteJob
 from fieldgate.journal.reads import Reads
 from fieldgate.journal.records import BootRecord, Commit, Committed, JournalFull, Loss
 from fieldgate.journal.writer import Writer
-from fieldgate_devices.event import LANES
+from fieldgate_devices.event import LANES, Lane
 
 __all__ = ["Keeper", "KeeperLimits"]
 
@@ -305,7 +305,7 @@ def _say_damaged(loss: Loss) -> None:
     log.error(
         "journal.lost_events",
         reason=loss.reason,
-        lane=loss.lane,
+        lane=Lane(loss.lane).name.lower(),
         events=loss.count,
         first=loss.first_seq,
         last=loss.last_seq,
@@ -319,7 +319,7 @@ def _say_lost(commit: Commit, done: Committed) -> None:
             "uplink.lost_events",
             uplink=entry.uplink,
             reason=entry.reason,
-            lane=entry.lane,
+            lane=Lane(entry.lane).name.lower(),
             events=entry.count,
             first=entry.first_seq,
             last=entry.last_seq,

@@ -59,7 +59,7 @@ class SessionFile:
         self.set_aside: Path | None = None
         self.problem = ""
         self._file = SideFile(self.path, application_id=_APPLICATION_ID, schema_version=_SCHEMA_VERSION)
-        self._is_damaged = False
+        self._is_damaged = True  # unless it proves to be sound: what cannot be read is never thrown away
         try:
             self._file.finish()
             is_sound = self.path.exists() and self._load()

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from fieldgate.journal.files import delete_file, open_mode, sync_folder
-from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
+from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, is_the_files
 
 __all__ = ["PAGE_BYTES", "NewerFile", "SideFile"]
 
@@ -62,17 +62,21 @@ class SideFile:
         delete_file(self._new)
 
     def open(self, *, is_read_only: bool = False) -> bool:
-        """Open the file; return whether there is one, and it is ours and in order as far as its head tells.
+        """Open the file; return whether it is ours and in order as far as its head tells.
 
         Raises:
             NewerFile: a newer version wrote it.
+            sqlite3.Error: it cannot be opened now, which says nothing about what it holds.
         """
         try:
             self.connection = connection = self._connect(is_read_only=is_read_only)
             (version,) = connection.execute("PRAGMA user_version").fetchone()
             (application,) = connection.execute("PRAGMA application_id").fetchone()
-        except SQLITE_ERRORS:
-            return False
+        except SQLITE_ERRORS as error:
+            if is_the_files(error, self.path.parent):
+                return False
+            self.close()
+            raise
         if application != self._application_id:
             return False
         if version > self._schema_version:

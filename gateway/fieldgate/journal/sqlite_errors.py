@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
-__all__ = ["SQLITE_ERRORS", "Fault", "classify"]
+__all__ = ["SQLITE_ERRORS", "Fault", "classify", "is_the_files"]
 
 SQLITE_ERRORS: Final = (sqlite3.Error, UnicodeDecodeError)
 """What sqlite3 raises; the second where a damaged file put garbage into the text of an error."""
@@ -53,6 +53,11 @@ def classify(error: Exception, folder: Path) -> Fault:
     if primary in _REFUSED or primary == sqlite3.SQLITE_CANTOPEN:
         return Fault.REFUSED
     return Fault.DEVICE
+
+
+def is_the_files(error: Exception, folder: Path) -> bool:
+    """Whether a new file is the answer to ``error``: it is this one's fault, and not for want of space or rights."""
+    return classify(error, folder) in (Fault.DAMAGED, Fault.UNREADABLE, Fault.DEVICE)
 
 
 def _why_no_file_can_be_made(folder: Path) -> int:

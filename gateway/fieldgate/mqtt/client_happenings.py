@@ -75,7 +75,6 @@ _RETURN_CODES: Final = {  # [MQTT 3.1.1, 3.2.2.3]
 _ADVICE: Final[dict[int, str]] = {
     Reason.CLIENT_ID_NOT_VALID: "the server does not accept the client id",
     Reason.BAD_USER_NAME_OR_PASSWORD: "the server refuses the user name or password",
-    Reason.NOT_AUTHORIZED: "the server does not authorise this client",
     Reason.SERVER_UNAVAILABLE: "the server is not available",
     Reason.SERVER_BUSY: "the server is busy",
     Reason.BANNED: "the server has banned this client",
@@ -111,6 +110,8 @@ def connack_text(packet: ConnAck, version: int) -> str:
     """Return why the server refused the connection."""
     if version != 5:
         return _RETURN_CODES.get(packet.reason, f"return code {packet.reason}")
+    if packet.reason == Reason.NOT_AUTHORIZED:
+        return _with_server_words(f"{_RETURN_CODES[5]} (0x{packet.reason:02x})", packet, has_reason=True)
     return _with_server_words(_ADVICE.get(packet.reason, ""), packet)
 
 
@@ -119,8 +120,9 @@ def disconnect_text(packet: Disconnect) -> str:
     return _with_server_words(_ADVICE.get(packet.reason, "the server ended the connection"), packet)
 
 
-def _with_server_words(advice: str, packet: ConnAck | Disconnect) -> str:
-    text = f"{advice}: {reason_text(packet.reason)}" if advice else reason_text(packet.reason)
+def _with_server_words(advice: str, packet: ConnAck | Disconnect, *, has_reason: bool = False) -> str:
+    reason = reason_text(packet.reason)
+    text = advice if has_reason else f"{advice}: {reason}" if advice else reason
     properties = packet.properties
     if properties is None:
         return text

@@ -151,7 +151,7 @@ class LocalBroker:
             if message.is_expired(now_s) or (options.no_local and message.origin == state.client_id):
                 continue
             if rights is not None and not rights.may_receive(message.topic):
-                self.drops["not_authorised"] += 1
+                self.drops["not_authorized"] += 1
                 continue
             state.outbound.deliver_retained(message, qos=min(options.qos, message.qos), subscription_ids=ids)
         return visited
@@ -223,7 +223,7 @@ class LocalBroker:
         chosen = None if share is None else share.choose(message.topic, message.qos)
         if chosen is None:
             is_permitted = share is None or share.may_receive(message.topic)
-            self.drops["share_away" if is_permitted else "not_authorised"] += 1
+            self.drops["share_away" if is_permitted else "not_authorized"] += 1
         else:
             self._deliver(chosen.state, message, chosen.terms, now_s, share=full_filter)
 
@@ -231,7 +231,7 @@ class LocalBroker:
         self, state: SessionState, message: Message, terms: Terms, now_s: float, *, share: str | None = None
     ) -> None:
         if state.rights is not None and not state.rights.may_receive(message.topic):
-            self.drops["not_authorised"] += 1
+            self.drops["not_authorized"] += 1
             return
         client, outbound, sessions = state.client, state.outbound, self.sessions
         kept_bytes = 0

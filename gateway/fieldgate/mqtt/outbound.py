@@ -129,7 +129,7 @@ class Outbound:
         if not dropped:
             return []
         given_up = [one for one in self.give_up() if not may_receive(one.message.topic)]
-        self._drops["not_authorised"] += dropped - len(given_up)
+        self._drops["not_authorized"] += dropped - len(given_up)
         self.in_flight, self.queue = in_flight, deque(queue)
         self._in_flight_bytes = sum(delivery.message.size_bytes for delivery in in_flight.values())
         self._count_queue()

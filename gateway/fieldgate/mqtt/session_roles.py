@@ -72,11 +72,15 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """The client may not come in: what an MQTT 5 client is told, what is counted, and the words for the log."""
+    """The client may not come in: what an MQTT 5 client is told, what is counted, and the words for the log.
+
+    ``wait_s``: when it may try again, where that is known.
+    """
 
     reason: Reason
     code: str
     problem: str
+    wait_s: float = 0.0
 
 
 Verdict = Accepted | Refused

@@ -185,7 +185,8 @@ class BrokerConnection:
             while not (await asyncio.wait([self._end], timeout=self._session.poll_interval_s))[0]:
                 self._poll()
             is_fruitless = self._session.in_flight.sent_count > 0 and self._session.acked == acked
-            end = self._takeover.ended(self._end.result(), lasted_s=clock.boot_s() - began_s, is_fruitless=is_fruitless)
+            lasted_s, acked = clock.boot_s() - began_s, self._session.acked
+            end = self._takeover.ended(self._end.result(), lasted_s=lasted_s, acked=acked, is_fruitless=is_fruitless)
         finally:
             self._drop_link()
             has_progress = self._owner.lost(end)
@@ -311,7 +312,8 @@ class BrokerConnection:
             level = self._version.level
             is_at_once = not is_refusal and self._version.closed()
             cause = Cause.REFUSAL if is_refusal else Cause.OTHER
-            text = f"{text} instead of answering CONNECT in MQTT {VERSION_NAMES[level]}" if not is_refusal else text
+            if not is_refusal:
+                text = f"{text} instead of answering CONNECT in MQTT {VERSION_NAMES[level]}{self._dialler.tls_hint}"
             self._finish(End(text, cause, is_at_once=is_at_once))
             return
         by_server = isinstance(fault, ConnectionResetError | BrokenPipeError)
@@ -330,6 +332,8 @@ class BrokerConnection:
                 case Ended():
                     self._finish(end_of(happening, version=self._session.version))
                 case Rejected() | Subscribed() | Announced():
+                    if isinstance(happening, Rejected | Announced) and happening.reason == Reason.NOT_AUTHORIZED:
+                        self._takeover.denied(acked=self._session.acked)
                     pause = self._owner.happened(happening) or pause
         if pause is not None:
             self.give_up(pause)
@@ -346,7 +350,7 @@ class BrokerConnection:
     def _refused(self, refused: Refused) -> End:
         if refused.is_version and self._version.refused():
             return End(refused.text, is_at_once=True)
-        return self._login.refused(end_of(refused, version=self._session.version))
+        return self._login.refused(end_of(refused, version=self._session.version), reason=refused.reason)
 
     # -- sending ----------------------------------------------------------------------------------------------
 

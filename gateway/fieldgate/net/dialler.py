@@ -87,6 +87,13 @@ class Dialler:
         """The broker in words."""
         return self._way.broker
 
+    @property
+    def tls_hint(self) -> str:
+        """What a server may be that answers a plain connection with nothing."""
+        if self._tls is not None:
+            return ""
+        return f"; is that a port with TLS? Then write {'wss' if self._place.is_websocket else 'mqtts'}://"
+
     def problem(self, error: BaseException) -> str:
         """Return in words why connecting failed, or why the connection broke."""
         wall_ns = clock.wall_ns()

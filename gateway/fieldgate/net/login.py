@@ -14,19 +14,21 @@ from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.endings import Cause, End
-from fieldgate.mqtt.packets import Will
+from fieldgate.mqtt.packets import Reason, Will
 from fieldgate.net.refusals import TryLater
 from fieldgate.net.sas import AZURE_USERNAME, SasTokens
 
 __all__ = ["Login", "client_settings"]
 
 _CLOCK_POLL_S: Final = 1.0
+_ABOUT_LOG_IN: Final = frozenset((4, 5, Reason.BAD_USER_NAME_OR_PASSWORD, Reason.NOT_AUTHORIZED))  # 3.1.1 and 5
 
 
 class Login:
     """The password of each connection in turn; where the configuration has a fixed one there is nothing to do."""
 
     def __init__(self, config: BrokerConfig, *, client_id: str) -> None:
+        self._config = config
         self._tokens: SasTokens | None = None
         if config.sas is not None:
             self._tokens = SasTokens(config.sas, host=config.server_name or config.host, client_id=client_id)
@@ -55,13 +57,27 @@ class Login:
         token = self._tokens.take(now_s=now_s, wall_s=clock.wall_ns() / 1e9)
         return msgspec.structs.replace(settings, password=token.encode())
 
-    def refused(self, end: End) -> End:
-        """Return the end of a connection that the server refused, with what may be behind it."""
-        if self._tokens is None or end.cause is not Cause.REFUSAL:
+    def refused(self, end: End, *, reason: int) -> End:
+        """Return the end of a connection that the server refused, with what may be behind it.
+
+        Some servers (mosquitto) answer a wrong password with "not authorized".
+        """
+        if end.cause is not Cause.REFUSAL:
             return end
+        if self._tokens is None:
+            return replace(end, text=f"{end.text}; {self._login_hint}") if reason in _ABOUT_LOG_IN else end
         now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
         hint = f"is the shared key the right one, and this machine's clock, which says {now:%Y-%m-%d %H:%M} UTC?"
         return replace(end, text=f"{end.text}; {hint}")
+
+    @property
+    def _login_hint(self) -> str:
+        config = self._config
+        if config.username is not None or config.password is not None:
+            return "are 'username' and 'password' the right ones, and is this client id allowed?"
+        if config.certificate is not None:
+            return "does it know the user that our certificate names?"
+        return "it may want 'username' and 'password', or 'certificate' and 'key'"
 
     def is_due(self, now_s: float) -> bool:
         """Whether the connection's password ends soon."""

@@ -7,27 +7,29 @@ that others can read is refused.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
 from fieldgate.config.certificates import read_validity
-from fieldgate.config.key_files import load_own, ssl_detail
+from fieldgate.config.key_files import file_problem, load_own, ssl_detail
 from fieldgate.config.listen import ListenTlsConfig
 from fieldgate.errors import FieldgateError
 
-__all__ = ["ServerTls", "TlsFileError", "load_server_tls", "tls_files"]
+__all__ = ["ServerTls", "TlsFileError", "load_server_tls", "tls_file_problems", "tls_files"]
 
 _SOON_DAYS: Final = 21
 
 
 class TlsFileError(FieldgateError):
-    """A file that TLS needs cannot be used; ``key`` is the configuration key that names it."""
+    """A file that TLS needs cannot be used; ``key`` is the key that names it, ``reads`` are all keys that took part."""
 
-    def __init__(self, key: str, problem: str) -> None:
+    def __init__(self, key: str, problem: str, *, reads: tuple[str, ...] = ()) -> None:
         super().__init__(f"{key}: {problem}")
         self.key = key
+        self.reads = reads or (key,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,21 +64,50 @@ def load_server_tls(settings: ListenTlsConfig) -> ServerTls:
     certificate = settings.certificate
     if certificate is None:
         raise TlsFileError("certificate", "there is none")
-    key_name, key = ("key", settings.key) if settings.key is not None else ("certificate", certificate)
     expires_at = _expiry(certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    try:
-        load_own(context, certificate, key)
-    except ValueError as error:
-        raise TlsFileError(key_name, str(error)) from error
+    _load_pair(context, settings, certificate)
     if settings.client_ca is not None:
         _load("client_ca", settings.client_ca, "certificate", context)
         if settings.crl is not None:
             _load_crl(context, settings.crl)
         context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_certificate else ssl.CERT_OPTIONAL
     return ServerTls(context, expires_at)
+
+
+def tls_file_problems(settings: ListenTlsConfig) -> list[TlsFileError]:
+    """Everything for which `load_server_tls` would raise, one after the other; nothing if there is no certificate."""
+    certificate, key, client_ca, crl = settings.certificate, settings.key, settings.client_ca, settings.crl
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    found: list[TlsFileError] = []
+
+    def attempt(step: Callable[[], object]) -> None:
+        try:
+            step()
+        except TlsFileError as error:
+            found.append(error)
+
+    if certificate is not None:
+        attempt(lambda: _expiry(certificate))
+        if not found:
+            attempt(lambda: _load_pair(context, settings, certificate))
+        elif key is not None and (problem := file_problem(key)):
+            found.append(TlsFileError("key", f"{str(key)!r} {problem}"))
+    if client_ca is not None:
+        attempt(lambda: _load("client_ca", client_ca, "certificate", context))
+        if crl is not None:
+            attempt(lambda: _load_crl(context, crl))
+    return found
+
+
+def _load_pair(context: ssl.SSLContext, settings: ListenTlsConfig, certificate: Path) -> None:
+    name, key = ("key", settings.key) if settings.key is not None else ("certificate", certificate)
+    try:
+        load_own(context, certificate, key)
+    except ValueError as error:
+        raise TlsFileError(name, str(error), reads=("certificate", "key")) from error
 
 
 def _expiry(certificate: Path) -> datetime:

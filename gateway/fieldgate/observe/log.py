@@ -57,6 +57,8 @@ NAMES: Final = {
     "listener.started": "devices can connect",
     "listener.stopped": "nothing more is read from devices",
     "log.dropped": "whoever reads the log was too slow for this many lines",
+    "profiles.loaded": "the device profiles have changed and are used from now on",
+    "profiles.refused": "a device profile cannot be used; what was read before stays in use",
     "sessions.damaged": "what was stored for local clients is damaged; what could be read is kept",
     "sessions.not_stored": "what waits for local clients is not stored at the moment, and why",
     "sessions.stored_again": "what waits for local clients is stored again",

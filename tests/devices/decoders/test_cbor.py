@@ -49,6 +49,8 @@ def test_the_examples_of_the_standard(value: object, encoded: str) -> None:
     [
         ("c48221196ab3", 273.15),  # RFC 8949 3.4.4
         ("c5822003", 1.5),
+        ("c582190190c25820" + "ff" * 32, (2**256 - 1) * 2**400 * 1.0),
+        ("c58239018fc25820" + "ff" * 32, (2**256 - 1) * 2.0**-400),
         ("d9d9f7830102f6", [1, 2, None]),  # 55799: this is CBOR
         ("d9fffe01", 1),  # a tag that nobody has registered
         ("d823615b", "["),  # a regular expression is a text here
@@ -83,6 +85,7 @@ REFUSED = {
     "a number that is a text": ("c26161", "more than 64 digits"),
     "a fraction with a huge exponent": ("c4821b00000002540be40001", "an exponent is beyond 400"),
     "a bigfloat with a huge exponent": ("c5821b00000002540be40001", "an exponent is beyond 400"),
+    "a fraction past all floats": ("c482190190c25820" + "ff" * 32, "a number is infinite"),
     "a fraction without an exponent": ("c48101", "not a pair"),
     "a message that contains itself": ("d81c81d81d00", "refers to parts of itself"),
     "texts by reference": ("d901008263616161d81900", "refers to parts of itself"),

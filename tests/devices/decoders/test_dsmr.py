@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from datetime import datetime
+from decimal import Decimal
 
 import pytest
 from dsmr_parser import telegram_specifications
@@ -160,6 +162,22 @@ def test_two_gas_meters_are_two() -> None:
 
 
 @pytest.mark.parametrize(
+    ("line", "name", "value"),
+    [
+        (b"0-0:1.0.0()", "p1_message_timestamp", None),
+        (b"0-0:1.0.0(000000000000W)", "p1_message_timestamp", None),
+        (b"1-0:1.7.0()", "current_electricity_usage", None),
+        (b"1-0:99.97.0()", "power_event_failure_log", []),
+        (b"1-0:99.97.0(0)(0-0:96.7.19)", "power_event_failure_log", []),
+        (b"0-1:24.2.1(------------)(*m3)", "mbus_1", {"time": None, "value": None, "unit": "m3"}),
+        (b"0-4:24.1.0(099)", "mbus_4", {"type": 99}),
+    ],
+)
+def test_a_meter_may_not_know(line: bytes, name: str, value: object) -> None:
+    assert decoded("dsmr", sealed(b"/KAM5\r\n\r\n" + line + b"\r\n"))[0][name] == value
+
+
+@pytest.mark.parametrize(
     ("lines", "reason"),
     [
         (b"hello\r\n", "line 2 is no code with values: 'hello'"),
@@ -218,3 +236,53 @@ def test_the_library_is_used_for_its_tables_alone() -> None:
         len(getattr(entry["value_parser"], "value_formats", ())) for entry in telegram_specifications.V5["objects"]
     ]
     assert load_table("dsmr5").has_checksum
+
+
+GROUPS = {"Decimal": "(001.5*kWh)", "int": "(3)", "str": "(AB12)", "timestamp": "(161113205757W)"}
+NAMES = {"dsmr2": "V2_2", "dsmr4": "V4", "dsmr5": "V5", "belgium": "BELGIUM_FLUVIUS", "luxembourg": "LUXEMBOURG_SMARTY"}
+NAMES |= {"sweden": "SWEDEN", "hungary": "EON_HUNGARY", "iskra": "ISKRA_IE", "q3d": "Q3D"}
+
+
+def line_for(pattern: str, kinds: list[str]) -> str:
+    """A line that the library's pattern is for."""
+    code = pattern.removeprefix("^").partition(".+?")[0]
+    for written, meant in ((r"\d", "0"), ("[1-9]", "1"), ("[01]", "0"), ("[13]", "1"), ("\\", "")):
+        code = code.replace(written, meant)
+    return code + "".join(GROUPS[kind] for kind in kinds) + "\r\n"
+
+
+def plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%dT%H:%M:%S}Z"
+    return float(value) if isinstance(value, Decimal) else value
+
+
+@pytest.mark.parametrize("version", NAMES)
+def test_every_code_of_every_version_is_read_as_the_library_reads_it(version: str) -> None:
+    """A second opinion, code by code: what one line says, alone in a telegram."""
+    specification = getattr(telegram_specifications, NAMES[version])
+    decoder = make_decoder("dsmr", {"version": version, "checksum": "optional"})
+    compared = 0
+    for entry in specification["objects"]:
+        formats = getattr(entry["value_parser"], "value_formats", ())
+        kinds = [one.coerce_type.__name__ for one in formats]
+        if type(entry["value_parser"]).__name__ not in {"CosemParser", "MBusParser"} or len(kinds) > 2:
+            continue
+        telegram = f"/KAM5\r\n\r\n{line_for(entry['obis_reference'], kinds)}!\r\n"
+        theirs = TelegramParser(specification, apply_checksum_validation=False).parse(telegram)
+        wanted = {name.lower() for name, _ in theirs} | {"header"}
+        (ours,) = decoder.decode(telegram.encode(), {})
+        meter = next((value for key, value in ours.items() if key == "gas" or key.startswith("mbus_")), None)
+
+        found = getattr(theirs, entry["value_name"])
+        if meter is not None:
+            assert plain(found.value) in meter.values()  # type: ignore[union-attr]  # a mapping
+            assert not hasattr(found, "datetime") or plain(found.datetime) == meter["time"]  # type: ignore[index,call-overload]
+        else:
+            value = ours[entry["value_name"].lower()]
+            first = value["value"] if isinstance(value, dict) else value[0] if isinstance(value, list) else value
+            assert first == plain(found.value)
+            assert ours.keys() <= wanted
+        compared += 1
+
+    assert compared >= len(specification["objects"]) - 4

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from decoder_kit import SAMPLES, Options, check_reason, check_records, decoded, refused
-from fieldgate_devices.decoders import Decoder, Undecodable, make_decoder
+from fieldgate_devices.decoders import Decoder, Record, Undecodable, make_decoder
 from fieldgate_devices.decoders.make import BUILT_IN
 
 CAPTURES = {"sensor": "t", "device": "d1"}
@@ -56,6 +58,22 @@ def test_a_sample_is_decoded(name: str, options: Options, sample: bytes) -> None
     assert decoded(name, sample, options, **CAPTURES)
 
 
+@pytest.mark.parametrize("broken", [ValueError, float("nan"), "\ud800", {1: 2}, []])
+def test_the_check_notices_a_decoder_that_breaks_the_promise(broken: object) -> None:
+    """The control: an error of another kind, a value that cannot be sent, no reading."""
+
+    class Broken:
+        is_text = False
+
+        def decode(self, payload: bytes, captures: Mapping[str, str]) -> list[Record]:
+            if broken is ValueError:
+                raise ValueError
+            return broken if isinstance(broken, list) else [{"a": broken}]  # type: ignore[dict-item]  # wrong on purpose
+
+    with pytest.raises((AssertionError, ValueError)):
+        held_to_its_promise(Broken(), b"x")
+
+
 def test_there_is_a_sample_of_each_decoder() -> None:
     assert {name for name, _, _ in SAMPLES} == set(BUILT_IN)
 
@@ -86,7 +104,7 @@ def test_a_changed_payload_is_decoded_or_refused(name: str, options: Options, sa
 def test_many_changed_payloads_are_decoded_or_refused(name: str, options: Options, sample: bytes) -> None:
     decoder = make_decoder(name, options)
 
-    @settings(max_examples=20_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=5_000, deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(payload=st.one_of(changed(sample), st.binary(max_size=200)))
     def run(payload: bytes) -> None:
         held_to_its_promise(decoder, payload)

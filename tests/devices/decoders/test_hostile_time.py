@@ -54,6 +54,8 @@ CASES: dict[str, tuple[str, Options, Callable[[], bytes]]] = {
     "JSON, one number": ("json", {}, lambda: many(b"9")),
     "JSON, one fraction": ("json", {}, lambda: b"0." + many(b"9")),
     "JSON, keys that look like colons": ("json", {}, lambda: b'{"a":"' + many(b'\\":') + b'"}'),
+    "JSON lines with many values": ("json", {"lines": True}, lambda: many(b"[" + b"1," * 30_000 + b"1]\n")),
+    "JSON lines within the limit": ("json", {"lines": True}, lambda: (b"[" + b"1," * 4_000 + b"1]\n") * 15),
     "JSON lines": ("json", {"lines": True}, lambda: many(b'{"a":1}\n')),
     "JSON readings that share much": (
         "json",
@@ -61,12 +63,16 @@ CASES: dict[str, tuple[str, Options, Callable[[], bytes]]] = {
         lambda: json.dumps({**{str(n): 0 for n in range(4_000)}, "s": [{}] * 1_000}).encode(),
     ),
     "CSV of delimiters": ("csv", {}, lambda: many(b",")),
+    "CSV with many values in each line": ("csv", {}, lambda: many(b"1," * 4_000 + b"\n")),
     "CSV of lines": ("csv", {"columns": ["a"]}, lambda: many(b"1\n")),
     "CSV of quotes": ("csv", {}, lambda: many(b'"')),
     "CSV of empty lines": ("csv", {}, lambda: many(b"\n")),
+    "CSV of other empty lines": ("csv", {}, lambda: many(b"\r")),
+    "CSV of 10,000 lines that say nothing": ("csv", {"comment": "#"}, lambda: many(b"#" * 99 + b"\n")),
     "CSV of comments": ("csv", {"comment": "#"}, lambda: many(b"#\n")),
     "pairs": ("key_value", {}, lambda: many(b"a= ")),
     "pairs, other names": ("key_value", {}, lambda: b" ".join(b"%d=1" % n for n in range(80_000))),
+    "pairs with a long sign": ("key_value", {"equals": "->>>>>>>"}, lambda: many(b"->>>>>>", 65_000)),
     "pairs, blanks": ("key_value", {"loose": True}, lambda: b"a" + many(b" ")),
     "pairs, words": ("key_value", {"loose": True}, lambda: many(b"a ")),
     "pairs, signs": ("key_value", {"loose": True}, lambda: many(b"=")),
@@ -77,6 +83,11 @@ CASES: dict[str, tuple[str, Options, Callable[[], bytes]]] = {
     "form, parts": ("form", {}, lambda: many(b"a&")),
     "line protocol, escapes": ("influx", {}, lambda: many(b"\\ ")),
     "line protocol, tags": ("influx", {}, lambda: b"m" + b"".join(b",%d=1" % n for n in range(80_000))),
+    "line protocol, many fields": (
+        "influx",
+        {},
+        lambda: (b"m " + b",".join(b"%d=1" % number for number in range(4_000)) + b"\n") * 40,
+    ),
     "line protocol, comments": ("influx", {}, lambda: many(b"#\n")),
     "line protocol, lines": ("influx", {}, lambda: many(b"m a=1\n")),
     "a greedy pattern": ("regex", GREEDY, lambda: many(b"a")),
@@ -161,7 +172,7 @@ def test_the_measure_notices_what_takes_too_long() -> None:
             re.search(rb"(a|b|ab)*$c", payload)
             return [{}]
 
-    used_s = used(Slow(), b"ab" * 18)
+    used_s = used(Slow(), b"ab" * 20)
 
     assert used_s >= LIMIT * loop_s()
 

@@ -114,6 +114,11 @@ def test_readings_may_stand_in_an_object_by_name() -> None:
     assert records == [{"sensor": "x", "t": 1}, {"sensor": "y", "value": 5}]
 
 
+def test_a_reading_cannot_pass_itself_off_as_another() -> None:
+    """The name of a reading is what its message calls it, whatever it says itself."""
+    assert decoded("json", b'{"s":{"x":{"id":"y"}}}', {"each": "s", "key": "id"}) == [{"id": "x"}]
+
+
 def test_readings_may_be_the_whole_message() -> None:
     assert decoded("json", b"[21.5,22]", {"each": ".", "key": "n"}) == [{"n": 0, "value": 21.5}, {"n": 1, "value": 22}]
 

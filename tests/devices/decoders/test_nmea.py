@@ -106,6 +106,7 @@ def sealed(sentence: str) -> bytes:
         ),
         (sealed("PUBX,00,1"), {"talker": "P", "sentence": "UBX", "fields": ["00", "1"]}),
         (sealed("GPGGA,,,,,,0,,,,,,,,"), {"latitude": None, "longitude": None, "time_of_day": None, "quality": 0}),
+        (sealed("GPRMC,123519,V,,,,,,,,,"), {"time": None, "date": None, "status": "V"}),
         (sealed("GPRMC,235960,A,,,,,,,311216,,"), {"time": "2016-12-31T23:59:59Z", "time_of_day": "23:59:60"}),
         (b"\\s:r3669961,c:1120959341*7B\\!AIVDM,1,1,,A,x,0*5E", {"talker": "AI", "sentence": "VDM"}),
     ],
@@ -134,6 +135,14 @@ def test_sentences_of_a_payload_are_readings_or_one() -> None:
     assert merged["altitude_m"] == 545.4
     assert merged["speed_knots"] == 22.4
     assert merged["time"] == "1994-03-23T12:35:19Z"
+
+
+def test_the_satellites_of_several_sentences_are_one_list() -> None:
+    payload = sealed("GPGSV,2,1,05,01,40,083,46,,,,") + sealed("GPGSV,2,2,05,07,12,344,39")
+
+    (merged,) = decoded("nmea", payload, {"merge": True})
+
+    assert [one["satellite"] for one in merged["satellites_seen"]] == [1, 7]  # type: ignore[union-attr,index,call-overload]
 
 
 def test_what_is_empty_in_one_sentence_is_taken_from_another() -> None:

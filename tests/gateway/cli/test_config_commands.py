@@ -19,7 +19,9 @@ FIELDGATE = [sys.executable, "-c", "from fieldgate.cli import main; main()"]
 
 def fieldgate(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run the command as a shell does, in ``folder``, with nothing in the environment that could decide."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("FIELDGATE", "XDG", "STATE"))}
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(("FIELDGATE", "XDG", "STATE", "CRED"))
+    }
     return subprocess.run(
         [*FIELDGATE, *args], cwd=folder, env=kept | environment, capture_output=True, text=True, timeout=20, check=False
     )
@@ -80,7 +82,111 @@ def test_check_gives_programs_the_same_as_json(tmp_path: Path) -> None:
             {"path": str(file), "line": 1, "column": 1, "message": "unknown key 'gatway'; did you mean 'gateway'?"}
         ],
         "warnings": [],
+        "notes": [],
     }
+
+
+CREDENTIALS = """\
+uplinks:
+  cloud:
+    mqtt:
+      url: mqtts://b.example
+      username: plant-7
+      password: ${credential:cloud-password}
+      certificate: ${credential:plant-7.crt}
+      key: ${credential:plant-7.key}
+"""
+UNSEEN = (
+    "the credential {0!r} is there for the service only (LoadCredential={0}:/path) and was not looked at; "
+    "CREDENTIALS_DIRECTORY=FOLDER fieldgate check looks for it in FOLDER"
+)
+
+
+def test_check_in_a_shell_notes_the_credentials_of_the_service(tmp_path: Path) -> None:
+    """Only the service has them: that is no fault of the file, and no silence either."""
+    write(tmp_path, CREDENTIALS)
+
+    result = fieldgate("check", folder=tmp_path)
+    as_json = json.loads(fieldgate("check", "--json", folder=tmp_path).stdout)
+
+    assert result.returncode == 0
+    assert result.stdout.splitlines() == [
+        f"fieldgate.yaml:6:17: note: password: {UNSEEN.format('cloud-password')}",
+        f"fieldgate.yaml:7:20: note: certificate: {UNSEEN.format('plant-7.crt')}",
+        f"fieldgate.yaml:8:12: note: key: {UNSEEN.format('plant-7.key')}",
+        "fieldgate.yaml: ok",
+    ]
+    assert [one["line"] for one in as_json["notes"]] == [6, 7, 8]
+    assert (as_json["ok"], as_json["errors"], as_json["warnings"]) == (True, [], [])
+
+
+def test_check_finds_what_is_wrong_beside_a_credential_that_it_cannot_see(tmp_path: Path) -> None:
+    """A note must not hide an error, nor an error the note: both are what the installer has to bring."""
+    write(tmp_path, CREDENTIALS + "    topic: [a]\n")
+
+    result = fieldgate("check", folder=tmp_path)
+
+    assert result.returncode == 1
+    *notes, error, count = result.stdout.splitlines()
+    assert [line.split(": ")[1] for line in notes] == ["note"] * 3
+    assert (error, count) == ("fieldgate.yaml:9:12: topic: a list is not a text", "1 problem found")
+
+
+def test_check_looks_into_a_folder_of_credentials(tmp_path: Path) -> None:
+    """Where the unit's LoadCredential lines point; a missing one is an error then."""
+    write(tmp_path, CREDENTIALS)
+    (tmp_path / "cloud-password").write_text(PLANTED, encoding="utf-8")
+
+    result = fieldgate("check", folder=tmp_path, CREDENTIALS_DIRECTORY=str(tmp_path))
+
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == [
+        f"fieldgate.yaml:7:20: certificate: '{tmp_path}/plant-7.crt' is not a file",
+        f"fieldgate.yaml:8:12: key: '{tmp_path}/plant-7.key' is not a file",
+        "2 problems found",
+    ]
+
+
+def test_the_gateway_does_not_start_without_its_credentials(tmp_path: Path) -> None:
+    """What is a note for check is an error for whoever needs them."""
+    write(tmp_path, CREDENTIALS)
+
+    result = fieldgate("run", folder=tmp_path)
+
+    assert result.returncode == os.EX_CONFIG
+    assert result.stderr.count("cannot be read: $CREDENTIALS_DIRECTORY is not set") == 3
+
+
+OPERATORS = [
+    ["status"],
+    ["journal", "stats"],
+    ["journal", "tail"],
+    ["journal", "verify"],
+    ["journal", "export", "events.db"],
+    ["parked", "list"],
+    ["user", "list"],
+    ["acl", "check", "amy", "a/b"],
+    ["config", "show"],
+]
+
+
+@pytest.mark.parametrize("command", OPERATORS, ids=" ".join)
+def test_no_command_of_an_operator_needs_a_secret_or_a_key(tmp_path: Path, command: list[str]) -> None:
+    """The service's secrets are the service's: a person in a shell still asks how it is."""
+    write(
+        tmp_path,
+        CREDENTIALS
+        + "  hub: {mqtt: {url: mqtts://b.example, client_id: x, username: a, password: '${file:nowhere}'}}\n"
+        "listen: [{mqtt: 127.0.0.1:1883, auth: {users: users, acl: acl.yaml}}]\njournal: {path: state}\n",
+    )
+    (tmp_path / "users").write_text("", encoding="utf-8")
+    (tmp_path / "acl.yaml").write_text("all_users: [{allow: all, topic: '#'}]\n", encoding="utf-8")
+
+    result = fieldgate(*command, folder=tmp_path)
+
+    assert "fieldgate.yaml:" not in result.stderr
+    assert "credential" not in result.stderr
+    assert result.returncode == (0 if command[0] in {"user", "acl", "config"} else 1)  # no gateway, no journal
 
 
 def test_check_without_a_file_says_that_the_defaults_are_in_effect(tmp_path: Path) -> None:

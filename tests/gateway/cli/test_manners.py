@@ -135,7 +135,7 @@ def test_an_error_of_ours_is_one_line_and_1(
 ) -> None:
     """What a command did not foresee is still a sentence, not a stack."""
 
-    def fail(_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise FieldgateError("the journal is on the moon")
 
     monkeypatch.setattr("fieldgate.cli.check.read", fail)

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from fieldgate import clock
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
+from fieldgate.config.loader import read
 from fieldgate.config.uplink import MqttUplinkConfig
 from way_kit import own_certificate
 
@@ -129,3 +130,24 @@ def test_a_log_in_longer_than_mqtt_can_say_is_refused_without_showing_it(key: st
     (error,) = caught.value.errors()
     assert error["loc"] == (key,)
     assert error["msg"] == "Value error, a user name or password is longer than MQTT allows; allowed: 65535 bytes"
+
+
+def test_a_certificate_or_key_that_is_none_is_named(tmp_path: Path) -> None:
+    """OpenSSL says "pem lib" and not which of the two files."""
+    leaf = trustme.CA().issue_cert("plant-7.example")
+    leaf.cert_chain_pems[0].write_to_path(tmp_path / "own.crt")
+    (tmp_path / "garbage").write_text("garbage\n", encoding="utf-8")
+    (tmp_path / "garbage").chmod(0o600)
+    texts = []
+    for certificate, key in (("garbage", "garbage"), ("own.crt", "garbage")):
+        file = tmp_path / "fieldgate.yaml"
+        file.write_text(
+            f"uplinks: {{up: {{mqtt: {{url: mqtts://b.example, certificate: {certificate}, key: {key}}}}}}}\n",
+            encoding="utf-8",
+        )
+        texts += [problem.message for problem in read(file).errors]
+
+    assert texts == [
+        f"key: '{tmp_path}/garbage' holds no whole certificate in PEM form",
+        f"key: '{tmp_path}/garbage' holds no whole private key in PEM form",
+    ]

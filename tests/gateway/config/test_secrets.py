@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from fieldgate.config import Config, MqttUplinkConfig, Secret, load
 from fieldgate.config.explain import effective_values
-from fieldgate.config.loader import read
+from fieldgate.config.loader import load_as_written, read
 from fieldgate.config.secrets import MASK, Resolved
 from fieldgate.errors import ConfigError
 
@@ -51,6 +51,53 @@ def test_a_private_file_is_read(tmp_path: Path) -> None:
     key.chmod(0o600)
 
     assert revealed(config_with(tmp_path, f"${{file:{key}}}")) == PLANTED
+
+
+def test_a_relative_secret_file_is_beside_the_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As every other relative path of the file is, wherever the gateway was started."""
+    (tmp_path / "key").write_text(PLANTED, encoding="utf-8")
+    (tmp_path / "key").chmod(0o600)
+    monkeypatch.chdir("/")
+
+    assert revealed(config_with(tmp_path, "${file:key}")) == PLANTED
+    with pytest.raises(ConfigError, match=f"the secret file '{tmp_path}/other' cannot be read: no such file"):
+        load(config_with(tmp_path, "${file:other}"))
+
+
+def test_a_command_that_needs_no_secret_looks_for_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for the status in a shell has neither systemd's credentials nor the service's user."""
+    monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
+    file = tmp_path / "fieldgate.yaml"
+    file.write_text(
+        "uplinks:\n  cloud:\n    mqtt:\n"
+        "      url: wss://b.example/${env:FIELDGATE_NOT_SET}\n"
+        "      username: ${file:nowhere}\n"
+        "      password: ${credential:cloud-password}\n"
+        "      certificate: ${credential:plant-7.crt}\n"
+        "      key: nowhere.key\n"
+        "      headers: {Authorization: 'Bearer ${credential:token}'}\n"
+        "      proxy: {url: 'http://${env:FIELDGATE_NOT_SET}:1', username: a, password: '${credential:p}'}\n"
+        "  hub: {mqtt: {url: mqtts://hub.example, sas: {key: '${credential:key}'}}}\n",
+        encoding="utf-8",
+    )
+
+    loaded = load_as_written(file)
+
+    mqtt = loaded.config.brokers_up["cloud"]
+    assert str(mqtt.username) == "${file:nowhere}"
+    assert str(mqtt.certificate) == "${credential:plant-7.crt}"
+    assert mqtt.password is not None
+    assert not mqtt.password.is_resolved
+    with pytest.raises(RuntimeError, match=r"\$\{credential:cloud-password\} was kept as it is written"):
+        mqtt.password.reveal()
+    with pytest.raises(ConfigError):  # the gateway needs them all
+        load(file)
+
+
+def test_a_reference_that_is_none_is_told_by_every_command(tmp_path: Path) -> None:
+    """What is wrong as it is written is no question of who reads it."""
+    with pytest.raises(ConfigError, match="is not one that is known"):
+        load_as_written(config_with(tmp_path, "${vault:x}"))
 
 
 def test_an_environment_variable_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,7 +32,7 @@ def values(text: str) -> Any:
 def filled_in(template: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What an installer makes of it: the files and credentials are there."""
     leaf = trustme.CA().issue_cert("plant-7.example")
-    text = template.read_text(encoding="utf-8").replace("/etc/fieldgate/", f"{folder}/")
+    text = template.read_text(encoding="utf-8").replace("/etc/fieldgate/", f"{folder}/").replace("CHANGE-ME", "mine")
     for path in map(Path, re.findall(rf"^ +(?:ca|certificate): ({folder}/\S+)", text, re.MULTILINE)):
         leaf.cert_chain_pems[0].write_to_path(path)
     for path in map(Path, re.findall(rf"^ +key: ({folder}/\S+)", text, re.MULTILINE)):
@@ -55,7 +55,7 @@ def test_there_is_a_template_for_each_service() -> None:
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)
 def test_a_template_lacks_nothing_but_what_the_machine_has(template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`fieldgate check` on the untouched file names the files and secrets to bring, and nothing else."""
+    """The untouched file lacks the files and secrets to bring, and nothing else."""
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
 
     messages = [error.message for error in read(template).errors]
@@ -74,6 +74,21 @@ def test_a_template_that_is_filled_in_is_ready(template: Path, tmp_path: Path, m
     assert result.exit_code == 0, result.output
     warnings = [line for line in result.output.splitlines() if "warning:" in line]
     assert [line for line in warnings if "is more than what is free at" not in line] == []
+
+
+@pytest.mark.parametrize("name", ["aws-iot-core", "azure-iot-hub", "emqx", "hivemq-cloud"])
+def test_what_is_left_to_fill_in_is_warned_of_where_it_stands(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ok` for a host called CHANGE-ME sends the installer to look for the fault in the network."""
+    file = filled_in(FOLDER / f"{name}.yaml", tmp_path, monkeypatch)
+    file.write_text(file.read_text(encoding="utf-8").replace("//mine", "//CHANGE-ME"), encoding="utf-8")
+    line = next(no for no, text in enumerate(file.read_text("utf-8").splitlines(), 1) if "url: mqtts://CHANGE" in text)
+
+    result = CliRunner().invoke(build_app(), ["check", "-c", str(file)])
+
+    assert f"{file}:{line}:12: warning: url: CHANGE-ME of the template still stands here; replace it\n" in result.output
+    assert result.exit_code == 0
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.stem)

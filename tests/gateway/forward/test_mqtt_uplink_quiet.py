@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 from random import Random
 
 import pytest
@@ -156,15 +157,91 @@ async def test_once_the_event_at_fault_is_found_the_next_try_does_not_wait_for_t
     assert bounds[-1] == 0.001
 
 
+def test_a_server_that_refuses_a_message_and_hangs_up_is_no_second_gateway():
+    """mosquitto does so with a topic that its ACL denies: it has said why."""
+    watch = TakeoverWatch("me")
+    closed = End("closed", Cause.SERVER)
+    ends = []
+
+    for _ in range(5):
+        watch.denied(acked=7)
+        ends.append(watch.ended(closed, lasted_s=1, acked=7))
+
+    assert {end.text for end in ends} == {
+        "closed, after it had refused a message as not authorized (0x87); does its access control allow this client "
+        "our topics?"
+    }
+    assert not any(end.is_takeover for end in ends)
+
+
+def test_a_refusal_that_the_server_went_on_after_explains_no_hang_up():
+    """The control: it took messages since, so the refusal was not its last word."""
+    watch = TakeoverWatch("me")
+    closed = End("closed", Cause.SERVER)
+
+    for _ in range(3):
+        watch.denied(acked=7)
+        end = watch.ended(closed, lasted_s=1, acked=8)
+
+    assert end.is_takeover
+
+
+async def test_a_topic_that_is_denied_by_hanging_up_is_parked_and_said(broker, feed):
+    """Each event is refused and the connection closed: all are parked, and the status says what to ask."""
+
+    def refuse(peer, publish):
+        peer.ack(publish, Reason.NOT_AUTHORIZED)
+        peer.close()
+
+    broker.on_publish = refuse
+    reasons: set[str] = set()
+
+    def has_parked(count: int) -> bool:
+        reasons.add(uplink.status.reason)
+        return len(feed.done) == count
+
+    slow = Timing(base_s=0.1, cap_s=0.1, stable_s=0.0)
+    mqtt = {"url": f"mqtt://127.0.0.1:{broker.port}", "version": "5"}
+    async with running(feed, broker.port, timing=slow, mqtt=mqtt) as uplink:
+        for seq in range(1, 6):
+            feed.add(make_events(1, first=seq))
+            await until(partial(has_parked, seq))
+
+    assert any("refused a message as not authorized" in reason for reason in reasons)
+    assert set(feed.done.values()) == {"the server refuses it: not authorized (0x87)"}
+    assert not any("another client" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize(
+    ("login", "hint"),
+    [
+        (
+            {"username": "plant-7", "password": "x"},
+            "are 'username' and 'password' the right ones, and is this client id",
+        ),
+        ({}, "it may want 'username' and 'password', or 'certificate' and 'key'"),
+    ],
+)
+async def test_a_log_in_that_is_refused_is_told_by_its_keys(broker, feed, login, hint):
+    """mosquitto answers a wrong password with "not authorized"; the installer looks for the word password."""
+    broker.on_connect = lambda peer: peer.send(ConnAck(Reason.NOT_AUTHORIZED))
+    mqtt = {"url": f"mqtt://127.0.0.1:{broker.port}", "version": "5", **login}
+
+    async with running(feed, broker.port, mqtt=mqtt) as uplink:
+        await until(lambda: uplink.status.state == "refused")
+
+        assert uplink.status.reason.startswith(f"the server does not authorise this client (0x87); {hint}")
+
+
 def test_one_lasting_connection_clears_the_suspicion():
     """A broker that restarts three times in a week is no second gateway."""
     watch = TakeoverWatch("me")
     closed = End("closed", Cause.SERVER)
 
-    ends = [watch.ended(closed, lasted_s=lasted_s) for lasted_s in (1, 1, 3600, 1, 1)]
+    ends = [watch.ended(closed, lasted_s=lasted_s, acked=0) for lasted_s in (1, 1, 3600, 1, 1)]
 
     assert not any(end.is_takeover for end in ends)
-    assert watch.ended(closed, lasted_s=1).is_takeover
+    assert watch.ended(closed, lasted_s=1, acked=0).is_takeover
 
 
 class _Recording(Random):

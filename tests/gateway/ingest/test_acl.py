@@ -176,7 +176,7 @@ async def test_what_a_denying_rule_takes_out_of_a_subscription_is_not_delivered(
     heard = await reader.receive()
     assert isinstance(heard, Publish)
     assert heard.payload == b"yes"
-    assert listener._broker.drops == {"not_authorised": 1}
+    assert listener._broker.drops == {"not_authorized": 1}
 
 
 async def hears_what_is_retained(listener: MqttListener) -> list[str]:
@@ -188,7 +188,7 @@ async def hears_what_is_retained(listener: MqttListener) -> list[str]:
     await subscribed(reader, "#")
     topics = []
     async with asyncio.timeout(4):
-        while "zz/last" not in topics or (len(topics) < 2 and "not_authorised" not in broker.drops):
+        while "zz/last" not in topics or (len(topics) < 2 and "not_authorized" not in broker.drops):
             heard = await reader.receive()
             assert isinstance(heard, Publish)
             topics.append(heard.topic)
@@ -242,7 +242,7 @@ async def test_a_right_that_is_taken_away_is_gone_at_once(
     back.publish(1, topic="own/bob/x")
     assert await back.receive() == PubAck(1), "the first thing it hears is not what was queued"
     assert intake.payloads == [b"before"]
-    assert listener._broker.drops["not_authorised"] == 2
+    assert listener._broker.drops["not_authorized"] == 2
 
 
 async def test_a_broken_acl_lets_nobody_new_in_and_leaves_the_others_their_rights(

@@ -77,7 +77,7 @@ async def test_many_log_ins_at_once_are_settled_by_the_first_of_them(
     monkeypatch.setattr(PasswordHash, "verify", looked)
     async with serving(SettlingIntake(), auth={"users": users}, connect_timeout=20) as listener:
         knocks = [asyncio.ensure_future(knock(listener.port, "amy", password, client_id=f"c{n}")) for n in range(40)]
-        await eventually("all wait", lambda: listener.accepted == 40 and listener._thread.waiting == 39)
+        await eventually("all wait", lambda: listener.accepted == 40 and listener.gate._thread.waiting == 39)
         may_look.set()
         codes = Counter([code for code, _ in await asyncio.gather(*knocks)])
 
@@ -276,7 +276,7 @@ async def test_a_file_that_is_broken_at_the_start_keeps_everybody_out(tmp_path: 
     async with serving(SettlingIntake(), auth={"users": tmp_path / "none"}) as listener:
         assert (await knock(listener.port, "amy", "apple"))[0] == Reason.SERVER_UNAVAILABLE
         assert listener.gate.access.problems == (
-            f"{tmp_path}/none:1:1: the file cannot be read: no such file or directory",
+            f"{tmp_path}/none: the file cannot be read: no such file or directory",
         )
 
 

@@ -369,7 +369,7 @@ BAD_FILES = {
     "key: '{key}' is open to everyone (mode 0604); allowed: 0600, 0640": _open_to_all,
     "key: '{key}' is not the key of the certificate '{certificate}'": _other_key,
     "certificate: '{certificate}' holds no certificate that can be read": _no_certificate,
-    "key: no usable certificate and key in PEM form in '{certificate}' and '{key}': pem lib": _cut_off,
+    "key: '{key}' holds no whole private key in PEM form": _cut_off,
     "key: the key has a passphrase, which nobody can type here; write it without: openssl pkey -in KEY": _encrypted,
     "crl: '{crl}' holds no list of revoked certificates in PEM": _no_list,
 }

@@ -229,6 +229,28 @@ async def test_only_pages_that_may_connect_do(origins: list[str] | None, origin:
         assert (await client.answer()).startswith(b"HTTP/1.1 101 " if is_allowed else b"HTTP/1.1 403 ")
 
 
+@pytest.mark.parametrize(
+    ("host", "is_allowed"),
+    [
+        ("gateway", True),
+        ("localhost:9001", True),
+        ("192.168.1.7:9001", True),
+        ("[fd00::7]:9001", True),
+        ("gateway.lan", True),
+        ("evil.example:9001", False),
+        ("evil.example", False),
+        ("local.evil.example", False),
+        ("[::1", False),
+    ],
+)
+async def test_a_page_that_gave_its_own_name_our_address_is_a_stranger(host: str, is_allowed: bool) -> None:
+    """DNS rebinding: the owner of evil.example lets it lead to 127.0.0.1, and the browser calls us by that name."""
+    async with serving(SettlingIntake(), transport="websocket") as listener:
+        client = await open_raw(listener.port, upgrade(origin=f"http://{host}", Host=host))
+
+        assert (await client.answer()).startswith(b"HTTP/1.1 101 " if is_allowed else b"HTTP/1.1 403 ")
+
+
 async def test_two_origins_are_none() -> None:
     """No browser sends two; whoever does hopes that another one is looked at."""
     async with serving(SettlingIntake(), transport="websocket", origins=["https://dashboard.example"]) as listener:

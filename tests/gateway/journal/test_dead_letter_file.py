@@ -68,7 +68,7 @@ def test_what_was_applied_is_there_after_a_crash(tmp_path: Path) -> None:
     assert (two.number, two.payload, two.topic, two.lane) == (2, odd.payload, "ä/€", 2)
     assert two.detail == "bad \\ud800 surrogate"
     assert again.kept == {("boiler", "undecodable"): 1, ("", "missing"): 1}
-    assert again.repairs == []
+    assert not again.repairs
     file.close()
     again.close()
 
@@ -133,7 +133,7 @@ def test_a_smaller_limit_counts_at_the_next_start(tmp_path: Path) -> None:
     assert (tmp_path / "dead_letters.db").stat().st_size <= 1 << 20
     assert 100 < len(left) < 200
     assert left[-1].number == 1000
-    assert file.repairs == []
+    assert not file.repairs
     file.close()
 
 
@@ -339,6 +339,27 @@ def test_without_a_file_at_the_start_it_is_made_as_soon_as_that_works(tmp_path: 
     assert "directory" in problem
     assert file.problem == ""
     assert [(one.number, one.payload) for one in everything(file)] == [(1, b"1"), (2, b"3")]
+    file.close()
+
+
+def test_a_file_that_a_stranger_has_locked_is_waited_for_and_not_taken_for_damaged(tmp_path: Path) -> None:
+    """Somebody looks into it with his own tool while the gateway starts."""
+    file = opened(tmp_path)
+    add(file, letter(b"1"))
+    file.close()
+    with closing(sqlite3.connect(dead_letter_path(tmp_path), isolation_level=None)) as stranger:
+        stranger.execute("BEGIN EXCLUSIVE")
+        file = opened(tmp_path)
+        problem = file.problem
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            add(file, letter(b"2"))
+
+    add(file, letter(b"3"))
+
+    assert "locked" in problem
+    assert [(one.number, one.payload) for one in everything(file)] == [(1, b"1"), (2, b"3")]
+    assert not list(tmp_path.glob("*damaged*"))
+    assert not file.repairs
     file.close()
 
 

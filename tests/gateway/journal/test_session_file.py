@@ -291,3 +291,25 @@ def test_a_start_that_was_cut_short_leaves_nothing_behind(tmp_path: Path) -> Non
     file.close()
 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["sessions.db"]
+
+
+def test_a_file_that_cannot_be_opened_now_is_set_aside_and_not_thrown_away(tmp_path: Path) -> None:
+    """Somebody has it locked while the gateway starts; what it held is still there for a person to look at."""
+    file, _ = opened(tmp_path)
+    file.apply(first_changes())
+    file.close()
+    stranger = sqlite3.connect(tmp_path / "sessions.db", isolation_level=None)
+    stranger.execute("BEGIN EXCLUSIVE")
+
+    file, state = opened(tmp_path)
+    stranger.close()
+    problem = file.problem
+    file.begin_again(first_changes(sessions=1))
+
+    assert "locked" in problem
+    assert state == StoredState()
+    assert file.set_aside == tmp_path / "sessions.db.damaged-1"
+    file.close()
+    again, state = opened(tmp_path)
+    assert state.sessions.keys() == {1}
+    again.close()

@@ -191,7 +191,7 @@ def test_a_member_without_the_right_is_never_chosen(server: Server) -> None:
     wide.vanish()
     enter(server, "wide", "own/#")
     server.broker.publish("secret", b"lost", qos=1, now_s=server.now_s)
-    assert server.broker.drops == {"not_authorised": 5}, "with the four that had no PUBACK"
+    assert server.broker.drops == {"not_authorized": 5}, "with the four that had no PUBACK"
 
 
 def test_what_a_member_may_not_have_any_more_goes_to_another(server: Server) -> None:
@@ -265,7 +265,7 @@ def test_what_queued_while_rights_were_not_known_is_checked_before_it_is_sent() 
 
     assert client.connack.session_present
     assert payloads(client) == [b"2", b"6"]
-    assert gateway.server.broker.drops["not_authorised"] == 5
+    assert gateway.server.broker.drops["not_authorized"] == 5
     assert {one.topic for one in gateway.disk.state.messages.values()} == {"t"}
 
 

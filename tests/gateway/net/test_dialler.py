@@ -115,7 +115,11 @@ async def test_an_address_of_ipv6_is_reached_and_stands_in_brackets():
     async with running(MemoryFeed(), 1, mqtt={"url": f"mqtt://[::1]:{port}", "version": "5"}) as uplink:
         await until(lambda: uplink.status.state == "backoff")
 
-        assert uplink.status.reason == f"[::1]:{port} closed the connection instead of answering CONNECT in MQTT 5"
+        assert (
+            uplink.status.reason
+            == f"[::1]:{port} closed the connection instead of answering CONNECT in MQTT 5; "
+            + ("is that a port with TLS? Then write mqtts://")
+        )
     server.close()
 
 

@@ -132,7 +132,7 @@ def _gone(key: Path) -> str:
 
 def _garbage(key: Path) -> str:
     key.write_text("no key")
-    return "no usable certificate and key in PEM form in"
+    return f"{str(key)!r} holds no whole private key in PEM form"
 
 
 def _with_passphrase(key: Path) -> str:
