@@ -22,7 +22,7 @@ from fieldgate_devices.infer_decoders import guess_decoder
 from fieldgate_devices.infer_fields import MAX_FIELDS, Raw, Seen, collect, draft_field, path_text
 from fieldgate_devices.infer_topics import TopicGuess, guess_topics
 from fieldgate_devices.infer_whose import guess_device, guess_time
-from fieldgate_devices.names import free_name, plain_name
+from fieldgate_devices.names import FreeNames, plain_name
 from fieldgate_devices.profile_schema import editor_line
 from fieldgate_devices.reading import read_profile
 from fieldgate_devices.walkthrough import walk_through
@@ -171,6 +171,7 @@ def _plan(
     used = {time[0]} if time is not None else set()
     used |= set(device[1]) if device is not None else set()
     fields: dict[str, Mapping[str, Any]] = {}
+    names = FreeNames(())
     lenient = False
     for raw, one in _most_frequent(seen, notes):
         if raw in used:
@@ -178,7 +179,7 @@ def _plan(
         if not one.values:
             notes.append(f"{path_text(raw)} is null in all messages: left out")
             continue
-        field = free_name(plain_name(raw), fields)
+        field = names.of(plain_name(raw))
         made = draft_field(field, one.values, is_always=len(one.values) == len(records), is_text=is_text)
         if isinstance(made, str):
             notes.append(f"{path_text(raw)}: {made}: left out")

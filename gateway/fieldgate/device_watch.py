@@ -177,7 +177,7 @@ class DeviceWatch:
         contract = self.contract(device)
         specs = {} if contract is None else contract.profile.fields
         topics = {name: topic for name, (_, topic) in device.values().items()}
-        newest = max(device.topics, key=lambda topic: device.topics[topic].stamp.wall_ns, default="")
+        newest = next(reversed(device.topics), "")
         for name, kind in device.fields.items():
             topic = topics.get(name, newest)
             spec = specs.get(name)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,6 +22,8 @@ from fieldgate.pipeline import Pipeline
 from fieldgate_devices.contract import Contract
 
 __all__ = ["ChosenDevices", "device_handlers", "facts_of_stored"]
+
+_AT_ONCE: Final = 50
 
 
 class ChosenDevices(msgspec.Struct, forbid_unknown_fields=True):
@@ -58,8 +61,11 @@ async def _status(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     watch = pipeline.devices
     watch.registry.fold()
     contracts = pipeline.profiles.loaded.catalogue.contracts
-    for facts in _facts(list(watch.registry.devices.values()), chosen, watch.now(), contracts):
+    found = _facts(list(watch.registry.devices.values()), chosen, watch.now(), contracts)
+    for number, facts in enumerate(found, 1):
         yield facts
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)  # devices have their turn
 
 
 async def _forget(pipeline: Pipeline, request: dict[str, Any]) -> Answer:

@@ -6,6 +6,7 @@ Data is kept as the bytes of the event and decoded when somebody asks. Of number
 
 from __future__ import annotations
 
+import sys
 from array import array
 from collections.abc import Mapping
 from typing import Final
@@ -23,7 +24,7 @@ Key = tuple[str, str]
 POINTS: Final = 40
 KINDS: Final = ("number", "bool", "text")
 _KIND_OF: Final[dict[type, str]] = {bool: "bool", int: "number", float: "number", str: "text"}
-_NUMBERS: Final = frozenset({int, float})
+_MAX: Final = sys.float_info.max  # an int may be more
 _MAX_COLUMNS: Final = 32  # numeric fields of one topic with a history
 _FIRST_PERIOD_S: Final = 1.0
 _LAST_PERIOD_S: Final = 60.0
@@ -83,7 +84,11 @@ class Said(msgspec.Struct):
         times, columns = self.times, self.columns
         self.next_s = at_s + self.period_s
         times.append(at_s)
-        numbers = {name: float(value) for name, value in fields.items() if type(value) in _NUMBERS}  # type: ignore[arg-type]
+        numbers = {
+            name: value
+            for name, value in fields.items()
+            if isinstance(value, int | float) and not isinstance(value, bool) and -_MAX < value < _MAX
+        }
         for name, column in columns.items():
             column.append(numbers.get(name, _NO_VALUE))
         if len(columns) < _MAX_COLUMNS and numbers.keys() - columns.keys():
@@ -119,8 +124,9 @@ class Said(msgspec.Struct):
 class Device(msgspec.Struct):
     """One device. ``first`` and ``last`` say when it was heard, by the OS boot beside them; None: it made no event yet.
 
-    ``last_s`` is ``last`` on the journal's clock, which runs on over restarts. ``fields`` are the names seen with their
-    kind. ``cost_bytes`` is about what it takes in memory. ``is_stored``: the file knows it.
+    ``last_s`` is ``last`` on the journal's clock, which runs on over restarts. ``topics`` are in the order in which
+    they were heard last. ``fields`` are the names seen with their kind. ``cost_bytes`` is about what it takes in
+    memory. ``is_stored``: the file knows it.
     """
 
     type: str
@@ -158,7 +164,7 @@ class Device(msgspec.Struct):
     def values(self) -> dict[str, tuple[object, str]]:
         """Return each field's last value and the topic it came on, the newest message last."""
         found: dict[str, tuple[object, str]] = {}
-        for topic, said in sorted(self.topics.items(), key=lambda one: one[1].stamp.wall_ns):
+        for topic, said in self.topics.items():
             if said.data is None:
                 continue
             values = field_values(said.data, is_json=said.is_json, is_generic=self.is_generic)

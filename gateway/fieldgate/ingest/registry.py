@@ -125,7 +125,8 @@ class Registry:
         if device.version != address.version:  # its fields may mean something else now
             device.version = address.version
             device.topics.clear()
-            device.fields.clear()
+            if device.fields:
+                self._news.forgotten[key], device.fields = device.fields, {}
             self.changed[key] = True
         if device.is_silent:
             device.is_silent = False
@@ -142,12 +143,13 @@ class Registry:
 
     def _note(self, device: Device, topic: str, event: Event) -> bool:
         """Keep what it said; look into it if a point of its history is due. Return whether it takes other room now."""
-        said = device.topics.get(topic)
+        said = device.topics.pop(topic, None)
         size_bytes = -1 if said is None else said.size_bytes
         if said is None:
             if len(device.topics) >= _MAX_TOPICS:
-                del device.topics[min(device.topics, key=lambda one: device.topics[one].stamp.boot_ns)]
-            said = device.topics[topic] = Said(b"", event.is_json, 0, event.stamp)
+                del device.topics[next(iter(device.topics))]
+            said = Said(b"", event.is_json, 0, event.stamp)
+        device.topics[topic] = said  # the last one is the newest
         said.hears(event)
         at_s = self.base_s + event.stamp.boot_ns / 1e9
         if at_s < said.next_s or said.data is None:

@@ -7,6 +7,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 
+import msgspec
 import pytest
 
 from device_kit import hear, registry, said, stamp
@@ -55,6 +56,34 @@ def test_the_last_values_are_those_of_the_last_message_of_each_topic() -> None:
     hear(known, said("a", 3, topic="a/1", t=2.5))
 
     assert known.devices["boiler", "a"].values() == {"t": (2.5, "a/1"), "h": (40, "a/2")}
+
+
+def test_the_newest_message_is_the_one_heard_last_whatever_the_clock_says() -> None:
+    """A clock that is set back must not bring old values back (P6)."""
+    known = registry()
+    old, new = said("a", 1, topic="a/1", t=1), said("a", 2, topic="a/2", t=2)
+    new.stamp = msgspec.structs.replace(new.stamp, wall_ns=0)
+
+    hear(known, old)
+    hear(known, new)
+
+    assert known.devices["boiler", "a"].values() == {"t": (2, "a/2")}
+
+
+@pytest.mark.parametrize(
+    "number", ["1" + "0" * 400, "1" + "0" * 5000, "-1" + "0" * 308, "18446744073709551616", "5e-324"]
+)
+@pytest.mark.parametrize("kind", ["boiler", "generic"])
+def test_no_number_stops_the_flow(kind: str, number: str) -> None:
+    """What is booked in the middle of a read must never raise, whatever a device says."""
+    known = registry()
+
+    hear(known, said("a", 1, kind=kind, raw=b'{"n": %s}' % number.encode()))
+    event = said("a", 3, kind=kind, raw=b'{"n": %s}' % number.encode())
+    event.is_json = True
+    hear(known, event)
+
+    assert known.devices[kind, "a"].messages == 2
 
 
 def test_generic_devices_are_known_by_their_flattened_fields() -> None:
@@ -179,6 +208,9 @@ def test_another_version_of_the_profile_begins_anew() -> None:
     hear(known, said("a", 2, version=2, t=300))
 
     device = known.devices["boiler", "a"]
+    news = known.news()
+    assert news.forgotten == {("boiler", "a"): {"t": "number", "old": "number"}}  # taken back, then told anew
+    assert news.grown == {("boiler", "a"): device}
     assert (device.version, device.fields, device.messages) == (2, {"t": "number"}, 2)
     assert list(device.topics["site/a"].columns["t"]) == [300.0]
 
