@@ -9,8 +9,7 @@ the YAML.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -41,7 +40,7 @@ class BuiltinProfiles(Mapping[str, bytes]):
     """Their contents by the name that messages show (``<built-in>/ruuvi.yaml``), read when they are asked for."""
 
     def __init__(self) -> None:
-        self._folder: Traversable = files("fieldgate_devices") / "profiles"
+        self._folder = Path(__file__).with_name("profiles")  # importlib.resources brings half a megabyte
         self._names = sorted(one.name for one in self._folder.iterdir() if one.name.endswith(".yaml"))
 
     def __getitem__(self, name: str) -> bytes:

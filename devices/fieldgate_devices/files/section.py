@@ -10,7 +10,7 @@ __all__ = ["Section"]
 class Section(BaseModel):
     """A mapping of the file: unknown keys are refused, values are not converted, nothing changes after loading."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, hide_input_in_errors=True, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

@@ -15,8 +15,20 @@ NOT_NEEDED = (
     "aiomqtt",
     "paho",
     "amqtt",
+    "h11",
+    "re2",
+    "cbor2",
+    "bitstruct",
+    "dsmr_parser",
+    "importlib.resources.readers",
+    "fieldgate.contract_export",
+    "fieldgate.cli.devices_infer",
+    "fieldgate_devices.infer",
 )
-LOOK = "import sys, fieldgate.cli.run, fieldgate.pipeline; print([one for one in sys.argv[1:] if one in sys.modules])"
+LOOK = (
+    "import sys, fieldgate.cli.app as app, fieldgate.pipeline; app.build_app('run'); "
+    "print([one for one in sys.argv[1:] if one in sys.modules])"
+)
 
 
 def loaded(before: str = "") -> str:

@@ -105,11 +105,11 @@ def test_a_reader_that_goes_away_gets_no_traceback(args: list[str], tmp_path: Pa
 def test_ctrl_c_gets_no_traceback_and_130(tmp_path: Path) -> None:
     """Somebody who gives up waiting needs no lesson in Python."""
     script = (
-        "import sys, fieldgate.cli.app as app\n"
+        "import sys, fieldgate.cli.app as app, fieldgate.cli.check as check\n"
         "def stuck(*_, **__):\n"
         "    print('stuck', flush=True)\n"
         "    sys.stdin.read()\n"
-        "app.check.read = stuck\n"
+        "check.read = stuck\n"
         "app.main()\n"
     )
     process = subprocess.Popen(
