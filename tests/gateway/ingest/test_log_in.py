@@ -162,7 +162,7 @@ async def test_the_limits_hold_for_log_ins_that_are_checked_at_the_same_time(use
     async with serving(SettlingIntake(), auth={"users": users}, max_clients=1) as listener:
         check = SlowCheck(listener)
         waiting = [asyncio.ensure_future(knock(listener.port, "amy", "apple", client_id=one)) for one in ("a", "b")]
-        await eventually("the thread is at work, and one waits for it", lambda: listener._thread.waiting == 1)
+        await eventually("the thread is at work, and one waits for it", lambda: listener.gate._thread.waiting == 1)
 
         check.go_on.set()
 
