@@ -213,7 +213,7 @@ async def test_an_uplink_keeps_within_its_own_size_and_others_lose_nothing(
         await rig.until(lambda: len(rig.uplinks["up"].seqs) == 5_000)
 
         small = rig.outbox.feeds["small"].state
-        assert 500 < small.pending < 1_500
+        assert 0 < small.pending < 1_500
         assert (rig.balance("up"), rig.balance("small")) == (0, 0)
         assert rig.outbox.feeds["up"].state.ledger == {}
 
