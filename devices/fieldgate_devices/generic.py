@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from functools import lru_cache
-from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -101,33 +100,22 @@ FlatRead = Callable[[bytes], "bytes | None"]
 def _flat_reader(raw: tuple[str, ...]) -> FlatRead | None:
     """Return the reader of mappings with these members; None where two of them would get the same name."""
     names = [_names.of((name,)) for name in raw]
-    if len(raw) > _MAX_FIELDS or len(set(names)) < len(names) or not all(map(str.isprintable, raw)):
+    if len(raw) > _MAX_FIELDS or len(set(names)) < len(names):
         return None
-    if any(mark in name for name in raw for mark in '"\\'):  # msgspec takes no such names
-        return None
-    places = [f"m{number}" for number in range(len(raw))]
-    members = [(place, float | str | bool) for place in places]
-    message = msgspec.defstruct("Message", members, rename=dict(zip(places, raw, strict=True)), gc=False)
     fields = msgspec.defstruct("Fields", [(name, Any) for name in names], gc=False)
-    decode = msgspec.json.Decoder(message).decode
-    values_of = attrgetter(*places) if len(places) > 1 else lambda one: (one.m0,)
     count = len(raw)
-    keys = [f'"{name}":'.encode() for name in raw]
 
     def read(payload: bytes) -> bytes | None:
         try:
-            values = values_of(decode(payload))
+            members = _decode_flat(payload)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
-        if payload.count(b'":') != count or has_space_before_colon(payload):
+        # in this order too: the bytes must be those of `flatten`, which keeps the message's
+        if tuple(members) != raw or payload.count(b'":') != count or has_space_before_colon(payload):
             return None
-        at = 0
-        for key in keys:  # in this order: the bytes must be those of `flatten`, which keeps the message's
-            at = payload.find(key, at) + 1
-            if not at:
-                return None
+        values = members.values()
         for one in values:
-            if one.__class__ is float and not -_EXACT < one < _EXACT:
+            if one is None or (one.__class__ is float and not -_EXACT < one < _EXACT):
                 return None
         return _encode(fields(*values))
 

@@ -155,20 +155,26 @@ class CloudEvents:
             if event.stamp is not stamp or event.is_json is not is_json or event.lane != lane:
                 stamp, lane, is_json = event.stamp, event.lane, event.is_json
                 head, tail = self._stamp_parts(stamp, lane, is_json=is_json, is_stored=is_stored)
-            middle = known(event.address)
-            if middle is None or event.extra is not None:
+            middle, data = known(event.address), event.data
+            if event.extra is not None:
                 append(self._unusual(event, is_stored=is_stored))
-            elif is_json and event.content_id:
+                continue
+            if middle is None:
+                data, is_still_json = self._plain_data(event)
+                if is_still_json is not is_json:
+                    append(self._unusual(event, is_stored=is_stored))
+                    continue
+                middle = self._generic.get(event.address) or self._address_part(event.address)
+            if is_json and event.content_id:
                 append(
-                    b'%b%d%b%b,"contentid":"%016x","data":%b}'
-                    % (head, event.seq, middle, tail, event.content_id, event.data)
+                    b'%b%d%b%b,"contentid":"%016x","data":%b}' % (head, event.seq, middle, tail, event.content_id, data)
                 )
             else:
-                append(b"%b%d%b%b%b}" % (head, event.seq, middle, tail, _end(event, event.data, is_json=is_json)))
+                append(b"%b%d%b%b%b}" % (head, event.seq, middle, tail, _end(event, data, is_json=is_json)))
         return envelopes
 
     def _unusual(self, event: Event, *, is_stored: bool) -> bytes:
-        """The envelope of an event of no profile, of a new address, or that has an `Extra`."""
+        """The envelope of an event that has an `Extra`, or whose JSON cannot be flattened."""
         data, is_json = self._plain_data(event)
         head, tail = self._stamp_parts(event.stamp, event.lane, is_json=is_json, is_stored=is_stored, extra=event.extra)
         middle = self._generic.get(event.address) or self._address_part(event.address)
