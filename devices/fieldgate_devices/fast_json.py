@@ -154,9 +154,10 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
     names = [reader.name for reader in contract.readers]
     make = msgspec.defstruct("Fields", [(name, Any, None) for name in names], omit_defaults=True, gc=False)
     encode = msgspec.json.Encoder().encode
-    values_of = _values_of(places)
-    expected = mappings + len(places)
     has_optional = any(may_lack for _, may_lack in _leaves(tree))
+    # all of a message's members, in their order: a third of the time
+    values_of = _values_of(places) if mappings or has_optional else msgspec.structs.astuple
+    expected = mappings + len(places)
     read_time = contract.read_time
 
     def read(payload: bytes) -> tuple[bytes, int | None] | None:
