@@ -23,6 +23,7 @@ __all__ = ["News", "Registry"]
 
 _GATHERED_DEVICES: Final = 500  # their booking holds up the loop for some milliseconds
 _GATHERED_BYTES: Final = 1 << 20
+_SMALL_BYTES: Final = 1024  # the newest event of each device is kept: of small ones that is little in any case
 _MAX_TOPICS: Final = 64  # of one device
 _MAX_FIELDS: Final = 128
 _MAX_ERROR: Final = 200
@@ -81,7 +82,8 @@ class Registry:
         else:
             self._counts.update(addresses)
             self._latest.update(zip(addresses, events, strict=True))
-        self._gathered_bytes += size_bytes
+        if size_bytes > count * _SMALL_BYTES:
+            self._gathered_bytes += size_bytes
         if self._gathered_bytes > _GATHERED_BYTES or len(self._latest) > _GATHERED_DEVICES:
             self.fold()
 
