@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 __all__ = ["EARLIEST_NS", "TIME_FORMATS", "TimeReader", "check_time_format", "check_zone", "time_reader"]
 
 EARLIEST_NS: Final = 946_684_800 * 10**9  # 2000: a clock before it was never set
-_LATEST_NS: Final = 253_402_300_799 * 10**9
+_LATEST_NS: Final = 9_223_372_036 * 10**9  # in 2262: what a signed number of 64 bits holds
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS_NS: Final = {"unix_s": 10**9, "unix_ms": 10**6, "unix_us": 10**3, "unix_ns": 1}
 TIME_FORMATS: Final = ("iso8601", *_UNITS_NS)
@@ -63,7 +63,7 @@ def _of_number(value: object, unit_ns: int) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{_shown(value)} is not a number")
     if abs(value) > _LATEST_NS:
-        raise ValueError(f"{_shown(value)} lies after the year 9999")
+        raise ValueError(f"{_shown(value)} lies after the year 2262")
     if isinstance(value, float):
         whole = math.floor(value)
         fraction_us = round((value - whole) * unit_ns / 1000)  # a float holds no more of it
@@ -95,7 +95,7 @@ def _of_datetime(at: datetime, zone: tzinfo) -> int | None:
 
 def _within(at_ns: int) -> int | None:
     if at_ns > _LATEST_NS:
-        raise ValueError("the time lies after the year 9999")
+        raise ValueError("the time lies after the year 2262")
     return at_ns if at_ns >= EARLIEST_NS else None
 
 

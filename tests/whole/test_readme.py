@@ -337,6 +337,11 @@ def test_the_first_configuration_works_as_it_is_written(tmp_path):
             until("the uplink is connected", lambda: "uplink.connected" in log.read_text(), log=log)
             publish(port, "site/a/boiler", '{"temperature": 21.5}')
             until("the event arrives", lambda: arrived, log=log)
+
+            def status_text() -> str:
+                return fieldgate("status", "-c", "fieldgate.yaml", cwd=tmp_path).stdout
+
+            until("the device is booked", lambda: "\ndevices " in status_text(), log=log)
             status = fieldgate("status", "-c", "fieldgate.yaml", cwd=tmp_path)
 
     topic, first = arrived[0]
