@@ -13,13 +13,14 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.http_listener import HttpListener
 from fieldgate.mqtt.local_broker import LocalBroker
 from gateway_kit import eventually
 from listener_kit import HeldIntake
+from raw_peer import RawPeer
 
 __all__ = ["HttpAnswer", "HttpClient", "Poster", "basic", "post", "serving_http"]
 
@@ -53,15 +54,8 @@ def basic(user: str, password: str) -> str:
     return "Authorization: Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
-class HttpClient:
+class HttpClient(RawPeer):
     """A socket, and just enough HTTP to read answers. `serving_http` closes it at the end."""
-
-    opened: ClassVar[list[HttpClient]] = []
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-        self.opened.append(self)
 
     @classmethod
     async def open(
@@ -115,30 +109,6 @@ class HttpClient:
                 return bool(await self.reader.read(1)) and False
         except TimeoutError:
             return True
-
-    async def is_closed(self, within_s: float = 4.0) -> bool:
-        """Whether the server ends the connection in time; what it still says is thrown away."""
-        try:
-            async with asyncio.timeout(within_s):
-                while await self.reader.read(65_536):
-                    pass
-        except ConnectionError:
-            return True
-        except TimeoutError:
-            return False
-        return True
-
-    @classmethod
-    async def close_all(cls) -> None:
-        while cls.opened:
-            await cls.opened.pop().close()
-
-    async def close(self) -> None:
-        self.writer.close()
-        try:
-            await self.writer.wait_closed()
-        except (ConnectionError, ssl.SSLError):
-            return
 
 
 @asynccontextmanager

@@ -5,10 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
-import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import ClassVar
 
 import pytest
 
@@ -18,6 +16,7 @@ from fieldgate.ingest.source import Received, Settler
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, Publish
+from raw_peer import RawPeer
 
 __all__ = ["HeldIntake", "RawClient", "SettlingIntake", "on_both_loops", "serving"]
 
@@ -89,18 +88,14 @@ class SettlingIntake(HeldIntake):
         settler.flush()
 
 
-class RawClient:
+class RawClient(RawPeer):
     """A client made of a socket and the codec: it does only what a test tells it to. `serving` closes it at the end."""
 
-    opened: ClassVar[list[RawClient]] = []
-
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, version: int) -> None:
-        self.reader = reader
-        self.writer = writer
+        super().__init__(reader, writer)
         self.version = version
         self.packets: list[Packet] = []
         self.connack = ConnAck()
-        self.opened.append(self)
         self._decoder = Decoder(version=version, max_packet_bytes=2**28, from_client=False)
 
     @classmethod
@@ -146,29 +141,8 @@ class RawClient:
                 self.packets += self._decoder.feed(chunk)
         return self.packets.pop(0)
 
-    async def is_closed(self, within_s: float = 4.0) -> bool:
-        """Whether the server ends the connection in time; what it still says is put aside."""
-        try:
-            async with asyncio.timeout(within_s):
-                while chunk := await self.reader.read(65_536):
-                    self.packets += self._decoder.feed(chunk)
-        except ConnectionError:
-            return True
-        except TimeoutError:
-            return False
-        return True
-
-    @classmethod
-    async def close_all(cls) -> None:
-        while cls.opened:
-            await cls.opened.pop().close()
-
-    async def close(self) -> None:
-        self.writer.close()
-        try:
-            await self.writer.wait_closed()
-        except (ConnectionError, ssl.SSLError):  # an alert that said why
-            return
+    def heard(self, chunk: bytes) -> None:
+        self.packets += self._decoder.feed(chunk)
 
 
 @asynccontextmanager

@@ -110,7 +110,7 @@ class Broker:
     async def __aenter__(self) -> Self:
         try:
             await self.start()
-        except BaseException:
+        except BaseException:  # Ctrl-C too leaves no broker behind
             await self.kill()
             self._clean_up()
             raise

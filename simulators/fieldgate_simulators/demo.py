@@ -150,7 +150,7 @@ class _Demo:
                         for task in watching:
                             task.cancel()
                     await self._show_now(stage)
-            except ExceptionGroup as group:
+            except ExceptionGroup as group:  # of our own tasks: a person is told the first
                 first = group.exceptions[0]
                 raise first if isinstance(first, SimulatorError) else group from None
             summary = stage.fleet.summary()

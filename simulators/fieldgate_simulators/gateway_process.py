@@ -40,7 +40,7 @@ class GatewayProcess:
             )
         try:
             await self._wait_until_listening()
-        except BaseException:
+        except BaseException:  # Ctrl-C too leaves no gateway behind
             await self._kill()
             raise
         return self

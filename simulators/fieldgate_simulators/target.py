@@ -93,7 +93,6 @@ class DeviceClient(aiomqtt.Client):
         """Connect."""
         try:
             return await super().__aenter__()
-        except BaseException:
-            # aiomqtt 2.5 leaves the socket open after a CONNACK that was refused, late or not awaited.
+        except BaseException:  # aiomqtt 2.5 leaves the socket open when CONNACK was refused or late, or on Ctrl-C
             self._client.disconnect()
             raise

@@ -86,7 +86,7 @@ class DeadLetterFile:
         """Open what is there, or make it; only a file of which all is known stays open."""
         try:
             self._open_or_make()
-        except BaseException:
+        except BaseException:  # whatever it was: a half-known file would be written to
             self._side.close()
             raise
 

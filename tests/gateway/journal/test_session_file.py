@@ -15,6 +15,7 @@ from fieldgate.journal.session_file import SessionFile
 from fieldgate.journal.side_file import NewerFile
 from fieldgate.mqtt.packets import Properties
 from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession, StoredState, StoredSubscription
+from spoiling import spoil
 
 
 def message(number: int) -> StoredMessage:
@@ -132,17 +133,7 @@ def test_no_damage_keeps_it_from_opening_and_nothing_wrong_is_believed(tmp_path:
     for path in tmp_path.glob("sessions.db*"):
         shutil.copy(path, damaged)
     content = bytearray((damaged / victim.name).read_bytes())
-    match seed % 4:
-        case 0:
-            del content[rng.randrange(len(content)) :]
-        case 1:
-            at = rng.randrange(len(content))
-            content[at : at + 4096] = rng.randbytes(min(4096, len(content) - at))
-        case 2:
-            content[: rng.randrange(1, 200)] = b""
-        case 3:
-            for _ in range(20):
-                content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
+    spoil(content, rng, how=seed % 4)
     (damaged / victim.name).write_bytes(content)
 
     again, state = opened(damaged)
