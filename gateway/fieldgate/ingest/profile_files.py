@@ -10,7 +10,7 @@ import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +39,7 @@ class LoadedProfiles:
 
     catalogue: Catalogue
     problems: tuple[str, ...] = ()
-    signature: Signature | None = field(default=None, compare=False)
+    signature: Signature | None = None
 
 
 def profile_paths(folder: Path) -> list[Path]:
@@ -122,12 +122,6 @@ class ProfileWatch:
                     self._changed(await loop.run_in_executor(pool, self._files.load), now)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-    def reload(self) -> LoadedProfiles:
-        """Read and use the folder now; for whoever asks for it. Blocks."""
-        loaded = self._files.load()
-        self._changed(loaded, loaded.signature)
-        return loaded
 
     def _changed(self, loaded: LoadedProfiles, seen: Signature | None) -> None:
         self._seen = seen
