@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.conditions import Conditions
 from fieldgate_devices.contract import Contract
-from fieldgate_devices.fast_json import FastRead, compile_fast
+from fieldgate_devices.fast_json import Fast, compile_fast
 from fieldgate_devices.matching import DeviceName, Matcher, json_or_nothing
 
 __all__ = ["Candidate", "Catalogue", "LazyContract", "choose"]
@@ -29,7 +29,7 @@ class Candidate:
     captures: Mapping[str, str]
     conditions: Conditions | None
     device: str | None
-    fast: FastRead | None
+    fast: Fast | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class _Contracts(Mapping[str, Contract]):
 
     def __init__(self, known: Mapping[str, Contract | LazyContract]) -> None:
         self._known = dict(known)
-        self._fast: dict[str, FastRead | None] = {}
+        self._fast: dict[str, Fast | None] = {}
 
     def __getitem__(self, name: str) -> Contract:
         one = self._known[name]
@@ -66,7 +66,7 @@ class _Contracts(Mapping[str, Contract]):
     def __len__(self) -> int:
         return len(self._known)
 
-    def fast(self, name: str) -> FastRead | None:
+    def fast(self, name: str) -> Fast | None:
         """Return the fast reader of the contract, where it can have one."""
         if name not in self._fast:
             self._fast[name] = compile_fast(self[name])

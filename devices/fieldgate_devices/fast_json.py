@@ -6,7 +6,7 @@ for a message that `Contract` must look at: one that breaks the contract, is of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
@@ -15,25 +15,38 @@ import msgspec
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.decoders.decoder import Undecodable
-from fieldgate_devices.decoders.json_text import has_space_before_colon, parse
+from fieldgate_devices.decoders.json_text import has_space_before_colon, is_member_name, parse
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import FieldSpec
 
-__all__ = ["FastRead", "compile_fast"]
+__all__ = ["Fast", "compile_fast"]
 
-FastRead = Callable[[bytes], "tuple[bytes, int | None] | None"]
-"""Payload in; fields as JSON and the device's own time out, or None: ask the contract."""
+
+class Fast(msgspec.Struct, frozen=True, gc=False):
+    """Payload in; fields as JSON out, or None: ask the contract. One of the two at most is there.
+
+    ``timed`` is for a profile that says where a message has the device's own time, and returns that too.
+    """
+
+    plain: Callable[[bytes], bytes | None] | None = None
+    timed: Callable[[bytes], tuple[bytes, int | None] | None] | None = None
+
 
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 63) - 1  # msgspec's bounds; whole numbers beyond go the long way
 _MAX_BYTES: Final = 1 << 16
+_MAX_OTHERS: Final = 64  # members that are known though no field names them
+_MAX_CHANGES: Final = 16  # of what is known
+_NOT_OURS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_One = float | str | bool | None
+_OTHER: Final = _One | dict[str, _One] | list[_One] | msgspec.UnsetType
 
 _Tree = dict[str, "tuple[str, Any] | _Tree"]
 """Members by their name in the message: where the value goes and its type, or the members below."""
 
 
-def compile_fast(contract: Contract) -> FastRead | None:
+def compile_fast(contract: Contract) -> Fast | None:
     """Return the fast reader of a contract, or None where its profile needs the long way."""
     profile = contract.profile
     if (
@@ -112,7 +125,7 @@ def _place(names: tuple[str, ...]) -> str:
 
 def _plant(tree: _Tree, names: tuple[str, ...], kind: tuple[Any, bool]) -> bool:
     """Add a value to the tree; False where another value is in the way, or msgspec takes no such name."""
-    if any(not name.isprintable() or '"' in name or "\\" in name for name in names):
+    if not all(map(is_member_name, names)):
         return False
     for name in names[:-1]:
         below = tree.setdefault(name, {})
@@ -126,7 +139,7 @@ def _plant(tree: _Tree, names: tuple[str, ...], kind: tuple[Any, bool]) -> bool:
 
 
 def _struct(tree: _Tree) -> tuple[type[msgspec.Struct], int]:
-    """The type that decodes ``tree``, and how many mappings lie below it."""
+    """The type that decodes ``tree``, its members in their order, and how many mappings lie below it."""
     fields: list[Any] = []
     count = 0
     for raw, below in tree.items():
@@ -135,63 +148,152 @@ def _struct(tree: _Tree) -> tuple[type[msgspec.Struct], int]:
             inside, inner = _struct(below)
             fields.append((name, inside))
             count += 1 + inner
+        elif below[0] is _OTHER:
+            fields.append((name, _OTHER, msgspec.UNSET))
         elif below[1]:
             fields.append((name, _or_none(below[0]), None))
         else:
             fields.append((name, below[0]))
-    required_first = sorted(fields, key=len)
     rename = {f"m{raw.encode().hex()}": raw for raw in tree}
-    return msgspec.defstruct("Message", required_first, rename=rename, gc=False), count
+    return msgspec.defstruct("Message", fields, rename=rename, kw_only=True, gc=False), count
 
 
 def _or_none(kind: Any) -> Any:
     return kind | None
 
 
-def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[tuple[int, FieldReader]]) -> FastRead:
-    kind, mappings = _struct(tree)
-    decode = msgspec.json.Decoder(kind).decode
+class _Shape:
+    """What is decoded of messages: the members of ``tree``, and others that have come so far.
+
+    The law: no member may stand twice. Each brings a colon at least, so in a message with as many colons as members
+    that were decoded each is there once and nothing else is. What the messages of a device hold beyond its profile
+    is mostly the same; once known it is decoded, and counted, too.
+    """
+
+    __slots__ = ("_changes", "_has_optional", "_own", "_places", "_tree", "decode", "is_exact", "members", "values_of")
+
+    def __init__(self, tree: _Tree, places: list[str]) -> None:
+        self._tree = tree
+        self._places = [*places]
+        self._own = len(places)
+        self._has_optional = any(may_lack for _, may_lack in _leaves(tree))
+        self._changes = 0
+        self._build()
+
+    def _build(self) -> None:
+        kind, mappings = _struct(self._tree)
+        self.decode = msgspec.json.Decoder(kind).decode
+        # all of a message's members, in their order: a third of the time
+        self.values_of = _values_of(self._places) if mappings else msgspec.structs.astuple
+        self.members = mappings + len(self._places)  # of a message that lacks none
+        self.is_exact = not self._has_optional and len(self._places) == self._own
+
+    def read(self, payload: bytes) -> tuple[Any, ...] | None:
+        """Return the values of ``places``; None for a message that the contract must look at."""
+        try:
+            values = self.values_of(self.decode(payload))
+        except _NOT_OURS:
+            return None
+        members = self.members
+        if not self.is_exact:
+            members -= self._lacking(values)
+            values = values[: self._own]
+        return values if payload.count(b":") == members or self.is_sound(payload, members) else None
+
+    def _lacking(self, values: tuple[Any, ...]) -> int:
+        lacking = values[: self._own].count(None) if self._has_optional else 0
+        for one in values[self._own :]:
+            if one is msgspec.UNSET:
+                lacking += 1
+            elif one.__class__ is dict:
+                lacking -= len(one)
+        return lacking
+
+    def is_sound(self, payload: bytes, members: int) -> bool:
+        """Whether no member stands twice, though there are more colons than members that are known."""
+        if payload.count(b'":') == members and not has_space_before_colon(payload):
+            return True  # see `has_duplicate_keys`
+        if len(payload) > _MAX_BYTES:
+            return False
+        try:
+            value = parse(payload)
+        except Undecodable:
+            return False
+        if self._changes < _MAX_CHANGES and self._learn(self._tree, value, ()):
+            self._changes += 1
+            self._build()
+        return True
+
+    def _learn(self, tree: _Tree, value: Any, at: tuple[str, ...]) -> bool:
+        """Add what is not known yet; return whether there was any such thing."""
+        has_changed = False
+        for name, below in value.items():
+            known = tree.get(name)
+            if isinstance(known, dict):
+                has_changed |= self._learn(known, below, (*at, name))
+            elif (
+                known is None
+                and _is_shallow(below)
+                and len(self._places) < self._own + _MAX_OTHERS
+                and _plant(tree, (name,), (_OTHER, True))
+            ):
+                self._places.append(_place((*at, name)))
+                has_changed = True
+        return has_changed
+
+
+def _is_shallow(value: object) -> bool:
+    """Whether it is of the type `_OTHER`."""
+    below = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return not any(isinstance(one, dict | list) for one in below)
+
+
+def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[tuple[int, FieldReader]]) -> Fast:
+    shape = _Shape(tree, places)
     names = [reader.name for reader in contract.readers]
     make = msgspec.defstruct("Fields", [(name, Any, None) for name in names], omit_defaults=True, gc=False)
     encode = msgspec.json.Encoder().encode
-    has_optional = any(may_lack for _, may_lack in _leaves(tree))
-    # all of a message's members, in their order: a third of the time
-    values_of = _values_of(places) if mappings or has_optional else msgspec.structs.astuple
-    expected = mappings + len(places)
+    decode, values_of, members = shape.decode, shape.values_of, shape.members  # while the shape is exact
+    has_own_names = list(tree) == names
     read_time = contract.read_time
 
-    def read(payload: bytes) -> tuple[bytes, int | None] | None:
-        try:
-            values = values_of(decode(payload))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    def plain(payload: bytes) -> bytes | None:
+        if specials or not shape.is_exact:
+            values = shape.read(payload)
+            if values is not None and specials:
+                values = _with_specials(values, specials)
+            return None if values is None else encode(make(*values))
+        try:  # as in `shape.read`; the time of its call is saved, for this is what most messages are
+            message = decode(payload)
+        except _NOT_OURS:
             return None
-        # As many members as there are values, so each is there once and nothing else is: see `has_duplicate_keys`.
-        wanted = expected - values.count(None) if has_optional else expected
-        if payload.count(b'":') != wanted or has_space_before_colon(payload):
-            if len(payload) > _MAX_BYTES:
-                return None
-            try:
-                parse(payload)
-            except Undecodable:
-                return None
-        at_ns = None
-        if read_time is not None:
-            *values, at = values
-            if at is not None:
-                try:
-                    at_ns = read_time(at)
-                except (ValueError, OverflowError):
-                    return None
-        if specials:
-            values = list(values)
-            for number, reader in specials:
-                try:
-                    values[number] = _special(reader, values[number])
-                except Breach:
-                    return None
-        return encode(make(*values)), at_ns
+        if payload.count(b":") != members and not shape.is_sound(payload, members):
+            return None
+        return encode(message) if has_own_names else encode(make(*values_of(message)))
 
-    return read
+    def timed(payload: bytes) -> tuple[bytes, int | None] | None:
+        values = shape.read(payload)
+        if values is None or read_time is None:
+            return None
+        *fields, at = values
+        try:
+            at_ns = None if at is None else read_time(at)
+        except (ValueError, OverflowError):
+            return None
+        found = _with_specials(fields, specials)
+        return None if found is None else (encode(make(*found)), at_ns)
+
+    return Fast(plain=plain) if read_time is None else Fast(timed=timed)
+
+
+def _with_specials(values: Sequence[Any], specials: list[tuple[int, FieldReader]]) -> tuple[Any, ...] | None:
+    found = [*values]
+    try:
+        for number, reader in specials:
+            found[number] = _special(reader, found[number])
+    except Breach:
+        return None
+    return tuple(found)
 
 
 def _leaves(tree: _Tree) -> Iterator[tuple[Any, bool]]:

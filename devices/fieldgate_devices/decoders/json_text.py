@@ -17,7 +17,7 @@ import msgspec
 from fieldgate_devices.decoders.decoder import Undecodable, Value, excerpt
 from fieldgate_devices.decoders.limits import MAX_DEPTH, MAX_DIGITS, MAX_VALUES_OF_MESSAGE, check_payload, measure
 
-__all__ = ["has_duplicate_keys", "has_space_before_colon", "parse", "why_not_utf8"]
+__all__ = ["has_duplicate_keys", "has_space_before_colon", "is_member_name", "parse", "why_not_utf8"]
 
 _decode: Final = msgspec.json.Decoder().decode
 _spaced: Final = re.compile(rb"[ \t\r\n]:").search
@@ -77,6 +77,11 @@ def has_space_before_colon(payload: bytes) -> bool:
     """Whether a colon has whitespace before it, within texts too."""
     # Most payloads have no whitespace at all; whole numbers, since bytes in bytes takes ten times as long.
     return (0x20 in payload or 0x0A in payload or 0x09 in payload or 0x0D in payload) and (_spaced(payload) is not None)
+
+
+def is_member_name(name: str) -> bool:
+    """Whether msgspec's types can have a member that is called so in JSON."""
+    return name.isprintable() and '"' not in name and "\\" not in name
 
 
 def why_not_utf8(payload: bytes) -> str:

@@ -17,7 +17,7 @@ from fieldgate.ingest.source import Received
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.catalogue import Candidate, Catalogue, choose
 from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp
-from fieldgate_devices.fast_json import FastRead
+from fieldgate_devices.fast_json import Fast
 
 __all__ = ["ContractDecoder", "Decoded", "Odd", "Refused", "Unknown", "is_json"]
 
@@ -26,6 +26,7 @@ Unknown = Literal["accept", "quarantine", "reject"]
 _CACHED_TOPICS: Final = 10_000
 _MAX_DEVICES: Final = 10_000  # addresses of devices that are named in the message
 _REPLAYED: Final = Extra(is_replayed=True)
+_NO_FAST: Final = Fast()
 _LANES: Final = {lane.name.lower(): int(lane) for lane in Lane}
 _scan = msgspec.json.Decoder(msgspec.Raw).decode  # checks the whole text and copies nothing
 
@@ -85,10 +86,10 @@ class Decoded(msgspec.Struct, gc=False):
 
 
 class _Route(msgspec.Struct, gc=False):
-    """What is known of a topic. ``fast`` reads its messages, with ``address``; else ``candidates`` are asked."""
+    """What is known of a topic: how its messages are read fast (with ``address``), else the ``candidates`` to ask."""
 
     address: Address
-    fast: FastRead | None
+    fast: Fast
     candidates: list[Candidate]
     lane: int | None
 
@@ -121,10 +122,14 @@ class ContractDecoder:
         for index, message in enumerate(received):
             route = route_of(message.topic) or self._route(message.topic)
             payload, fast = message.payload, route.fast
-            if fast is not None and (read := fast(payload)) is not None:
-                data, at_ns = read
+            extra, data = extra_of_all, None
+            if fast.plain is not None:
+                data = fast.plain(payload)
+            elif fast.timed is not None and (timed := fast.timed(payload)) is not None:
+                data, at_ns = timed
+                extra = extra if at_ns is None else Extra(at_ns, is_replayed)
+            if data is not None:
                 own_lane = lane if route.lane is None else route.lane
-                extra = extra_of_all if at_ns is None else Extra(at_ns, is_replayed)
                 raw = payload if keeps_raw else None
                 append(
                     Event(
@@ -172,7 +177,8 @@ class ContractDecoder:
         else:
             address = self._address(first, first.device, topic)
         fast = None if first is None or first.conditions is not None else first.fast
-        route = self._routes[topic] = _Route(address, fast, candidates, None if first is None else _lane_of(first))
+        own_lane = None if first is None else _lane_of(first)
+        route = self._routes[topic] = _Route(address, fast or _NO_FAST, candidates, own_lane)
         return route
 
     def _by_contract(
