@@ -1,7 +1,7 @@
 """A profile, compiled: bytes in, readings out, or how the message breaks the contract.
 
 This is the definition of what a profile means. `fast_json` does the same for the most frequent kind of profile in a
-fifth of the time, and leaves everything unusual to this file.
+fraction of the time, and leaves everything unusual to this file.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ LEARNED = {name: compiled(made) for name, made in MADE.items()}
 
 @pytest.mark.parametrize("name", MADE)
 @given(value=MEMBERS, good=st.booleans(), is_new=st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_it_never_differs_from_the_contract(name, value, good, is_new):
     """Whatever it has learned of the members that no field names."""
     made = MADE[name]
