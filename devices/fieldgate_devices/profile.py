@@ -267,7 +267,9 @@ class CommandSpec(Section):
     """Something the device can be told."""
 
     publish: str = Field(
-        max_length=1024, description="Topic, with captures of match.", examples=["site/a/boiler/{device}/set"]
+        max_length=1024,
+        description="Topic, with captures of match. What clients of the gateway publish there is no event.",
+        examples=["site/a/boiler/{device}/set"],
     )
     payload: dict[FieldName, FieldSpec] = Field(
         default_factory=dict, max_length=64, description="Members of the JSON payload."

@@ -107,6 +107,8 @@ class Pipeline:
                 self.devices.tells(uplink.home_assistant, uplink.kick)
         guard = EchoGuard(gateway, boots)
         self.listeners = [make_listener(one, self, self.broker, guard=guard) for one in config.listen]
+        for listener in self.listeners:
+            listener.use(profiles.catalogue)
         self.sources = [
             make_source(one, config, intake=self, guard=guard, keeper=self.keeper) for one in config.sources
         ]
@@ -239,6 +241,8 @@ class Pipeline:
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
+        for listener in self.listeners:
+            listener.use(catalogue)
 
     @property
     def quality(self) -> TimeQuality:
