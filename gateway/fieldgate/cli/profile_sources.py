@@ -12,7 +12,7 @@ import typer
 from fieldgate.config import Config
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
-from fieldgate.ingest.profile_files import profile_paths
+from fieldgate.ingest.profile_files import profile_paths, read_profile_file
 from fieldgate_devices.builtin import IndexEntry, builtin_profiles
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
@@ -110,17 +110,22 @@ def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
     unreadable: list[Problem] = []
     for path in paths:
         try:
-            files = profile_paths(path) if kind_of(path) == "folder" else [path]
+            files, read = (profile_paths(path), read_profile_file) if kind_of(path) == "folder" else ([path], _read)
         except OSError as error:
             unreadable.append(Problem(Location(str(path), 1, 1), f"the folder cannot be read: {why(error)}"))
             continue
         for file in files:
             try:
-                with file.open("rb") as opened:
-                    own[str(file)] = opened.read(MAX_FILE_BYTES + 1)
+                own[str(file)] = read(file)
             except OSError as error:
                 unreadable.append(Problem(Location(str(file), 1, 1), f"the file cannot be read: {why(error)}"))
     return own, unreadable
+
+
+def _read(path: Path) -> bytes:
+    """What was named may be a pipe, too."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
 
 
 def why(error: OSError) -> str:
