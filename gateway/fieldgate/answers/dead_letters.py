@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -85,10 +84,10 @@ async def _replay(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
         seen.update(letter.number for letter in letters)
         free = [one for one in letters if not (box.is_replaying(one.number) or box.is_leaving((one.number,)))]
         already += len(letters) - len(free)
-        replays = [pipeline.replay(list(some)) for _, some in groupby(free, key=lambda letter: letter.lane)]
-        async for _ in _while(lambda: any(replay.left for replay in replays)):  # noqa: B023 - it ends in this turn
+        replay = pipeline.replay(free)
+        async for _ in _while(lambda: bool(replay.left)):  # noqa: B023 - it ends in this turn
             yield BEAT
-        again += [letter for replay in replays for letter in replay.again]
+        again += replay.again
     yield {
         "replayed": len(seen) - already,
         "events": len(seen) - already - len(again),
