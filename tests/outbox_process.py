@@ -116,8 +116,9 @@ class Process:
         self.commit: Commit | None = None
         self.committing: dict[str, Account] = {}
         boot = f"boot-{self.boot_no}"
-        if self.is_synced and boot not in self.disk.boots:
-            self._tell_offset(is_late=any(self.boot_of_run[run] == self.boot_no for run in range(1, self.run)))
+        is_first_of_boot = all(self.boot_of_run[run] != self.boot_no for run in range(1, self.run))
+        if self.is_synced and boot not in self.disk.boots and not is_first_of_boot:
+            self._tell_offset()
         before, self.feeds = self.feeds, {feed.name: feed for feed in self.outbox.all_feeds()}
         self.flying: dict[str, list[Shipment]] = {name: [] for name in self.outbox.feeds}
         self.parking: dict[str, list[tuple[Shipment, int, int]]] = {name: [] for name in self.outbox.feeds}
@@ -196,7 +197,7 @@ class Process:
     def learn_time(self) -> None:
         if not self.is_synced:
             self.is_synced = True
-            self._tell_offset(is_late=True)
+            self._tell_offset()
 
     def forget_time(self) -> None:
         """The time daemon says that it cannot be trusted any more."""
@@ -204,12 +205,9 @@ class Process:
             self.is_synced = False
             self.outbox.time_became_unknown()
 
-    def _tell_offset(self, *, is_late: bool) -> None:
+    def _tell_offset(self) -> None:
         record = BootRecord(f"boot-{self.boot_no}", TRUE_START_NS + self.boot_began_ns, TimeQuality.SYNCED)
-        if is_late:
-            self.commits.time_became_known(record)
-        else:
-            self.commits.note_boot(record)
+        self.commits.time_became_known(record)
 
     @property
     def now_s(self) -> float:

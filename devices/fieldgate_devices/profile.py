@@ -6,7 +6,6 @@ messages come from it. What concerns more than one key is checked in `profile_ch
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -35,7 +34,6 @@ __all__ = [
 ]
 
 _MAX_TEXT: Final = 1 << 16
-_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 
 
 def _check_field_name(name: str) -> str:
@@ -57,6 +55,8 @@ def _check_id(name: str) -> str:
         )
     if name in OWN_TYPES:
         raise ValueError(f"{name!r} is the type of events that the gateway itself makes; choose another id")
+    if name == "none":
+        raise ValueError("'none' is what commands call a device without a profile; choose another id")
     return name
 
 
@@ -267,7 +267,9 @@ class CommandSpec(Section):
     """Something the device can be told."""
 
     publish: str = Field(
-        max_length=1024, description="Topic, with captures of match.", examples=["site/a/boiler/{device}/set"]
+        max_length=1024,
+        description="Topic, with captures of match. What clients of the gateway publish there is no event.",
+        examples=["site/a/boiler/{device}/set"],
     )
     payload: dict[FieldName, FieldSpec] = Field(
         default_factory=dict, max_length=64, description="Members of the JSON payload."

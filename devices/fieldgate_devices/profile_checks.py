@@ -13,7 +13,7 @@ from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.paths import TOPIC, read_path
 from fieldgate_devices.profile import FieldSpec, MatchSpec, Profile
-from fieldgate_devices.topic_pattern import read_topic_pattern
+from fieldgate_devices.topic_pattern import read_command_pattern, read_topic_pattern
 from fieldgate_devices.units import unit_problem, units_like
 
 __all__ = ["find_problems"]
@@ -34,6 +34,7 @@ def find_problems(profile: Profile, document: Document) -> list[Problem]:
         *_device(profile),
         *_fields(profile),
         *_upgrades(profile),
+        *_commands(profile),
         *_examples(profile),
     ]
     return sorted(Problem(document.where(one.loc), one.message) for one in findings)
@@ -251,6 +252,23 @@ def _upgrades(profile: Profile) -> Iterator[_Finding]:
                 ("upgrade", str(number)),
                 f"nothing tells a message of version {number} from a newer one; write when: or version_from:",
             )
+
+
+def _commands(profile: Profile) -> Iterator[_Finding]:
+    known = {"device"}.union(*map(_captures, profile.match))
+    own = {read_topic_pattern(one.mqtt).filter for one in profile.match if one.mqtt is not None}
+    for name, command in profile.commands.items():
+        loc: Loc = ("commands", name, "publish")
+        try:
+            pattern = read_command_pattern(command.publish)
+        except ValueError as error:
+            yield _Finding(loc, str(error))
+            continue
+        for part in _PART.findall(command.publish):
+            if part not in known:
+                yield _Finding(loc, f"{{{part}}} is not caught by match; there is {', '.join(sorted(known))}")
+        if pattern.filter in own:
+            yield _Finding(loc, f"{command.publish!r} is where its messages come from: none of them would be an event")
 
 
 def _examples(profile: Profile) -> Iterator[_Finding]:

@@ -10,11 +10,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from typing import Final
 
-__all__ = ["TopicPattern", "read_topic_pattern"]
+__all__ = ["TopicPattern", "read_command_pattern", "read_topic_pattern"]
 
 _MAX_BYTES: Final = 1024
+_TEXT: Final = 3  # the rank of a level of plain text
 _CAPTURE: Final = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(#?)\}")
 _HINT: Final = "write a topic in which a level may be +, {name} or, at the end, #, such as site/{device}/telemetry"
 
@@ -78,7 +80,7 @@ def read_topic_pattern(text: str) -> TopicPattern:
             continue
         regex.append(guard + _level_regex(level, text))
         plain.append("+" if caught or level == "+" else level)
-        rank.append(1 if level == "+" or _CAPTURE.fullmatch(level) else 2 if caught else 3)
+        rank.append(1 if level == "+" or _CAPTURE.fullmatch(level) else 2 if caught else _TEXT)
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise ValueError(f"{text!r} has {{{twice}}} twice; give each its own name")
@@ -86,6 +88,21 @@ def read_topic_pattern(text: str) -> TopicPattern:
     if levels[-1] == "#" and len(levels) > 1:  # "a/#" matches "a" too
         pattern = "/".join(regex[:-1]) + "(?:/.*)?"
     return TopicPattern(text, "/".join(plain), tuple(names), tuple(rank), tuple(plain), pattern)
+
+
+def read_command_pattern(template: str) -> TopicPattern:
+    """Read the topic of a command, which may hold a capture twice; return the pattern of all topics it can become.
+
+    Raises:
+        ValueError: it is no topic with {captures}, or one that nothing but captures makes.
+    """
+    numbers = count()
+    pattern = read_topic_pattern(_CAPTURE.sub(lambda match: f"{{part{next(numbers)}{match[2]}}}", template))
+    if any(mark in template for mark in "+#"):
+        raise ValueError(f"{template!r} has a '+' or '#', to which nothing can be published")
+    if max(pattern.rank) < _TEXT:
+        raise ValueError(f"{template!r} has no level of plain text: it would take the topics of other devices")
+    return pattern
 
 
 def _level_regex(level: str, text: str) -> str:

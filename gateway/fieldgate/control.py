@@ -22,7 +22,7 @@ from fieldgate.errors import FieldgateError
 
 __all__ = ["BEAT", "Answer", "ControlError", "ControlServer", "GatewayNotRunning", "ask", "socket_path", "stream"]
 
-_MAX_REQUEST_BYTES: Final = 64 << 10
+_MAX_REQUEST_BYTES: Final = 256 << 10
 _MAX_LINE_BYTES: Final = 64 << 20
 _MAX_ASKERS: Final = 32
 _REQUEST_DEADLINE_S: Final = 10.0
@@ -173,8 +173,11 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
 
     Raises:
         GatewayNotRunning: nothing answers.
-        ControlError: the gateway refused, or went away before it was done.
+        ControlError: the gateway refused, or went away before it was done, or so much cannot be asked at once.
     """
+    line = msgspec.json.encode(request) + b"\n"
+    if len(line) > _MAX_REQUEST_BYTES:
+        raise ControlError(f"so much cannot be asked at once: {len(line):,} bytes, allowed: {_MAX_REQUEST_BYTES:,}")
     try:
         with _address(path) as address:
             reader, writer = await asyncio.open_unix_connection(address, limit=_MAX_LINE_BYTES)
@@ -184,7 +187,7 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
         hint = "; run this as the gateway's user" if isinstance(error, PermissionError) else ""
         raise ControlError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from error
     try:
-        writer.write(msgspec.json.encode(request) + b"\n")
+        writer.write(line)
         while line := await reader.readline():
             if line == b"\n":
                 continue

@@ -107,6 +107,8 @@ class Pipeline:
                 self.devices.tells(uplink.home_assistant, uplink.kick)
         guard = EchoGuard(gateway, boots)
         self.listeners = [make_listener(one, self, self.broker, guard=guard) for one in config.listen]
+        for listener in self.listeners:
+            listener.use(profiles.catalogue)
         self.sources = [
             make_source(one, config, intake=self, guard=guard, keeper=self.keeper) for one in config.sources
         ]
@@ -121,28 +123,33 @@ class Pipeline:
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
-        is_replayed = isinstance(settler, Replay)
-        decoded = self._decode(received, stamp, lane, is_replayed=is_replayed)
+        decoded = self._decode(received, stamp, lane)
         events = self._decide(decoded.events)
         if decoded.odd is not None or decoded.is_mixed:
-            if not is_replayed:
-                self.devices.take_odd(decoded, received, stamp)
+            self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp)
             return
         size_bytes = 0
         for message in received:
             size_bytes += message.size_bytes
-        if not is_replayed:  # of the past: it says nothing of how the device is now
-            self.devices.take(events, size_bytes)
+        self.devices.take(events, size_bytes)
         self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
 
     def replay(self, letters: Sequence[DeadLetter]) -> Replay:
-        """Send dead letters, which are of one lane, through the flow again; return who hears what becomes of them."""
+        """Send dead letters through the flow again; return who hears what becomes of them.
+
+        Each is a read of its own, with the time at which it was received, if that was known. It is of the past: the
+        registry, which says how devices are now, does not hear of it.
+        """
         replay = self.dead_letters.box.replay(letters)
-        received = [
-            Received(one.topic, one.payload, one.content_id, len(one.topic) + len(one.payload)) for one in letters
-        ]
-        self.accept(received, replay, 0, lane=letters[0].lane)
+        for place, letter in enumerate(letters):
+            stamp = self.now_stamp()
+            if letter.is_synced:
+                stamp = Stamp(stamp.run, letter.received_wall_ns, stamp.boot_ns)
+            size_bytes = len(letter.topic) + len(letter.payload)
+            received = [Received(letter.topic, letter.payload, letter.content_id, size_bytes)]
+            decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
+            self._odd.take(self._decide(decoded.events), decoded.odd, received, replay, place, stamp=stamp)
         return replay
 
     def is_open(self) -> bool:
@@ -239,6 +246,8 @@ class Pipeline:
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
+        for listener in self.listeners:
+            listener.use(catalogue)
 
     @property
     def quality(self) -> TimeQuality:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everyt
 from fieldgate.contract_export.schemas import ATTRIBUTES
 from fieldgate.forward.binary import BinaryProperties
 from fieldgate.forward.encode import CloudEvents
+from fieldgate.forward.ha_entity import KnownField
+from fieldgate.forward.home_assistant import DevicesToTell, HomeAssistant, KnownDevice
 from fieldgate.forward.presence import Presence
 from fieldgate.forward.raw import RawProperties
 from fieldgate.ingest.decode import ContractDecoder
@@ -195,7 +198,8 @@ uplinks:
   batch: {mqtt: {url: "ws://b.example/x", status_topic: "off"}, format: cloudevents-batch, batch: {compression: zstd}}
   binary: {mqtt: {url: "mqtt://[2001:db8::1]", version: 5, topic: "b/{lane}/{topic}"}, format: cloudevents-binary}
   raw: {mqtt: {url: "${env:SECRET_URL}"}, format: raw}
-  here: {mqtt: self, topic: "local/{device}"}
+  here: {mqtt: self, topic: "local/{device}/{type}", home_assistant: {}}
+  house: {mqtt: {url: mqtt://ha.example, status_topic: "off"}, home_assistant: {prefix: ha/discovery}}
 """
 
 
@@ -268,7 +272,11 @@ def test_channels_have_the_address_of_their_uplink(config):
         "cloud": "f/plant-7/{device}/{type}", "cloud-status": "fieldgate/plant-7/status",
         "batch": "fieldgate/plant-7/batch/batch", "binary": "b/{lane}/{topic}",
         "binary-status": "fieldgate/plant-7/status",
-        "raw": "fieldgate/plant-7/{device}/{type}", "raw-status": "fieldgate/plant-7/status", "here": "local/{device}",
+        "raw": "fieldgate/plant-7/{device}/{type}", "raw-status": "fieldgate/plant-7/status",
+        "here": "local/{device}/{type}",
+        "here-discovery": "homeassistant/{component}/{node}/{field}/config",
+        "house": "fieldgate/plant-7/{device}/{type}",
+        "house-discovery": "ha/discovery/{component}/{node}/{field}/config",
     }  # fmt: skip
     assert set(channels["cloud"]["parameters"]) == {"device", "type"}
 
@@ -303,6 +311,37 @@ def test_birth_goodbye_and_last_will_are_what_the_status_channel_says(config):
         checker.validate(json.loads(payload))
     assert channel["address"] == presence.topic
     assert not checker.is_valid({**json.loads(birth.payload), "state": "away"})
+
+
+def test_what_home_assistant_is_told_is_what_the_discovery_channel_says(config):
+    """Every shape of it: numbers, texts, choices, truth values; with and without availability."""
+    document = asyncapi_document(config, KINDS, version="1.0.0")
+    channel = document["channels"]["here-discovery"]
+    checker = validator(resolved(document, channel["messages"]["discovery"]["$ref"])["payload"])
+    fields = [KnownField(f"battery_{kind}", kind, "t", 1) for kind in ("number", "bool", "text")]
+    fields += [KnownField("t", "number", "t", 1, "°C"), KnownField("mode", "text", "t", 1, options=("a", "b"))]
+    fields += [KnownField("total_energy", "number", "t", 1, "kWh"), KnownField("soc", "number", "t", 1, "%")]
+    known = {("p", "d/1"): KnownDevice("p", "d/1", 1, tuple(fields), silent_after_s=5.0)}
+    told = []
+    for status_topic in (None, "fieldgate/{gateway}/status"):
+        discovery = HomeAssistant(
+            config.uplinks["here"], prefix="homeassistant", topic="f/{gateway}/{device}/{type}", gateway="plant-7",
+            status_topic=status_topic,
+        )  # fmt: skip
+        discovery.watch(DevicesToTell(lambda: list(known), known.get))
+        discovery.begin()
+        told += list(iter(discovery.next, None))
+
+    assert len(told) == 2 * len(fields)
+    pattern = re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", channel["address"])
+    for topic, payload in told:
+        checker.validate(json.loads(payload))
+        found = re.fullmatch(pattern, topic)
+        assert found is not None
+        assert set(found.groupdict()) == set(channel["parameters"])
+        assert found["component"] in channel["parameters"]["component"]["enum"]
+    assert not checker.is_valid({**json.loads(told[0][1]), "state_class": "total"})
+    assert document["operations"]["send-here-discovery"]["bindings"]["mqtt"]["retain"] is True
 
 
 def test_kinds_are_those_of_the_profiles_and_our_own():

@@ -53,6 +53,15 @@ async def test_only_the_gateway_s_own_user_may_ask(tmp_path: Path) -> None:
         assert await ask(path, {"do": "echo", "a": 1}) == {"got": {"a": 1}}
 
 
+async def test_what_is_too_much_for_one_request_is_said_before_it_is_sent(tmp_path: Path) -> None:
+    """Thousands of numbers on a command line: 'the gateway went away' would send a person to the wrong place."""
+    async with serving(tmp_path / "s"):
+        much = {"do": "echo", "numbers": list(range(20_000))}
+        assert await ask(tmp_path / "s", much) == {"got": {"numbers": much["numbers"]}}
+        with pytest.raises(ControlError, match=r"so much cannot be asked at once: [0-9,]+ bytes, allowed: 262,144"):
+            await ask(tmp_path / "s", {**much, "more": "x" * 262_144})
+
+
 async def test_an_answer_may_be_many_objects(tmp_path: Path) -> None:
     """Also several in one write, with a sign of life between them."""
     async with serving(tmp_path / "s"):
@@ -70,7 +79,7 @@ async def test_a_refusal_is_a_sentence(tmp_path: Path, request_: dict[str, Any],
             await ask(tmp_path / "s", request_)
 
 
-@pytest.mark.parametrize("line", [b"hello\n", b"[]\n", b"\n", b"\xff\xfe\n", b"{" * 100_000 + b"\n", b"x" * 200_000])
+@pytest.mark.parametrize("line", [b"hello\n", b"[]\n", b"\n", b"\xff\xfe\n", b"{" * 100_000 + b"\n", b"x" * 300_000])
 async def test_nonsense_harms_nobody(tmp_path: Path, line: bytes) -> None:
     """A person may point any program at the socket."""
     async with serving(tmp_path / "s"):

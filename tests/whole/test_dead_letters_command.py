@@ -180,6 +180,31 @@ async def test_after_a_profile_was_mended_a_replay_makes_events_that_say_so(tmp_
     ]
 
 
+async def test_a_replayed_message_has_the_time_at_which_it_was_received(tmp_path: Path) -> None:
+    """Yesterday's readings are yesterday's, also in the database behind the broker; a time nobody knew is no time."""
+    heard_ns = 1_764_000_000 * 10**9
+    async with Broker() as broker:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        gateway = stopped_gateway(tmp_path)
+        gateway.settings["uplinks"] = {"up": {"mqtt": {"url": f"mqtt://127.0.0.1:{broker.port}"}}}
+        gateway.settings["devices"]["unknown"] = "accept"
+        with closing(DeadLetterFile(gateway.state, max_size_bytes=16 << 20)) as file:
+            kept = [letter(b"1", received_wall_ns=heard_ns), letter(b"2", received_wall_ns=5, is_synced=False)]
+            file.apply(LetterChanges(new=[*kept, letter(b"3", received_wall_ns=heard_ns + 10**9, lane=0)]))
+        async with running(gateway):
+            told = await command(gateway, "replay", "--all")
+            await eventually("all are there", lambda: len(upstream.arrived) == 3)
+            devices = (await gateway.status())["devices"]
+        upstream.close()
+
+    times = {int(one["data"]["value"]): one["time"] for one in upstream.arrived}
+    assert told.out == "3 messages sent through again: 3 events\n"
+    assert (times[1], times[3]) == ("2025-11-24T16:00:00.000000Z", "2025-11-24T16:00:01.000000Z")
+    assert times[2] > times[1]
+    assert devices["known"] == 0
+
+
 async def test_the_running_gateway_drops_letters_for_good(tmp_path: Path) -> None:
     """And is done when it says so."""
     gateway = gateway_that("quarantine", tmp_path)

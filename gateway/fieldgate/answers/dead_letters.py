@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from functools import partial
-from itertools import groupby
 from typing import Any, Final
 
 import msgspec
@@ -66,24 +65,29 @@ async def _list(pipeline: Pipeline, request: dict[str, Any], *, has_data: bool) 
 
 
 async def _replay(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
-    """A piece at a time: the next one goes when what became of the last one is on the disk."""
+    """A piece at a time: the next one goes when what became of the last one is on the disk.
+
+    Nothing comes between reading a piece and sending it: what others replayed or dropped meanwhile must not go again.
+    """
     chosen = msgspec.convert(request, ChosenLetters)
     box = pipeline.dead_letters.box
     seen: set[int] = set()
     again: list[DeadLetter] = []
     already = 0
     now_s = await _journal_s(pipeline)
-    async for letters in _found(pipeline, chosen.query(now_journal_s=now_s)):
+    query, page = chosen.query(now_journal_s=now_s), None
+    while page is None or not page.is_last:
+        async for _ in _while(lambda: not pipeline.is_open()):
+            yield BEAT
+        page = await pipeline.dead_letters.read(query, after=0 if page is None else page.last_number)
+        letters = page.letters
         seen.update(letter.number for letter in letters)
         free = [one for one in letters if not (box.is_replaying(one.number) or box.is_leaving((one.number,)))]
         already += len(letters) - len(free)
-        while not pipeline.is_open():
+        replay = pipeline.replay(free)
+        async for _ in _while(lambda: bool(replay.left)):  # noqa: B023 - it ends in this turn
             yield BEAT
-            await asyncio.sleep(_LOOK_EVERY_S)
-        replays = [pipeline.replay(list(some)) for _, some in groupby(free, key=lambda letter: letter.lane)]
-        async for _ in _while(lambda: any(replay.left for replay in replays)):  # noqa: B023 - it ends in this turn
-            yield BEAT
-        again += [letter for replay in replays for letter in replay.again]
+        again += replay.again
     yield {
         "replayed": len(seen) - already,
         "events": len(seen) - already - len(again),

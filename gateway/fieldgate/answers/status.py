@@ -106,6 +106,7 @@ def _profiles(pipeline: Pipeline) -> dict[str, Any]:
     return {
         "count": len(catalogue.contracts),
         "own": sorted(catalogue.own),
+        "commands": catalogue.commands,
         "folder": str(pipeline.config.devices.path),
         "problems": list(watch.problems),
     }

@@ -55,7 +55,10 @@ def _lines(contract: Contract, *, path: str) -> Iterator[str]:
     yield from _table("fields", [_field(one, spec) for one, spec in profile.fields.items()])
     yield from _table("repeated", [_field(one, spec) for one, spec in profile.repeated.items()])
     yield from _table("older versions", [(str(number), _steps(profile, number)) for number in sorted(profile.upgrade)])
-    yield from _table("commands", [_command(one, spec) for one, spec in profile.commands.items()])
+    yield from _table(
+        "commands (what clients publish there is no event)",
+        [_command(one, spec) for one, spec in profile.commands.items()],
+    )
     yield from _table("examples", [_example(one) for one in profile.examples])
 
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import typer
 
 from fieldgate.config import Config
+from fieldgate.config.loops import covers
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
-from fieldgate.ingest.profile_files import profile_paths
+from fieldgate.ingest.profile_files import profile_paths, read_profile_file
 from fieldgate_devices.builtin import IndexEntry, builtin_profiles
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
@@ -21,6 +22,7 @@ from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.validate import did_you_mean
 from fieldgate_devices.overlap import find_overlaps
 from fieldgate_devices.reading import ProfileFile, read_catalogue
+from fieldgate_devices.topic_pattern import read_command_pattern
 
 __all__ = [
     "Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths",
@@ -110,17 +112,22 @@ def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
     unreadable: list[Problem] = []
     for path in paths:
         try:
-            files = profile_paths(path) if kind_of(path) == "folder" else [path]
+            files, read = (profile_paths(path), read_profile_file) if kind_of(path) == "folder" else ([path], _read)
         except OSError as error:
             unreadable.append(Problem(Location(str(path), 1, 1), f"the folder cannot be read: {why(error)}"))
             continue
         for file in files:
             try:
-                with file.open("rb") as opened:
-                    own[str(file)] = opened.read(MAX_FILE_BYTES + 1)
+                own[str(file)] = read(file)
             except OSError as error:
                 unreadable.append(Problem(Location(str(file), 1, 1), f"the file cannot be read: {why(error)}"))
     return own, unreadable
+
+
+def _read(path: Path) -> bytes:
+    """What was named may be a pipe, too."""
+    with path.open("rb") as file:
+        return file.read(MAX_FILE_BYTES + 1)
 
 
 def why(error: OSError) -> str:
@@ -128,11 +135,27 @@ def why(error: OSError) -> str:
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
+def _silencing(contract: Contract, profiles: Profiles) -> Iterator[Problem]:
+    """What this profile says of commands that keeps messages of others from being events."""
+    file = profiles.file_of(contract.profile.profile)
+    assert file is not None
+    for name, command in contract.profile.commands.items():
+        topics = read_command_pattern(command.publish).filter
+        for other, one in profiles.catalogue.contracts.items():
+            taken = [matcher.topic for matcher in one.matchers if matcher.topic is not None]
+            if other != contract.profile.profile and any(covers(topics, topic.filter) for topic in taken):
+                text = (
+                    f"messages of {other!r} ({profiles.path_of(other)}) come on topics of this command, and are no "
+                    "events where clients of a listener send them"
+                )
+                yield Problem(file.document.where(("commands", name, "publish")), text, is_warning=True)
+
+
 def overlap_warnings(profiles: Profiles) -> list[Problem]:
     """Return what your profiles take from each other, sorted."""
     own = [one.contract for one in profiles.own if one.contract is not None]
+    found = [problem for one in own for problem in _silencing(one, profiles)]
     built_in = [one for name, one in profiles.catalogue.contracts.items() if name not in profiles.catalogue.own]
-    found = []
     for one in find_overlaps(own, built_in):
         file, other = profiles.file_of(one.of), profiles.path_of(one.other)
         assert file is not None

@@ -56,12 +56,16 @@ class Trial:
         is_rejected = decoded.odd is not None and bool(decoded.odd.rejected)
         reason = "" if refused is None else f"{refused.code}: {refused.detail}"
         is_accepted = refused is None and not is_rejected and (walk.chosen is not None or not self._is_forced)
-        return Result(topic, payload, walk, events, reason, is_rejected, is_accepted, is_retained)
+        command_of = self._catalogue.command_of(topic)
+        return Result(topic, payload, walk, events, reason, is_rejected, is_accepted, is_retained, command_of)
 
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One message: its steps, the events as they would go upstream, or the reason why it is a dead letter."""
+    """One message: its steps, the events as they would go upstream, or the reason why it is a dead letter.
+
+    ``command_of`` is the profile of which the topic is a command, empty where it is none.
+    """
 
     topic: str
     payload: bytes
@@ -71,6 +75,7 @@ class Result:
     is_rejected: bool
     is_accepted: bool
     is_retained: bool
+    command_of: str
 
     def facts(self) -> dict[str, Any]:
         """For programs."""
@@ -96,6 +101,7 @@ class Result:
             "records": [_record_facts(one) for one in walk.records],
             "reason": self.reason or None,
             "rejected": self.is_rejected,
+            "command_of": self.command_of or None,
             "events": self.events,
         }
 
@@ -121,6 +127,8 @@ class Result:
             yield "result   acknowledged and thrown away (devices.unknown: reject)"
         for event in self.events:
             yield f"event    {_json(event)}"
+        if self.command_of:
+            yield f"note     the topic is a command of {self.command_of}: from a client of a listener this is no event"
 
     def _profile_lines(self) -> Iterator[str]:
         chosen, captures = self.walk.chosen, self.walk.captures

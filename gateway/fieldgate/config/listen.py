@@ -174,7 +174,8 @@ class ListenConfig(Section):
     events: Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False)] = Field(
         ("#",),
         description="MQTT topic filters: a publish that matches one of them is an event. Others reach local "
-        "subscribers only. '#' leaves out $…, homeassistant/# and fieldgate/#.",
+        "subscribers only. '#' leaves out $…, homeassistant/# and fieldgate/#. A filter that ends with '#' leaves out "
+        "the topics that profiles name as commands.",
         examples=[["site/+/boiler/#", "alarms/#"]],
     )
     lane: LaneName = Field(

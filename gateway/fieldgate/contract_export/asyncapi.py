@@ -12,6 +12,7 @@ from typing import Any, Final
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.model import Config
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
+from fieldgate.contract_export.discovery import MESSAGE, PARAMETERS, discovery_address
 from fieldgate.contract_export.kinds import Kind
 from fieldgate.contract_export.schemas import ATTRIBUTES, envelope_schema
 from fieldgate.forward.batch import BATCH_TYPE, ZSTD_BATCH_TYPE
@@ -36,6 +37,7 @@ _RAW_NAMES: Final = (
     "replayed",
 )
 _QOS: Final = {"mqtt": {"qos": 1, "bindingVersion": "0.2.0"}}
+_RETAINED: Final = {"mqtt": {"qos": 1, "retain": True, "bindingVersion": "0.2.0"}}
 
 Schema = dict[str, Any]
 
@@ -59,7 +61,12 @@ def asyncapi_document(config: Config, kinds: Sequence[Kind], *, version: str) ->
             key = f"{name}.status"
             messages[key] = _STATUS
             address = status.replace("{gateway}", gateway)
-            _add(channels, operations, f"{name}-status", _plain_channel(name, address, [key]))
+            _add(channels, operations, f"{name}-status", _plain_channel(name, address, [key]), _RETAINED)
+        if uplink.home_assistant is not None:
+            key = f"{name}.discovery"
+            messages[key] = MESSAGE
+            channel = _plain_channel(name, discovery_address(uplink.home_assistant), [key], has_server=name in servers)
+            _add(channels, operations, f"{name}-discovery", {**channel, "parameters": PARAMETERS}, _RETAINED)
     document: Schema = {
         "asyncapi": "3.0.0",
         "id": f"urn:fieldgate:gateway:{gateway}",
@@ -78,13 +85,13 @@ def asyncapi_document(config: Config, kinds: Sequence[Kind], *, version: str) ->
     return {**document, **{key: part for key, part in parts.items() if part}, "components": components}
 
 
-def _add(channels: Schema, operations: Schema, name: str, channel: Schema) -> None:
+def _add(channels: Schema, operations: Schema, name: str, channel: Schema, bindings: Schema = _QOS) -> None:
     channels[name] = channel
     operations[f"send-{name}"] = {
         "action": "send",
         "channel": {"$ref": f"#/channels/{name}"},
         "messages": [{"$ref": f"#/channels/{name}/messages/{one}"} for one in channel["messages"]],
-        "bindings": _QOS,
+        "bindings": bindings,
     }
 
 
@@ -124,22 +131,22 @@ def _channel(name: str, uplink: UplinkConfig, messages: Mapping[str, Any], *, ga
     address = template.replace("{gateway}", gateway.replace("/", "."))
     if uplink.format == "cloudevents-batch":
         address = _PARAMETER.sub(BATCH_WORD, address)
-    channel = _plain_channel(name if has_server else None, address, list(messages))
-    if not has_server:
-        channel["description"] = "To the local subscribers of the gateway's own listeners."
+    channel = _plain_channel(name, address, list(messages), has_server=has_server)
     used = dict.fromkeys(_PARAMETER.findall(address))
     if used:
         channel["parameters"] = {one: _parameter(one) for one in used}
     return channel
 
 
-def _plain_channel(server: str | None, address: str, messages: Sequence[str]) -> Schema:
+def _plain_channel(server: str, address: str, messages: Sequence[str], *, has_server: bool = True) -> Schema:
     channel: Schema = {
         "address": address,
         "messages": {one.partition(".")[2]: {"$ref": f"#/components/messages/{one}"} for one in messages},
     }
-    if server is not None:
+    if has_server:
         channel["servers"] = [{"$ref": f"#/servers/{server}"}]
+    else:
+        channel["description"] = "To the local subscribers of the gateway's own listeners."
     return channel
 
 

@@ -10,7 +10,9 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-__all__ = ["Entity", "KnownField", "entity_of", "readable"]
+__all__ = ["COMPONENTS", "Entity", "KnownField", "entity_of", "readable"]
+
+COMPONENTS: Final = ("sensor", "binary_sensor")
 
 _CLASS_OF_UNIT: Final[dict[str, str]] = {
     **dict.fromkeys(("°C", "°F", "K"), "temperature"),
@@ -70,7 +72,7 @@ _CLASS_BY_NAME: Final[tuple[tuple[frozenset[str], str, str], ...]] = (
 
 _SAME_UNIT: Final = {
     "C": "°C", "degC": "°C", "celsius": "°C", "℃": "°C", "F": "°F", "degF": "°F", "m3": "m³", "m^3": "m³", "l": "L",
-    "ml": "mL", "m3/h": "m³/h", "l/min": "L/min", "l/h": "L/h", "lux": "lx", "lm": "lx", "ug/m3": "µg/m³",
+    "ml": "mL", "m3/h": "m³/h", "l/min": "L/min", "l/h": "L/h", "lux": "lx", "ug/m3": "µg/m³",
     "μg/m³": "µg/m³", "ug/m³": "µg/m³", "W/m2": "W/m²", "uS/cm": "µS/cm", "μS/cm": "µS/cm", "sec": "s", "hours": "h",
     "deg": "°", "percent": "%", "knots": "kn", "kt": "kn", "kmh": "km/h", "kph": "km/h", "inches": "in",
 }  # fmt: skip

@@ -5,7 +5,7 @@ Answers are remembered for the topics that are in use; what is remembered is bou
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
@@ -41,7 +41,8 @@ class EventFilter:
     """The ``events`` of one ``listen`` entry.
 
     ``#`` leaves out what is not for the flow: ``$…``, ``homeassistant/#`` and ``fieldgate/#``; a filter that names
-    them takes them. ``seeds`` holds the events' topics judged so far, for the hot path.
+    them takes them. A filter that ends with ``#`` leaves out topics of commands, too, which ``use`` tells; one that
+    writes all levels takes them. ``seeds`` holds the events' topics judged so far, for the hot path.
     """
 
     def __init__(self, filters: Sequence[str], *, max_levels: int = _MAX_LEVELS) -> None:
@@ -49,6 +50,13 @@ class EventFilter:
         self._others: set[str] = set()
         self._filters = tuple(filters)
         self._max_levels = max_levels
+        self._is_command: Callable[[str], bool] = _is_never
+
+    def use(self, is_command: Callable[[str], bool]) -> None:
+        """From now on ``is_command`` says which topics are those of commands; every topic is judged anew."""
+        self._is_command = is_command
+        self.seeds.clear()
+        self._others.clear()
 
     def seed(self, topic: str) -> int | None:
         """The topic's part of the content id if publishes to it are events, else None.
@@ -88,8 +96,13 @@ class EventFilter:
             raise Violation(Reason.TOPIC_NAME_INVALID, problem)
 
     def _is_event(self, topic: str) -> bool:
-        first_level = topic.split("/", 1)[0]
-        for one in self._filters:
-            if matches(one, topic) and (one != _EVERYTHING or first_level not in _NEVER_BY_DEFAULT):
-                return True
-        return False
+        taking = [one for one in self._filters if matches(one, topic)]
+        if topic.split("/", 1)[0] in _NEVER_BY_DEFAULT:
+            taking = [one for one in taking if one != _EVERYTHING]
+        if not taking or not all(one.endswith("#") for one in taking):
+            return bool(taking)
+        return not self._is_command(topic)
+
+
+def _is_never(_topic: str) -> bool:
+    return False

@@ -37,6 +37,9 @@ __all__ = ["HttpInbox", "HttpTally", "InboxTerms", "Place"]
 _OVERHEAD_BYTES: Final = 64  # what an event costs beside its text while it waits
 _MAX_IN_FLIGHT: Final = 100  # requests of one connection that may wait for their answers
 _QOS: Final = 1  # with which local subscribers get it at most
+_NO_EVENT: Final = (
+    "what is sent to this path is no event: 'events' leaves its topic out, or a profile names it as a command"
+)
 
 
 class HttpTally:
@@ -117,7 +120,7 @@ class HttpInbox:
         if rights is not None and not rights.may_publish(topic):
             raise HttpRefusal(403, "not_authorized", "the user may not publish to the topic of this path")
         if seed is None:
-            raise HttpRefusal(404, "no_event", "what is sent to this path is no event: 'events' leaves its topic out")
+            raise HttpRefusal(404, "no_event", _NO_EVENT)
         self.check_open()
         if user != self._user:
             self._user, self._client_seed = user, client_seed(f"http:{user}")

@@ -15,7 +15,6 @@ import structlog
 from fieldgate import clock
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.echo import EchoGuard
-from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.http_connection import HttpConnection
 from fieldgate.ingest.http_inbox import HttpTally, InboxTerms
 from fieldgate.ingest.http_login import HttpLogin
@@ -47,7 +46,7 @@ class HttpListener(Listener[HttpConnection]):
             source=self.name,
             intake=intake,
             broker=broker,
-            event_filter=EventFilter(settings.events, max_levels=settings.max_topic_levels),
+            event_filter=self.events,
             lane=LANES[settings.lane],
             max_unsettled_bytes=settings.max_unsettled,
             tally=self.tally,

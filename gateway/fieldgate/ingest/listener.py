@@ -21,6 +21,7 @@ from fieldgate.clock import boot_s
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.access_thread import AccessThread
 from fieldgate.ingest.crowd import Crowd
+from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.gate import Door, Gate
 from fieldgate.ingest.layered_socket import LINGER_S
 from fieldgate.ingest.layers import Layer
@@ -28,6 +29,7 @@ from fieldgate.ingest.listen_sockets import BACKLOG, ListenError, open_sockets
 from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.ingest.tls_layer import TlsLayer, user_of
 from fieldgate.net.server_tls import TlsFileError
+from fieldgate_devices.catalogue import Catalogue
 
 __all__ = ["LANES", "Listener", "shown"]
 
@@ -82,6 +84,7 @@ class Listener(ABC, Generic[C]):
         )
         self.gate = Gate(settings, name=self.name, is_full=self._exceeded)
         self.certificate = ServerCertificate(settings.tls, name=self.name) if settings.tls is not None else None
+        self.events = EventFilter(settings.events, max_levels=settings.max_topic_levels)
         self._settings = settings
         self._refused_logged = 0
         self._refused_log_at_s = 0.0
@@ -112,6 +115,10 @@ class Listener(ABC, Generic[C]):
             self._abort_all()
             thread.close()
             self.started.clear()
+
+    def use(self, catalogue: Catalogue) -> None:
+        """From now on by these profiles: they say which topics are those of commands."""
+        self.events.use(lambda topic: bool(catalogue.command_of(topic)))
 
     async def stop(self) -> None:
         """Accept nobody and read nothing more; acknowledgements still go out as events are settled."""

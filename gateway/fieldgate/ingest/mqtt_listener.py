@@ -13,7 +13,6 @@ import structlog
 
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.echo import EchoGuard
-from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.ingest.inbox_terms import InboxLimits, InboxTally
 from fieldgate.ingest.layers import Layer, LayerStack
 from fieldgate.ingest.listen_sockets import ListenError
@@ -26,6 +25,7 @@ from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Connect, Reason
 from fieldgate.mqtt.server_session import Phase, ServerSession
 from fieldgate.mqtt.session_state import SessionState
+from fieldgate_devices.catalogue import Catalogue
 
 if TYPE_CHECKING:
     from fieldgate.ingest.websocket_server import WebSocketLayer
@@ -51,7 +51,6 @@ class MqttListener(Listener[MqttConnection]):
             self._websocket = WebSocketLayer
         self._intake = intake
         self._broker = broker
-        self._filter = EventFilter(settings.events, max_levels=settings.max_topic_levels)
         self._lane = LANES[settings.lane]
         self._is_loop_told = False
         self._limits = SessionLimits(
@@ -77,6 +76,13 @@ class MqttListener(Listener[MqttConnection]):
     def unacknowledged(self) -> int:
         """How many PUBLISHes of connected clients wait for their acknowledgement."""
         return sum(one.inbox.in_flight for one in self.connections if one.inbox is not None)
+
+    def use(self, catalogue: Catalogue) -> None:
+        """See `Listener`. A client with rights of its own remembers topics by itself."""
+        super().use(catalogue)
+        for connection in self.connections:
+            if connection.inbox is not None:
+                connection.inbox.rights_changed()
 
     def _new_connection(self) -> MqttConnection:
         return MqttConnection(self, max_unsent_bytes=self._limits.max_unsent_bytes)
@@ -157,7 +163,7 @@ class MqttListener(Listener[MqttConnection]):
             state,
             version=connect.version,
             intake=self._intake,
-            event_filter=self._filter,
+            event_filter=self.events,
             broker=self._broker,
             lane=self._lane,
             limits=self._inbox_limits,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.files.document import MAX_FILE_BYTES
 from fieldgate_devices.reading import read_catalogue
 
-__all__ = ["LoadedProfiles", "ProfileFiles", "ProfileWatch", "profile_paths"]
+__all__ = ["LoadedProfiles", "ProfileFiles", "ProfileWatch", "profile_paths", "read_profile_file"]
 
 log = structlog.get_logger("fieldgate")
 
@@ -53,6 +54,30 @@ def profile_paths(folder: Path) -> list[Path]:
     )
 
 
+def read_profile_file(path: Path) -> bytes:
+    """Return what a file of the folder holds, up to a byte more than a profile may have.
+
+    Raises:
+        OSError: it cannot be read, or is no plain file: a pipe would be waited for, perhaps for ever.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError("it is no plain file")
+        return file.read(MAX_FILE_BYTES + 1)
+
+
+def _why(error: OSError) -> str:
+    return os.strerror(error.errno).lower() if error.errno else str(error)
+
+
+def _state(path: Path) -> tuple[str, int, int, int]:
+    try:
+        status = path.stat()
+    except OSError:  # a link that leads nowhere
+        return path.name, 0, 0, 0
+    return path.name, status.st_mtime_ns, status.st_size, status.st_ino
+
+
 class ProfileFiles:
     """Reads ``folder``, which may be missing: then there are the built-in profiles only."""
 
@@ -62,10 +87,9 @@ class ProfileFiles:
     def signature(self) -> Signature | None:
         """Return what changes when a profile does; None where the folder cannot be read."""
         try:
-            found = [(path.name, path.stat()) for path in profile_paths(self.folder)]
+            return tuple(map(_state, profile_paths(self.folder)))
         except OSError:
             return None
-        return tuple((name, status.st_mtime_ns, status.st_size, status.st_ino) for name, status in found)
 
     def load(self) -> LoadedProfiles:
         """Read everything; never raises, what is wrong is in the answer. Takes some milliseconds per profile."""
@@ -78,16 +102,15 @@ class ProfileFiles:
             paths = []
         except OSError as error:
             paths = []
-            problems.append(f"{self.folder}: the folder cannot be read: {os.strerror(error.errno or 0).lower()}")
+            problems.append(f"{self.folder}: the folder cannot be read: {_why(error)}")
         if len(paths) > _MAX_FILES:
             problems.append(f"{self.folder}: {len(paths)} profiles are too many; allowed: {_MAX_FILES}")
             paths = []
         for path in paths:
             try:
-                with path.open("rb") as file:
-                    own[str(path)] = file.read(MAX_FILE_BYTES + 1)
+                own[str(path)] = read_profile_file(path)
             except OSError as error:
-                problems.append(f"{path}: the file cannot be read: {os.strerror(error.errno or 0).lower()}")
+                problems.append(f"{path}: the file cannot be read: {_why(error)}")
         catalogue, files = read_catalogue(builtin_profiles(), own)
         problems += [str(problem) for file in files for problem in file.problems]
         return LoadedProfiles(catalogue, tuple(problems), signature)
@@ -126,7 +149,7 @@ class ProfileWatch:
     def _changed(self, loaded: LoadedProfiles, seen: Signature | None) -> None:
         self._seen = seen
         self.problems = loaded.problems
-        if seen is None and self.loaded.signature is not None:
+        if seen is None and self.loaded.signature is not None and not self.problems:
             self.problems = (f"{self._files.folder}: the folder is gone",)
         if self.problems:
             _say_refused(self.problems, "the profiles read before stay in use")

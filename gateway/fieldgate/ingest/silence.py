@@ -1,7 +1,8 @@
 """Which devices have fallen silent: nothing was heard for as long as their profile says (``silent_after``).
 
 All by CLOCK_BOOTTIME. Nobody is declared silent before this process has listened for as long; a pause of the whole
-machine is no silence of its devices. Each silence is told once, also over restarts.
+machine is no silence of its devices. Each silence is told once, also over restarts; a kill within a minute of it may
+have it told twice, since the registry is stored that often.
 """
 
 from __future__ import annotations

@@ -84,10 +84,6 @@ class Commits:
         )
         self._notes.losses.append(loss)
 
-    def note_boot(self, boot: BootRecord) -> None:
-        """This OS boot's clock was known from its start."""
-        self._notes.boots.append(boot)
-
     def time_became_known(self, boot: BootRecord) -> None:
         """This OS boot's clock is known: let every uplink correct what it was not sent yet."""
         self._notes.boots.append(boot)

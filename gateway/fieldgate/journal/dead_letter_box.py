@@ -116,6 +116,7 @@ class DeadLetterBox:
         self._is_urgent = False
         self._not_before_s = 0.0
         self.waiting_bytes = 0
+        self.removals = 0  # writes that removed letters
 
     # -- letters come in ------------------------------------------------------------------------------------------
 
@@ -237,6 +238,7 @@ class DeadLetterBox:
             if replay is not None:
                 replay.left.discard(number)
         self._leaving.difference_update(changes.gone)
+        self.removals += bool(changes.gone)
         if self._gone:
             self._hurry()
         self._changed()

@@ -187,13 +187,17 @@ class DeadLetters:
     # -- for people -----------------------------------------------------------------------------------------------
 
     async def read(self, query: LetterQuery, *, after: int = 0) -> LetterPage:
-        """Return the next letters after number ``after``; see `DeadLetterFile.read`.
+        """Return the next letters after number ``after``, none of which was removed by now; see `DeadLetterFile.read`.
 
         Raises:
             LettersUnreadable: the file cannot be read, nor be replaced by what can.
         """
         try:
-            return await self._writer.call(partial(_read, self._file, query, after))
+            while True:
+                removals = self.box.removals
+                page = await self._writer.call(partial(_read, self._file, query, after))
+                if self.box.removals == removals:
+                    return page
         except (*SQLITE_ERRORS, OSError, _NotMended) as error:
             raise LettersUnreadable(f"{self._file.path}: {error}") from error
         finally:

@@ -138,6 +138,25 @@ def test_check_warns_of_profiles_in_each_others_way(folder):
     assert f"{path}:2:8: warning: this never takes a message: 'a'" in result.stdout
 
 
+def test_check_warns_of_a_command_that_keeps_another_profiles_messages_from_being_events(folder):
+    """One that only lies between topics of another profile is what commands are, and no warning."""
+    other = profile(folder, 'profile: a\nmatch: {mqtt: "t/{device}/set"}\nother_fields: keep\n', "a.yaml")
+    path = profile(
+        folder,
+        'profile: b\nmatch: {mqtt: "t/{device}/#"}\nother_fields: keep\n'
+        'commands:\n  x: {publish: "t/{device}/set"}\n  y: {publish: "t/{device}/get"}\n',
+        "b.yaml",
+    )
+
+    result = fieldgate("devices", "check")
+
+    assert result.exit_code == 0
+    assert [line for line in result.stdout.splitlines() if "warning" in line] == [
+        f"{path}:5:16: warning: messages of 'a' ({other}) come on topics of this command, and are no events where "
+        "clients of a listener send them"
+    ]
+
+
 def test_check_prints_json_for_programs(folder):
     profile(folder, WRONG)
 

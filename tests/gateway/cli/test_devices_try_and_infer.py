@@ -43,6 +43,17 @@ def test_try_says_why_a_profile_does_not_take_a_message(folder):
     assert '"type":"fieldgate.generic"' in result.stdout
 
 
+def test_try_says_that_a_topic_is_a_command(folder):
+    """Else who tries it wonders why nothing arrives."""
+    profile(folder, BOILER + 'commands: {set: {publish: "site/a/boiler/{device}/set"}}\n')
+
+    command = fieldgate("devices", "try", "-", "--topic", "site/a/boiler/b1/set", stdin="{}")
+    none = fieldgate("devices", "try", "-", "--topic", TOPIC, "--json", stdin='{"temperature": 1, "state": "idle"}')
+
+    assert "note     the topic is a command of boiler: from a client of a listener this is no event" in command.stdout
+    assert json.loads(none.stdout)["command_of"] is None
+
+
 def test_try_takes_bytes_and_a_profile_that_is_not_in_the_folder(folder):
     path = folder / "draft.yaml"
     path.write_text(

@@ -146,7 +146,8 @@ def test_names_are_escaped_as_home_assistant_demands(name: str) -> None:
         ("x", "", ""), ("flow", "L/min", "volume_flow_rate"), ("power", "W", "power"),
         ("power_factor", "", "power_factor"), ("tvoc", "ppb", "volatile_organic_compounds_parts"),
         ("uptime", "s", "duration"), ("odd", "furlong", ""), ("volume_total", "L", "volume"),
-        ("illuminance", "lux", "illuminance"), ("iaq", "", "aqi"), ("no2", "ug/m3", "nitrogen_dioxide"),
+        ("illuminance", "lux", "illuminance"), ("lamp", "lm", ""), ("iaq", "", "aqi"),
+        ("no2", "ug/m3", "nitrogen_dioxide"),
     ],
 )  # fmt: skip
 def test_units_and_names_tell_the_class_and_never_one_with_another_unit(

@@ -89,6 +89,47 @@ async def test_the_folder_may_go_and_come_back(folder: Path) -> None:
         await eventually("it counts again", lambda: watched.own == {"boiler", "pump"})
 
 
+async def test_a_link_that_leads_nowhere_is_named_and_the_folder_is_not_gone(folder: Path) -> None:
+    """What is wrong is one file, and a person must learn which."""
+    async with Watched(folder) as watched:
+        (folder / "pump.yaml").symlink_to(folder / "nowhere")
+        problem = f"{folder / 'pump.yaml'}: the file cannot be read: no such file or directory"
+        await eventually("it is said", lambda: watched.watch.problems == (problem,))
+        assert watched.own == {"boiler"}
+
+        (folder / "nowhere").write_text(BOILER.replace("profile: boiler", "profile: pump"))
+        await eventually("it leads somewhere", lambda: watched.own == {"boiler", "pump"})
+
+
+async def test_an_editor_that_puts_a_new_file_in_its_place_is_followed(folder: Path) -> None:
+    """vim keeps the old one under another name, moves it away and writes anew; others rename over it."""
+    file = folder / "boiler.yaml"
+    async with Watched(folder) as watched:
+        file.rename(folder / "boiler.yaml~")
+        file.write_text(BOILER.replace("max: 150", "max: 151"))
+        (folder / "boiler.yaml~").unlink()
+        await eventually("vim's counts", lambda: len(watched.given) == 1)
+        (folder / ".boiler.tmp").write_text(BOILER.replace("max: 150", "max: 152"))
+        (folder / ".boiler.tmp").rename(file)
+        await eventually("the renamed one counts", lambda: len(watched.given) == 2)
+
+        assert [one.contracts["boiler"].profile.fields["temperature"].max for one in watched.given] == [151.0, 152.0]
+
+
+def test_what_is_no_plain_file_is_a_problem_and_not_waited_for(folder: Path) -> None:
+    """A pipe in the folder would hold up the start for ever."""
+    os.mkfifo(folder / "pump.yaml")
+    (folder / "valve.yaml").mkdir()
+
+    loaded = ProfileFiles(folder).load()
+
+    assert loaded.problems == (
+        f"{folder / 'pump.yaml'}: the file cannot be read: it is no plain file",
+        f"{folder / 'valve.yaml'}: the file cannot be read: is a directory",
+    )
+    assert loaded.catalogue.own == {"boiler"}
+
+
 async def test_a_file_that_is_being_written_is_waited_for(folder: Path) -> None:
     """Half of a valid file is often valid, too."""
     path = folder / "boiler.yaml"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -63,6 +64,28 @@ async def test_a_device_is_told_once_its_letter_is_written(tmp_path: Path) -> No
     assert letters.commits == 1
     assert device.flushes == 1
     assert [one.payload for one in page.letters] == [b"%d" % position for position in range(30)]
+
+
+async def test_a_letter_that_is_removed_while_it_is_read_is_not_given_out(tmp_path: Path) -> None:
+    """Else who replays would make a second event of one that another replay has just finished with."""
+    device = Device()
+    async with keeping(tmp_path) as letters:
+        for position in range(2):
+            letters.put(letter(b"%d" % position), device, position)
+        await eventually("they are stored", lambda: len(device.told) == 2)
+        goes_on, is_done = threading.Event(), threading.Event()
+        letters._writer.submit(lambda _: goes_on.wait(10), lambda _: None)
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(letters.read(LetterQuery()), name="read")
+            await asyncio.sleep(0)
+            letters.box.leaves(1)
+            await eventually("the removal stands behind the reading", lambda: letters._is_busy)
+            letters._writer.submit(lambda _: is_done.set(), lambda _: None)
+            goes_on.set()
+            assert is_done.wait(10)  # on the loop's thread: both have ended before it hears of either
+        await letters.stop()
+
+    assert [one.payload for one in reading.result().letters] == [b"1"]
 
 
 async def test_while_the_disk_takes_nothing_nobody_is_told_and_it_goes_on_by_itself(tmp_path: Path) -> None:
