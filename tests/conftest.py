@@ -1,5 +1,10 @@
-"""What holds for every test: no deadline in hypothesis (CI machines and Pis are slow at times), figures at the end."""
+"""What holds for every test: cases by chance that are the same each time, Ctrl-C that arrives, figures at the end.
 
+Hypothesis has no deadline (CI machines and Pis are slow at times). What it tries follows from the test, so that a
+change fails for what it changed; ``make test-long`` loads the profile ``explore``, which tries other cases each time.
+"""
+
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -7,8 +12,11 @@ from hypothesis import settings
 
 from interop_kit.table import table_lines
 
-settings.register_profile("fieldgate", deadline=None)
+settings.register_profile("explore", deadline=None, print_blob=True)
+settings.register_profile("fieldgate", settings.get_profile("explore"), derandomize=True, database=None)
 settings.load_profile("fieldgate")
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it starts behind; children inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _FIGURE = "figure"
 

@@ -86,7 +86,7 @@ class HttpClient(RawPeer):
         """All in one write."""
         self.writer.write(b"".join(requests))
 
-    async def answer(self, within_s: float = 4.0) -> HttpAnswer:
+    async def answer(self, within_s: float = 20.0) -> HttpAnswer:
         """The next answer, 100 Continue included; EOFError when the other side has closed."""
         async with asyncio.timeout(within_s):
             try:
@@ -120,7 +120,7 @@ async def serving_http(
     listener = HttpListener(config, intake, broker or LocalBroker(), guard=guard)
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(listener.run(), name="listener")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await listener.started.wait()
         try:
             yield listener

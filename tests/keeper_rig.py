@@ -180,13 +180,13 @@ class Rig:
             self.accept(50, **more)
             await asyncio.sleep(0)
 
-    async def until(self, condition: Callable[[], Any], *, within_s: float = 4.0) -> None:
+    async def until(self, condition: Callable[[], Any], *, within_s: float = 20.0) -> None:
         """Let the loop run until ``condition`` holds."""
         async with asyncio.timeout(within_s):
             while not condition():
                 await asyncio.sleep(0.002)
 
-    async def settled(self, *, within_s: float = 4.0) -> None:
+    async def settled(self, *, within_s: float = 20.0) -> None:
         await self.until(lambda: self.device.settled_count == self.device.sent, within_s=within_s)
 
     def balance(self, name: str) -> int:

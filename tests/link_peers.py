@@ -40,7 +40,7 @@ class Upstream:
         await self.until(lambda: len(self.heard) > connection and bytes(self.heard[connection]) == expected)
 
     async def until(self, claim) -> None:
-        async with asyncio.timeout(3), self.changed:
+        async with asyncio.timeout(20), self.changed:
             await self.changed.wait_for(claim)
 
 
@@ -54,7 +54,7 @@ class Client:
         self.writer.write(chunk)
 
     async def hears(self, size: int) -> bytes:
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             return await self.reader.readexactly(size)
 
     async def is_silent(self, for_s: float = 0.15) -> bool:
@@ -68,7 +68,7 @@ class Client:
 
     async def end(self) -> str:
         try:
-            async with asyncio.timeout(3):
+            async with asyncio.timeout(20):
                 while await self.reader.read(65536):
                     pass
         except ConnectionResetError:

@@ -131,7 +131,7 @@ class RawClient(RawPeer):
     ) -> None:
         self.write(Publish(topic, payload, qos, dup=dup, packet_id=packet_id))
 
-    async def receive(self, within_s: float = 4.0) -> Packet:
+    async def receive(self, within_s: float = 20.0) -> Packet:
         """The next packet; EOFError when the other side has closed."""
         async with asyncio.timeout(within_s):
             while not self.packets:
@@ -154,7 +154,7 @@ async def serving(
     listener = MqttListener(config, intake, broker or LocalBroker())
     async with asyncio.TaskGroup() as tasks:
         task = tasks.create_task(listener.run(), name="listener")
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await listener.started.wait()
         try:
             yield listener

@@ -26,8 +26,8 @@ class RawPeer:
     def heard(self, chunk: bytes) -> None:
         """Put aside what comes while the end is waited for; here it is thrown away."""
 
-    async def is_closed(self, within_s: float = 4.0) -> bool:
-        """Whether the server ends the connection in time."""
+    async def is_closed(self, within_s: float = 20.0) -> bool:
+        """Whether the server ends the connection in time; then it is closed here too, for which the server waits."""
         try:
             async with asyncio.timeout(within_s):
                 while chunk := await self.reader.read(65_536):
@@ -36,6 +36,7 @@ class RawPeer:
             return True
         except TimeoutError:
             return False
+        self.writer.close()
         return True
 
     @classmethod

@@ -276,12 +276,14 @@ def _comment(text: str) -> str:
 
 
 def _examples(contract: Contract, used: Sequence[Sample]) -> list[dict[str, Any]]:
-    """A few of the messages: the first, and those with the most and the fewest members."""
+    """A few of the messages, by topic: the first, and those with the most and the fewest members."""
     able = [one for one in used if len(one.payload) <= _MAX_EXAMPLE_BYTES]
     if not able:
         return []
     picked = [able[0], max(able, key=lambda one: len(one.payload)), min(able, key=lambda one: len(one.payload))]
-    return [_example(contract, one) for one in dict.fromkeys(picked)][:_MAX_EXAMPLES]
+    chosen = list(dict.fromkeys(picked))[:_MAX_EXAMPLES]
+    chosen.sort(key=lambda one: (one.topic or "", one.payload))
+    return [_example(contract, one) for one in chosen]
 
 
 def _example(contract: Contract, sample: Sample) -> dict[str, Any]:

@@ -82,7 +82,7 @@ def guess_device(seen: Mapping[Raw, Seen], number: int) -> tuple[str, tuple[Raw,
 
 def _is_name(raw: Raw, values: Sequence[object]) -> bool:
     text = path_text(raw)
-    if "{" in text or "}" in text:
+    if any(one in text for one in "{|}"):  # which have a meaning in a template
         return False
     name = DeviceName(f"{{{text}}}", frozenset())
     try:

@@ -13,6 +13,7 @@ import pytest
 from fieldgate_simulators.broker import Broker
 from gateway_kit import Gateway, Publisher, Upstream, eventually, oracle, running
 
+COUNT = 1_200  # twenty commits of a window at least
 LEVELS = pytest.mark.parametrize("durability", ["relay", "journal"])
 
 
@@ -32,21 +33,26 @@ async def _kills_under_load(folder: Path, *, durability: str, kills: int, seed: 
             for device in devices:
                 device.start()
             for _ in range(kills):
-                await asyncio.sleep(rng.uniform(0.2, 1.2))
+                acked = [len(device.acked) for device in devices]
+                await eventually("each goes on", lambda before=acked: _each_goes_on(devices, before))
+                await asyncio.sleep(rng.uniform(0.0, 0.4))  # the moment of the kill
                 await gateway.kill()
                 await gateway.start()
             for device in devices:
                 device.stop()
             await gateway.drained("up")
-            await eventually("upstream is quiet", _is_quiet(upstream))
+            await eventually("everything is there", lambda: not upstream.missing(devices))
 
-            assert sum(len(device.acked) for device in devices) > 200
             oracle(upstream, devices)
         finally:
             for device in devices:
                 device.close()
             upstream.close()
             await gateway.kill()
+
+
+def _each_goes_on(devices: list[Publisher], before: list[int]) -> bool:
+    return all(len(device.acked) > acked + 20 for device, acked in zip(devices, before, strict=True))
 
 
 def _is_quiet(upstream: Upstream):  # type: ignore[no-untyped-def]  # a condition for `eventually`
@@ -84,11 +90,11 @@ async def _crash_at(folder: Path, point: str, *, durability: str) -> tuple[Upstr
         gateway = Gateway(folder, uplinks={"up": uplink(broker.port)}, durability=durability)
         gateway.env = {"FIELDGATE_CRASH_AT": f"{point}:20"}
         await gateway.start()
-        device = Publisher(gateway.port, total=2_000)
+        device = Publisher(gateway.port, total=COUNT)
         try:
             device.start()
             assert gateway.process is not None
-            await asyncio.wait_for(gateway.process.wait(), 20)
+            await asyncio.wait_for(gateway.process.wait(), 30)
             assert gateway.process.returncode == -9
             gateway.env = {}
             await gateway.start()
@@ -109,7 +115,7 @@ async def test_a_crash_at_a_chosen_point_loses_nothing(tmp_path: Path, point: st
     upstream, device = await _crash_at(tmp_path, point, durability="journal")
 
     numbers = upstream.numbers(device.name)
-    assert set(numbers) == set(range(2_000))
+    assert set(numbers) == set(range(COUNT))
 
 
 @pytest.mark.parametrize("mutant", ["ack-before-commit"])
@@ -130,7 +136,7 @@ async def test_acknowledging_before_the_commit_is_found_out(tmp_path: Path, muta
         try:
             device.start()
             assert gateway.process is not None
-            await asyncio.wait_for(gateway.process.wait(), 20)
+            await asyncio.wait_for(gateway.process.wait(), 30)
             device.close()
             gateway.env = {}
             gateway.settings["uplinks"]["up"] = uplink(broker.port)
@@ -181,7 +187,7 @@ async def test_sigterm_under_load_stops_in_time_and_loses_nothing(tmp_path: Path
             await gateway.start()
             device.stop()
             await gateway.drained("up")
-            await eventually("upstream is quiet", _is_quiet(upstream))
+            await eventually("everything is there", lambda: not upstream.missing([device]))
 
             assert code == 0
             assert took_s < 5.5

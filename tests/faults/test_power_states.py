@@ -23,7 +23,7 @@ from strace_kit import needs_strace, record
 pytestmark = [needs_strace, pytest.mark.timeout(300)]
 
 CHILD = Path(power_child.__file__)
-SHORT, LONG = 300, 3_000
+SHORT, LONG = 120, 3_000
 
 Figure = Callable[[str], None]
 
@@ -157,7 +157,7 @@ def test_a_file_that_was_half_set_aside_is_drained_with_its_log(tmp_path: Path) 
     assert everything(open_journal(folder, run=2)) == (list(range(1, 401)), [])
 
 
-@pytest.mark.parametrize("states", [50, pytest.param(1_000, marks=pytest.mark.long)])
+@pytest.mark.parametrize("states", [25, pytest.param(1_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("damage", [flipped_log, garbage_in_the_middle, no_header, cut_in_half])
 def test_a_power_cut_while_a_damaged_journal_is_mended_costs_nothing_more(
     in_memory: Path, figure: Figure, damage: Callable[[Path], Path], states: int

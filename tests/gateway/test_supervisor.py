@@ -45,7 +45,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 async def supervised(run: Callable[[], Awaitable[None]], problems: dict[str, str], until: Callable[[], bool]) -> None:
     task = asyncio.create_task(keep_alive("part", run, rng=random.Random(1), problems=problems))
     try:
-        await eventually("it went that far", until, within_s=5)
+        await eventually("it went that far", until)
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
@@ -138,7 +138,7 @@ async def test_the_journal_s_failure_ends_the_gateway_after_an_orderly_stop(tmp_
     pipeline = Pipeline(tmp_path, failure=JournalError("the disk is broken"))
 
     with pytest.raises(JournalError, match="the disk is broken"):
-        await asyncio.wait_for(supervise(pipeline, asyncio.Event()), 5)  # type: ignore[arg-type]  # as above
+        await asyncio.wait_for(supervise(pipeline, asyncio.Event()), 20)  # type: ignore[arg-type]  # as above
 
     assert pipeline.is_stopped
 
@@ -153,4 +153,4 @@ async def test_a_stop_that_takes_too_long_is_cut_short_and_said(
     stop.set()
 
     with pytest.raises(StopIncomplete, match="what was not written was not acknowledged"):
-        await asyncio.wait_for(supervise(Pipeline(tmp_path, stop_s=60), stop), 5)  # type: ignore[arg-type]  # as above
+        await asyncio.wait_for(supervise(Pipeline(tmp_path, stop_s=60), stop), 20)  # type: ignore[arg-type]  # as above

@@ -50,7 +50,7 @@ async def test_the_will_of_a_cancelled_device_is_heard() -> None:
     ):
         for connection in list(listener.connections):
             connection.abort()
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             while not intake.batches:
                 await asyncio.sleep(0)
 

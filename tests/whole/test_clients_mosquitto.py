@@ -38,7 +38,7 @@ async def _subscriber(port: int, broker: LocalBroker, *arguments: str) -> AsyncI
     """A mosquitto_sub, the only one of ``broker``, that has subscribed; it is killed at the end."""
     process = await _start("mosquitto_sub", "-p", str(port), "-v", *arguments)
     try:
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             while not broker.is_listening:
                 await asyncio.sleep(0)
         yield process
@@ -50,7 +50,7 @@ async def _subscriber(port: int, broker: LocalBroker, *arguments: str) -> AsyncI
 
 async def _hears(process: asyncio.subprocess.Process) -> bytes:
     assert process.stdout is not None
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(20):
         return (await process.stdout.readline()).rstrip(b"\n")
 
 
@@ -78,14 +78,14 @@ async def test_mosquitto_pub_waits_until_its_event_is_safe(version: str, qos: st
         process = await _start(
             "mosquitto_pub", "-p", str(listener.port), "-V", version, "-q", qos, "-t", "t", "-m", "m"
         )
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             while not intake.batches:
                 await asyncio.sleep(0)
         assert process.returncode is None
 
         intake.settle(0)
 
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             assert await process.wait() == 0
         await process.communicate()
 
@@ -114,7 +114,7 @@ async def test_the_will_of_a_killed_client_is_an_event() -> None:
         arguments = ("-t", "t", "--will-topic", "gone", "--will-payload", "sub-1", "--will-qos", "1")
         async with _subscriber(listener.port, broker, *arguments) as reader:
             reader.kill()
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(20):
                 while not intake.batches:
                     await asyncio.sleep(0)
 
@@ -149,7 +149,7 @@ async def test_a_mosquitto_bridge_brings_the_messages_of_its_broker(tmp_path: Pa
         )
         broker = await _start(str(BROKER), "-c", str(config))
         try:
-            async with asyncio.timeout(4):
+            async with asyncio.timeout(20):
                 while not any(one.inbox is not None for one in listener.connections):
                     await asyncio.sleep(0.01)
                 code, errors = await _publish(port, "-t", "site/1", "-m", "m", "-q", "1")

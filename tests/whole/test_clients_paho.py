@@ -42,7 +42,7 @@ class Device:
             extra["properties"].SessionExpiryInterval = 600 if keep else 0
         self.client.connect("127.0.0.1", port, keep_alive_s, **extra)
         self.client.loop_start()
-        assert self._connected.wait(4), "no CONNACK"
+        assert self._connected.wait(20), "no CONNACK"
 
     def _on_connect(self, _client: object, _user: object, flags: paho.ConnectFlags, reason: Any, _p: object) -> None:
         assert not reason.is_failure, reason
@@ -73,7 +73,7 @@ def _closing(*devices: Device) -> Iterator[None]:
             device.close()
 
 
-async def _until(condition: Any, within_s: float = 4) -> None:
+async def _until(condition: Any, within_s: float = 20) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0)

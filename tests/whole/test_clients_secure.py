@@ -158,7 +158,7 @@ async def test_paho_over_every_transport(
 
         assert heard == payloads
         assert intake.payloads == payloads
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while not listener.ended:
                 await asyncio.sleep(0)
         assert listener.ended == {"client_disconnect": 1}
@@ -177,7 +177,7 @@ async def test_aiomqtt_with_tls_and_a_password(
         ) as client:
             await client.subscribe("site/amy/#", qos=1)
             await client.publish("site/amy/x", b"hello", qos=1)
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 message = await anext(client.messages)
             assert message.payload == b"hello"
         with pytest.raises(aiomqtt.MqttError, match="Bad user name or password"):

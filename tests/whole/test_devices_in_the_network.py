@@ -68,7 +68,8 @@ async def test_status_shows_who_was_kept_out_and_what_needs_a_person(tmp_path: P
 gateway: {{id: g}}
 listen:
   - {{mqtt: "127.0.0.1:{ports[0]}", max_clients: 1, auth: {{users: users, acl: acl.yaml}}}}
-  - {{mqtt: "127.0.0.1:{ports[1]}", transport: websocket, tls: {{certificate: server.pem, key: server.key}}}}
+  - {{mqtt: "127.0.0.1:{ports[1]}", transport: websocket, connect_timeout: 60s, tls: {{certificate: server.pem,
+      key: server.key}}}}
 journal: {{path: state}}
 """,
         encoding="utf-8",

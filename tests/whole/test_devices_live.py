@@ -94,7 +94,7 @@ async def test_ctrl_c_ends_listening_and_what_came_until_then_counts(tmp_path: P
         try:
             await eventually("it has heard something", lambda: heard_something(gateway))
             process.send_signal(signal.SIGINT)
-            out, err = await asyncio.wait_for(process.communicate(), 20)
+            out, err = await asyncio.wait_for(process.communicate(), 30)
         finally:
             if process.returncode is None:
                 process.kill()

@@ -42,7 +42,7 @@ class Listener:
         self.payloads: list[bytes] = []
 
     async def hear(self, readings: int) -> None:
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             async for message in self.client.messages:
                 assert isinstance(message.payload, bytes)
                 reading = json.loads(message.payload)

@@ -76,7 +76,7 @@ async def test_an_ecowitt_console_is_taken_as_it_comes(tmp_path: Path, path: str
                 f"Content-Type: application/x-www-form-urlencoded\r\nContent-Length:{len(FORM)}\r\n\r\n"
             )
             console.send(head.encode() + FORM)
-            answer = await console.answer(within_s=10)
+            answer = await console.answer()
             message = await anext(aiter(upstream.messages))
             assert await console.is_closed()
             await console.close()

@@ -178,14 +178,19 @@ async def test_tail_follows_what_is_stored_and_ends_with_its_reader(gateway: Gat
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
     assert process.stdout is not None
-    first = [json.loads(await asyncio.wait_for(process.stdout.readline(), 10))["number"] for _ in range(2)]
     device = Publisher(gateway.port, name="late", total=3)
-    device.start()
+    try:
+        first = [json.loads(await asyncio.wait_for(process.stdout.readline(), 30))["number"] for _ in range(2)]
+        device.start()
 
-    later = [json.loads(await asyncio.wait_for(process.stdout.readline(), 10)) for _ in range(3)]
-    process.terminate()
-    await process.communicate()
-    device.close()
+        later = [json.loads(await asyncio.wait_for(process.stdout.readline(), 30)) for _ in range(3)]
+        process.terminate()
+        await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+        device.close()
 
     assert first == [59, 60]
     assert [one["number"] for one in later] == [61, 62, 63]
@@ -198,7 +203,7 @@ async def test_a_reader_that_goes_away_gets_no_traceback(gateway: Gateway) -> No
     process = await asyncio.create_subprocess_shell(
         command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 20)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
 
     assert json.loads(out)["number"] == 1
     assert err == b""
@@ -233,7 +238,7 @@ async def test_verify_finds_damage_and_wrong_accounts(gateway: Gateway) -> None:
 async def test_a_slow_reader_of_an_export_holds_up_nothing(tmp_path: Path) -> None:
     """Row 27: `journal export - | something slow` while devices send: PUBACKs go on, the log stays short."""
     async with running(Gateway(tmp_path, uplinks={"up": NOWHERE})) as gateway:
-        first = Publisher(gateway.port, name="first", total=5_000, window=500, noise_bytes=100)
+        first = Publisher(gateway.port, name="first", total=3_000, window=500, noise_bytes=100)
         first.start()
         await first.finished()
         process = await asyncio.create_subprocess_exec(
@@ -242,7 +247,7 @@ async def test_a_slow_reader_of_an_export_holds_up_nothing(tmp_path: Path) -> No
         )  # fmt: skip
         assert process.stdout is not None
         out = await process.stdout.readexactly(10)
-        second = Publisher(gateway.port, name="second", total=2_000, noise_bytes=100)
+        second = Publisher(gateway.port, name="second", total=1_000, noise_bytes=100)
         second.start()
         sizes = []
         while len(second.acked) < second.total:
@@ -258,5 +263,5 @@ async def test_a_slow_reader_of_an_export_holds_up_nothing(tmp_path: Path) -> No
     numbers = [json.loads(line)["number"] for line in out.splitlines()]
     assert read_meanwhile < len(out) / 5
     assert numbers == list(range(1, len(numbers) + 1))
-    assert len(numbers) >= 5_000
+    assert len(numbers) >= 3_000
     assert max(sizes) < 3 << 20

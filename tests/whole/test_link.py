@@ -222,7 +222,7 @@ async def test_a_delayed_link_delivers_late_in_order_and_the_same_for_a_seed(lin
         await asyncio.sleep(0)
     await upstream.hears(b"".join(b"%02d" % number for number in range(20)))
 
-    assert 0.1 <= loop.time() - began_s < 1.0
+    assert 0.1 <= loop.time() - began_s < 2.0
 
 
 async def test_a_rate_limited_link_takes_the_time_that_its_rate_says(link, upstream, connect):
@@ -235,7 +235,7 @@ async def test_a_rate_limited_link_takes_the_time_that_its_rate_says(link, upstr
     client.say(bytes(40_000))
     await upstream.hears(bytes(40_000))
 
-    assert 0.35 <= loop.time() - began_s < 1.5
+    assert 0.35 <= loop.time() - began_s < 4.0
 
 
 async def test_swallow_after_lets_exactly_so_many_bytes_pass_then_goes_dark(link, upstream, connect):
@@ -352,6 +352,6 @@ def _free_port() -> int:
 
 
 async def _until(claim) -> None:
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(20):
         while not claim():
             await asyncio.sleep(0.001)

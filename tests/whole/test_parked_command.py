@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from command_kit import fieldgate
+from fieldgate.control import socket_path, stream
 from fieldgate.mqtt.packets import Publish
 from gateway_kit import Gateway, eventually, publish_once, running
 from uplink_kit import Peer, ScriptedBroker
@@ -43,9 +44,15 @@ async def is_parked(gateway: Gateway, number: int) -> bool:
     return is_even and status["uplinks"]["up"]["parked"] == status["uplinks"]["up"]["ledger"].get("parked", 0) == number
 
 
+async def _has_come_back(gateway: Gateway) -> bool:
+    """Whether nothing that was parked is on the way."""
+    return [one["retrying"] for one in await listed(gateway)] == [False]
+
+
 async def listed(gateway: Gateway) -> list[dict[str, Any]]:
-    answer = await fieldgate("parked", "list", "--json", config=gateway.config)
-    return [json.loads(line) for line in answer.out.splitlines()]
+    """What the running gateway lists, as the command gets it."""
+    request = {"do": "parked.list", "uplink": None, "ids": None}
+    return [one async for one in stream(socket_path(gateway.state), request)]
 
 
 async def test_a_refused_event_is_kept_over_a_restart_and_sent_again_when_a_person_says_so(tmp_path: Path) -> None:
@@ -58,7 +65,8 @@ async def test_a_refused_event_is_kept_over_a_restart_and_sent_again_when_a_pers
                 await publish_once(gateway.port, "site/a", payload)
             await eventually("one is parked", lambda: is_parked(gateway, 1))
             status = await fieldgate("status", config=gateway.config)
-            (one,) = await eventually("it is listed", lambda: listed(gateway))
+            (one,) = (await fieldgate("parked", "list", "--json", config=gateway.config)).out.splitlines()
+            one = json.loads(one)
             shown = await fieldgate("parked", "show", one["id"], config=gateway.config)
             assert await gateway.stop() == 0
         stopped = await fieldgate("parked", "list", config=gateway.config)
@@ -69,7 +77,7 @@ async def test_a_refused_event_is_kept_over_a_restart_and_sent_again_when_a_pers
             retried = await fieldgate("parked", "retry", one["id"], config=gateway.config)
             await eventually("it arrives", lambda: {"bad": 2} in picky.data())
             await eventually("nothing is parked", lambda: is_parked(gateway, 0))
-            after = (await gateway.status())["uplinks"]["up"]
+            after = (await gateway.drained("up"))["uplinks"]["up"]
             stats = (await fieldgate("journal", "stats", "--json", config=gateway.config)).json
             verdict = await fieldgate("journal", "verify", config=gateway.config)
 
@@ -132,6 +140,7 @@ async def test_what_is_refused_again_stays_and_what_is_dropped_is_counted_as_tha
             before = len(picky.broker.arrived)
             await fieldgate("parked", "retry", one["id"], config=gateway.config)
             await eventually("it was tried", lambda: len(picky.broker.arrived) > before)
+            await eventually("it was refused again", lambda: _has_come_back(gateway))
             await eventually("it stays", lambda: is_parked(gateway, 1))
             unsure = await fieldgate("parked", "drop", "--all", config=gateway.config)
             still = await is_parked(gateway, 1)

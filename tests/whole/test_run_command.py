@@ -67,7 +67,7 @@ async def test_without_any_configuration_it_runs_and_says_what_to_write(tmp_path
         await eventually("it listens", lambda: says(log, "listener.started"))
         status = await ask(state / "control.sock", {"do": "status"})
         child.send_signal(signal.SIGINT)
-        code = await asyncio.wait_for(child.wait(), 10)
+        code = await asyncio.wait_for(child.wait(), 30)
 
     (home / "fieldgate.yaml").write_text(told["write"] + "\n")
     checked = await fieldgate("check", env=env, cwd=home)
@@ -86,8 +86,9 @@ async def test_a_port_in_use_is_said_once_tried_again_and_the_rest_runs(tmp_path
 
     async with running(gateway):
         problem = (await eventually("status knows", lambda: _problem(gateway)))[0]
-        lines = [line for line in log_lines(gateway.log_text()) if line["event"] == "task.restarting"]
+        await eventually("it is in the log", lambda: says(gateway.log, "task.restarting"))
         shown = await fieldgate("status", config=gateway.config)
+        lines = [line for line in log_lines(gateway.log_text()) if line["event"] == "task.restarting"]
         taken.close()
         await eventually("it listens there too", lambda: _listens(gateway, 1))
 
@@ -171,7 +172,7 @@ async def test_a_storm_of_signals_ends_it_once_and_well(tmp_path: Path) -> None:
                 with suppress(ProcessLookupError):  # `send_signal` would reap it, and lose the exit code
                     os.kill(child.pid, (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)[number % 3])
                 await asyncio.sleep(0.001)
-            code = await asyncio.wait_for(child.wait(), 10)
+            code = await asyncio.wait_for(child.wait(), 30)
             device.close()
 
     assert code == 0
@@ -229,7 +230,7 @@ async def test_closed_standard_streams_are_no_reason_to_fail(tmp_path: Path, clo
         await eventually("it runs", gateway.status_or_none)
         places = [str(Path(f"/proc/{child.pid}/fd/{number}").readlink()) for number in (0, 1, 2)]
         child.terminate()
-        code = await asyncio.wait_for(child.wait(), 10)
+        code = await asyncio.wait_for(child.wait(), 30)
     finally:
         if child.returncode is None:
             child.kill()

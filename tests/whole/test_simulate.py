@@ -75,7 +75,7 @@ async def test_a_rate_that_is_not_reached_is_said(broker, start):
 
 async def test_ctrl_c_gives_the_summary_too(broker, start):
     """Without --seconds it is the only way to end it."""
-    async with aiomqtt.Client(broker.host, broker.port) as upstream, asyncio.timeout(10):
+    async with aiomqtt.Client(broker.host, broker.port) as upstream, asyncio.timeout(30):
         await upstream.subscribe("sensors/#")
         process = start("--target", broker.url, "--devices", "3", "--rate", "100")
         await anext(aiter(upstream.messages))

@@ -58,7 +58,7 @@ async def test_kill_9_under_load_loses_nothing_that_the_broker_was_acknowledged(
             for one in publishers:
                 await one.finished()
 
-            await eventually("everything has arrived", lambda: log.missing(publishers) == {}, within_s=30)
+            await eventually("everything has arrived", lambda: log.missing(publishers) == {})
         for one in publishers:
             one.close()
         log.close()
@@ -74,9 +74,10 @@ async def test_status_shows_each_source(tmp_path: Path) -> None:
         await publisher.finished()
 
         async def is_read() -> bool:
-            return (await gateway.status())["sources"]["floor"]["events"] == 5
+            one = (await gateway.status())["sources"]["floor"]
+            return (one["events"], one["unacknowledged"]) == (5, 0)
 
-        await eventually("all are events", is_read)
+        await eventually("all are events and acknowledged", is_read)
         text = (await fieldgate("status", config=gateway.config)).out
         publisher.close()
 
@@ -139,15 +140,15 @@ async def test_a_bridge_that_sends_our_events_back_does_not_multiply_them(tmp_pa
                 async def has_come_back() -> dict[str, Any] | None:
                     status = await gateway.status()
                     one = status["sources"]["floor"]
-                    is_done = one["looped"] and one["received"] == one["events"] + one["looped"]
+                    is_done = one["looped"] >= looped and one["received"] == one["events"] + one["looped"]
                     return status if one["events"] >= 50 and is_done and await _is_quiet(gateway) else None
 
+                looped = 1 if format_ == "cloudevents-batch" else 50
                 status = await eventually("they have come back and nothing moves any more", has_come_back)
                 publisher.close()
 
     assert status["events_in"] == 50
-    looped = status["sources"]["floor"]["looped"]
-    assert looped == 50 if format_ != "cloudevents-batch" else 0 < looped <= 50
+    assert looped <= status["sources"]["floor"]["looped"] <= 50
 
 
 async def test_a_source_and_an_uplink_at_one_broker_do_not_feed_each_other(tmp_path: Path) -> None:

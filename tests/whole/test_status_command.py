@@ -18,7 +18,7 @@ from gateway_kit import Gateway, Publisher, Upstream, eventually, running
 
 
 def uplink(port: int, **more: object) -> dict[str, object]:
-    return {"mqtt": {"url": f"mqtt://127.0.0.1:{port}", "keep_alive": "2s"}, **more}
+    return {"mqtt": {"url": f"mqtt://127.0.0.1:{port}", "keep_alive": "20s"}, **more}
 
 
 async def test_without_a_gateway_it_ends_with_1_and_says_so(tmp_path: Path) -> None:
@@ -42,15 +42,18 @@ async def test_it_answers_while_the_uplink_is_down_and_while_a_drain_runs(tmp_pa
         upstream = Upstream(broker.port)
         upstream.start()
         link.refuse()
-        async with running(Gateway(tmp_path, uplinks={"up": uplink(link.port, rate="400/s")})) as gateway:
+        async with running(Gateway(tmp_path, uplinks={"up": uplink(link.port, rate="800/s")})) as gateway:
             device = Publisher(gateway.port, total=1_500, window=200)
             device.start()
             await device.finished()
+            await eventually("it was refused", lambda: _has_reason(gateway))
             down = await fieldgate("status", config=gateway.config)
             of_down = (await gateway.status())["uplinks"]["up"]
             link.restore()
             await eventually("the drain runs", lambda: len(upstream.arrived) > 50)
+            link.stall()  # it must not be over before the command has asked
             of_drain = (await fieldgate("status", "--json", config=gateway.config)).json["uplinks"]["up"]
+            link.restore()
             await gateway.drained("up")
             up = await fieldgate("status", config=gateway.config)
             device.close()
@@ -66,6 +69,10 @@ async def test_it_answers_while_the_uplink_is_down_and_while_a_drain_runs(tmp_pa
     assert "connected by MQTT 5 " in up.out
     assert "0 pending   0 in flight   1,500 delivered" in up.out
     assert "UNACCOUNTED" not in up.out + down.out
+
+
+async def _has_reason(gateway: Gateway) -> bool:
+    return bool((await gateway.status())["uplinks"]["up"]["reason"])
 
 
 async def test_every_part_of_the_gateway_is_there(tmp_path: Path) -> None:

@@ -157,9 +157,13 @@ def test_a_hostile_payload_is_done_with_in_time(case: str) -> None:
     decoder, payload = make_decoder(name, options), make()
     attempt(decoder, b"/x\n1-0:1.8.1(1)\n!0000")  # what a library needs once is not what is measured
 
-    used_s = min(used(decoder, payload) for _ in range(3))
+    limit_s = LIMIT * max(loop_s(), 0.01)
+    used_s = used(decoder, payload)
+    for _ in range(2):  # once more, where something else held it up
+        if used_s >= limit_s:
+            used_s = min(used_s, used(decoder, payload))
 
-    assert used_s < LIMIT * max(loop_s(), 0.01)
+    assert used_s < limit_s
 
 
 def test_the_measure_notices_what_takes_too_long() -> None:

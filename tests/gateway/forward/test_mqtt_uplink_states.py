@@ -135,7 +135,7 @@ async def test_stop_while_connecting_ends_the_attempt(feed):
     broker.on_connect = lambda _peer: None
     async with broker.serving(), running(feed, broker.port) as uplink:
         await until(lambda: bool(broker.peers))
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(4):
             await uplink.stop()
 
     assert feed.down == [True]

@@ -187,7 +187,7 @@ async def hears_what_is_retained(listener: MqttListener) -> list[str]:
     reader = await enter(listener, "reader")
     await subscribed(reader, "#")
     topics = []
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(20):
         while "zz/last" not in topics or (len(topics) < 2 and "not_authorized" not in broker.drops):
             heard = await reader.receive()
             assert isinstance(heard, Publish)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import psutil
@@ -25,6 +26,7 @@ from fieldgate.mqtt.packets import (
     Subscription,
     UnsubAck,
 )
+from gateway_kit import eventually
 from listener_kit import RawClient, SettlingIntake, serving
 
 CONNECT = encode(Connect("bad", 4), 4)
@@ -76,8 +78,8 @@ async def test_idle_and_trickling_sockets_are_closed_at_the_deadline(
     trickle = await RawClient.open(listener.port)
     trickle.writer.write(CONNECT[:-1])
 
-    assert all([await client.is_closed(within_s=3) for client in (*idle, trickle)])
-    assert listener.ended["connect_timeout"] == 201
+    assert all([await client.is_closed() for client in (*idle, trickle)])
+    await eventually("each is counted", lambda: listener.ended["connect_timeout"] == 201)
     for client in (*idle, trickle):
         await client.close()
 
@@ -86,12 +88,12 @@ async def test_thousands_of_user_properties_cost_a_refusal(listener: MqttListene
     """FAULTS 62, CVE-2021-41039: linear cost and a limit."""
     connect = Connect("bad", 5, properties=Properties(user=tuple((f"k{one}", "v") for one in range(5000))))
     client = await RawClient.open(listener.port, version=5)
-    started = asyncio.get_running_loop().time()
+    started_s = time.process_time()
 
     client.writer.write(encode(connect, 5))
 
-    assert await client.is_closed(within_s=2)
-    assert asyncio.get_running_loop().time() - started < 1
+    assert await client.is_closed()
+    assert time.process_time() - started_s < 1
     assert not any(isinstance(one, ConnAck) and one.reason == 0 for one in client.packets)
     await client.close()
 
@@ -265,7 +267,7 @@ async def test_what_is_not_mqtt_is_closed_without_a_word(
     client = await RawClient.open(listener.port)
     client.writer.write(junk)
 
-    assert await client.is_closed(within_s=3)
+    assert await client.is_closed()
     assert client.packets == []
     await client.close()
 

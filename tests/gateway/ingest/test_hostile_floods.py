@@ -52,7 +52,7 @@ async def pushed(client: RawClient, chunk: bytes, times: int, *, listener: MqttL
         if is_paused():
             return sent
         client.writer.write(chunk)
-        await eventually("it is taken, or not read", lambda: is_paused() or _is_taken(client), within_s=20)
+        await eventually("it is taken, or not read", lambda: is_paused() or _is_taken(client))
     return times
 
 
@@ -138,9 +138,9 @@ async def test_a_thousand_sockets_that_say_nothing_keep_nobody_out() -> None:
             await honest.receive()
             assert await answers(honest)
 
-            await eventually("the deadline has passed", lambda: len(listener.connections) == 1, within_s=5)
+            await eventually("the deadline has passed", lambda: len(listener.connections) == 1)
             assert await answers(honest)
-            assert listener.ended.total() == 1000
+            await eventually("each is counted", lambda: listener.ended.total() == 1000)
             assert listener.ended["connect_timeout"] + listener.ended["connection_rate_exceeded"] == 1000
     finally:
         for one in idle:
@@ -152,14 +152,13 @@ async def test_a_connect_that_trickles_in_gets_its_deadline_once() -> None:
     async with serving(SettlingIntake(), connect_timeout=0.5) as listener:
         client = await RawClient.open(listener.port)
         whole = encode(Connect("slow" * 5, 4), 4)
-        began_s = time.monotonic()
 
         for at in range(len(whole)):
             client.writer.write(whole[at : at + 1])
             if await client.is_closed(within_s=0.05):
                 break
 
-        assert time.monotonic() - began_s < 2
+        assert at < len(whole) - 1, "it was let in"
         await eventually("it was the deadline", lambda: listener.ended["connect_timeout"] == 1)
 
 

@@ -273,4 +273,4 @@ async def test_no_code_can_make_a_listener_that_others_can_reach_without_asking_
     """The rule holds where the port is opened, not only for files."""
     listener = HttpListener(ListenConfig(http="0.0.0.0:0"), SettlingIntake(), LocalBroker())
     with pytest.raises(ListenError, match="not asked who they are"):
-        await asyncio.wait_for(listener.run(), 5)
+        await asyncio.wait_for(listener.run(), 20)

@@ -105,7 +105,7 @@ async def test_clients_that_do_not_close_are_closed_within_the_linger() -> None:
         client = await RawClient.connect(listener.port)
         await listener.stop()
 
-        async with asyncio.timeout(3):
+        async with asyncio.timeout(20):
             await listener.close_clients()
 
         assert not listener.connections

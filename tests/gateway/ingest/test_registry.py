@@ -131,7 +131,7 @@ def test_memory_stays_within_its_bytes_whatever_devices_send() -> None:
     many = {f"f{number}": number for number in range(300)}
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    for at_s in range(1200):
+    for at_s in range(700):
         hear(
             known,
             said(f"device-{at_s}", at_s, topic="t" * 500 + str(at_s), **(many if at_s % 3 else {"x": "y" * 9000})),
@@ -177,7 +177,7 @@ def test_nothing_is_decoded_in_the_flow(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(registry_module, "field_values", lambda data, **how: decoded.append(data) or real(data, **how))
     known = registry()
 
-    known.take([said("a", 1 + number / 1000, n=number) for number in range(500)], 10)
+    known.take([said("a", 1 + number / 1000, n=number) for number in range(700)], 10)
     assert decoded == []
 
     known.fold()

@@ -250,9 +250,9 @@ async def test_a_handshake_that_stands_still_ends_at_the_connect_deadline(server
         half.writer.write(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
         assert listener.crowd.strangers <= 2
 
-        assert await silent.is_closed(within_s=3)
-        assert await half.is_closed(within_s=3)
-        assert listener.ended == {"connect_timeout": 2}
+        assert await silent.is_closed()
+        assert await half.is_closed()
+        await eventually("each is counted", lambda: listener.ended == {"connect_timeout": 2})
 
 
 async def test_a_handshake_without_a_connect_ends_at_the_same_deadline(
@@ -262,8 +262,8 @@ async def test_a_handshake_without_a_connect_ends_at_the_same_deadline(
         reader, writer = await asyncio.open_connection("127.0.0.1", listener.port, ssl=authority.client_context())
         client = RawClient(reader, writer, 5)
 
-        assert await client.is_closed(within_s=3)
-        assert listener.ended == {"connect_timeout": 1}
+        assert await client.is_closed()
+        await eventually("it is counted", lambda: listener.ended == {"connect_timeout": 1})
 
 
 async def test_plain_mqtt_on_a_tls_port_is_told_in_words(

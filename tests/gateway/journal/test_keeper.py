@@ -43,36 +43,36 @@ async def test_one_commit_is_under_way_while_the_next_one_gathers(tmp_path: Path
 
 async def test_a_device_that_waits_gets_its_commit_at_once(tmp_path: Path) -> None:
     """A device that sends one at a time must not get one through per commit delay."""
-    async with started(tmp_path, Route("up"), commit_delay_s=30.0) as rig:
+    async with started(tmp_path, Route("up"), commit_delay_s=60.0) as rig:
         rig.accept(1)
         rig.outbox.stalled()
 
-        await rig.settled(within_s=2)
+        await rig.settled()
 
 
 async def test_a_device_that_went_on_waiting_gets_the_next_commit_at_once_too(tmp_path: Path) -> None:
     """What was accepted before it stalled may be younger than ``hold`` at the first commit."""
-    async with started(tmp_path, Route("up"), hold_s=0.1, commit_delay_s=30.0) as rig:
+    async with started(tmp_path, Route("up"), hold_s=0.5, commit_delay_s=60.0) as rig:
         uplink = rig.uplinks["up"]
         uplink.come_up()
         uplink.answers = False
         rig.accept(1)
-        await asyncio.sleep(0.06)  # so that the second is younger, which is what this is about
+        await asyncio.sleep(0.1)  # so that the second is younger, which is what this is about
         rig.accept(1)
         rig.outbox.stalled()
 
-        await rig.settled(within_s=2)
+        await rig.settled()
 
         assert len(rig.commits) == 2
 
 
 async def test_a_dead_uplink_that_is_not_required_does_not_slow_the_devices(tmp_path: Path) -> None:
     """What it does not take is written anyway: waiting for ``hold`` would only hold up the device."""
-    async with started(tmp_path, Route("up"), Route("dead", is_required=False), hold_s=30.0) as rig:
+    async with started(tmp_path, Route("up"), Route("dead", is_required=False), hold_s=60.0) as rig:
         rig.uplinks["up"].come_up()
         rig.accept(200)
 
-        await rig.settled(within_s=2)
+        await rig.settled()
 
 
 # -- damage -----------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ async def test_the_journals_failure_ends_the_keeper(tmp_path: Path) -> None:
     rig.accept(10)
 
     with pytest.raises(JournalError, match="the device failed"):
-        async with asyncio.timeout(4):
+        async with asyncio.timeout(20):
             await running
     await rig.stop()
     assert rig.device.settled_count == 0
@@ -163,13 +163,13 @@ def _is_corrected(event: Event) -> bool:
 
 async def test_stop_writes_and_settles_everything(tmp_path: Path) -> None:
     """SIGTERM loses nothing, not even what no device would send again."""
-    rig = Rig(tmp_path, Route("up"), hold_s=30.0)
+    rig = Rig(tmp_path, Route("up"), hold_s=60.0)
     rig.uplinks["up"].answers = False
     rig.uplinks["up"].come_up()
     for _ in range(100):
         rig.accept(50)
 
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(20):
         await rig.stop()
 
     assert rig.device.settled_count == 5_000
@@ -184,7 +184,7 @@ async def test_stop_writes_everything_into_a_full_journal(tmp_path: Path) -> Non
     for _ in range(10):
         rig.accept(50, size_bytes=1_000)
 
-    async with asyncio.timeout(4):
+    async with asyncio.timeout(20):
         await rig.stop()
 
     assert rig.device.settled_count == 2_500
@@ -196,7 +196,7 @@ async def test_stop_does_not_wait_for_room_that_nobody_makes(tmp_path: Path) -> 
     rig.refuses = lambda commit: "disk" if commit.blocks else None
     rig.accept(50)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await rig.stop()
 
     assert rig.device.settled_count == 0
@@ -213,7 +213,7 @@ async def test_stop_does_not_finish_a_drain_first(tmp_path: Path, monkeypatch: p
     uplink.come_up()
     await rig.until(lambda: len(uplink.seqs) > 100)
 
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         await rig.stop()
 
     assert len(uplink.seqs) < 20_000

@@ -79,4 +79,4 @@ async def test_a_connect_that_cannot_be_made_ends_the_run() -> None:
     settings = ClientSettings("c", username="u" * 65_536)
     async with ScriptedBroker().serving() as broker, connecting(owner, broker.port, settings) as task:
         with pytest.raises(CodecError):
-            await asyncio.wait_for(asyncio.shield(task), 5)
+            await asyncio.wait_for(asyncio.shield(task), 20)

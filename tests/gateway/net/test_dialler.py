@@ -93,7 +93,7 @@ async def test_stop_does_not_wait_for_the_resolver(monkeypatch):
     gate = threading.Event()
     resolver(monkeypatch, gate=gate)
 
-    async with asyncio.timeout(1), running(MemoryFeed(), 1, mqtt=url(1)) as uplink:
+    async with asyncio.timeout(4), running(MemoryFeed(), 1, mqtt=url(1)) as uplink:
         await until(lambda: uplink.status.state == "connecting")
 
     gate.set()

