@@ -182,7 +182,7 @@ def _is_code(text: str) -> bool:
 
 
 def _textual(name: str, texts: Sequence[str]) -> dict[str, Any]:
-    kinds = list(dict.fromkeys(texts))
+    kinds = sorted(set(texts))  # whichever was said first: the same messages make the same draft
     is_enum = 1 < len(kinds) <= _MAX_ENUM and len(texts) >= max(3, 2 * len(kinds) - 1)
     if is_enum and _NAMES.search(name) is None and all(_WORD.fullmatch(one) for one in kinds):
         return {"type": "enum", "values": kinds}

@@ -128,8 +128,15 @@ def test_few_words_are_an_enum_and_many_a_string():
     few = fields_of(*({"state": one} for one in ("idle", "heating", "idle", "heating", "idle")))
     many = fields_of(*({"state": f"text{one}"} for one in range(20)))
 
-    assert (few["state"].type, few["state"].values) == ("enum", ("idle", "heating"))
+    assert (few["state"].type, few["state"].values) == ("enum", ("heating", "idle"))
     assert many["state"].type == "string"
+
+
+def test_states_stand_in_order_whichever_was_heard_first():
+    """Listening begins in the middle of what devices say: two drafts of the same devices must not differ by that."""
+    heard = [{"state": one} for one in ("idle", "heating", "idle", "heating")]
+
+    assert fields_of(*heard)["state"].values == fields_of(*reversed(heard))["state"].values == ("heating", "idle")
 
 
 def test_what_is_missing_or_null_at_times_is_optional():
