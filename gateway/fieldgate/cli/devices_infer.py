@@ -15,7 +15,7 @@ from fieldgate.cli.devices_eject import make_folder, write_new, write_schema_bes
 from fieldgate.cli.devices_try import seconds
 from fieldgate.cli.live_topic import BrokerUrl, PasswordFile, SourceName, UserName, broker_of, listen
 from fieldgate.cli.message_files import read_samples
-from fieldgate.cli.options import ConfigFile, usable_config
+from fieldgate.cli.options import ConfigFile, usable_config, written_config
 from fieldgate.cli.profile_sources import folder_profiles
 from fieldgate.cli.words import count, safe
 from fieldgate.config import Config
@@ -61,7 +61,7 @@ def infer(
     The draft has no problems and takes every message that it was made from. It knows nothing of units, limits and
     states that were not seen: look at it before it is used. Ctrl-C ends listening, and what came until then counts.
     """
-    loaded = usable_config(config).config
+    loaded = (written_config(config) if source is None else usable_config(config)).config
     path = Path(what)
     listened = None
     if what == "-" or kind_of(path) in {"file", "folder"}:

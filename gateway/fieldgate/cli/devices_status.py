@@ -14,7 +14,7 @@ import typer
 
 from fieldgate.answers.devices import facts_of_stored
 from fieldgate.cli.devices_app import devices_app
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, safe, size
 from fieldgate.config import Config
 from fieldgate.control import GatewayNotRunning, socket_path, stream
@@ -57,7 +57,7 @@ def status(
 
     Columns: name, profile and version, heard for the last time, messages, dead letters. With --json one object a line.
     """
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     request = {
         "do": "devices.status",
         "names": devices or None,
@@ -90,7 +90,7 @@ def forget(
     answer: list[dict[str, Any]] = []
 
     async def ask() -> None:
-        path = socket_path(usable_config(config).config.journal.path)
+        path = socket_path(written_config(config).config.journal.path)
         answer.extend([item async for item in stream(path, {"do": "devices.forget", "names": devices})])
 
     asyncio.run(ask())

@@ -13,7 +13,7 @@ import typer
 from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.live_topic import BrokerUrl, PasswordFile, SourceName, UserName, broker_of, listen
 from fieldgate.cli.message_files import read_samples
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, usable_config, written_config
 from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of, read_paths, say_what_is_not_in_use
 from fieldgate.cli.try_report import Trial
 from fieldgate.errors import FieldgateError
@@ -63,7 +63,7 @@ def try_message(
     Steps: which profile takes it and why others do not, what the decoder makes of it, upgrades, each field, device,
     time, and the event as it would go upstream. Ends with 1 when a message breaks its contract.
     """
-    loaded = usable_config(config).config
+    loaded = (written_config(config) if source is None else usable_config(config)).config
     profiles = folder_profiles(loaded)
     say_what_is_not_in_use(profiles)
     catalogue = _catalogue(profiles, profile)
