@@ -123,6 +123,9 @@ class Pipeline:
         stamp = self.now_stamp()
         is_replayed = isinstance(settler, Replay)
         decoded = self._decode(received, stamp, lane, is_replayed=is_replayed)
+        if isinstance(settler, Replay):
+            causes = range(len(decoded.events)) if decoded.odd is None else decoded.odd.causes
+            settler.date(decoded.events, causes)
         events = self._decide(decoded.events)
         if decoded.odd is not None or decoded.is_mixed:
             if not is_replayed:

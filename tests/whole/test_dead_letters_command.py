@@ -178,6 +178,9 @@ async def test_after_a_profile_was_mended_a_replay_makes_events_that_say_so(tmp_
         ({"temperature": 20.0}, False),
         ({"temperature": 85.0}, True),
     ]
+    again = upstream.arrived[1]
+    assert again["time"][:23] == listed[0]["time"][:23]  # when it was measured, not when it was mended
+    assert again["receivedat"] > upstream.arrived[0]["time"]
 
 
 async def test_the_running_gateway_drops_letters_for_good(tmp_path: Path) -> None:

@@ -38,7 +38,7 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "x-unit": "ms",
     },
     "drained": {"const": True, "description": "Newer events have passed this one (drain: live_first)."},
-    "receivedat": {**_TIME, "description": "When it was received, where time is the device's own."},
+    "receivedat": {**_TIME, "description": "When it was received, or sent through again, where time is another."},
     "replayed": {"const": True, "description": "The message was a dead letter before."},
     "contentid": {
         "type": "string",

@@ -22,6 +22,7 @@ from fieldgate.ingest.source import Settler
 from fieldgate.journal.dead_letter import DeadLetter, Kind, LetterChanges
 from fieldgate.journal.dead_letter_rates import LetterRates
 from fieldgate.journal.policy import commit_due_s
+from fieldgate_devices.event import Event, Extra
 
 __all__ = ["BoxLimits", "DeadLetterBox", "Replay"]
 
@@ -69,6 +70,13 @@ class Replay:
 
     def flush(self) -> None:
         """See `Settler`; there is nobody to write to."""
+
+    def date(self, events: Sequence[Event], causes: Iterable[int]) -> None:
+        """Event ``n``, of letter ``causes[n]``, happened when that came, unless its device says when."""
+        for event, cause in zip(events, causes, strict=True):
+            letter = self.letters[cause]
+            if letter.is_synced and (event.extra is None or event.extra.at_ns is None):
+                event.extra = Extra(letter.received_wall_ns, is_replayed=True)
 
     def refused_as(self, position: int, letter: DeadLetter) -> DeadLetter:
         """Return the letter at ``position`` as it is now that it was refused again; ``letter`` says why."""

@@ -10,6 +10,7 @@ from dead_letter_kit import Device, letter
 from fieldgate.journal.dead_letter import DeadLetter, LetterChanges
 from fieldgate.journal.dead_letter_box import BoxLimits, DeadLetterBox
 from fieldgate.journal.dead_letter_rates import Allowance, LetterRates
+from fieldgate_devices.event import Address, Event, Extra, Stamp
 
 WIDE = BoxLimits(rate_per_s=1000.0, waiting_bytes=1 << 20, letter_bytes=64 << 10)
 NOTHING: Counter[tuple[str, str]] = Counter()
@@ -216,6 +217,20 @@ def test_what_had_to_go_is_counted() -> None:
 
 
 # -- replay -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_event_of_a_replay_happened_when_its_letter_came() -> None:
+    """What was measured last week must not stand upstream as measured today; a clock that was not set tells nothing."""
+    known, unknown = letter(number=1, received_wall_ns=5_000), letter(number=2, is_synced=False)
+    replay = Bench().box.replay([known, unknown])
+    stamp = Stamp(7, 9_000, 9_000)
+    extras = [Extra(is_replayed=True), Extra(is_replayed=True), None, Extra(4_000, is_replayed=True)]
+    events = [Event(Address("d", "t", "a"), stamp, b"{}", True, 0, extra=extra) for extra in extras]
+
+    replay.date(events, [0, 1, 0, 0])
+
+    happened = [None if event.extra is None else event.extra.at_ns for event in events]
+    assert happened == [5_000, None, 5_000, 4_000]
 
 
 def test_a_replayed_letter_leaves_once_its_event_is_safe() -> None:
