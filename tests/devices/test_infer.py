@@ -132,6 +132,25 @@ def test_few_words_are_an_enum_and_many_a_string():
     assert many["state"].type == "string"
 
 
+def test_names_that_only_a_number_tells_apart_are_no_states():
+    """The next device of the fleet has another one, and its messages must not be dead letters."""
+    fields = fields_of(*({"unit": f"pump-{one % 3}"} for one in range(9)))
+
+    assert fields["unit"].type == "string"
+
+
+def test_an_id_that_no_profile_may_have_is_said_to_be_that():
+    with pytest.raises(CannotInfer, match="'My Pump' is not an id of a profile"):
+        infer_profile([Sample("a/b", b'{"t": 1}')], name="My Pump")
+
+
+def test_line_ends_stand_in_a_draft_as_people_write_them():
+    draft = infer_profile([Sample("a/b", b'{"t": 1}\r\n\t')])
+
+    assert r'in: "{\"t\": 1}\r\n\t"' in draft.text
+    assert_takes(draft)
+
+
 def test_states_stand_in_order_whichever_was_heard_first():
     """Listening begins in the middle of what devices say: two drafts of the same devices must not differ by that."""
     heard = [{"state": one} for one in ("idle", "heating", "idle", "heating")]

@@ -21,7 +21,7 @@ from fieldgate.cli.words import count, safe
 from fieldgate.config import Config
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
-from fieldgate_devices.infer import CannotInfer, Sample, infer_profile
+from fieldgate_devices.infer import CannotInfer, Sample, check_draft_name, infer_profile
 
 __all__: list[str] = []
 
@@ -62,6 +62,8 @@ def infer(
     states that were not seen: look at it before it is used. Ctrl-C ends listening, and what came until then counts.
     """
     loaded = (written_config(config) if source is None else usable_config(config)).config
+    if name is not None:
+        _check_name(name)
     path = Path(what)
     listened = None
     if what == "-" or kind_of(path) in {"file", "folder"}:
@@ -91,6 +93,14 @@ def infer(
         _write(loaded, draft.name, draft.text)
     else:
         typer.echo(draft.text, nl=False)
+
+
+def _check_name(name: str) -> None:
+    """Before anybody listens for half a minute."""
+    try:
+        check_draft_name(name)
+    except CannotInfer as error:
+        raise NoDraft(f"--name: {error}") from error
 
 
 def _write(config: Config, name: str, text: str) -> None:
