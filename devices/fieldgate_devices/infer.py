@@ -23,12 +23,13 @@ from fieldgate_devices.infer_fields import MAX_FIELDS, Raw, Seen, collect, draft
 from fieldgate_devices.infer_topics import TopicGuess, guess_topics
 from fieldgate_devices.infer_whose import guess_device, guess_time
 from fieldgate_devices.names import FreeNames, plain_name
+from fieldgate_devices.profile import check_id
 from fieldgate_devices.profile_schema import editor_line
 from fieldgate_devices.reading import read_profile
 from fieldgate_devices.walkthrough import walk_through
 from fieldgate_devices.yaml_text import flow, quoted
 
-__all__ = ["CannotInfer", "Draft", "Sample", "infer_profile"]
+__all__ = ["CannotInfer", "Draft", "Sample", "check_draft_name", "infer_profile"]
 
 _MAX_EXAMPLES: Final = 3
 _MAX_EXAMPLE_BYTES: Final = 2000
@@ -73,6 +74,18 @@ class _Plan:
     notes: tuple[str, ...]
 
 
+def check_draft_name(name: str) -> None:
+    """Look whether a draft can have this id.
+
+    Raises:
+        CannotInfer: no profile can.
+    """
+    try:
+        check_id(name)
+    except ValueError as error:
+        raise CannotInfer(str(error)) from error
+
+
 def infer_profile(
     samples: Sequence[Sample], *, name: str | None = None, listened: str | None = None, taken: Collection[str] = ()
 ) -> Draft:
@@ -84,6 +97,8 @@ def infer_profile(
     Raises:
         CannotInfer: they have nothing in common that a decoder reads.
     """
+    if name is not None:
+        check_draft_name(name)
     used, notes = _alike([one for one in samples if one.payload])
     guess = guess_decoder([one.payload for one in used])
     if guess is None:

@@ -31,6 +31,7 @@ _NAMES: Final = re.compile(
     r"(^|_)(id|name|model|ip|mac|ssid|host|hostname|version|firmware|fw|serial|sn|uuid|msg|text)$"
 )
 _WORD: Final = re.compile(r"[A-Za-z][A-Za-z0-9 _/-]{0,23}")
+_NUMBER: Final = re.compile("[0-9]+")
 _PLAIN_STEP: Final = re.compile(r'[^."\[\]]+')
 _UNITS: Final = (
     (re.compile(r"(temp\w*|dew\w*)_?(c|celsius)$|_celsius$"), "°C"),
@@ -182,8 +183,9 @@ def _is_code(text: str) -> bool:
 
 
 def _textual(name: str, texts: Sequence[str]) -> dict[str, Any]:
-    kinds = sorted(set(texts))  # not as they came: the same devices heard again give the same draft
-    is_enum = 1 < len(kinds) <= _MAX_ENUM and len(texts) >= max(3, 2 * len(kinds) - 1)
+    kinds = sorted(set(texts))  # whichever was said first: the same messages make the same draft
+    is_numbered = len({_NUMBER.sub("", one) for one in kinds}) < len(kinds)  # names, of which there are more
+    is_enum = not is_numbered and 1 < len(kinds) <= _MAX_ENUM and len(texts) >= max(3, 2 * len(kinds) - 1)
     if is_enum and _NAMES.search(name) is None and all(_WORD.fullmatch(one) for one in kinds):
         return {"type": "enum", "values": kinds}
     return {"type": "string"}

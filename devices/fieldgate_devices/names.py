@@ -29,7 +29,7 @@ def name_problem(name: str) -> str:
     if len(name) > MAX_NAME:
         return f"{name[:20] + '…'!r} is too long for a field name; allowed: {MAX_NAME} characters"
     if keyword.iskeyword(name):
-        return f"{name!r} is a word of the rule language"
+        return f"{name!r} is a word of the rule language; rename it: {name}_: {{from: {name}}}"
     if name in RESERVED:
         return f"{name!r} is a name that rules use themselves; rename it: {name}_: {{from: {name}}}"
     return ""

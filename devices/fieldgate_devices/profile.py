@@ -31,6 +31,7 @@ __all__ = [
     "SplitSpec",
     "TimeSpec",
     "UpgradeSpec",
+    "check_id",
 ]
 
 _MAX_TEXT: Final = 1 << 16
@@ -43,13 +44,9 @@ def _check_field_name(name: str) -> str:
     return name
 
 
-def _check_id(name: str) -> str:
-    if (
-        not name
-        or len(name) > 64
-        or not name[0].isalpha()
-        or not all(c.isdigit() or c in "-_" or "a" <= c <= "z" for c in name)
-    ):
+def check_id(name: str) -> str:
+    """Return ``name`` if a profile may have it as its id."""
+    if not _ID.fullmatch(name):
         raise ValueError(
             f"{name!r} is not an id of a profile; allowed: a to z, 0 to 9, '-' and '_', beginning with a letter"
         )
@@ -292,7 +289,7 @@ class Example(Section):
 class Profile(Section):
     """A kind of device: what its messages look like and what they mean."""
 
-    profile: Annotated[str, AfterValidator(_check_id)] = Field(
+    profile: Annotated[str, AfterValidator(check_id)] = Field(
         description="Its id, also the type of its events. One of yours replaces a built-in one of the same id.",
         examples=["boiler"],
     )

@@ -19,6 +19,7 @@ from fieldgate_devices.units import unit_problem, units_like
 __all__ = ["find_problems"]
 
 _NUMBERS: Final = {"float", "int"}
+_NO_UNIT: Final = "it is converted to the unit of the field, which has none; add unit"
 _PART: Final = re.compile(r"\{([^{}]*)\}")
 
 
@@ -175,10 +176,11 @@ def _field(name: str, spec: FieldSpec) -> Iterator[_Finding]:
     if spec.unit and not is_number:
         yield _Finding(("unit",), f"a unit belongs to numbers; {name} is a {spec.type}")
     for loc, raw in _raw_units(spec):
-        if problem := unit_problem(raw, spec.unit):
+        if problem := unit_problem(raw, spec.unit) if spec.unit else _NO_UNIT:
             yield _Finding(loc, problem)
     if spec.unit_from is not None and not units_like(spec.unit):
-        yield _Finding(("unit_from",), f"{spec.unit!r} is not a unit that can be converted")
+        unknown = f"{spec.unit!r} is not a unit that can be converted"
+        yield _Finding(("unit_from",), unknown if spec.unit else _NO_UNIT)
     if isinstance(spec.raw_unit, dict):
         for path in spec.raw_unit:
             if path not in spec.from_:

@@ -59,7 +59,10 @@ def time_reader(form: str, zone: str) -> TimeReader:
 
 def _of_number(value: object, unit_ns: int) -> int | None:
     if isinstance(value, str) and len(value) <= _MAX_TEXT:
-        value = float(value) if "." in value or "e" in value.lower() else int(value)
+        try:
+            value = float(value) if "." in value or "e" in value.lower() else int(value)
+        except ValueError as error:
+            raise ValueError(f"{_shown(value)} is not a number") from error
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError(f"{_shown(value)} is not a number")
     if abs(value) > _LATEST_NS:
@@ -74,13 +77,19 @@ def _of_number(value: object, unit_ns: int) -> int | None:
 def _iso(value: object) -> datetime:
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
         raise ValueError(f"{_shown(value)} is not a time")
-    return datetime.fromisoformat(value.strip())
+    try:
+        return datetime.fromisoformat(value.strip())
+    except ValueError as error:
+        raise ValueError(f"{_shown(value)} is not a time in ISO 8601") from error
 
 
 def _parse(value: object, form: str) -> datetime:
     if not isinstance(value, str | int) or isinstance(value, bool):
         raise ValueError(f"{_shown(value)} is not a time")
-    return datetime.strptime(str(value)[:_MAX_TEXT].strip(), form)
+    try:
+        return datetime.strptime(str(value)[:_MAX_TEXT].strip(), form)
+    except ValueError as error:
+        raise ValueError(f"{_shown(value)} is not a time as {form!r} writes it") from error
 
 
 def _of_datetime(at: datetime, zone: tzinfo) -> int | None:

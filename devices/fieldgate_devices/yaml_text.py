@@ -8,6 +8,7 @@ from typing import Final
 __all__ = ["flow", "quoted"]
 
 _PLAIN: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:[-/.][A-Za-z0-9_]+)*|°[CF]|[A-Za-z]+/[A-Za-z0-9]+")
+_ESCAPES: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _WORDS: Final = frozenset({"null", "true", "false"})
 
 
@@ -15,7 +16,7 @@ def quoted(text: str) -> str:
     """A text in quotes: in single ones where that saves escapes, in double ones what needs them."""
     if text.isprintable() and "'" not in text and ('"' in text or "\\" in text):
         return f"'{text}'"
-    made = (f"\\{one}" if one in '"\\' else one if one.isprintable() else f"\\U{ord(one):08x}" for one in text)
+    made = (_ESCAPES.get(one) or (one if one.isprintable() else f"\\U{ord(one):08x}") for one in text)
     return f'"{"".join(made)}"'
 
 

@@ -32,6 +32,7 @@ from fieldgate.journal.device_keeper import DeviceKeeper
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.event import Lane, Stamp
+from fieldgate_devices.field_specs import spec_of
 
 __all__ = ["DeviceWatch", "Tell"]
 
@@ -175,12 +176,11 @@ class DeviceWatch:
 
     def _known_fields(self, device: Device) -> Iterable[KnownField]:
         contract = self.contract(device)
-        specs = {} if contract is None else contract.profile.fields
         topics = {name: topic for name, (_, topic) in device.values().items()}
         newest = next(reversed(device.topics), "")
         for name, kind in device.fields.items():
             topic = topics.get(name, newest)
-            spec = specs.get(name)
+            spec = None if contract is None else spec_of(contract.profile, name, kind)
             if topic not in device.topics or kind not in ("number", "bool", "text"):
                 continue
             options = spec.values if spec is not None and spec.type == "enum" else ()

@@ -151,6 +151,25 @@ def test_a_draft_does_not_depend_on_which_device_spoke_first():
     assert "values: [auto, manual]" in draft.text
 
 
+def test_names_that_only_a_number_tells_apart_are_no_states():
+    """The next device of the fleet has another one, and its messages must not be dead letters."""
+    fields = fields_of(*({"unit": f"pump-{one % 3}"} for one in range(9)))
+
+    assert fields["unit"].type == "string"
+
+
+def test_an_id_that_no_profile_may_have_is_said_to_be_that():
+    with pytest.raises(CannotInfer, match="'My Pump' is not an id of a profile"):
+        infer_profile([Sample("a/b", b'{"t": 1}')], name="My Pump")
+
+
+def test_line_ends_stand_in_a_draft_as_people_write_them():
+    draft = infer_profile([Sample("a/b", b'{"t": 1}\r\n\t')])
+
+    assert r'in: "{\"t\": 1}\r\n\t"' in draft.text
+    assert_takes(draft)
+
+
 def test_what_is_missing_or_null_at_times_is_optional():
     fields = fields_of({"a": 1, "b": 2, "c": 3}, {"a": 1, "b": None})
 

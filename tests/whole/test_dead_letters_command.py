@@ -287,4 +287,4 @@ async def test_a_wrong_question_is_answered_in_a_line(tmp_path: Path) -> None:
     assert "yesterday" in since.err
     assert "yesterday" in stopped.err
     assert (huge.code, huge.err) == (1, f"error: there is no dead letter {1 << 62}\n")
-    assert (other.code, other.err) == (0, "there are no dead letters\n")
+    assert (other.code, other.err) == (0, "there are no such dead letters\n")

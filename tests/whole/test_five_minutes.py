@@ -64,6 +64,14 @@ def is_shown(shown: Sequence[str], printed: Sequence[str]) -> bool:
     return bool(printed) and shown[0] == printed[0] and is_shown(shown[1:], printed[1:])
 
 
+def test_the_pumps_of_the_test_are_those_that_a_reader_can_be() -> None:
+    """Who has no pump types the loop of the chapter, and must get what the rest of it shows."""
+    (loop,) = (text for kind, text in BLOCKS if kind == "console")
+
+    for number, state in enumerate(STATES):
+        assert f"mosquitto_pub -q 1 -t plant/pump/p{number}/state -m '{json.dumps(state)}'" in loop
+
+
 async def test_a_device_is_added_as_the_readme_says(tmp_path: Path) -> None:
     """The first thing that an integrator does; it must work as it is written."""
     taken: list[dict[str, Any]] = []

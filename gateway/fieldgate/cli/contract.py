@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fieldgate.cli.options import ConfigFile, usable_config
+from fieldgate.cli.options import ConfigFile, written_config
 from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles
 from fieldgate.config import Config
 from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everything_schema, profile_document
@@ -38,7 +38,7 @@ def _jsonschema(
 
     Its $id is what events say in 'dataschema'. Units stand in x-unit.
     """
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     kinds = _kinds(loaded)
     if name is None:
         _print(everything_schema(kinds, gateway=loaded.gateway.id))
@@ -56,7 +56,7 @@ def _asyncapi(
     config: ConfigFile = None,
 ) -> None:
     """Print an AsyncAPI 3.0 document of what this gateway sends to its uplinks; it holds no secret."""
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     _print(asyncapi_document(loaded, _kinds(loaded), version=document_version or version("fieldgate")))
 
 

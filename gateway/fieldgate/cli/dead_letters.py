@@ -70,7 +70,8 @@ def list_letters(
         is_any = True
         typer.echo(json.dumps(one) if as_json else _line(one))
     if not is_any and not as_json:
-        typer.echo("there are no dead letters", err=True)
+        is_narrowed = any(one is not None for one in (profile, topic, reason, since))
+        typer.echo(f"there are no {'such ' if is_narrowed else ''}dead letters", err=True)
 
 
 def show(

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from fieldgate.cli.devices_app import devices_app
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.profile_sources import Profiles, folder_profiles, overlap_warnings, profiles_of, read_paths
 from fieldgate.cli.words import count
 from fieldgate_devices.files.document import Problem
@@ -36,7 +36,7 @@ def check(
     if paths:
         profiles, where = profiles_of(*read_paths(paths)), ", ".join(map(str, paths))
     else:
-        loaded = usable_config(config).config
+        loaded = written_config(config).config
         profiles, where = folder_profiles(loaded), str(loaded.devices.path)
     errors, warnings = profiles.problems, overlap_warnings(profiles)
     if as_json:

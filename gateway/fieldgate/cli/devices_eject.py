@@ -9,7 +9,7 @@ from typing import Annotated, Final
 import typer
 
 from fieldgate.cli.devices_app import devices_app
-from fieldgate.cli.options import ConfigFile, usable_config
+from fieldgate.cli.options import ConfigFile, written_config
 from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles, shown_path, why
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
@@ -36,8 +36,8 @@ def eject(
 
     Beside it goes the schema by which editors complete and check it. Never overwrites a file.
     """
-    folder = usable_config(config).config.devices.path
-    profiles = folder_profiles(usable_config(config).config)
+    folder = written_config(config).config.devices.path
+    profiles = folder_profiles(written_config(config).config)
     path = _file_of(profiles, name)
     if (taken := profiles.file_of(name)) is not None:
         raise NotWritten(f"{taken.path} is your profile {name!r} already")

@@ -15,13 +15,13 @@ from fieldgate.cli.devices_eject import make_folder, write_new, write_schema_bes
 from fieldgate.cli.devices_try import seconds
 from fieldgate.cli.live_topic import BrokerUrl, PasswordFile, SourceName, UserName, broker_of, listen
 from fieldgate.cli.message_files import read_samples
-from fieldgate.cli.options import ConfigFile, usable_config
+from fieldgate.cli.options import ConfigFile, usable_config, written_config
 from fieldgate.cli.profile_sources import folder_profiles
 from fieldgate.cli.words import count, safe
 from fieldgate.config import Config
 from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
-from fieldgate_devices.infer import CannotInfer, Sample, infer_profile
+from fieldgate_devices.infer import CannotInfer, Sample, check_draft_name, infer_profile
 
 __all__: list[str] = []
 
@@ -61,7 +61,9 @@ def infer(
     The draft has no problems and takes every message that it was made from. It knows nothing of units, limits and
     states that were not seen: look at it before it is used. Ctrl-C ends listening, and what came until then counts.
     """
-    loaded = usable_config(config).config
+    loaded = (written_config(config) if source is None else usable_config(config)).config
+    if name is not None:
+        _check_name(name)
     path = Path(what)
     listened = None
     if what == "-" or kind_of(path) in {"file", "folder"}:
@@ -91,6 +93,14 @@ def infer(
         _write(loaded, draft.name, draft.text)
     else:
         typer.echo(draft.text, nl=False)
+
+
+def _check_name(name: str) -> None:
+    """Before anybody listens for half a minute."""
+    try:
+        check_draft_name(name)
+    except CannotInfer as error:
+        raise NoDraft(f"--name: {error}") from error
 
 
 def _write(config: Config, name: str, text: str) -> None:

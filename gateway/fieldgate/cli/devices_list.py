@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from fieldgate.cli.devices_app import devices_app
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.profile_sources import Profiles, folder_profiles, shown_path
 from fieldgate.cli.words import count
 from fieldgate_devices.builtin import IndexEntry
@@ -25,7 +25,7 @@ def list_profiles(config: ConfigFile = None, as_json: AsJson = False) -> None:
     A profile of yours with the id of a built-in one replaces it. A file with problems is not in use; 'fieldgate
     devices check' tells them.
     """
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     profiles = folder_profiles(loaded)
     rows = [_own_row(profiles, file) for file in profiles.own]
     rows += [_built_in_row(profiles, entry) for entry in profiles.built_in]

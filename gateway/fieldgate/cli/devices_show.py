@@ -11,7 +11,7 @@ import typer
 
 from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.devices_list import match_text
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.profile_sources import folder_profiles
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.examples import example_payload
@@ -28,7 +28,7 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Print one profile that is in use."""
-    profiles = folder_profiles(usable_config(config).config)
+    profiles = folder_profiles(written_config(config).config)
     contract = profiles.get(name)
     if as_json:
         typer.echo(contract.profile.model_dump_json(by_alias=True, exclude_unset=True, indent=2))

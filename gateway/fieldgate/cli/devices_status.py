@@ -14,10 +14,11 @@ import typer
 
 from fieldgate.answers.devices import facts_of_stored
 from fieldgate.cli.devices_app import devices_app
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, safe, size
 from fieldgate.config import Config
 from fieldgate.control import GatewayNotRunning, socket_path, stream
+from fieldgate_devices.event import GENERIC
 
 __all__: list[str] = []  # the commands add themselves
 
@@ -25,6 +26,7 @@ _PROBLEM: Final = 1
 _BLOCKS: Final = "▁▂▃▄▅▆▇█"
 _GLOB: Final = frozenset("*?[")
 _MAX_NAME: Final = 60
+_NO_PROFILE: Final = "none"
 _MAX_VALUE: Final = 60
 _NEVER: Final = float("inf")
 _SORTS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
@@ -39,7 +41,9 @@ Sort = Annotated[
     Literal["seen", "name", "profile", "messages", "errors"],
     typer.Option("--sort", help="What comes first: heard last, by name, by profile, most messages, most errors."),
 ]
-Profile = Annotated[str | None, typer.Option(metavar="GLOB", help="Only devices of these profiles.")]
+Profile = Annotated[
+    str | None, typer.Option(metavar="GLOB", help="Only devices of these profiles; 'none': those of none.")
+]
 
 
 @devices_app.command("status")
@@ -57,11 +61,11 @@ def status(
 
     Columns: name, profile and version, heard for the last time, messages, dead letters. With --json one object a line.
     """
-    loaded = usable_config(config).config
+    loaded = written_config(config).config
     request = {
         "do": "devices.status",
         "names": devices or None,
-        "profile": profile,
+        "profile": GENERIC if profile == _NO_PROFILE else profile,
         "silent": silent,
         "has_fields": bool(devices),
     }
@@ -77,7 +81,8 @@ def status(
         typer.echo("\n\n".join(map(_whole, found)), nl=bool(found))
     else:
         typer.echo("\n".join(_table(found)), nl=bool(found))
-    _end(found, devices or [], is_silent=silent, as_json=as_json)
+    is_narrowed = bool(devices) or profile is not None
+    _end(found, devices or [], is_silent=silent, is_narrowed=is_narrowed, as_json=as_json)
 
 
 @devices_app.command("forget")
@@ -90,7 +95,7 @@ def forget(
     answer: list[dict[str, Any]] = []
 
     async def ask() -> None:
-        path = socket_path(usable_config(config).config.journal.path)
+        path = socket_path(written_config(config).config.journal.path)
         answer.extend([item async for item in stream(path, {"do": "devices.forget", "names": devices})])
 
     asyncio.run(ask())
@@ -113,7 +118,7 @@ async def _facts(config: Config, request: dict[str, Any]) -> tuple[list[dict[str
         return list(facts_of_stored(config, request)), True
 
 
-def _end(found: list[dict[str, Any]], asked: list[str], *, is_silent: bool, as_json: bool) -> None:
+def _end(found: list[dict[str, Any]], asked: list[str], *, is_silent: bool, is_narrowed: bool, as_json: bool) -> None:
     """A device that was asked for by name and is not known is a problem; an empty table is none."""
     names = {facts["device"] for facts in found}
     missing = [] if is_silent else [one for one in asked if one not in names and not _GLOB & set(one)]
@@ -122,7 +127,8 @@ def _end(found: list[dict[str, Any]], asked: list[str], *, is_silent: bool, as_j
     if missing:
         raise typer.Exit(_PROBLEM)
     if not found and not as_json:
-        typer.echo("no device is silent" if is_silent else "no such device was heard", err=True)
+        heard = f"no {'such ' if is_narrowed else ''}device was heard"
+        typer.echo("no device is silent" if is_silent else heard, err=True)
 
 
 def _age_of(one: dict[str, Any]) -> float:
@@ -170,6 +176,18 @@ def _seen(one: dict[str, Any]) -> str:
     return "unknown" if one["messages"] else "never"
 
 
+def _profile(one: dict[str, Any]) -> str:
+    if not one["profile"]:
+        return "none (generic)"
+    return f"{one['profile']}" + (f", version {one['version']}" if one["version"] else "")
+
+
+def _when(one: dict[str, Any]) -> str:
+    if not one["messages"]:
+        return ": each message of it is a dead letter ('fieldgate dead-letters list')"
+    return f" ({one['last_seen']})" if one["last_seen"] else ""
+
+
 def _short(text: str, limit: int) -> str:
     shown = safe(text)
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
@@ -181,8 +199,8 @@ def _short(text: str, limit: int) -> str:
 def _whole(one: dict[str, Any]) -> str:
     heads = {
         "device": one["device"],
-        "profile": f"{one['profile']}, version {one['version']}" if one["profile"] else "none (generic)",
-        "seen": f"{_seen(one)}" + (f" ({one['last_seen']})" if one["last_seen"] else ""),
+        "profile": _profile(one),
+        "seen": f"{_seen(one)}" + _when(one),
         "first": one["first_seen"] or "unknown: the clock was not set",
         "messages": f"{one['messages']:,}",
         "errors": f"{one['errors']:,}" + (f", the last: {one['last_error']}" if one["last_error"] else ""),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,9 +14,10 @@ import typer
 from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.live_topic import BrokerUrl, PasswordFile, SourceName, UserName, broker_of, listen
 from fieldgate.cli.message_files import read_samples
-from fieldgate.cli.options import AsJson, ConfigFile, usable_config
+from fieldgate.cli.options import AsJson, ConfigFile, usable_config, written_config
 from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of, read_paths, say_what_is_not_in_use
 from fieldgate.cli.try_report import Trial
+from fieldgate.cli.words import count
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
@@ -63,7 +65,7 @@ def try_message(
     Steps: which profile takes it and why others do not, what the decoder makes of it, upgrades, each field, device,
     time, and the event as it would go upstream. Ends with 1 when a message breaks its contract.
     """
-    loaded = usable_config(config).config
+    loaded = (written_config(config) if source is None else usable_config(config)).config
     profiles = folder_profiles(loaded)
     say_what_is_not_in_use(profiles)
     catalogue = _catalogue(profiles, profile)
@@ -76,7 +78,7 @@ def try_message(
         for_s = None if for_ is None else seconds(for_)
         sys.stderr.write(f"listening to {topic} at {broker.url}; Ctrl-C ends it\n")
         is_interrupted = asyncio.run(listen(broker, topic, heard=heard, for_s=for_s))
-        sys.stderr.write(f"{heard.count} messages, {heard.broken} of them break their contract\n")
+        sys.stderr.write(f"{count(heard.count, 'message')}, {heard.broken:,} against the contract\n")
         raise typer.Exit(_INTERRUPTED if is_interrupted and number is not None else _BREAKS if heard.broken else 0)
     samples = _samples(file, hexadecimal, topic, by_line=lines)
     results = [trial.run(_topic_of(sample, catalogue, profile), sample.payload) for sample in samples]
@@ -137,9 +139,10 @@ def _samples(file: Path | None, hexadecimal: str | None, topic: str | None, *, b
         return read_samples(file, topic=topic, by_line=by_line)
     assert hexadecimal is not None
     try:
-        return [Sample(topic, bytes.fromhex(hexadecimal))]
+        return [Sample(topic, bytes.fromhex(re.sub(r"0[xX]|[\s:,-]", "", hexadecimal)))]
     except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--hex") from error
+        problem = f"{hexadecimal[:40]!r} is not hexadecimal; write two digits a byte, such as d7 00 50"
+        raise typer.BadParameter(problem, param_hint="--hex") from error
 
 
 def _topic_of(sample: Sample, catalogue: Catalogue, wanted: str | None) -> str:

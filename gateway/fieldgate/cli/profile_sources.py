@@ -25,9 +25,13 @@ from fieldgate_devices.reading import ProfileFile, read_catalogue
 from fieldgate_devices.topic_pattern import read_command_pattern
 
 __all__ = [
-    "Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths",
+    "NoFolder", "Profiles", "UnknownProfile", "folder_profiles", "overlap_warnings", "profiles_of", "read_paths",
     "say_what_is_not_in_use", "shown_path", "why",
 ]  # fmt: skip
+
+
+class NoFolder(FieldgateError):
+    """``devices.path`` of the configuration cannot be looked into."""
 
 
 class UnknownProfile(FieldgateError):
@@ -81,9 +85,16 @@ class Profiles:
 
 
 def folder_profiles(config: Config) -> Profiles:
-    """Return the profiles of a gateway with this configuration; a missing folder is one without profiles."""
+    """Return the profiles of a gateway with this configuration; a missing folder is one without profiles.
+
+    Raises:
+        NoFolder: it is something else than a folder.
+    """
     folder = config.devices.path
-    return profiles_of(*read_paths([folder] if kind_of(folder) != "nothing" else []))
+    kind = kind_of(folder)
+    if kind == "file":
+        raise NoFolder(f"devices.path: {str(folder)!r} is not a folder")
+    return profiles_of(*read_paths([folder] if kind != "nothing" else []))
 
 
 def say_what_is_not_in_use(profiles: Profiles) -> None:

@@ -102,7 +102,7 @@ def _profiles(profiles: dict[str, Any]) -> list[str]:
     lines = []
     if profiles["own"] or problems:
         built_in = profiles["count"] - len(profiles["own"])
-        lines.append(f"devices  {count(len(profiles['own']), 'profile')} of yours   {built_in} built in")
+        lines.append(f"profiles {len(profiles['own']):,} of yours   {built_in} built in")
     if problems:
         lines.append(f"PROBLEM  {profiles['folder']} has changed and is not in use as it is: {problems[0]}")
         lines += [f"         {problem}" for problem in problems[1:_MAX_PROBLEMS]]

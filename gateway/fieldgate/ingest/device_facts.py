@@ -15,6 +15,7 @@ from typing import Any, Final
 from fieldgate.ingest.device_entry import Device, Said, kind_of
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.event import Stamp, TimeQuality
+from fieldgate_devices.field_specs import spec_of
 
 __all__ = ["Now", "device_facts", "utc_text"]
 
@@ -91,21 +92,23 @@ def device_facts(device: Device, now: Now, *, contract: Contract | None, has_fie
 
 def _fields(device: Device, contract: Contract | None) -> list[dict[str, Any]]:
     """In the order of the profile, then in that of the message."""
-    specs = {} if contract is None else contract.profile.fields
+    places = {} if contract is None else {name: place for place, name in enumerate(contract.profile.fields)}
     values = device.values()
-    places = {name: place for place, name in enumerate(specs)}
     names = sorted(values, key=lambda name: places.get(name, len(places)))
-    return [
-        {
-            "name": name,
-            "value": values[name][0],
-            "unit": specs[name].unit if name in specs else "",
-            "type": specs[name].type if name in specs else kind_of(values[name][0]) or "object",
-            "topic": values[name][1],
-            **_history(device.topics[values[name][1]], name, values[name][0]),
-        }
-        for name in names
-    ]
+    return [_field(device, contract, name, *values[name]) for name in names]
+
+
+def _field(device: Device, contract: Contract | None, name: str, value: object, topic: str) -> dict[str, Any]:
+    kind = kind_of(value)
+    spec = None if contract is None else spec_of(contract.profile, name, kind)
+    return {
+        "name": name,
+        "value": value,
+        "unit": "" if spec is None else spec.unit,
+        "type": (kind or "object") if spec is None else spec.type,
+        "topic": topic,
+        **_history(device.topics[topic], name, value),
+    }
 
 
 def _history(said: Said, name: str, value: object) -> dict[str, Any]:

@@ -193,7 +193,7 @@ def test_what_cannot_be_read_is_a_problem_and_no_traceback(folder):
 
     assert absent.exit_code == 1
     assert absent.stdout.startswith("nowhere.yaml:1:1: the file cannot be read: no such file or directory")
-    assert "'" + str(folder / "file") + "' is not a folder" in no_folder.stderr
+    assert error_of(no_folder) == f"devices.path: '{folder / 'file'}' is not a folder"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -72,7 +72,9 @@ def test_try_takes_bytes_and_a_profile_that_is_not_in_the_folder(folder):
 def test_try_asks_for_what_it_needs(folder):
     assert "--topic FILTER" in error_of(fieldgate("devices", "try"))
     assert "on which topic" in error_of(fieldgate("devices", "try", "--hex", "00"))
-    assert fieldgate("devices", "try", "--hex", "0g", "--topic", "a").exit_code == 2
+    wrong = fieldgate("devices", "try", "--hex", "0g", "--topic", "a")
+    assert wrong.exit_code == 2
+    assert "'0g' is not hexadecimal" in wrong.stderr
 
 
 def test_try_reads_a_recording(folder):
