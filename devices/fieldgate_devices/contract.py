@@ -189,6 +189,8 @@ class Contract:
         values = {reader.name: reader.read(record, captures, claimed) for reader in self.readers}
         if claimed is None:
             return {name: value for name, value in values.items() if value is not ABSENT}
+        for members in self._left_out:  # what may be a secret is no repeated field's either
+            claimed.update(one.trail for one in members.find(record))
         found = self._repeated.read(record, claimed) if self.profile.repeated else []
         for name, wanted in self._first_of.items():
             values[name] = next((one.value for one in found if one.of in wanted), values[name])
@@ -206,14 +208,13 @@ class Contract:
     def _add_others(self, fields: dict[str, object], record: dict[str, Any], claimed: Set[Trail]) -> None:
         """Keep, or refuse, what no field names."""
         begin, below = self._others(record)
-        known = {*claimed, *(one.trail for members in self._left_out for one in members.find(record))}
         try:
             flat = flat_fields(below, taken=fields.keys() | self.profile.fields.keys())
         except ValueError as error:
             raise Breach("unknown_field", str(error)) from error
         for name, (value, raw) in flat.items():
             trail = (*begin, *raw)
-            if any(trail[:depth] in known for depth in range(1, len(trail) + 1)) or self._no_reading.means(value):
+            if any(trail[:depth] in claimed for depth in range(1, len(trail) + 1)) or self._no_reading.means(value):
                 continue
             if self.profile.other_fields == "refuse":
                 raise Breach("unknown_field", f"{'.'.join(map(str, trail))} is named by no field")

@@ -188,6 +188,22 @@ def test_members_are_left_out_wherever_they_stand():
     assert fields(made, payload) == {"a_c": 3.0, "f_h": 1.0}
 
 
+def test_a_repeated_field_takes_nothing_that_is_left_out():
+    """A password that is all digits would else be a number that goes upstream."""
+    made = contract(
+        HEAD
+        + """
+other_fields: keep
+leave_out: [PASSWORD, raw]
+repeated:
+  "{inner}_t": {type: float, optional: true, from: "{inner}.t"}
+  "{other}": {type: float, optional: true, unfit: other, from: "{other}"}
+"""
+    )
+
+    assert fields(made, b'{"PASSWORD":123456,"a":1,"raw":{"t":2},"b":{"t":3}}') == {"a": 1.0, "b_t": 3.0}
+
+
 def test_what_is_left_out_is_refused_by_nobody():
     made = contract(HEAD + "other_fields: refuse\nleave_out: [key]\nfields: {a: {type: int}}\n")
 
