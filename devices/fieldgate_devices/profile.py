@@ -148,7 +148,7 @@ class MatchSpec(Section):
 
 
 Matches = Annotated[
-    tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
+    tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=64), BeforeValidator(_one_or_more)
 ]
 
 
@@ -298,9 +298,9 @@ class Profile(Section):
         1, ge=1, le=9999, description="Version of the contract; raise it when fields change their meaning."
     )
     description: str = Field("", max_length=4000, description="What device this is, for people.")
-    match: Annotated[
-        tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
-    ] = Field(description="Which messages are this device's: one mapping, or a list of which one must hold.")
+    match: Matches = Field(
+        description="Which messages are this device's: one mapping, or a list of which one must hold."
+    )
     device: DeviceText = Field(
         "{device}",
         description="Name of the device: text with {captures} of the topic and {paths} into the message, "
