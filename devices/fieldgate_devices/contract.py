@@ -53,8 +53,8 @@ class Contract:
         self.has_variants = any(
             one.decode is not None or one.under is not None or one.device is not None for one in profile.match
         )
-        captured = frozenset[str]().union(*(one.captured for one in self.matchers))
-        self.device_name = DeviceName(profile.device, captured)
+        relying = [one.captured for one in self.matchers if one.device is None]
+        self.device_name = DeviceName(profile.device, frozenset[str]().union(*relying))
         self.lenient = profile.lenient or decoder.is_text or any(one.is_text for one in self._decoders)
         self.readers = [
             FieldReader(name, spec, lenient=self.lenient, no_reading=profile.no_reading)

@@ -175,6 +175,25 @@ def test_every_way_in_has_its_own_decoder_place_and_name(topic, payload, device,
     assert candidate.device in (device, None)
 
 
+def test_what_only_an_entry_with_a_device_of_its_own_catches_is_a_member_elsewhere():
+    """rtl_433 says the model in the message of one topic and in the other topic itself."""
+    made = contract(
+        """
+profile: p
+match:
+  - {mqtt: "r/events"}
+  - {mqtt: "r/{model}/{id}", device: "{model}-{id}"}
+device: "{model}-{id}"
+fields: {t: {type: int}}
+"""
+    )
+
+    for topic, payload in (("r/events", b'{"model":"N","id":7,"t":1}'), ("r/N/7", b'{"t":1}')):
+        captures = made.match(topic, payload)
+        assert captures is not None
+        assert made.read(payload, captures, topic)[0].device == "N-7"
+
+
 @pytest.mark.parametrize(("topic", "payload"), [("s/d/value/set", b"true"), ("rpc/x", b'{"src":"other"}')])
 def test_what_an_entry_excepts_or_does_not_know_is_not_taken(topic, payload):
     assert Catalogue([WAYS]).find(topic, payload) is None
@@ -202,6 +221,20 @@ repeated:
     )
 
     assert fields(made, b'{"PASSWORD":123456,"a":1,"raw":{"t":2},"b":{"t":3}}') == {"a": 1.0, "b_t": 3.0}
+
+
+@pytest.mark.parametrize(("more", "wanted"), [("optional: true", {}), ("default: false", {"a": False})])
+def test_a_value_that_is_mapped_to_null_is_none(more, wanted):
+    """Devices have a word for not knowing, beside those for on and off."""
+    made = contract(HEAD + f"fields: {{a: {{type: bool, map: {{ON: true, wait: null}}, {more}}}}}\n")
+
+    assert fields(made, b'{"a":"wait"}') == wanted
+    assert fields(made, b'{"a":"ON"}') == {"a": True}
+
+
+def test_a_value_that_is_mapped_to_null_is_missing_where_it_must_be_there():
+    with pytest.raises(Breach, match="a is mapped to null"):
+        fields(contract(HEAD + "fields: {a: {type: int, map: {wait: null}}}\n"), b'{"a":"wait"}')
 
 
 def test_what_is_left_out_is_refused_by_nobody():
