@@ -15,7 +15,7 @@ from fieldgate_devices.breach import Breach, shown
 from fieldgate_devices.decoders.decoder import Decoder, Undecodable
 from fieldgate_devices.fields import FieldReader, NoReading
 from fieldgate_devices.generic import flat_fields
-from fieldgate_devices.matching import SERIAL, DeviceName, Matcher, json_or_nothing, read_matcher
+from fieldgate_devices.matching import SERIAL, DeviceName, Matcher, json_or_word, read_matcher
 from fieldgate_devices.members import Trail, read_members
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import Profile
@@ -23,7 +23,7 @@ from fieldgate_devices.repeated import Repeated
 from fieldgate_devices.times import time_reader
 from fieldgate_devices.upgrade import Upgrade
 
-__all__ = ["SERIAL", "Contract", "DeviceName", "Matcher", "Reading", "json_or_nothing"]
+__all__ = ["SERIAL", "Contract", "DeviceName", "Matcher", "Reading"]
 
 _MAX_TOPICS: Final = 4096  # of which it is remembered which entries of match may take them
 _encode = msgspec.json.Encoder().encode
@@ -94,7 +94,7 @@ class Contract:
             if conditions is None:
                 return number
             if value is None:
-                value = json_or_nothing(payload)
+                value = json_or_word(payload)
             if conditions.hold(value):
                 return number
         return None

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fieldgate_devices.conditions import TEXT
 from fieldgate_devices.event import OWN_TYPES
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.quantities import Duration
@@ -131,6 +132,11 @@ class MatchSpec(Section):
         "or {exists: true} or {exists: false}.",
         examples=[{"model": "Acurite-*", "id": {"exists": True}}],
     )
+    text: Annotated[tuple[str, ...], Field(strict=False, max_length=16), BeforeValidator(_one_or_more)] = Field(
+        (),
+        description="What a payload that is no JSON must be, without the blanks around it: a text, or one of several.",
+        examples=[["online", "offline"]],
+    )
     decode: DecodeSpec | None = Field(
         None, description="How bytes of these messages become values. Default: decode of the profile."
     )
@@ -145,6 +151,11 @@ class MatchSpec(Section):
     device: DeviceText | None = Field(
         None, description="Name of the device for these messages. Default: device of the profile."
     )
+
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What the payload must be, as `Conditions` takes it."""
+        return {**self.json_, **({TEXT: list(self.text)} if self.text else {})}
 
 
 Matches = Annotated[

@@ -175,6 +175,24 @@ def test_every_way_in_has_its_own_decoder_place_and_name(topic, payload, device,
     assert candidate.device in (device, None)
 
 
+@pytest.mark.parametrize(
+    ("payload", "is_taken"),
+    [(b"online", True), (b" offline\r\n", True), (b"ok", False), (b'"online"', False), (b'{"a":1}', False),
+     (b"", False), (b"\xff", False), (b"online" + b" " * 300, False)],
+)  # fmt: skip
+def test_a_payload_may_have_to_be_one_of_some_words(payload, is_taken):
+    """NODE/status of ESPHome is a topic that others have as well."""
+    made = contract(
+        'profile: p\nmatch: {mqtt: "{device}/status", text: [online, offline]}\n'
+        "decode: {value: {name: status}}\nfields: {status: {type: string}}\n"
+    )
+
+    assert (made.match("d/status", payload) is not None) is is_taken
+    assert (Catalogue([made]).find("d/status", payload) is not None) is is_taken
+    word = made.profile.match[0].model_copy(update={"text": (), "json_": {"a": {"exists": False}}})
+    assert word.conditions == {"a": {"exists": False}}
+
+
 def test_what_only_an_entry_with_a_device_of_its_own_catches_is_a_member_elsewhere():
     """rtl_433 says the model in the message of one topic and in the other topic itself."""
     made = contract(
