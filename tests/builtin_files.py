@@ -42,7 +42,7 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
         "version": profile.version,
         "file": file,
         "match": [
-            {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json"}}
+            {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json", "text"}}
             for one in written["match"]
         ],
         "commands": [command.publish for command in profile.commands.values()],

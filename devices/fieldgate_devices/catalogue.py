@@ -14,7 +14,7 @@ from fieldgate_devices.breach import Breach
 from fieldgate_devices.conditions import Conditions
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.fast_json import Fast, compile_fast
-from fieldgate_devices.matching import DeviceName, Matcher, json_or_nothing
+from fieldgate_devices.matching import DeviceName, Matcher, json_or_word
 from fieldgate_devices.topic_pattern import TopicPattern, read_command_pattern
 
 __all__ = ["Candidate", "Catalogue", "LazyContract", "choose"]
@@ -173,7 +173,7 @@ def choose(candidates: Sequence[Candidate], payload: bytes) -> Candidate | None:
         if one.conditions is None:
             return one
         if number == 0:
-            value = json_or_nothing(payload)
+            value = json_or_word(payload)
         if one.conditions.hold(value):
             return one
     return None

@@ -7,7 +7,10 @@ from typing import Any, Final
 
 from fieldgate_devices.paths import ABSENT, Path, read_path
 
-__all__ = ["Conditions", "condition_problem"]
+__all__ = ["TEXT", "Conditions", "PlainText", "condition_problem"]
+
+TEXT: Final = "$text"
+"""The path to a whole payload that is no JSON but a short text."""
 
 _NOTHING: Final[dict[str, str]] = {}
 
@@ -23,6 +26,12 @@ def condition_problem(wanted: object) -> str:
     return ""
 
 
+class PlainText(str):
+    """A payload that is no JSON; what is in a JSON message is a plain `str`."""
+
+    __slots__ = ()
+
+
 class Conditions:
     """All of them must hold."""
 
@@ -36,6 +45,8 @@ class Conditions:
 
 
 def _find(path: Path, record: object) -> object:
+    if path.text == TEXT:
+        return str(record) if isinstance(record, PlainText) else ABSENT
     return path.find(record, _NOTHING)
 
 

@@ -15,7 +15,7 @@ from fieldgate_devices.breach import Breach, shown
 from fieldgate_devices.decoders.decoder import Decoder, Undecodable
 from fieldgate_devices.fields import FieldReader, NoReading
 from fieldgate_devices.generic import flat_fields
-from fieldgate_devices.matching import SERIAL, DeviceName, Matcher, json_or_nothing, read_matcher
+from fieldgate_devices.matching import SERIAL, DeviceName, Matcher, json_or_word, read_matcher
 from fieldgate_devices.members import Trail, read_members
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import Profile
@@ -23,7 +23,7 @@ from fieldgate_devices.repeated import Repeated
 from fieldgate_devices.times import time_reader
 from fieldgate_devices.upgrade import Upgrade
 
-__all__ = ["SERIAL", "Contract", "DeviceName", "Matcher", "Reading", "json_or_nothing"]
+__all__ = ["SERIAL", "Contract", "DeviceName", "Matcher", "Reading"]
 
 _MAX_TOPICS: Final = 4096  # of which it is remembered which entries of match may take them
 _encode = msgspec.json.Encoder().encode
@@ -53,8 +53,8 @@ class Contract:
         self.has_variants = any(
             one.decode is not None or one.under is not None or one.device is not None for one in profile.match
         )
-        captured = frozenset[str]().union(*(one.captured for one in self.matchers))
-        self.device_name = DeviceName(profile.device, captured)
+        relying = [one.captured for one in self.matchers if one.device is None]
+        self.device_name = DeviceName(profile.device, frozenset[str]().union(*relying))
         self.lenient = profile.lenient or decoder.is_text or any(one.is_text for one in self._decoders)
         self.readers = [
             FieldReader(name, spec, lenient=self.lenient, no_reading=profile.no_reading)
@@ -94,7 +94,7 @@ class Contract:
             if conditions is None:
                 return number
             if value is None:
-                value = json_or_nothing(payload)
+                value = json_or_word(payload)
             if conditions.hold(value):
                 return number
         return None
@@ -189,6 +189,8 @@ class Contract:
         values = {reader.name: reader.read(record, captures, claimed) for reader in self.readers}
         if claimed is None:
             return {name: value for name, value in values.items() if value is not ABSENT}
+        for members in self._left_out:  # what may be a secret is no repeated field's either
+            claimed.update(one.trail for one in members.find(record))
         found = self._repeated.read(record, claimed) if self.profile.repeated else []
         for name, wanted in self._first_of.items():
             values[name] = next((one.value for one in found if one.of in wanted), values[name])
@@ -206,14 +208,13 @@ class Contract:
     def _add_others(self, fields: dict[str, object], record: dict[str, Any], claimed: Set[Trail]) -> None:
         """Keep, or refuse, what no field names."""
         begin, below = self._others(record)
-        known = {*claimed, *(one.trail for members in self._left_out for one in members.find(record))}
         try:
             flat = flat_fields(below, taken=fields.keys() | self.profile.fields.keys())
         except ValueError as error:
             raise Breach("unknown_field", str(error)) from error
         for name, (value, raw) in flat.items():
             trail = (*begin, *raw)
-            if any(trail[:depth] in known for depth in range(1, len(trail) + 1)) or self._no_reading.means(value):
+            if any(trail[:depth] in claimed for depth in range(1, len(trail) + 1)) or self._no_reading.means(value):
                 continue
             if self.profile.other_fields == "refuse":
                 raise Breach("unknown_field", f"{'.'.join(map(str, trail))} is named by no field")

@@ -153,6 +153,8 @@ class FieldReader:
             return self.default
         if self._map and isinstance(raw, str | int | float | bool):
             raw = self._map.get(_as_key(raw), raw)
+            if raw is None:
+                return self.absent("is mapped to null")
         if self._scale is not None or self._offset is not None or convert is not None:
             raw = self._scaled(raw, convert)
         value = self._convert(raw)

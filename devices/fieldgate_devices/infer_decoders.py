@@ -44,7 +44,7 @@ def _likely(payloads: Sequence[bytes]) -> Iterator[tuple[str, dict[str, Any]]]:
     if first[:1] in {b"$", b"!"}:
         yield "nmea", {}
     if first[:1] == b"/":
-        yield "dsmr", {}
+        yield "dsmr", {"version": "any"}
     if all(_is_scalar(one) for one in payloads):
         yield "value", {"format": "json"}
     if all(_is_text(one) for one in payloads):

@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fieldgate_devices.breach import Breach, shown
-from fieldgate_devices.conditions import Conditions
+from fieldgate_devices.conditions import Conditions, PlainText
 from fieldgate_devices.decoders.decoder import Undecodable
 from fieldgate_devices.decoders.json_text import parse
 from fieldgate_devices.paths import ABSENT, Path, read_path
 from fieldgate_devices.profile import MatchSpec
 from fieldgate_devices.topic_pattern import TopicPattern, read_topic_pattern
 
-__all__ = ["SERIAL", "DeviceName", "Matcher", "json_or_nothing", "matcher", "read_matcher"]
+__all__ = ["SERIAL", "DeviceName", "Matcher", "json_or_word", "matcher", "read_matcher"]
 
 SERIAL: Final = "serial/"  # before the name of a serial source it is the topic of what that hears
 
 _MAX_DEVICE: Final = 256
+_MAX_WORD: Final = 256  # bytes of a payload that match may ask for
 _PART: Final = re.compile(r"\{([^{}]+)\}")
 _NO_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff+#]")
 
@@ -67,7 +68,7 @@ class Matcher:
 
 def read_matcher(spec: MatchSpec) -> Matcher:
     """Return the entry, ready to use."""
-    made = matcher(mqtt=spec.mqtt, but=spec.except_, serial=spec.serial, conditions=spec.json_)
+    made = matcher(mqtt=spec.mqtt, but=spec.except_, serial=spec.serial, conditions=spec.conditions)
     device = DeviceName(spec.device, made.captured) if spec.device is not None else None
     return replace(made, under=spec.under, device=device)
 
@@ -84,11 +85,17 @@ def matcher(
     )
 
 
-def json_or_nothing(payload: bytes) -> object:
-    """Return a JSON payload's value; `ABSENT` for any other payload."""
+def json_or_word(payload: bytes) -> object:
+    """Return a JSON payload's value, and a short text without the blanks around it; `ABSENT` for any other payload."""
     try:
         return parse(payload)
     except Undecodable:
+        pass
+    if len(payload) > _MAX_WORD:
+        return ABSENT
+    try:
+        return PlainText(payload.decode().strip())
+    except UnicodeDecodeError:
         return ABSENT
 
 

@@ -66,7 +66,7 @@ def find_overlaps(own: Sequence[Contract], built_in: Sequence[Contract]) -> list
             if one.name == other.name or one.matcher.rank != other.matcher.rank or is_known:
                 continue
             common = _common_topic(one.matcher, other.matcher)
-            if common and not _exclude(one.spec.json_, other.spec.json_):
+            if common and not _exclude(one.spec.conditions, other.spec.conditions):
                 winner = min(one.name, other.name)
                 found.append(Overlap(one.name, one.number, other.name, winner, common, is_never=False))
                 found.append(Overlap(other.name, other.number, one.name, winner, common, is_never=False))
@@ -88,7 +88,7 @@ def _is_before(one: _Entry, entry: _Entry, *, is_own: bool) -> bool:
 
 def _takes_all(one: _Entry, entry: _Entry) -> bool:
     """Whether ``one`` takes every message that ``entry`` would."""
-    if any(entry.spec.json_.get(path, _NOTHING) != wanted for path, wanted in one.spec.json_.items()):
+    if any(entry.spec.conditions.get(path, _NOTHING) != wanted for path, wanted in one.spec.conditions.items()):
         return False
     if not {but.text for but in one.matcher.but} <= {but.text for but in entry.matcher.but}:
         return False

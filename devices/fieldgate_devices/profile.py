@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fieldgate_devices.conditions import TEXT
 from fieldgate_devices.event import OWN_TYPES
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.quantities import Duration
@@ -128,6 +129,11 @@ class MatchSpec(Section):
         "or {exists: true} or {exists: false}.",
         examples=[{"model": "Acurite-*", "id": {"exists": True}}],
     )
+    text: Annotated[tuple[str, ...], Field(strict=False, max_length=16), BeforeValidator(_one_or_more)] = Field(
+        (),
+        description="What a payload that is no JSON must be, without the blanks around it: a text, or one of several.",
+        examples=[["online", "offline"]],
+    )
     decode: DecodeSpec | None = Field(
         None, description="How bytes of these messages become values. Default: decode of the profile."
     )
@@ -143,9 +149,14 @@ class MatchSpec(Section):
         None, description="Name of the device for these messages. Default: device of the profile."
     )
 
+    @property
+    def conditions(self) -> dict[str, Any]:
+        """What the payload must be, as `Conditions` takes it."""
+        return {**self.json_, **({TEXT: list(self.text)} if self.text else {})}
+
 
 Matches = Annotated[
-    tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
+    tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=64), BeforeValidator(_one_or_more)
 ]
 
 
@@ -297,9 +308,9 @@ class Profile(Section):
         1, ge=1, le=9999, description="Version of the contract; raise it when fields change their meaning."
     )
     description: str = Field("", max_length=4000, description="What device this is, for people.")
-    match: Annotated[
-        tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=32), BeforeValidator(_one_or_more)
-    ] = Field(description="Which messages are this device's: one mapping, or a list of which one must hold.")
+    match: Matches = Field(
+        description="Which messages are this device's: one mapping, or a list of which one must hold."
+    )
     device: DeviceText = Field(
         "{device}",
         description="Name of the device: text with {captures} of the topic and {paths} into the message, "

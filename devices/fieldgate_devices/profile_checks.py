@@ -10,6 +10,7 @@ from fieldgate_devices.breach import Breach
 from fieldgate_devices.conditions import condition_problem
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.files.document import Document, Loc, Problem
+from fieldgate_devices.matching import json_or_word
 from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.paths import TOPIC, read_path
 from fieldgate_devices.profile import FieldSpec, MatchSpec, Profile
@@ -52,8 +53,8 @@ def _captured(profile: Profile) -> frozenset[str]:
 
 def _match(profile: Profile) -> Iterator[_Finding]:
     for number, match in enumerate(profile.match):
-        if match.mqtt is None and match.serial is None and not match.json_:
-            yield _Finding(("match", number), "match says nothing; write mqtt, serial or json")
+        if match.mqtt is None and match.serial is None and not match.conditions:
+            yield _Finding(("match", number), "match says nothing; write mqtt, serial, json or text")
         if match.mqtt is not None and match.serial is not None:
             yield _Finding(
                 ("match", number, "serial"), "a message comes from MQTT or from a serial port; write two entries"
@@ -61,6 +62,11 @@ def _match(profile: Profile) -> Iterator[_Finding]:
         for path, wanted in match.json_.items():
             if problem := condition_problem(wanted):
                 yield _Finding(("match", number, "json", path), f"{path}: {problem}")
+        if bad := next((one for one in match.text if json_or_word(one.encode(errors="replace")) != one), None):
+            yield _Finding(
+                ("match", number, "text"),
+                f"{bad[:40]!r} is no text that a payload can be: at most 256 bytes, no JSON, no blanks around it",
+            )
         if match.under is not None:
             for name in _PART.findall(match.under):
                 if name not in _captures(match):

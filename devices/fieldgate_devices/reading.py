@@ -8,6 +8,7 @@ from typing import Any
 
 from fieldgate_devices.builtin import BuiltinProfiles, IndexEntry
 from fieldgate_devices.catalogue import Catalogue, LazyContract
+from fieldgate_devices.conditions import TEXT
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.decoders.decoder import Decoder
 from fieldgate_devices.decoders.make import UnknownDecoder, make_decoder, options_class
@@ -144,7 +145,7 @@ def _lazy(entry: IndexEntry) -> LazyContract:
                 mqtt=one.get("mqtt"),
                 but=one.get("except", ()),
                 serial=one.get("serial"),
-                conditions=one.get("json"),
+                conditions={**one.get("json", {}), **({TEXT: one["text"]} if "text" in one else {})},
             )
             for one in entry.match
         ),

@@ -65,7 +65,7 @@ class Repeated:
             for path in paths:
                 convert = reader.unit_of(path.text, record)
                 for trail, parts, raw in path.find(record):
-                    if trail in claimed or raw is None:
+                    if raw is None or any(trail[:depth] in claimed for depth in range(len(trail), 0, -1)):
                         continue
                     try:
                         value = reader.value_of(raw, convert)

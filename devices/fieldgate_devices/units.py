@@ -57,6 +57,13 @@ _UNITS: Final[dict[str, dict[str, tuple[float, float]]]] = {
     "voltage": {"V": (1.0, 0.0), "mV": (0.001, 0.0), "kV": (1_000.0, 0.0)},
     "current": {"A": (1.0, 0.0), "mA": (0.001, 0.0)},
     "volume": {"L": (1.0, 0.0), "mL": (0.001, 0.0), "m³": (1_000.0, 0.0), "gal": (3.785411784, 0.0)},
+    "mass": {
+        "kg": (1.0, 0.0),
+        "lb": (0.45359237, 0.0),
+        "oz": (0.028349523125, 0.0),
+        "st": (6.35029318, 0.0),
+        "jin": (0.5, 0.0),
+    },
     "time": {"s": (1.0, 0.0), "ms": (0.001, 0.0), "min": (60.0, 0.0), "h": (3_600.0, 0.0), "d": (86_400.0, 0.0)},
     "illuminance": {"lx": (1.0, 0.0), "klx": (1_000.0, 0.0)},
     "acceleration": {"m/s²": (1.0, 0.0), "g": (9.80665, 0.0), "mg": (0.00980665, 0.0)},
@@ -66,7 +73,7 @@ _UNITS: Final[dict[str, dict[str, tuple[float, float]]]] = {
 
 _OTHER_NAMES: Final = {
     "C": "°C", "F": "°F", "celsius": "°C", "fahrenheit": "°F", "kelvin": "K", "ºC": "°C", "ºF": "°F",
-    "kmh": "km/h", "kph": "km/h", "knots": "kn", "m3": "m³", "l": "L", "lux": "lx",
+    "kmh": "km/h", "kph": "km/h", "knots": "kn", "m3": "m³", "l": "L", "lux": "lx", "lbs": "lb",
 }  # fmt: skip
 """Names that devices give units in their messages."""
 

@@ -12,10 +12,10 @@ from typing import Any
 
 from fieldgate_devices.breach import Breach, shown
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.conditions import Conditions
+from fieldgate_devices.conditions import TEXT, Conditions, PlainText
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.fields import FieldReader
-from fieldgate_devices.matching import SERIAL, Matcher, json_or_nothing
+from fieldgate_devices.matching import SERIAL, Matcher, json_or_word
 from fieldgate_devices.paths import ABSENT, read_path
 from fieldgate_devices.profile import MatchSpec
 
@@ -78,7 +78,7 @@ class Walk:
 
 def walk_through(catalogue: Catalogue, topic: str, payload: bytes) -> Walk:
     """Send a message through."""
-    value = json_or_nothing(payload)
+    value = json_or_word(payload)
     found = catalogue.find(topic, payload)
     chosen = None if found is None else found.contract
     considered = tuple(
@@ -125,8 +125,10 @@ def _where(matcher: Matcher) -> str:
 
 def _unfulfilled(spec: MatchSpec, value: object) -> str:
     """The first condition that does not hold."""
-    if value is ABSENT:
+    if spec.json_ and (value is ABSENT or isinstance(value, PlainText)):
         return "the payload is not JSON"
+    if spec.text and not Conditions({TEXT: list(spec.text)}).hold(value):
+        return f"the payload is not {_wanted(list(spec.text))}"
     for path, wanted in spec.json_.items():
         if not Conditions({path: wanted}).hold(value):
             raw = read_path(path).find(value, {})

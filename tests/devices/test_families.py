@@ -175,6 +175,43 @@ def test_every_way_in_has_its_own_decoder_place_and_name(topic, payload, device,
     assert candidate.device in (device, None)
 
 
+@pytest.mark.parametrize(
+    ("payload", "is_taken"),
+    [(b"online", True), (b" offline\r\n", True), (b"ok", False), (b'"online"', False), (b'{"a":1}', False),
+     (b"", False), (b"\xff", False), (b"online" + b" " * 300, False)],
+)  # fmt: skip
+def test_a_payload_may_have_to_be_one_of_some_words(payload, is_taken):
+    """NODE/status of ESPHome is a topic that others have as well."""
+    made = contract(
+        'profile: p\nmatch: {mqtt: "{device}/status", text: [online, offline]}\n'
+        "decode: {value: {name: status}}\nfields: {status: {type: string}}\n"
+    )
+
+    assert (made.match("d/status", payload) is not None) is is_taken
+    assert (Catalogue([made]).find("d/status", payload) is not None) is is_taken
+    word = made.profile.match[0].model_copy(update={"text": (), "json_": {"a": {"exists": False}}})
+    assert word.conditions == {"a": {"exists": False}}
+
+
+def test_what_only_an_entry_with_a_device_of_its_own_catches_is_a_member_elsewhere():
+    """rtl_433 says the model in the message of one topic and in the other topic itself."""
+    made = contract(
+        """
+profile: p
+match:
+  - {mqtt: "r/events"}
+  - {mqtt: "r/{model}/{id}", device: "{model}-{id}"}
+device: "{model}-{id}"
+fields: {t: {type: int}}
+"""
+    )
+
+    for topic, payload in (("r/events", b'{"model":"N","id":7,"t":1}'), ("r/N/7", b'{"t":1}')):
+        captures = made.match(topic, payload)
+        assert captures is not None
+        assert made.read(payload, captures, topic)[0].device == "N-7"
+
+
 @pytest.mark.parametrize(("topic", "payload"), [("s/d/value/set", b"true"), ("rpc/x", b'{"src":"other"}')])
 def test_what_an_entry_excepts_or_does_not_know_is_not_taken(topic, payload):
     assert Catalogue([WAYS]).find(topic, payload) is None
@@ -186,6 +223,36 @@ def test_members_are_left_out_wherever_they_stand():
     payload = b'{"key":"s","a":{"id":1,"raw":{"b":2},"c":3},"d":"n/a","e":-99,"f":{"g":-99.0,"h":1}}'
 
     assert fields(made, payload) == {"a_c": 3.0, "f_h": 1.0}
+
+
+def test_a_repeated_field_takes_nothing_that_is_left_out():
+    """A password that is all digits would else be a number that goes upstream."""
+    made = contract(
+        HEAD
+        + """
+other_fields: keep
+leave_out: [PASSWORD, raw]
+repeated:
+  "{inner}_t": {type: float, optional: true, from: "{inner}.t"}
+  "{other}": {type: float, optional: true, unfit: other, from: "{other}"}
+"""
+    )
+
+    assert fields(made, b'{"PASSWORD":123456,"a":1,"raw":{"t":2},"b":{"t":3}}') == {"a": 1.0, "b_t": 3.0}
+
+
+@pytest.mark.parametrize(("more", "wanted"), [("optional: true", {}), ("default: false", {"a": False})])
+def test_a_value_that_is_mapped_to_null_is_none(more, wanted):
+    """Devices have a word for not knowing, beside those for on and off."""
+    made = contract(HEAD + f"fields: {{a: {{type: bool, map: {{ON: true, wait: null}}, {more}}}}}\n")
+
+    assert fields(made, b'{"a":"wait"}') == wanted
+    assert fields(made, b'{"a":"ON"}') == {"a": True}
+
+
+def test_a_value_that_is_mapped_to_null_is_missing_where_it_must_be_there():
+    with pytest.raises(Breach, match="a is mapped to null"):
+        fields(contract(HEAD + "fields: {a: {type: int, map: {wait: null}}}\n"), b'{"a":"wait"}')
 
 
 def test_what_is_left_out_is_refused_by_nobody():

@@ -6,7 +6,8 @@ every log of power failures. It is imported with the first telegram: it brings 1
 
 A record bears ``header`` and the values under dsmr-parser's names in small letters; times are ISO 8601 in UTC. What
 other meters on the same bus say is under ``gas``, ``water``, ``heat`` … (``mbus_1`` where their kind is not said), with
-``value``, ``unit`` and ``time``. Codes that the tables do not know are under ``other``, as they stand.
+``value``, ``unit`` and ``time``. Energy is in kWh and power in kW, also of meters that write Wh and W. Codes that the
+tables do not know are under ``other``, as they stand.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ _TELEGRAM: Final = re.compile(r"/([^\n!]{1,200})\n(.*?)\n?!([0-9A-Fa-f]{4})?\s*"
 _LINE: Final = re.compile(
     r"([0-9]{1,3})-([0-9]{1,3}):([0-9]{1,3}(?:\.[0-9]{1,3}){2})(?:\*[0-9]{1,3})?((?:\([^()]*\))+)"
 )
+_VERSION: Final = re.compile(r"^(?:1-3:0\.2\.8|0-0:96\.1\.4)\(", re.MULTILINE)  # DSMR 4 and later, e-MUCS
 _MEDIA: Final = {2: "electricity", 3: "gas", 4: "heat", 6: "hot_water", 7: "water", 10: "cooling", 12: "heat"}
 _CRC_TABLE: Final[list[int]] = []
 
@@ -43,7 +45,8 @@ class DsmrOptions(DecoderOptions):
     )
     checksum: Literal["required", "optional", "auto"] = Field(
         default="auto",
-        description="auto: required where the version has one; a checksum that is there must be right in any case",
+        description="auto: required where the version has one (any: where the telegram says its version); one that is "
+        "there must be right in any case",
     )
 
     def make(self) -> DsmrDecoder:
@@ -85,7 +88,8 @@ class DsmrDecoder:
     def _check(self, text: str, checksum: str | None, table: Table) -> None:
         """Verify the checksum over all from '/' to '!'; a relay may have changed the ends of lines."""
         if checksum is None:
-            if self._checksum == "required" or (self._checksum == "auto" and table.has_checksum):
+            has_one = _VERSION.search(text) is not None if table.has_checksum is None else table.has_checksum
+            if self._checksum == "required" or (self._checksum == "auto" and has_one):
                 raise Undecodable("the telegram has no checksum after '!'")
             return
         covered = text[: text.rindex("!") + 1]

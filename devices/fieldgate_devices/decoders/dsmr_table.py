@@ -11,9 +11,11 @@ from fieldgate_devices.decoders.decoder import Undecodable
 
 __all__ = ["Code", "Country", "Table", "load_table"]
 
-Country = Literal["dsmr2", "dsmr3", "dsmr4", "dsmr5", "belgium", "luxembourg", "sweden", "hungary", "iskra", "q3d"]
+Country = Literal[
+    "any", "dsmr2", "dsmr3", "dsmr4", "dsmr5", "belgium", "luxembourg", "sweden", "hungary", "iskra", "q3d"
+]
 
-_TABLES: Final[dict[Country, str]] = {
+_TABLES: Final[dict[str, str]] = {
     "dsmr2": "V2_2",
     "dsmr3": "V3",
     "dsmr4": "V4",
@@ -25,6 +27,7 @@ _TABLES: Final[dict[Country, str]] = {
     "iskra": "ISKRA_IE",
     "q3d": "Q3D",
 }
+_IN_ORDER: Final = ("dsmr5", "dsmr4", "dsmr3", "belgium", "luxembourg", "sweden", "hungary", "iskra", "q3d")
 _MAX_FOUND: Final = 500
 
 Shape = Literal["value", "reading", "peaks", "log"]
@@ -46,9 +49,9 @@ class Code:
 
 
 class Table:
-    """The codes of one version."""
+    """The codes of one version. ``has_checksum`` None: some of its telegrams do."""
 
-    def __init__(self, codes: list[tuple[re.Pattern[str], Code]], *, has_checksum: bool) -> None:
+    def __init__(self, codes: list[tuple[re.Pattern[str], Code]], *, has_checksum: bool | None) -> None:
         self._codes = codes
         self._found: dict[str, Code | None] = {}  # a meter sends the same codes for ever
         self.has_checksum = has_checksum
@@ -65,7 +68,7 @@ class Table:
 
 
 def load_table(version: Country) -> Table:
-    """Return the codes of that version.
+    """Return the codes of that version; of ``any`` those of all, of which the newest Dutch one counts first.
 
     Raises:
         Undecodable: dsmr-parser cannot be used on this machine.
@@ -74,9 +77,13 @@ def load_table(version: Country) -> Table:
         from dsmr_parser import telegram_specifications as known  # type: ignore[import-untyped]  # it has no types
     except (ImportError, ZoneInfoNotFoundError) as error:
         raise Undecodable(f"dsmr-parser cannot be used: {error}") from error
-    table: dict[str, Any] = getattr(known, _TABLES[version])
-    codes = [(re.compile(entry["obis_reference"]), _code(entry)) for entry in table["objects"]]
-    return Table(codes, has_checksum=bool(table["checksum_support"]))
+    names = _IN_ORDER if version == "any" else (version,)
+    tables: list[dict[str, Any]] = [getattr(known, _TABLES[name]) for name in names]
+    entries: dict[str, dict[str, Any]] = {}
+    for entry in (one for table in tables for one in table["objects"]):
+        entries.setdefault(entry["obis_reference"], entry)
+    codes = [(re.compile(code), _code(entry)) for code, entry in entries.items()]
+    return Table(codes, has_checksum=None if version == "any" else bool(tables[0]["checksum_support"]))
 
 
 def _code(entry: dict[str, Any]) -> Code:

@@ -14,6 +14,7 @@ __all__ = ["values_of"]
 
 _NUMBER: Final = re.compile(r"[+-]?[0-9]{1,16}(?:\.[0-9]{1,16})?")
 _TIME: Final = re.compile(r"([0-9]{12})([SW])?")
+_THOUSANDTHS: Final = frozenset({"W", "Wh", "var", "varh", "VA", "VAh"})  # of what most meters write: kW, kWh …
 _SUMMER: Final = timezone(timedelta(hours=2))
 _WINTER: Final = timezone(timedelta(hours=1))
 _OLD_READING: Final = 7  # groups of a gas reading before DSMR 4
@@ -81,13 +82,14 @@ def _count(groups: list[str]) -> int:
 
 
 def _value(kind: str, group: str) -> Value:
-    text = group.partition("*")[0]
+    text, _, unit = group.partition("*")
     if not text:
         return None
     if kind == "timestamp":
         return _time(text)
     if kind == "Decimal":
-        return _number(text)
+        number = _number(text)
+        return round(number / 1000, 10) if number is not None and unit in _THOUSANDTHS else number
     if kind == "int":
         number = _number(text)
         return int(number) if number is not None else None

@@ -18,7 +18,7 @@ from fieldgate_devices.decoders.limits import (
 )
 from fieldgate_devices.decoders.place import Place, PlaceText
 from fieldgate_devices.decoders.readings import Readings, ReadingsOptions
-from fieldgate_devices.decoders.texts import read_text
+from fieldgate_devices.decoders.texts import json_or_text
 
 __all__ = ["JsonDecoder", "JsonOptions"]
 
@@ -90,16 +90,11 @@ class JsonDecoder:
         return checked(records)
 
     def _message(self, payload: bytes) -> Value:
-        try:
-            message = json_text.parse(payload)
-        except Undecodable:
-            if not self._or_text or payload.lstrip()[:1] in (b"{", b"["):
-                raise
-            return _text(payload)
+        message = json_or_text(payload) if self._or_text else json_text.parse(payload)
         for place in self._texts:
             text = place.find(message)
             if isinstance(text, str) and text:
-                message = place.replaced(message, _json_or_text(text))
+                message = place.replaced(message, _read_in_place(text))
         if self._texts:
             measure(message)
         for place in self._unwrapped:
@@ -109,14 +104,7 @@ class JsonDecoder:
         return {_ALONE: message} if self._is_whole and isinstance(message, list) else message
 
 
-def _text(payload: bytes) -> Value:
-    text = read_text(payload, encoding="utf-8").strip(" \t\r\n\x00")
-    if not text:
-        raise Undecodable("the payload holds blanks only")
-    return text
-
-
-def _json_or_text(text: str) -> Value:
+def _read_in_place(text: str) -> Value:
     """What a text in a message says; one that is no JSON stays a text."""
     try:
         return json_text.parse(text.encode())

@@ -14,7 +14,7 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
+from fieldgate_devices.decoders.decoder import Record, Undecodable, Value, excerpt
 from fieldgate_devices.decoders.limits import check_payload, check_record_count, checked
 from fieldgate_devices.decoders.nmea_sentences import values_of
 from fieldgate_devices.decoders.options import DecoderOptions
@@ -103,14 +103,17 @@ def _check(text: str, checksum: str) -> None:
 
 
 def _merged(records: list[Record]) -> Record:
-    """All sentences in one: of several values of a name the first counts, lists are joined."""
+    """All sentences in one: of several values of a name the first counts, lists are joined; unknown ones are apart."""
     merged: Record = {}
-    for record in records:
+    others = [record for record in records if "fields" in record]
+    for record in (one for one in records if "fields" not in one):
         for name, value in record.items():
             there = merged.get(name)
             if there is None:
                 merged[name] = value
             elif isinstance(there, list) and isinstance(value, list):
                 merged[name] = [*there, *value]
+    if others:
+        merged["other"] = list[Value](others)
     merged["sentences"] = [record["sentence"] for record in records]
     return merged

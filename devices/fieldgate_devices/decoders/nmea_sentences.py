@@ -72,6 +72,21 @@ _SENTENCES: Final[dict[str, tuple[Part, ...]]] = {
         ("correction_age_s", _number),
         ("correction_station", _text),
     ),
+    "GNS": (
+        ("time_of_day", _clock),
+        _LATITUDE,
+        _SKIP,
+        _LONGITUDE,
+        _SKIP,
+        ("modes", _text),
+        ("satellites", _whole),
+        ("hdop", _number),
+        ("altitude_m", _number),
+        ("geoid_separation_m", _number),
+        ("correction_age_s", _number),
+        ("correction_station", _text),
+        ("navigation_status", _text),
+    ),
     "RMC": (
         ("time_of_day", _clock),
         ("status", _text),
@@ -144,6 +159,8 @@ def values_of(sentence: str, fields: Sequence[str]) -> Record | None:
             raise Undecodable(f"{sentence}: {name}: {error.reason}") from None
     if sentence == "GSA":
         values["satellites_used"] = [_whole(one) for one in fields[2:14] if one]
+    elif sentence == "GNS":  # one letter for each system of satellites
+        values["status"] = "A" if str(values["modes"] or "").strip("N") else "V"
     elif sentence == "GSV":
         values["satellites_seen"] = _satellites(fields[3:])
     elif sentence in {"RMC", "ZDA"}:

@@ -10,7 +10,8 @@ from pydantic import Field, field_validator, model_validator
 
 from fieldgate_devices.decoders import json_text
 from fieldgate_devices.decoders.decoder import Record, Undecodable, excerpt
-from fieldgate_devices.decoders.texts import TextOptions, read_text, with_point
+from fieldgate_devices.decoders.limits import checked
+from fieldgate_devices.decoders.texts import TextOptions, json_or_text, plain_text, with_point
 
 __all__ = ["ValueDecoder", "ValueOptions"]
 
@@ -27,9 +28,10 @@ class ValueOptions(TextOptions):
         description="name of the value; {part} is a part of the topic that the profile's match names",
         examples=["{sensor}"],
     )
-    format: Literal["text", "json"] = Field(
+    format: Literal["text", "json", "any"] = Field(
         default="text",
-        description="text: any text, blanks around it removed; json: a number, a text in quotes, true, false or null",
+        description="text: any text, blanks around it removed; json: a number, a text in quotes, true, false or null; "
+        "any: what JSON it is (a list or an object too), and a text where it is none",
     )
     decimal: Literal[".", ","] = Field(default=".", description="the decimal mark of a number (text)")
 
@@ -43,7 +45,7 @@ class ValueOptions(TextOptions):
 
     @model_validator(mode="after")
     def _check_format(self) -> ValueOptions:
-        if self.format == "json" and (self.decimal != "." or self.encoding != "utf-8"):
+        if self.format != "text" and (self.decimal != "." or self.encoding != "utf-8"):
             raise ValueError("decimal and encoding are for format: text; JSON has its own")
         return self
 
@@ -63,7 +65,7 @@ class ValueDecoder:
     def __init__(self, options: ValueOptions) -> None:
         self._options = options
         self._captures = options.captures
-        self.is_text = options.format == "text"
+        self.is_text = options.format != "json"
 
     def decode(self, payload: bytes, captures: Mapping[str, str]) -> list[Record]:
         """Return one record with one value.
@@ -77,9 +79,9 @@ class ValueDecoder:
             if isinstance(value, dict | list):
                 raise Undecodable(f"one value is expected, not {excerpt(payload)}")
             return [{name: value}]
-        text = read_text(payload, encoding=self._options.encoding).strip(" \t\r\n\x00")
-        if not text:
-            raise Undecodable("the payload holds blanks only")
+        if self._options.format == "any":
+            return checked([{name: json_or_text(payload)}])
+        text = plain_text(payload, encoding=self._options.encoding)
         return [{name: with_point(text) if self._options.decimal == "," else text}]
 
     def _name(self, captures: Mapping[str, str]) -> str:

@@ -7,12 +7,12 @@ from typing import Final, Literal
 
 from pydantic import Field
 
-from fieldgate_devices.decoders.decoder import Undecodable
-from fieldgate_devices.decoders.json_text import why_not_utf8
+from fieldgate_devices.decoders.decoder import Undecodable, Value
+from fieldgate_devices.decoders.json_text import parse, why_not_utf8
 from fieldgate_devices.decoders.limits import MAX_PAYLOAD_BYTES, check_payload
 from fieldgate_devices.decoders.options import DecoderOptions
 
-__all__ = ["MAX_LINES", "Encoding", "TextOptions", "read_text", "with_point"]
+__all__ = ["MAX_LINES", "Encoding", "TextOptions", "json_or_text", "plain_text", "read_text", "with_point"]
 
 MAX_LINES: Final = 10_000
 """Lines of a payload, those that say nothing too."""
@@ -47,6 +47,32 @@ def read_text(payload: bytes, *, encoding: Encoding, limit_bytes: int = MAX_PAYL
     if text.startswith(_MARK):
         raise Undecodable(why_not_utf8(payload))
     return text
+
+
+def plain_text(payload: bytes, *, encoding: Encoding = "utf-8") -> str:
+    """Return a payload that is one value, without the blanks around it.
+
+    Raises:
+        Undecodable: see `read_text`; or there is nothing else.
+    """
+    text = read_text(payload, encoding=encoding).strip(" \t\r\n\x00")
+    if not text:
+        raise Undecodable("the payload holds blanks only")
+    return text
+
+
+def json_or_text(payload: bytes) -> Value:
+    """Return what a payload says in JSON; one that is none, and does not begin like a list or an object, is a text.
+
+    Raises:
+        Undecodable: it is neither.
+    """
+    try:
+        return parse(payload)
+    except Undecodable:
+        if payload.lstrip()[:1] in (b"{", b"["):
+            raise
+        return plain_text(payload)
 
 
 def with_point(text: str) -> str:

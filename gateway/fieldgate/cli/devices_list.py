@@ -52,9 +52,12 @@ def match_text(match: MatchSpec) -> str:
     where = (
         match.mqtt if match.mqtt is not None else f"serial {match.serial}" if match.serial is not None else "any topic"
     )
-    if not match.json_:
+    if not match.conditions:
         return where
-    conditions = ", ".join(f"{path}: {json.dumps(wanted, ensure_ascii=False)}" for path, wanted in match.json_.items())
+    conditions = ", ".join(
+        f"{path.removeprefix('$')}: {json.dumps(wanted, ensure_ascii=False)}"
+        for path, wanted in match.conditions.items()
+    )
     return f"{where} with {conditions}"
 
 

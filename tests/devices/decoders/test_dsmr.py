@@ -127,6 +127,37 @@ def test_a_belgian_telegram_has_peaks_gas_and_water() -> None:
     }
 
 
+@pytest.mark.parametrize("written", [b"1-0:1.8.0(006545766*Wh)", b"1-0:1.8.0(006545.766*kWh)"])
+def test_energy_and_power_are_in_thousands_however_a_meter_writes_them(written: bytes) -> None:
+    """Meters in Lithuania and Germany write Wh and W; a thousand times the energy must not go upstream."""
+    body = b"/EST5\\253710000_A\r\n\r\n" + written + b"\r\n1-0:1.7.0(000000286*W)\r\n1-0:32.7.0(240.3*V)\r\n"
+
+    (record,) = decoded("dsmr", sealed(body), {"version": "any"})
+
+    assert record["electricity_imported_total"] == 6545.766
+    assert record["current_electricity_usage"] == 0.286
+    assert record["instantaneous_voltage_l1"] == 240.3
+
+
+def test_one_table_reads_the_telegrams_of_all_versions() -> None:
+    """A gateway does not know which meter an installer plugs in."""
+    assert decoded("dsmr", TELEGRAM, {"version": "any"}) == decoded("dsmr", TELEGRAM)
+    old = decoded("dsmr", OLD, {"version": "any"})[0]
+    assert old["gas"] == {**decoded("dsmr", OLD, {"version": "dsmr2"})[0]["gas"], "type": 3, "valve": 1}  # type: ignore[dict-item]
+    belgian = decoded("dsmr", sealed(BELGIAN), {"version": "any"})[0]
+    assert belgian["belgium_current_average_demand"] == 2.351
+    assert belgian["water"] == decoded("dsmr", sealed(BELGIAN), {"version": "belgium"})[0]["water"]
+
+
+def test_a_version_that_has_a_checksum_needs_it_where_the_table_is_of_all() -> None:
+    """Cut off after the '!', a telegram could be any; those that had none before DSMR 4 say no version."""
+    without = TELEGRAM[: TELEGRAM.rindex(b"!") + 1]
+
+    assert refused("dsmr", without, {"version": "any"}) == "the telegram has no checksum after '!'"
+    assert refused("dsmr", OLD, {"version": "any", "checksum": "required"}).endswith("no checksum after '!'")
+    assert refused("dsmr", sealed(BELGIAN)[:-6], {"version": "any"}) == "the telegram has no checksum after '!'"
+
+
 @pytest.mark.parametrize("version", ["dsmr3", "dsmr4", "luxembourg", "sweden", "hungary", "iskra", "q3d"])
 def test_every_version_reads_what_all_have(version: str) -> None:
     body = b"/KAM5\r\n\r\n1-0:1.7.0(0001.500*kW)\r\n"
@@ -140,7 +171,7 @@ def test_a_meter_that_writes_the_last_group_of_a_code() -> None:
     """EasyMeter Q3D: 1-0:1.7.0*255."""
     payload = b"/ESY5Q3DA1004 V3.04\r\n\r\n1-0:1.7.0*255(001688.21*W)\r\n!\r\n"
 
-    assert decoded("dsmr", payload, {"version": "q3d"})[0]["current_electricity_usage"] == 1688.21
+    assert decoded("dsmr", payload, {"version": "q3d"})[0]["current_electricity_usage"] == 1.68821
 
 
 def test_codes_that_the_table_does_not_know_are_kept() -> None:

@@ -154,6 +154,28 @@ def test_what_is_empty_in_one_sentence_is_taken_from_another() -> None:
     assert merged["time_of_day"] == "12:35:19"
 
 
+@pytest.mark.parametrize(("modes", "status"), [("ANNN", "A"), ("NNRN", "A"), ("NNNN", "V"), ("N", "V"), ("", "V")])
+def test_a_fix_of_one_system_of_satellites_is_a_fix(modes: str, status: str) -> None:
+    """Receivers of several systems may send GNS alone, and no GGA."""
+    sentence = sealed(f"GNGNS,103600.01,5114.51176,N,00012.29380,W,{modes},07,1.18,111.5,45.6,,,V")
+
+    (record,) = decoded("nmea", sentence)
+
+    assert record["status"] == status
+    assert (record["latitude"], record["longitude"], record["satellites"]) == (51.241862667, -0.204896667, 7)
+
+
+def test_what_is_not_known_is_kept_apart_where_all_is_one_reading() -> None:
+    """A reading that begins with a ship's message must not lose the position, nor the ship."""
+    ship = b"!AIVDM,1,1,,B,177KQJ5000G?tO`K>RA1wUbN0TKH,0*5C\r\n"
+
+    (merged,) = decoded("nmea", ship + sealed("GPGLL,4916.45,N,12311.12,W,225444,A,"), {"merge": True})
+
+    assert merged["sentence"] == "GLL"
+    assert merged["other"] == decoded("nmea", ship)
+    assert merged["sentences"] == ["VDM", "GLL"]
+
+
 def test_a_sentence_may_lack_its_checksum_where_that_is_said() -> None:
     assert refused("nmea", b"$GPHDT,1,T") == "line 1: GPHDT has no checksum"
     assert decoded("nmea", b"$GPHDT,1,T", {"checksum": "optional"})[0]["heading_deg"] == 1.0

@@ -263,6 +263,32 @@ def test_a_value_may_be_json() -> None:
 
 
 @pytest.mark.parametrize(
+    ("payload", "value"),
+    [
+        (b" 21.5\n", 21.5),
+        (b"true", True),
+        (b"null", None),
+        (b"open", "open"),
+        (b"0012", "0012"),
+        (b"1e400", "1e400"),
+        (b"2023-01-01 10:00:00", "2023-01-01 10:00:00"),
+        (b'{"motion": false}', {"motion": False}),
+        (b"[1]", [1]),
+    ],
+)
+def test_a_value_may_be_anything(payload: bytes, value: object) -> None:
+    """Devices with a topic per value send numbers, words and small objects in the same way."""
+    assert decoded("value", payload, {"name": "{what}", "format": "any"}, what="state") == [{"state": value}]
+
+
+def test_what_begins_like_json_must_be_it() -> None:
+    assert "not JSON" in refused("value", b'{"motion": fal', {"format": "any"})
+    assert refused("value", b" ", {"format": "any"}) == "the payload holds blanks only"
+    assert refused("value", b"\xff\xfe", {"format": "any"}).startswith("the payload begins with the byte order mark")
+    assert make_decoder("value", {"format": "any"}).is_text
+
+
+@pytest.mark.parametrize(
     ("name", "options", "problem"),
     [
         ("csv", {"header": True, "columns": ["a"]}, "either header: true or columns"),
@@ -272,7 +298,7 @@ def test_a_value_may_be_json() -> None:
         ("csv", {"short_lines": True}, "short_lines needs columns"),
         ("regex", {"pattern": "(?P<a>x)", "others": "ignore"}, "needs matches: lines"),
         ("value", {"format": "json", "decimal": ","}, "are for format: text"),
-        ("value", {"format": "json", "encoding": "latin-1"}, "are for format: text"),
+        ("value", {"format": "any", "encoding": "latin-1"}, "are for format: text"),
         ("json", {"key": "k"}, "key needs each"),
         ("cbor", {"shared": False}, "shared needs each"),
         ("csv", {"quote": " "}, "a character that can be seen"),
