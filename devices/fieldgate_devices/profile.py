@@ -6,6 +6,7 @@ messages come from it. What concerns more than one key is checked in `profile_ch
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -35,6 +36,7 @@ __all__ = [
     "check_id",
 ]
 
+_ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _MAX_TEXT: Final = 1 << 16
 
 
