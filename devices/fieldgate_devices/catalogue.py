@@ -6,16 +6,15 @@ own before the built-in ones, then the id in the order of letters. The answer fo
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fieldgate_devices.breach import Breach
+from fieldgate_devices.commands import Commands
 from fieldgate_devices.conditions import Conditions
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.fast_json import Fast, compile_fast
 from fieldgate_devices.matching import DeviceName, Matcher, json_or_word
-from fieldgate_devices.topic_pattern import TopicPattern, read_command_pattern
 
 __all__ = ["Candidate", "Catalogue", "LazyContract", "choose"]
 
@@ -83,10 +82,7 @@ class Catalogue:
         self.own = frozenset(_id(one) for one in own)
         self._contracts = _Contracts(known)
         self._silent_after = {name: limit for name, one in known.items() if (limit := _silent_after(one)) is not None}
-        self._commands: defaultdict[int, list[tuple[TopicPattern, str]]] = defaultdict(list)  # by number of levels
-        for name, one in known.items():
-            for topic in _commands(one):
-                self._commands[topic.count("/")].append((read_command_pattern(topic), name))
+        self._commands = Commands((topic, name) for name, one in known.items() for topic in _commands(one))
         ordered = [
             (matcher.rank, name in self.own, name, number, matcher)
             for name, one in known.items()
@@ -129,17 +125,14 @@ class Catalogue:
     @property
     def commands(self) -> int:
         """How many commands the profiles name, all together."""
-        return sum(map(len, self._commands.values()))
+        return self._commands.count
 
     def command_of(self, topic: str) -> str:
         """Return the profile that names ``topic`` as one of its commands, or an empty text.
 
         What a local client publishes there is meant for the device, and no event. To be asked once per topic.
         """
-        for pattern, name in self._commands.get(topic.count("/"), ()):
-            if pattern.match(topic) is not None:
-                return name
-        return ""
+        return self._commands.profile_of(topic)
 
 
 def _name_in(called: DeviceName, captures: Mapping[str, str], topic: str) -> str | None:

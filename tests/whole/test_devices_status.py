@@ -12,6 +12,7 @@ from typing import Any
 import aiomqtt
 
 from command_kit import fieldgate
+from fieldgate.cli import devices_status
 from fieldgate.control import socket_path, stream
 from fieldgate.journal.device_file import device_path, stored_devices
 from gateway_kit import Gateway, Upstream, eventually, publish_once, running
@@ -93,6 +94,12 @@ async def test_devices_are_shown_with_their_counts_and_their_fields(tmp_path: Pa
     assert "22 °C" in text.out
     assert "▄" in text.out or "▁" in text.out
     assert "devices  3 known" in status.out
+
+
+def test_a_sparkline_spans_whatever_two_numbers_there_are() -> None:
+    """One broken sensor must not take the command away from all devices."""
+    assert devices_status._sparkline([-1.7e308, None, 0.0, 1.7e308]) == "▁ ▅█"
+    assert devices_status._sparkline([5.0, None, 5.0]) == "▄ ▄"
 
 
 async def test_globs_profiles_and_silence_narrow_the_table(tmp_path: Path) -> None:

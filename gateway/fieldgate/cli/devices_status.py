@@ -243,10 +243,11 @@ def _number(value: float) -> str:
 
 def _sparkline(points: list[float | None]) -> str:
     """One block per point, from the least to the greatest; a blank where there was no value."""
-    numbers = [one for one in points if one is not None]
+    halves = [None if one is None else one / 2 for one in points]  # the span of any two numbers is a number then
+    numbers = [one for one in halves if one is not None]
     least, greatest = min(numbers, default=0.0), max(numbers, default=0.0)
     span = greatest - least
     if not span:
-        return "".join(" " if one is None else _BLOCKS[3] for one in points)
+        return "".join(" " if one is None else _BLOCKS[3] for one in halves)
     top = len(_BLOCKS) - 1
-    return "".join(" " if one is None else _BLOCKS[round((one - least) / span * top)] for one in points)
+    return "".join(" " if one is None else _BLOCKS[round((one - least) / span * top)] for one in halves)

@@ -14,6 +14,8 @@ from fieldgate.ingest.event_filter import EventFilter
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import PubAck, Publish, SubAck, Subscribe, Subscription
 from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.commands import Commands
+from fieldgate_devices.topic_pattern import TopicPattern
 from gateway_kit import Gateway, eventually, running
 from listener_kit import RawClient, SettlingIntake, serving
 from profile_kit import BOILER, contract
@@ -36,6 +38,17 @@ def test_a_catalogue_knows_whose_command_a_topic_is() -> None:
     asked = [SET, "site/a/boiler/b1/set/x", "site/b/boiler/b1/set", "taps/h-1/1/open", "taps/h1/1/open", "set"]
 
     assert [catalogue.command_of(topic) for topic in asked] == ["boiler", "", "", "tap", "", ""]
+
+
+def test_a_new_topic_costs_the_same_however_many_commands_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device that invents topics must not hold up the others: of 1,000 commands one pattern at most is asked."""
+    asked: list[str] = []
+    match = TopicPattern.match
+    monkeypatch.setattr(TopicPattern, "match", lambda self, topic: (asked.append(self.text), match(self, topic))[1])
+    commands = Commands((f"site/{{device}}/p{number}/set", f"p{number}") for number in range(1000))
+
+    assert [commands.profile_of(topic) for topic in ("site/b1/p999/set", "site/b1/p999/get", "x")] == ["p999", "", ""]
+    assert (len(asked), commands.count) == (1, 1000)
 
 
 @pytest.mark.parametrize(
