@@ -43,9 +43,9 @@ format: $(STAMP) ## let ruff format and mend what it can
 test: $(STAMP) ## the tests, without the long ones and those that need root
 	$(PYTEST) $(PARALLEL) -m "not long and not root"
 
-test-long: $(STAMP) ## the full counts; those that need root skip themselves without
+test-long: $(STAMP) ## the full counts, other cases by chance each time; those that need root skip themselves without
 	@PYTHONPATH=tests $(BIN)/python -m interop_kit.npm tests/interop/node-red || echo "test-long: Node-RED's test will skip"
-	$(PYTEST) -m long --timeout 3600
+	$(PYTEST) -m "long or hypothesis" --hypothesis-profile explore --timeout 3600
 
 test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespaces
 	@if [ "$$(id -u)" -ne 0 ]; then \

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from command_server import run_command
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
 from gateway_kit import eventually
 
-__all__ = ["Ended", "fieldgate", "gateway", "log_lines", "shell"]
+__all__ = ["Ended", "fieldgate", "gateway", "log_lines", "shell", "typed"]
 
 
 @dataclass(frozen=True)
@@ -38,15 +39,15 @@ async def fieldgate(
 ) -> Ended:
     """Run ``fieldgate ARGS [-c CONFIG]`` to its end; a traceback is never an answer."""
     words = [str(arg) for arg in args] + (["-c", str(config)] if config is not None else [])
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "fieldgate", *words,
-        stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env=env if env is not None else dict(os.environ), cwd=cwd,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    assert b"Traceback" not in err, err.decode()
-    assert process.returncode is not None
-    return Ended(process.returncode, out.decode(), err.decode())
+    return await typed(words, b"", env=env, cwd=cwd)
+
+
+async def typed(words: list[str], stdin: bytes, *, env: dict[str, str] | None = None, cwd: Path | None = None) -> Ended:
+    """Run a command with something on its standard input."""
+    own = dict(os.environ) if env is None else env
+    done = await asyncio.to_thread(run_command, words, env=own, cwd=cwd, stdin=stdin)
+    assert b"Traceback" not in done.stderr, done.stderr.decode()
+    return Ended(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def log_lines(text: str) -> list[dict[str, str]]:

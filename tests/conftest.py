@@ -17,6 +17,7 @@ settings.register_profile("fieldgate", settings.get_profile("explore"), derandom
 settings.load_profile("fieldgate")
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what it starts behind; children inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+_HANDLERS = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
 
 _FIGURE = "figure"
 
@@ -29,6 +30,13 @@ def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
         request.node.user_properties.append((_FIGURE, f"{request.node.name}: {text}"))
 
     return say
+
+
+def pytest_runtest_teardown() -> None:
+    """Undo what a command does that was run in this process: it ends with signals ignored, which children inherit."""
+    for number, handler in _HANDLERS.items():
+        if signal.getsignal(number) is not handler:
+            signal.signal(number, handler)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

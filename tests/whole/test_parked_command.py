@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from command_kit import fieldgate
-from fieldgate.control import socket_path, stream
+from fieldgate.control import ask, socket_path, stream
 from fieldgate.mqtt.packets import Publish
 from gateway_kit import Gateway, eventually, publish_once, running
 from uplink_kit import Peer, ScriptedBroker
@@ -49,6 +49,16 @@ async def _has_come_back(gateway: Gateway) -> bool:
     return [one["retrying"] for one in await listed(gateway)] == [False]
 
 
+async def _is_even_on_disk(gateway: Gateway) -> bool:
+    stats = await ask(socket_path(gateway.state), {"do": "journal.stats"})
+    return not stats["parked"] and not any(row["reason"] == "parked" for row in stats["ledger"])
+
+
+async def _is_empty(gateway: Gateway) -> bool:
+    """Whether it is on disk that nothing is parked any more."""
+    return not await listed(gateway)
+
+
 async def listed(gateway: Gateway) -> list[dict[str, Any]]:
     """What the running gateway lists, as the command gets it."""
     request = {"do": "parked.list", "uplink": None, "ids": None}
@@ -65,8 +75,8 @@ async def test_a_refused_event_is_kept_over_a_restart_and_sent_again_when_a_pers
                 await publish_once(gateway.port, "site/a", payload)
             await eventually("one is parked", lambda: is_parked(gateway, 1))
             status = await fieldgate("status", config=gateway.config)
-            (one,) = (await fieldgate("parked", "list", "--json", config=gateway.config)).out.splitlines()
-            one = json.loads(one)
+            await eventually("it is listed", lambda: listed(gateway))
+            one = (await fieldgate("parked", "list", "--json", config=gateway.config)).json
             shown = await fieldgate("parked", "show", one["id"], config=gateway.config)
             assert await gateway.stop() == 0
         stopped = await fieldgate("parked", "list", config=gateway.config)
@@ -78,6 +88,7 @@ async def test_a_refused_event_is_kept_over_a_restart_and_sent_again_when_a_pers
             await eventually("it arrives", lambda: {"bad": 2} in picky.data())
             await eventually("nothing is parked", lambda: is_parked(gateway, 0))
             after = (await gateway.drained("up"))["uplinks"]["up"]
+            await eventually("that is on disk", lambda: _is_even_on_disk(gateway))
             stats = (await fieldgate("journal", "stats", "--json", config=gateway.config)).json
             verdict = await fieldgate("journal", "verify", config=gateway.config)
 
@@ -150,6 +161,7 @@ async def test_what_is_refused_again_stays_and_what_is_dropped_is_counted_as_tha
             dropped = await fieldgate("parked", "drop", "--yes", one["id"], config=gateway.config)
             await eventually("nothing is parked", lambda: is_parked(gateway, 0))
             ledger = (await gateway.status())["uplinks"]["up"]["ledger"]
+            await eventually("nothing is listed", lambda: _is_empty(gateway))
             empty = await fieldgate("parked", "list", config=gateway.config)
 
     assert "\x1b" not in shown.out

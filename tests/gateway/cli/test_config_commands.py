@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from command_server import run_command
 from fieldgate.config.sample import sample_text
 from fieldgate.config.schema import json_schema
 
 PLANTED = "Tr0ub4dor-and-3"
-FIELDGATE = [sys.executable, "-c", "from fieldgate.cli import main; main()"]
 
 
 def fieldgate(*args: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -22,9 +21,8 @@ def fieldgate(*args: str, folder: Path, **environment: str) -> subprocess.Comple
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(("FIELDGATE", "XDG", "STATE", "CRED"))
     }
-    return subprocess.run(
-        [*FIELDGATE, *args], cwd=folder, env=kept | environment, capture_output=True, text=True, timeout=20, check=False
-    )
+    done = run_command([*args], env=kept | environment, cwd=folder)
+    return subprocess.CompletedProcess(args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 def write(folder: Path, text: str) -> Path:

@@ -16,6 +16,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from command_server import run_command
 from fieldgate.cli import app as cli_app
 from fieldgate.errors import FieldgateError
 
@@ -72,7 +73,7 @@ def test_help_ends_with_0(words: str) -> None:
 
 def test_version_is_the_package_s() -> None:
     """A bug report begins with it."""
-    result = subprocess.run([*FIELDGATE, "--version"], capture_output=True, text=True, timeout=20, check=True)
+    result = subprocess.run([*FIELDGATE, "--version"], capture_output=True, text=True, timeout=40, check=True)
 
     assert result.stdout == f"fieldgate {version('fieldgate')}\n"
 
@@ -80,11 +81,22 @@ def test_version_is_the_package_s() -> None:
 @pytest.mark.parametrize("args", [["chek"], ["check", "--jason"], ["config"], [], ["check", "-c"]])
 def test_what_is_not_understood_ends_with_2(args: list[str]) -> None:
     """Scripts tell a wrong call from a wrong configuration."""
-    result = subprocess.run([*FIELDGATE, *args], capture_output=True, text=True, timeout=20, check=False)
+    result = subprocess.run([*FIELDGATE, *args], capture_output=True, text=True, timeout=40, check=False)
 
     assert result.returncode == 2
     assert result.stdout + result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("args", [["config", "show"], ["user", "list", "--file", "/none"], ["chek"], ["status", "-h"]])
+def test_a_command_as_most_tests_run_it_is_that_of_a_shell(args: list[str], tmp_path: Path) -> None:
+    """The control: they fork it from a process that has loaded everything already."""
+    env = os.environ | {"HOME": str(tmp_path)}
+
+    started = subprocess.run([*FIELDGATE, *args], capture_output=True, timeout=40, check=False, cwd=tmp_path, env=env)
+    forked = run_command(args, env=env, cwd=tmp_path)
+
+    assert (forked.returncode, forked.stdout, forked.stderr) == (started.returncode, started.stdout, started.stderr)
 
 
 @pytest.mark.parametrize("args", [["config", "sample"], ["config", "show"], ["check"], ["--version"], ["--help"]])
@@ -94,7 +106,7 @@ def test_a_reader_that_goes_away_gets_no_traceback(args: list[str], tmp_path: Pa
     os.close(reader)
 
     result = subprocess.run(
-        [*FIELDGATE, *args], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=20, check=False, cwd=tmp_path
+        [*FIELDGATE, *args], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=40, check=False, cwd=tmp_path
     )
     os.close(writer)
 
@@ -125,7 +137,7 @@ def test_ctrl_c_gets_no_traceback_and_130(tmp_path: Path) -> None:
 
     process.send_signal(signal.SIGINT)
 
-    _, errors = process.communicate(timeout=20)
+    _, errors = process.communicate(timeout=40)
     assert process.returncode == 130
     assert errors.strip() == ""
 
@@ -151,7 +163,7 @@ def test_an_error_of_ours_is_one_line_and_1(
 def test_output_is_the_same_on_a_terminal(tmp_path: Path) -> None:
     """No colours, no boxes: what is seen can be copied and searched."""
     ours, theirs = pty.openpty()
-    result = subprocess.run([*FIELDGATE, "check", "--help"], stdout=theirs, timeout=20, check=True, cwd=tmp_path)
+    result = subprocess.run([*FIELDGATE, "check", "--help"], stdout=theirs, timeout=40, check=True, cwd=tmp_path)
     os.close(theirs)
     shown = os.read(ours, 65536).decode()
     os.close(ours)

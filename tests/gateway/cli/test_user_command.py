@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import pty
@@ -12,21 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from command_kit import Ended, fieldgate
+from command_kit import fieldgate, typed
 from fieldgate.cli import replace_file
 from fieldgate.cli.replace_file import FileNotReplaced, change_file
 from fieldgate.config.users_file import read_users
-
-
-async def typed(words: list[str], stdin: bytes) -> Ended:
-    """Run a command with something on its standard input."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "fieldgate", *words,
-        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-    out, err = await asyncio.wait_for(process.communicate(stdin), 30)
-    assert b"Traceback" not in err, err.decode()
-    return Ended(process.returncode or 0, out.decode(), err.decode())
 
 
 def password_of(path: Path, name: str, password: bytes) -> bool:

@@ -46,6 +46,7 @@ async def test_the_right_password_comes_in_and_the_wrong_one_does_not(users: Pat
         assert right == again == 0
         assert wrong == unknown == nothing == (Reason.BAD_USER_NAME_OR_PASSWORD if version == 5 else 4)
         assert await client.is_closed()
+        await RawClient.close_all()  # the server waits for it
         await eventually("the refusals are counted", lambda: listener.ended["bad_login"] == 3)
 
 

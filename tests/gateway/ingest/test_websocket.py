@@ -58,7 +58,10 @@ class WebClient(RawClient):
     async def answer(self) -> bytes:
         """The whole head of the HTTP answer."""
         async with asyncio.timeout(20):
-            return await self.reader.readuntil(b"\r\n\r\n")
+            head = await self.reader.readuntil(b"\r\n\r\n")
+        if not head.startswith(b"HTTP/1.1 101 "):
+            self.writer.close()  # the server waits for it
+        return head
 
     def frame(self, payload: bytes, opcode: Opcode = Opcode.BINARY, *, fin: bool = True, mask: bool = True) -> None:
         self.writer.write(Frame(opcode, payload, fin).serialize(mask=mask))
@@ -80,9 +83,12 @@ class WebClient(RawClient):
         return self.packets.pop(0)
 
     async def close_code(self) -> int:
-        """The code of the close frame; everything before it is left out."""
+        """The code of the close frame, which must be the last thing; everything before it is left out."""
         while (frame := await self.frame_received()).opcode is not Opcode.CLOSE:
             pass
+        async with asyncio.timeout(20):
+            assert await self.reader.read() == b""
+        self.writer.close()  # the server waits for it
         return int.from_bytes(frame.data[:2], "big")
 
 
@@ -304,8 +310,6 @@ async def test_a_frame_that_breaks_the_rules_closes_with_the_right_code(
     client.writer.write(bad)
 
     assert await client.close_code() == code
-    async with asyncio.timeout(20):
-        assert await client.reader.read() == b""
     await eventually("it is counted", lambda: listener.ended == {"websocket_error": 1})
 
 
