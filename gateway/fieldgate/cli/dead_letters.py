@@ -43,12 +43,13 @@ def register(app: typer.Typer) -> None:
     """Add the group."""
     group = typer.Typer(
         help="Messages that broke their contract or that nobody knows: look, send through again, drop.",
+        short_help="Messages that made no event: look, send through again, drop.",
         no_args_is_help=True,
     )
     app.add_typer(group, name="dead-letters")
     group.command("list")(list_letters)
-    group.command("show")(show)
-    group.command("replay")(replay)
+    group.command("show", short_help="Print dead letters whole: why, since when, and each byte.")(show)
+    group.command("replay", short_help="Send them through the whole flow again, as after a profile was mended.")(replay)
     group.command("purge")(purge)
 
 

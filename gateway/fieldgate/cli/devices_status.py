@@ -46,7 +46,7 @@ Profile = Annotated[
 ]
 
 
-@devices_app.command("status")
+@devices_app.command("status", short_help="Print the devices that were heard, or all that is known of one.")
 def status(
     devices: Annotated[
         list[str] | None, typer.Argument(metavar="[DEVICE]...", help="Names, or globs of them (*, ?, [abc]).")
@@ -85,7 +85,7 @@ def status(
     _end(found, devices or [], is_silent=silent, is_narrowed=is_narrowed, as_json=as_json)
 
 
-@devices_app.command("forget")
+@devices_app.command("forget", short_help="Forget devices that are gone for good.")
 def forget(
     devices: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="Names, or globs of them.")],
     config: ConfigFile = None,

@@ -139,11 +139,16 @@ class Result:
             name, version = chosen.profile.profile, chosen.profile.version
             yield f"profile  {name}, version {version}{f' ({caught})' if caught else ''}"
         others = [one for one in self.walk.considered if one.why_not]
-        shown = [one for one in others if one.is_own or one.takes_topic]
+        is_asked = chosen is None  # why none of yours takes it
+        shown = [one for one in others if one.takes_topic or (one.is_own and is_asked)]
         for one in shown:
             yield f"         not {one.profile}: {one.why_not}"
-        if rest := len(others) - len(shown):
-            yield f"         not {count(rest, 'built-in profile')} of other topics"
+        own = sum(one.is_own for one in others) - sum(one.is_own for one in shown)
+        rest = [f"{own:,} of your profiles"] if own else []
+        if built_in := len(others) - len(shown) - own:
+            rest.append(count(built_in, "built-in profile"))
+        if rest:
+            yield f"         not {' and '.join(rest)}, of other topics"
 
 
 def _record_lines(walk: RecordWalk) -> Iterator[str]:

@@ -54,6 +54,19 @@ def test_try_says_that_a_topic_is_a_command(folder):
     assert json.loads(none.stdout)["command_of"] is None
 
 
+def test_try_counts_the_profiles_of_other_topics_where_one_takes_the_message(folder):
+    """With twenty profiles in the folder the steps would stand below the screen; where none takes it each is told."""
+    profile(folder, "profile: p\nmatch: {mqtt: t}\nother_fields: keep\n")
+    profile(folder, "profile: q\nmatch: {mqtt: u}\nother_fields: keep\n", "q.yaml")
+
+    taken = fieldgate("devices", "try", "-", "--topic", "t", stdin="{}").stdout
+    unknown = fieldgate("devices", "try", "-", "--topic", "x", stdin="{}").stdout
+
+    assert "not 1 of your profiles and 15 built-in profiles, of other topics" in taken
+    assert "not q" not in taken
+    assert "not q: the topic is not u" in unknown
+
+
 def test_try_takes_bytes_and_a_profile_that_is_not_in_the_folder(folder):
     path = folder / "draft.yaml"
     path.write_text(
