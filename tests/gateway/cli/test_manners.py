@@ -138,8 +138,7 @@ def test_ctrl_c_gets_no_traceback_and_130(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
 
     _, errors = process.communicate(timeout=40)
-    assert process.returncode == 130
-    assert errors.strip() == ""
+    assert (process.returncode, errors.strip()) == (130, "")
 
 
 def test_an_error_of_ours_is_one_line_and_1(
