@@ -181,11 +181,13 @@ class Publisher:
         )
         self._client.max_inflight_messages_set(self.window)
         self._client.reconnect_delay_set(min_delay=self.retry_s, max_delay=self.retry_s)  # type: ignore[arg-type]
+        self._client.on_connect = lambda *_: self._is_connected.set()
         self._client.on_publish = self._on_publish
         self._numbers: dict[int, int] = {}
         self._early: set[int] = set()  # acknowledged before `publish` told us their id
         self._lock = threading.Lock()
         self._room = threading.Semaphore(self.window)
+        self._is_connected = threading.Event()  # paho sends what it was given before that after what comes at once
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._publish, name=f"publisher:{self.name}", daemon=True)
 
@@ -196,7 +198,7 @@ class Publisher:
 
     def _publish(self) -> None:
         while self.sent < self.total and not self._stop.is_set():
-            if not self._room.acquire(timeout=0.1):
+            if not self._is_connected.wait(0.1) or not self._room.acquire(timeout=0.1):
                 continue
             number = self.sent
             self.sent += 1

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from fieldgate_simulators.broker import Broker
+from fieldgate_simulators.link import Link
 from gateway_kit import Gateway, Upstream, eventually, oracle
 from http_kit import Poster
 from ports import free_port
@@ -21,7 +22,7 @@ LEVELS = pytest.mark.parametrize("durability", ["relay", "journal"])
 
 
 def uplink(port: int) -> dict[str, Any]:
-    return {"mqtt": {"url": f"mqtt://127.0.0.1:{port}", "keep_alive": "2s"}}
+    return {"mqtt": {"url": f"mqtt://127.0.0.1:{port}"}}
 
 
 @asynccontextmanager
@@ -130,24 +131,23 @@ async def _is_full(gateway: Gateway) -> bool:
 
 async def test_a_full_journal_takes_nothing_more_and_loses_nothing(tmp_path: Path) -> None:
     """`reject_new`: what cannot be made safe is answered 503 in time; when there is room again, all goes on."""
-    port = free_port()
     journal = {"max_size": "8MiB", "when_full": "reject_new"}
-    async with posting(
-        tmp_path, to=port, posters=8, noise_bytes=40_000, http={"answer_timeout": "1s"}, journal=journal
-    ) as (gateway, devices):
-        await eventually(
-            "all are told to come again", lambda: all(device.answers[503] for device in devices), within_s=40
-        )
-        await eventually("it says why", lambda: _is_full(gateway))
-        answered = sum(len(device.acked) for device in devices)
-        async with Broker(port=port) as broker:
-            upstream = Upstream(broker.port)
-            upstream.start()
-            await eventually(
-                "it goes on", lambda: sum(len(device.acked) for device in devices) > answered + 8, within_s=40
-            )
+    http = {"answer_timeout": "1s"}
+    async with Broker() as broker, Link("127.0.0.1", broker.port) as link:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        async with posting(
+            tmp_path, to=link.port, posters=12, noise_bytes=40_000, http=http, journal=journal
+        ) as (gateway, devices):
+            await eventually("something gets through", lambda: upstream.arrived)
+            link.stall()  # nothing does; what is restored soon needs no new connection, with its pause before
+            await eventually("all are told to come again", lambda: all(device.answers[503] for device in devices))
+            await eventually("it says why", lambda: _is_full(gateway))
+            answered = sum(len(device.acked) for device in devices)
+            link.restore()
+            await eventually("it goes on", lambda: sum(len(device.acked) for device in devices) > answered + 12)
             await settled(gateway, upstream, devices)
-            upstream.close()
+        upstream.close()
     assert {status for device in devices for status in device.answers} == {204, 503}
 
 

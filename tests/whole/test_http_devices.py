@@ -9,7 +9,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from command_kit import fieldgate, gateway, shell
+from command_kit import Ended, fieldgate, gateway, shell
 from fieldgate_simulators.broker import Broker
 from gateway_kit import Gateway, eventually, running
 from http_kit import HttpClient, post
@@ -47,7 +47,12 @@ async def test_what_the_page_says_works_as_it_is_written(tmp_path: Path) -> None
     token = (tmp_path / "roof.token").read_text(encoding="utf-8").strip()
     async with gateway(tmp_path / "fieldgate.yaml") as log:
         await shell(clients, tmp_path)
-        status = await fieldgate("status", config=tmp_path / "fieldgate.yaml")
+
+        async def has_closed() -> Ended | None:
+            status = await fieldgate("status", config=tmp_path / "fieldgate.yaml")
+            return status if " 1 client " not in status.out else None
+
+        status = await eventually("the clients have gone", has_closed)
         values = await fieldgate("config", "show", config=tmp_path / "fieldgate.yaml")
 
     assert "fieldgate.yaml: ok" in shown
