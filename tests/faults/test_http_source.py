@@ -136,9 +136,10 @@ async def test_a_full_journal_takes_nothing_more_and_loses_nothing(tmp_path: Pat
     async with Broker() as broker, Link("127.0.0.1", broker.port) as link:
         upstream = Upstream(broker.port)
         upstream.start()
-        async with posting(
-            tmp_path, to=link.port, posters=12, noise_bytes=40_000, http=http, journal=journal
-        ) as (gateway, devices):
+        async with posting(tmp_path, to=link.port, posters=12, noise_bytes=40_000, http=http, journal=journal) as (
+            gateway,
+            devices,
+        ):
             await eventually("something gets through", lambda: upstream.arrived)
             link.stall()  # nothing does; what is restored soon needs no new connection, with its pause before
             await eventually("all are told to come again", lambda: all(device.answers[503] for device in devices))
