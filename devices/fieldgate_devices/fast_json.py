@@ -23,14 +23,16 @@ from fieldgate_devices.profile import FieldSpec
 __all__ = ["Fast", "compile_fast"]
 
 
-class Fast(msgspec.Struct, frozen=True, gc=False):
-    """Payload in; fields as JSON out, or None: ask the contract. One of the two at most is there.
+class Fast(msgspec.Struct, frozen=True, gc=False, eq=False):
+    """Payload in; fields as JSON out, or None: ask the contract. One of ``plain`` and ``timed`` at most is there.
 
-    ``timed`` is for a profile that says where a message has the device's own time, and returns that too.
+    ``timed`` is for a profile that says where a message has the device's own time, and returns that too. ``many`` is
+    ``plain`` for all messages of a read at once, in half the time; None where one of them needs another look.
     """
 
     plain: Callable[[bytes], bytes | None] | None = None
     timed: Callable[[bytes], tuple[bytes, int | None] | None] | None = None
+    many: Callable[[list[bytes]], list[bytes] | None] | None = None
 
 
 _INT_MIN: Final = -(1 << 63)
@@ -170,7 +172,10 @@ class _Shape:
     is mostly the same; once known it is decoded, and counted, too.
     """
 
-    __slots__ = ("_changes", "_has_optional", "_own", "_places", "_tree", "decode", "is_exact", "members", "values_of")
+    __slots__ = (
+        "_changes", "_has_optional", "_own", "_places", "_tree", "decode", "decode_lines", "is_exact",
+        "members", "values_of",
+    )  # fmt: skip
 
     def __init__(self, tree: _Tree, places: list[str]) -> None:
         self._tree = tree
@@ -182,7 +187,8 @@ class _Shape:
 
     def _build(self) -> None:
         kind, mappings = _struct(self._tree)
-        self.decode = msgspec.json.Decoder(kind).decode
+        decoder = msgspec.json.Decoder(kind)
+        self.decode, self.decode_lines = decoder.decode, decoder.decode_lines
         # all of a message's members, in their order: a third of the time
         self.values_of = _values_of(self._places) if mappings else msgspec.structs.astuple
         self.members = mappings + len(self._places)  # of a message that lacks none
@@ -254,6 +260,7 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
     make = msgspec.defstruct("Fields", [(name, Any, None) for name in names], omit_defaults=True, gc=False)
     encode = msgspec.json.Encoder().encode
     decode, values_of, members = shape.decode, shape.values_of, shape.members  # while the shape is exact
+    decode_lines, encode_lines = shape.decode_lines, msgspec.json.Encoder().encode_lines
     has_own_names = list(tree) == names
     read_time = contract.read_time
 
@@ -271,6 +278,23 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
             return None
         return encode(message) if has_own_names else encode(make(*values_of(message)))
 
+    def many(payloads: list[bytes]) -> list[bytes] | None:
+        if not shape.is_exact:
+            return None
+        count = len(payloads)
+        joined = b"\n".join(payloads)
+        try:
+            messages = decode_lines(joined)
+        except _NOT_OURS:
+            return None
+        # As many line ends as it takes to part them, so that no message has one; as many values, so that each is one.
+        if len(messages) != count or joined.count(b"\n") != count - 1 or joined.count(b":") != count * members:
+            return None
+        lines = encode_lines(messages if has_own_names else [make(*values_of(message)) for message in messages])
+        texts = lines.split(b"\n")
+        del texts[-1]  # what follows the last line end
+        return texts
+
     def timed(payload: bytes) -> tuple[bytes, int | None] | None:
         values = shape.read(payload)
         if values is None or read_time is None:
@@ -283,7 +307,9 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
         found = _with_specials(fields, specials)
         return None if found is None else (encode(make(*found)), at_ns)
 
-    return Fast(plain=plain) if read_time is None else Fast(timed=timed)
+    if read_time is not None:
+        return Fast(timed=timed)
+    return Fast(plain=plain, many=None if specials or not shape.is_exact else many)
 
 
 def _with_specials(values: Sequence[Any], specials: list[tuple[int, FieldReader]]) -> tuple[Any, ...] | None:

@@ -124,6 +124,57 @@ def test_the_usual_message_takes_the_fast_way():
         assert read(fast, payload) == (wanted.data, None)
 
 
+GOOD = [b'{"a":%d,"b":2,"d":"x"}' % number for number in range(5)]
+
+
+@pytest.mark.parametrize(
+    "made", [SAME, with_fields('u: {type: float, from: a}, b: {type: int}, "v": {type: string, from: d}')]
+)
+def test_a_whole_read_comes_to_what_its_messages_come_to(made):
+    fast = compiled(made)
+    assert fast.many is not None
+
+    assert fast.many(GOOD) == [made.read(payload, {"device": "d"}, "t/d")[0].data for payload in GOOD]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        (b'{"a":1,"b":2,"d":"x","d":"y"}',),
+        (b'{"a":1,"b":2,"d":"x","o":1}',),
+        (b'{"a":"1","b":2,"d":"x"}',),
+        (b'{"a":1,\n"b":2,"d":"x"}',),
+        (b'{"a":1,"b":2,"d":"x"}\n',),
+        (b'{"a":1,"b":2,"d":"x"}\n{"a":1,"b":2,"d":"x"}',),
+        (b'{"a":1,"b":2,"d":"x"} {"a":1,"b":2,"d":"x"}',),
+        (b'{"a":1,"b":2', b',"d":"x"}'),
+        (b'{"a":1,"b":2', b',"d":"x"}', b'{"a":1,"b":2,"d":"x"}\n{"a":1,"b":2,"d":"x"}'),
+        (b"",),
+        (b"\xff",),
+    ],
+)
+def test_one_odd_message_in_a_read_is_never_taken_for_another(odd):
+    """A message must not be able to borrow from its neighbour: then each is looked at alone."""
+    fast = compiled(SAME)
+    assert fast.many is not None
+
+    assert fast.many([*GOOD, *odd, *GOOD]) is None
+
+
+@given(values=st.lists(MEMBERS, min_size=2, max_size=4), good=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_read_never_differs_from_its_messages_alone(values, good):
+    fast = compiled(SAME)
+    assert fast.many is not None
+    assert fast.plain is not None
+    base = {"a": 1, "b": 2, "d": "x"} if good else {}
+    payloads = [json.dumps({**base, **value}).encode() for value in values]
+
+    got = fast.many(payloads)
+
+    assert got is None or got == [fast.plain(payload) for payload in payloads]
+
+
 def test_members_that_no_field_names_are_read_twice_only_at_first(monkeypatch):
     """Most devices say more than their profile takes; each message of theirs would cost four times as much."""
     parsed: list[bytes] = []

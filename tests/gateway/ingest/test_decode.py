@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fieldgate.ingest.causes import Causes
 from fieldgate.ingest.decode import ContractDecoder, Refused
@@ -42,6 +44,35 @@ def test_the_bytes_are_kept_beside_what_they_mean_where_an_uplink_sends_them():
     (event,) = ContractDecoder(CATALOGUE, keeps_raw=True)([heard(TOPIC, GOOD)], STAMP, Lane.NORMAL).events
 
     assert (event.payload, event.data) == (GOOD, b'{"temperature":85.0,"state":"idle"}')
+
+
+ALARMS = [("alarm/1", b'{"x":1}'), ("alarm/2", b'{"x":2.5}')]
+OTHERS = [
+    ("alarm/1", b'{"x":"?"}'),
+    ("alarm/1", b'{"x":1,"y":2}'),
+    (TOPIC, GOOD),
+    ("x", b"1"),
+    ("many/1", b'{"readings":[]}'),
+]
+
+
+@given(
+    spoken=st.lists(st.sampled_from(ALARMS) | st.sampled_from([*ALARMS, *OTHERS]), min_size=1, max_size=12),
+    keeps_raw=st.booleans(),
+    is_replayed=st.booleans(),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_read_comes_to_what_its_messages_come_to_one_by_one(spoken, keeps_raw, is_replayed):
+    """Messages that are all alike are read at once; nothing may differ by who spoke beside them."""
+    read = [Received(topic, payload, number, len(payload), number) for number, (topic, payload) in enumerate(spoken)]
+    decode = ContractDecoder(CATALOGUE, keeps_raw=keeps_raw)
+
+    whole = decode(read, STAMP, Lane.NORMAL, is_replayed=is_replayed)
+    alone = [decode([message], STAMP, Lane.NORMAL, is_replayed=is_replayed) for message in read]
+
+    assert whole.events == [event for decoded in alone for event in decoded.events]
+    assert (whole.odd is None) is all(decoded.odd is None for decoded in alone)
+    assert whole.is_mixed is any(decoded.is_mixed for decoded in alone)
 
 
 @pytest.mark.parametrize("payload", [b'{"a" : 1}', b"\xff\x00", b""])
