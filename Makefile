@@ -41,7 +41,7 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP) ## the tests, without the long ones, those of other people's clients and brokers, and those that need root
-	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop"
+	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration"
 
 test-long: $(STAMP) ## the full counts, other cases by chance each time; those that need root skip themselves without
 	@PYTHONPATH=tests $(BIN)/python -m interop_kit.npm tests/interop/node-red || echo "test-long: Node-RED's test will skip"
@@ -55,7 +55,7 @@ test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespa
 	fi
 
 interop: $(STAMP) ## the table of clients and brokers, ours beside mosquitto's
-	$(PYTEST) $(PARALLEL) -m "interop and not long" tests/interop
+	$(PYTEST) $(PARALLEL) -m "(interop or calibration) and not long" tests/interop tests/conformance
 
 bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
 	$(BIN)/python tests/bench/run.py $(ARGS)

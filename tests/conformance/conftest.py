@@ -73,7 +73,7 @@ def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["fieldgate", "mosquitto"])
+@pytest.fixture(params=["fieldgate", pytest.param("mosquitto", marks=pytest.mark.calibration)])
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     running: Server = request.getfixturevalue(request.param)
     is_to_fail = any(mark.name == "xfail" for mark in request.node.iter_markers())
