@@ -23,18 +23,9 @@ from fieldgate_devices.times import check_time_format, check_zone
 from fieldgate_devices.topic_pattern import read_topic_pattern
 
 __all__ = [
-    "PROFILE_TREE",
-    "CommandSpec",
-    "Example",
-    "FieldSpec",
-    "MatchSpec",
-    "Profile",
-    "Scaling",
-    "SplitSpec",
-    "TimeSpec",
-    "UpgradeSpec",
-    "check_id",
-]
+    "PROFILE_TREE", "CommandSpec", "Example", "FieldSpec", "MatchSpec", "Profile", "Scaling", "SplitSpec", "TimeSpec",
+    "UpgradeSpec", "check_id",
+]  # fmt: skip
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _MAX_TEXT: Final = 1 << 16

@@ -31,7 +31,7 @@ def install(pipeline: Pipeline) -> None:
     elif mutant == "commit-without-sync":
         pipeline.journal._active.file.connection.execute("PRAGMA synchronous=NORMAL")
     elif mutant == "letters-without-sync":
-        pipeline.dead_letters._file._side.connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[union-attr]
+        pipeline.dead_letters._file._side.connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[union-attr]  # it is open
     elif mutant:
         raise ValueError(f"FIELDGATE_MUTANT={mutant!r}: no such mutant")
     crash_at = os.environ.get("FIELDGATE_CRASH_AT")

@@ -109,7 +109,7 @@ class DeviceKeeper:
                 return
             write = file.begin_again if self.problem else file.apply
             try:
-                await self._writer.call(lambda _, write=write, texts=texts: write(texts))  # type: ignore[misc]
+                await self._writer.call(lambda _, write=write, texts=texts: write(texts))  # type: ignore[misc]  # mypy infers no defaults
             except (*SQLITE_ERRORS, OSError) as error:
                 self._failed(error)
                 return
