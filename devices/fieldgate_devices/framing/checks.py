@@ -18,7 +18,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.framing.framer import Frame
 
-__all__ = ["Check", "CheckSpec", "CrcSpec", "Sum", "make_crc"]
+__all__ = ["Check", "CheckSpec", "CrcSpec", "PlacedCheckSpec", "Sum", "make_crc"]
 
 SumName = Literal["sum8", "sum16", "lrc8", "xor8", "fletcher8", "nmea"]
 _SUMS: Final = ("sum8", "sum16", "lrc8", "xor8", "fletcher8", "nmea")
@@ -222,6 +222,16 @@ class CheckSpec(Section):
                 return _Xor()
 
 
+class PlacedCheckSpec(CheckSpec):
+    """A checksum of frames that begin with something."""
+
+    over: Literal["body", "frame", "payload"] = Field(
+        default="body",
+        description="what it covers, up to where it stands: body: all behind the sync word or start; frame: these too; "
+        "payload: only what is behind the header",
+    )
+
+
 def make_crc(crc: CrcSpec) -> Sum:
     """Return what computes the CRC."""
     import anycrc  # type: ignore[import-untyped]  # it has no types; imported by those who use a CRC
@@ -246,8 +256,6 @@ class Check:
 
     def written(self, covered: bytes) -> bytes:
         """The check of these bytes, as it is written."""
-        if self._is_nmea:
-            covered = covered[1:] if covered[:1] in (b"$", b"!") else covered
         return self.form(self.sum.grown(self.sum.empty, covered))
 
     def form(self, value: int) -> bytes:
@@ -270,7 +278,7 @@ class Check:
         if len(content) < self.size:
             return Frame(content, "malformed", f"{len(content)} bytes are too few to hold the check")
         covered, found = content[: -self.size], content[-self.size :]
-        problem = self.problem(found, self.written(covered))
+        problem = self.problem(found, self.written(self._summed(covered)))
         if problem:
             return Frame(content, "checksum", problem)
         return Frame(content if self.keep else covered)
@@ -282,7 +290,11 @@ class Check:
             ValueError: the check is to be in the payload, and is not right.
         """
         if not self.keep:
-            return payload + self.written(payload)
+            return payload + self.written(self._summed(payload))
         if fault := self.frame_of(payload).detail:
             raise ValueError(fault)
         return payload
+
+    def _summed(self, covered: bytes) -> bytes:
+        """What goes into the sum: NMEA 0183 leaves out the character that begins a sentence."""
+        return covered[1:] if self._is_nmea and covered[:1] in (b"$", b"!") else covered
