@@ -20,8 +20,8 @@ from fieldgate_devices.framing.framer import Frame
 
 __all__ = ["Check", "CheckSpec", "CrcSpec", "PlacedCheckSpec", "Sum", "make_crc"]
 
-SumName = Literal["sum8", "sum16", "lrc8", "xor8", "fletcher8", "nmea"]
-_SUMS: Final = ("sum8", "sum16", "lrc8", "xor8", "fletcher8", "nmea")
+SumName = Literal["sum8", "sum16", "lrc8", "inv8", "xor8", "fletcher8", "nmea"]
+_SUMS: Final = ("sum8", "sum16", "lrc8", "inv8", "xor8", "fletcher8", "nmea")
 _CRC_NAME: Final = re.compile(r"(CRC)([0-9]+)-(.+)")
 
 
@@ -59,20 +59,19 @@ class _Crc:
 
 
 class _Total:
-    """The bytes added up; ``is_negated``: what makes the sum nothing."""
+    """The bytes added up, or taken off what no bytes give."""
 
-    empty = 0
-
-    def __init__(self, size: int, *, is_negated: bool = False) -> None:
+    def __init__(self, size: int, *, sign: int = 1, empty: int = 0) -> None:
         self.size = size
-        self._sign = -1 if is_negated else 1
+        self.empty = empty
+        self._sign = sign
         self._mask = (1 << 8 * size) - 1
 
     def grown(self, value: int, more: bytes) -> int:
         return value + self._sign * sum(more) & self._mask
 
     def between(self, before: int, value: int, size: int) -> int:
-        return value - before & self._mask
+        return value - before + self.empty & self._mask
 
 
 class _Xor:
@@ -178,8 +177,8 @@ class CheckSpec(Section):
     )
     sum: SumName | None = Field(
         default=None,
-        description="sum8, sum16: the bytes added up; lrc8: what makes the sum 0; xor8: exclusive or; fletcher8: two "
-        "bytes, as UBX has it; nmea: exclusive or of what follows a first $ or !, written *hh",
+        description="sum8, sum16: the bytes added up; lrc8: what makes the sum 0; inv8: what makes it 255; xor8: "
+        "exclusive or; fletcher8: two bytes, as UBX has it; nmea: exclusive or of what follows a first $ or !, written *hh",
     )
     order: Literal["big", "little"] = Field(
         default="big", description="which byte of it comes first: the highest or the lowest"
@@ -215,7 +214,9 @@ class CheckSpec(Section):
             case "sum8" | "sum16":
                 return _Total(1 if self.sum == "sum8" else 2)
             case "lrc8":
-                return _Total(1, is_negated=True)
+                return _Total(1, sign=-1)
+            case "inv8":
+                return _Total(1, sign=-1, empty=0xFF)
             case "fletcher8":
                 return _Fletcher()
             case _:
