@@ -1,7 +1,7 @@
 """The one way by which anybody tells a device something; the core of it, without I/O.
 
-    submit ─► checks ─► row on disk ─► (its device's turn) ─► row "started" on disk ─► executor ─► row answered on disk ─► told
-                 └────────────────────────── refused ──────────────────────────────────┘
+    submit ─► checks ─► row: received ─► its turn ─► row: started ─► executor ─► row: answered ─► told
+                 └──────────────────────── refused ─────────────────────────┘
 
 Laws of this file:
 
@@ -21,83 +21,15 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, Protocol
 
-import msgspec
-
+from fieldgate.decide.desk_contract import DeskLimits, Directory, Refusal, Target
+from fieldgate.decide.open_order import INTERRUPTED, Hearer, OpenOrder, answer_of, is_same, stale_text, to_this_boot
 from fieldgate.decide.order_ages import expiry, is_over
 from fieldgate.decide.order_book import OrderBook
 from fieldgate.decide.order_row import Moment, Row, RowChanges, Stage
 from fieldgate.decide.orders import Answer, Executor, Hears, Job, Order, Outcome, Status
 
-__all__ = ["Directory", "DeskLimits", "OrderDesk", "Refusal", "Target"]
-
-_MAX_REASON: Final = 500
-
-
-class Refusal(Exception):
-    """An order cannot be carried out; the text is the reason. Stays inside this process."""
-
-
-class Target(msgspec.Struct, frozen=True):
-    """What an order means for its device: ``request`` is rendered, ``executor`` carries it out."""
-
-    request: object
-    topic: str
-    executor: Executor
-    timeout_s: float
-    max_age_s: float | None
-
-
-class Directory(Protocol):
-    """Who knows devices, their profiles, and who reaches them."""
-
-    def target(self, order: Order) -> Target:
-        """Return what ``order`` means now.
-
-        Raises:
-            Refusal: the device, the command or its arguments are not known, or not right.
-        """
-
-
-class DeskLimits(msgspec.Struct, frozen=True):
-    """How much may be open: for one device, and for all."""
-
-    max_of_device: int = 64
-    max_open: int = 1024
-
-
-class _Open:
-    """An order that has no final answer on disk yet."""
-
-    __slots__ = ("answers", "hears", "is_begun", "is_out", "is_patient", "job", "row", "said", "target")
-
-    def __init__(self, row: Row, hears: Hears | None) -> None:
-        self.row = row
-        self.hears = [] if hears is None else [_Hearer(hears)]
-        self.target: Target | None = None
-        self.job: Job | None = None
-        self.is_patient = False  # of an earlier process: its device may not be back yet
-        self.is_begun = False  # its start is on its way to the disk, or there
-        self.is_out = False  # the executor has it
-        self.answers: list[Answer] = []  # decided, and not told yet
-        self.said: Answer | None = None  # the one that was told last
-
-
-class _Hearer:
-    """One who waits for what comes of an order; ``is_settled``: it was told that it may acknowledge that."""
-
-    __slots__ = ("hears", "is_settled")
-
-    def __init__(self, hears: Hears, *, is_settled: bool = False) -> None:
-        self.hears = hears
-        self.is_settled = is_settled
-
-    def tell(self, order: Order, answer: Answer) -> None:
-        self.hears.answered(order, answer)
-        if not self.is_settled:
-            self.is_settled = True
-            self.hears.settled(order)
+__all__ = ["OrderDesk"]
 
 
 class OrderDesk:
@@ -128,9 +60,9 @@ class OrderDesk:
         self._tell = tell
         self._now = now
         self._limits = limits or DeskLimits()
-        self._open: dict[int, _Open] = {}
-        self._lines: dict[str, deque[_Open]] = {}  # by device, in the order in which they came
-        self._writing: list[tuple[_Open, Stage, list[Answer]]] = []
+        self._open: dict[int, OpenOrder] = {}
+        self._lines: dict[str, deque[OpenOrder]] = {}  # by device, in the order in which they came
+        self._writing: list[tuple[OpenOrder, Stage, list[Answer]]] = []
         self._changes = RowChanges({}, [])
 
     @property
@@ -163,7 +95,7 @@ class OrderDesk:
             expires_wall_ns=expires_wall_ns,
             has_id=self.book.find(order.origin, order.id) is None,
         )
-        one = self._open[row.number] = _Open(row, hears)
+        one = self._open[row.number] = OpenOrder(row, hears)
         try:
             if not row.has_id:
                 raise Refusal(f"the id {order.id!r} was given to another command before")
@@ -179,10 +111,10 @@ class OrderDesk:
     def _joins(self, order: Order, hears: Hears) -> bool:
         """Whether the same order came before; ``hears`` is told what was told then, and what comes of it."""
         row = self.book.find(order.origin, order.id)
-        if row is None or not _is_same(row.order, order):
+        if row is None or not is_same(row.order, order):
             return False
         one = self._open.get(row.number)
-        hearer = _Hearer(hears)
+        hearer = Hearer(hears)
         if one is not None:
             one.hears.append(hearer)
         said = row.answer if one is None else one.said
@@ -190,11 +122,11 @@ class OrderDesk:
             hearer.tell(order, said)
         return True
 
-    def _place(self, one: _Open, target: Target, now: Moment) -> None:
+    def _place(self, one: OpenOrder, target: Target, now: Moment) -> None:
         """Put an order in its device's line, and begin it if it is its turn."""
         order = one.row.order
         if is_over(one.row, now):
-            raise Refusal(_stale(order, now))
+            raise Refusal(stale_text(order, now))
         line = self._lines.get(order.device)
         if line is not None and len(line) >= self._limits.max_of_device:
             raise Refusal(f"too many commands: {len(line)} wait for {order.device!r} already")
@@ -208,7 +140,7 @@ class OrderDesk:
         if line[0] is one and not problem:
             self._begin(one, now)
 
-    def _job(self, one: _Open, target: Target, now: Moment) -> Job:
+    def _job(self, one: OpenOrder, target: Target, now: Moment) -> Job:
         return Job(
             order=one.row.order,
             mark=one.row.mark,
@@ -218,16 +150,16 @@ class OrderDesk:
             gives_up_at_s=now.boot_s + target.timeout_s,
         )
 
-    def _begin(self, one: _Open, now: Moment) -> None:
+    def _begin(self, one: OpenOrder, now: Moment) -> None:
         one.is_begun = True
         one.row.stage = Stage.STARTED
         one.row.started_wall_ns = now.wall_ns
 
     def _refuse_at_once(self, order: Order, hears: Hears, reason: str, now: Moment) -> None:
         """Without a trace: there is nowhere to leave one."""
-        answer = _answer_of(order, Outcome(Status.REFUSED, reason), now)
+        answer = answer_of(order, Outcome(Status.REFUSED, reason), now)
         self.counts[Status.REFUSED] += 1
-        _Hearer(hears).tell(order, answer)
+        Hearer(hears).tell(order, answer)
         self._tell(order, answer, 0)
 
     def join(self, origin: str, hears: Hears) -> None:
@@ -237,7 +169,7 @@ class OrderDesk:
                 continue
             one = self._open.get(row.number)
             if one is not None:
-                one.hears.append(_Hearer(hears, is_settled=True))
+                one.hears.append(Hearer(hears, is_settled=True))
             elif row.answer is not None and not row.is_told:
                 hears.answered(row.order, row.answer)
 
@@ -278,7 +210,7 @@ class OrderDesk:
             elif stage is Stage.STARTED and one.row.stage is Stage.STARTED and not one.is_out:
                 self._start(one, now)
 
-    def _unrecorded(self, one: _Open, problem: str, now: Moment) -> None:
+    def _unrecorded(self, one: OpenOrder, problem: str, now: Moment) -> None:
         """Its start could not be written: it is refused, and nothing of it is left but the answer."""
         outcome = Outcome(Status.REFUSED, f"it cannot be recorded, so it was not carried out: {problem}")
         self._answer(one, outcome, now)
@@ -286,24 +218,25 @@ class OrderDesk:
         for answer in answers:
             self._told(one, answer)
 
-    def _changed(self, one: _Open) -> None:
+    def _changed(self, one: OpenOrder) -> None:
         self.book.changed(one.row)
         self._attention()
 
     # -- what happens to it ---------------------------------------------------------------------------------------
 
-    def _start(self, one: _Open, now: Moment) -> None:
+    def _start(self, one: OpenOrder, now: Moment) -> None:
         target = one.target
         assert target is not None
         if is_over(one.row, now):
-            self._answer(one, Outcome(Status.REFUSED, _stale(one.row.order, now)), now)
+            self._answer(one, Outcome(Status.REFUSED, stale_text(one.row.order, now)), now)
             self._changed(one)
             return
         one.is_out = True
         one.job = self._job(one, target, now)
+        one.executor = target.executor
         target.executor.execute(one.job, partial(self._reported, one))
 
-    def _reported(self, one: _Open, outcome: Outcome) -> None:
+    def _reported(self, one: OpenOrder, outcome: Outcome) -> None:
         """The executor says what came of it."""
         if one.row.number not in self._open or one.row.stage is Stage.ANSWERED:
             return
@@ -313,17 +246,17 @@ class OrderDesk:
         self._answer(one, outcome, now)
         self._changed(one)
 
-    def _answer(self, one: _Open, outcome: Outcome, now: Moment) -> None:
+    def _answer(self, one: OpenOrder, outcome: Outcome, now: Moment) -> None:
         """Decide the answer; it is told once it is on disk."""
         row = one.row
-        answer = _answer_of(row.order, outcome, now)
+        answer = answer_of(row.order, outcome, now)
         row.answer = answer
         one.answers.append(answer)
         if outcome.status.is_final:
             row.stage = Stage.ANSWERED
         self._leave_line(one, now)
 
-    def _leave_line(self, one: _Open, now: Moment) -> None:
+    def _leave_line(self, one: OpenOrder, now: Moment) -> None:
         """Its device may have the next one."""
         device = one.row.order.device
         line = self._lines.get(device)
@@ -332,11 +265,11 @@ class OrderDesk:
         line.remove(one)
         self._call_next(device, line, now)
 
-    def _call_next(self, device: str, line: deque[_Open], now: Moment) -> None:
+    def _call_next(self, device: str, line: deque[OpenOrder], now: Moment) -> None:
         """Begin whose turn it is, refuse who cannot be begun any more, and wait for who may be soon."""
         while line and not line[0].is_begun:
             one = line[0]
-            problem = _stale(one.row.order, now) if is_over(one.row, now) else ""
+            problem = stale_text(one.row.order, now) if is_over(one.row, now) else ""
             if not problem:
                 assert one.target is not None
                 problem = one.target.executor.problem(self._job(one, one.target, now))
@@ -351,7 +284,7 @@ class OrderDesk:
         if not line:
             self._lines.pop(device, None)
 
-    def _told(self, one: _Open, answer: Answer) -> None:
+    def _told(self, one: OpenOrder, answer: Answer) -> None:
         """``answer`` is on disk, or cannot be: say it to whoever gave the order."""
         is_final = answer.status.is_final
         if is_final:
@@ -378,16 +311,16 @@ class OrderDesk:
             elif not one.is_begun and one.row.order.device in self._lines:
                 self._look_at_waiting(one, now)
 
-    def _look_at_waiting(self, one: _Open, now: Moment) -> None:
+    def _look_at_waiting(self, one: OpenOrder, now: Moment) -> None:
         """It waits for its turn: has it become too old, or is its device back?"""
         line = self._lines[one.row.order.device]
         if line[0] is one:
             self._call_next(one.row.order.device, line, now)
         elif is_over(one.row, now):
-            self._answer(one, Outcome(Status.REFUSED, _stale(one.row.order, now)), now)
+            self._answer(one, Outcome(Status.REFUSED, stale_text(one.row.order, now)), now)
             self._changed(one)
 
-    def _look_at(self, one: _Open, now: Moment) -> None:
+    def _look_at(self, one: OpenOrder, now: Moment) -> None:
         """An executor has this one: has it taken too long?"""
         job, answer = one.job, one.row.answer
         assert job is not None
@@ -405,10 +338,8 @@ class OrderDesk:
             self._answer(one, Outcome(status, f"{text}{'; it was not sent' if has_not_left else ''}"), now)
             self._changed(one)
 
-    def _cancel(self, one: _Open, job: Job) -> bool:
-        if one.target is not None:
-            return one.target.executor.cancel(job)
-        return any([executor.cancel(job) for executor in self._executors])
+    def _cancel(self, one: OpenOrder, job: Job) -> bool:
+        return one.executor is not None and one.executor.cancel(job)
 
     # -- start ----------------------------------------------------------------------------------------------------
 
@@ -419,33 +350,33 @@ class OrderDesk:
         for row in self.book:
             if row.stage is Stage.ANSWERED:
                 continue
-            one = self._open[row.number] = _Open(row, None)
+            one = self._open[row.number] = OpenOrder(row, None)
             if row.stage is Stage.RECEIVED:
                 self._place_again(one, now)
             elif row.answer is None or not self._resume(one, now):
-                self._answer(one, Outcome(Status.UNKNOWN, _INTERRUPTED), now)
+                self._answer(one, Outcome(Status.UNKNOWN, INTERRUPTED), now)
             else:
                 one.said = row.answer
                 continue
             self._changed(one)
 
-    def _place_again(self, one: _Open, now: Moment) -> None:
+    def _place_again(self, one: OpenOrder, now: Moment) -> None:
         """It was never started."""
         row = one.row
         one.is_patient = True
         try:
             if is_over(row, now):
                 raise Refusal("stale: the gateway was stopped before its turn came, and it is too old now")
-            _to_this_boot(row, now)
+            to_this_boot(row, now)
             one.target = self._directory.target(row.order)
             self._place(one, one.target, now)
         except Refusal as refusal:
             self._answer(one, Outcome(Status.REFUSED, str(refusal)), now)
 
-    def _resume(self, one: _Open, now: Moment) -> bool:
+    def _resume(self, one: OpenOrder, now: Moment) -> bool:
         """Whether something still waits for the device."""
         row = one.row
-        _to_this_boot(row, now)
+        to_this_boot(row, now)
         one.job = Job(
             order=row.order,
             mark=row.mark,
@@ -455,31 +386,8 @@ class OrderDesk:
             gives_up_at_s=row.expires_boot_s,
         )
         one.is_begun = one.is_out = True
-        return any(executor.resume(one.job, partial(self._reported, one)) for executor in self._executors)
-
-
-_INTERRUPTED: Final = "the gateway was stopped while it was carried out; it may have been, and is not repeated"
-
-
-def _to_this_boot(row: Row, now: Moment) -> None:
-    """Say by the clock of this OS boot until when it may be carried out: in UTC that is known, or it is over."""
-    if row.os_boot != now.os_boot:
-        left_s = (row.expires_wall_ns - now.wall_ns) / 1e9 if row.expires_wall_ns and now.is_synced else 0.0
-        row.os_boot, row.expires_boot_s = now.os_boot, now.boot_s + max(0.0, left_s)
-
-
-def _is_same(before: Order, order: Order) -> bool:
-    return (before.device, before.name, before.arguments) == (order.device, order.name, order.arguments)
-
-
-def _answer_of(order: Order, outcome: Outcome, now: Moment) -> Answer:
-    reason = outcome.reason if len(outcome.reason) <= _MAX_REASON else f"{outcome.reason[: _MAX_REASON - 1]}…"
-    return Answer(
-        id=order.id, device=order.device, name=order.name, status=outcome.status, reason=reason, at_ns=now.wall_ns
-    )
-
-
-def _stale(order: Order, now: Moment) -> str:
-    if order.made_at_ns is not None and now.is_synced:
-        return f"stale: it was given {(now.wall_ns - order.made_at_ns) / 1e9:.1f} s ago"
-    return f"stale: it was received {now.boot_s - order.received_boot_ns / 1e9:.1f} s ago"
+        for executor in self._executors:
+            if executor.resume(one.job, partial(self._reported, one)):
+                one.executor = executor
+                return True
+        return False
