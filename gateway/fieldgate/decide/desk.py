@@ -70,6 +70,11 @@ class OrderDesk:
         """How many orders have no final answer yet."""
         return len(self._open)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether an executor has any of them, or an answer waits for the disk; not those that wait for a device."""
+        return any((one.is_begun and one.row.answer is None) or one.answers for one in self._open.values())
+
     # -- what comes in --------------------------------------------------------------------------------------------
 
     def submit(self, order: Order, hears: Hears) -> None:
@@ -162,6 +167,10 @@ class OrderDesk:
         Hearer(hears).tell(order, answer)
         self._tell(order, answer, 0)
 
+    def refuse(self, order: Order, hears: Hears, reason: str) -> None:
+        """Refuse an order that came when none is taken any more."""
+        self._refuse_at_once(order, hears, reason, self._now())
+
     def join(self, origin: str, hears: Hears) -> None:
         """See `Desk`."""
         for row in self.book:
@@ -182,9 +191,12 @@ class OrderDesk:
 
     # -- the disk -------------------------------------------------------------------------------------------------
 
-    def changes(self) -> RowChanges:
-        """Return what is to be written now, in one transaction; `written` answers, before it is asked again."""
-        changes = self._changes = self.book.changes()
+    def changes(self, *, is_all: bool = False) -> RowChanges:
+        """Return what is to be written now, in one transaction; `written` answers, before it is asked again.
+
+        ``is_all``: all rows, for an empty file.
+        """
+        changes = self._changes = self.book.everything() if is_all else self.book.changes()
         self._writing = [
             (one, one.row.stage, one.answers) for number in changes.rows if (one := self._open.get(number)) is not None
         ]

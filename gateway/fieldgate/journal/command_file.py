@@ -129,7 +129,7 @@ def stored_commands(folder: Path) -> Bodies | None:
 
 
 def _load(connection: sqlite3.Connection, bodies: Bodies) -> tuple[int, bool]:
-    """Read all rows into ``bodies``; return how many are not as they were written, and whether SQLite got to the end."""
+    """Read all rows into ``bodies``; return how many are not as written, and whether SQLite got to the end."""
     damaged = 0
     before: int | None = None
     try:
