@@ -85,7 +85,7 @@ class MqttUplink:
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
         self.kick = self._connection.kick
         self.home_assistant = home_assistant
-        self._is_telling = False  # the message that waits for its PUBACK beside the events is a discovery
+        self._telling = 0  # packet id of the discovery that waits for its PUBACK
         self._is_discovery_refused = False
         self._has_run = False
         self._acked_events = 0
@@ -141,7 +141,7 @@ class MqttUplink:
             session_present=is_session_present,
             in_flight=len(self._session.in_flight),
         )
-        self._is_telling = False
+        self._telling = 0
         self._announce("online")
         if self.home_assistant is not None:
             self.home_assistant.begin()
@@ -152,11 +152,17 @@ class MqttUplink:
         if isinstance(happening, Rejected):
             self._pump.rejected(happening, clock.boot_s())
         elif isinstance(happening, Announced):
-            was_telling, self._is_telling = self._is_telling, False
-            if was_telling and self.home_assistant is not None:
+            self._answered(happening)
+
+    def _answered(self, happening: Announced) -> None:
+        """The server has taken, or refused, a message that is no event."""
+        was_telling = happening.packet_id == self._telling
+        if was_telling:
+            self._telling = 0
+            if self.home_assistant is not None:
                 self.home_assistant.answered()
-            if happening.reason >= Reason.UNSPECIFIED_ERROR:
-                self._refused(happening, is_discovery=was_telling)
+        if happening.reason >= Reason.UNSPECIFIED_ERROR:
+            self._refused(happening, is_discovery=was_telling)
 
     def _announce(self, state: Literal["online", "offline"]) -> bool:
         """Say on the status topic, where there is one, how it is; return whether nothing is left to be said."""
@@ -168,7 +174,7 @@ class MqttUplink:
             is_synced=clock.is_synced(),
             is_retained=self._session.terms.is_retain_available,
         )
-        return self._session.announce(message, clock.boot_s())
+        return self._session.announce(message, clock.boot_s()) > 0
 
     def _refused(self, answer: Announced, *, is_discovery: bool) -> None:
         """Events are not held up by that; it is said once."""
@@ -184,14 +190,14 @@ class MqttUplink:
     def _discover(self, discovery: HomeAssistant, now_s: float) -> None:
         """Tell Home Assistant of the next field, if there is one, room for it, and nothing else waits."""
         session = self._session
-        if session.is_announcing or not discovery.is_behind or not self._pump.may_add(now_s):
+        if self._telling or not discovery.is_behind or not self._pump.may_add(now_s):
             return
         limit = session.terms.max_packet_bytes
         while (message := discovery.next()) is not None:
             topic, payload = message
             if limit is None or packet_size(topic.encode(), b"", payload) + 2 <= limit:
                 publish = Publish(topic, payload, qos=1, retain=session.terms.is_retain_available)
-                self._is_telling = session.announce(publish, now_s)
+                self._telling = session.announce(publish, now_s)
                 return
 
     def fill(self, now_s: float) -> float | None:

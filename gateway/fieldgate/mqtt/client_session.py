@@ -85,7 +85,7 @@ class ClientSession(ClientSender):
         self._tail = b""
         self._end_inbox()
         self._watch.begins(now_s)
-        self._announcement.packet_id = 0
+        self._announcements.waiting.clear()
         self._out.clear()
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
@@ -176,9 +176,9 @@ class ClientSession(ClientSender):
             if publishes:
                 self._incoming(publishes, happenings, now_s)
                 publishes = []
-            if type(packet) is PubAck and packet.packet_id == self._announcement.packet_id:
+            if type(packet) is PubAck and packet.packet_id in self._announcements.waiting:
                 self._watch.waiting_since_s = now_s
-                happenings.append(self._announcement.answered(packet))
+                happenings.append(self._announcements.answered(packet))
                 continue
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is Phase.CONNECTED:
                 acks.append(packet.packet_id)
@@ -311,7 +311,7 @@ class ClientSession(ClientSender):
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not Phase.CONNECTED:
             return _NOTHING
-        sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
+        sent_count = self.in_flight.sent_count + len(self._announcements.waiting)
         why = self._watch.gives_up(now_s, sent_count=sent_count, is_overtaken=self.in_flight.is_overtaken)
         if why:
             self._leave(now_s)
