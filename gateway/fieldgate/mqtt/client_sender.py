@@ -16,7 +16,7 @@ from fieldgate.mqtt.client_watch import ServerWatch
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.framing import encode_publishes
 from fieldgate.mqtt.in_flight import InFlight, Piece, Run
-from fieldgate.mqtt.packets import Publish, Subscribe, Subscription, Unsubscribe
+from fieldgate.mqtt.packets import PingReq, Publish, Subscribe, Subscription, Unsubscribe
 
 __all__ = ["ClientSender", "Phase"]
 
@@ -30,7 +30,10 @@ class Phase(Enum):
 
 
 class ClientSender:
-    """``sent`` and ``resent`` count messages over the session's life; ``terms`` are those of the present server."""
+    """``sent`` and ``resent`` count messages over the session's life; ``terms`` are those of the present server.
+
+    ``pings`` and ``pongs`` count PINGREQs and PINGRESPs of the present connection.
+    """
 
     def __init__(self, settings: ClientSettings, *, first_id: int) -> None:
         self.settings = settings
@@ -38,6 +41,7 @@ class ClientSender:
         self.version = 5
         self.terms = ServerTerms()
         self.sent = self.resent = 0
+        self.pings = self.pongs = 0
         self._phase = Phase.CLOSED
         self._out: list[bytes] = []
         self._announcements = Announcements(self.in_flight)
@@ -139,6 +143,11 @@ class ClientSender:
     def unsubscribe(self, filters: Sequence[str], now_s: float) -> int:
         """Send an UNSUBSCRIBE; as `subscribe`."""
         return self._ask(Unsubscribe(self.in_flight.reserve(), tuple(filters)), now_s)
+
+    def ask_pong(self, now_s: float) -> None:
+        """Send a PINGREQ; `pongs` counts the answer, before which the server has taken all that was sent earlier."""
+        self.pings += 1
+        self._write(encode(PingReq(), self.version), now_s)
 
     def _ask(self, request: Subscribe | Unsubscribe, now_s: float) -> int:
         if request.packet_id:

@@ -38,7 +38,6 @@ from fieldgate.mqtt.packets import (
     ConnAck,
     Disconnect,
     Packet,
-    PingReq,
     PingResp,
     PubAck,
     PubComp,
@@ -87,6 +86,7 @@ class ClientSession(ClientSender):
         self._watch.begins(now_s)
         self._announcements.waiting.clear()
         self._out.clear()
+        self.pings = self.pongs = 0
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
 
@@ -216,7 +216,7 @@ class ClientSession(ClientSender):
             case PubRel():
                 self._released(packet.packet_id, now_s)
             case PingResp():
-                pass
+                self.pongs += 1
             case SubAck() | UnsubAck():
                 if self.in_flight.release(packet.packet_id):
                     happenings.append(Subscribed(packet.packet_id, packet.reasons))
@@ -303,6 +303,11 @@ class ClientSession(ClientSender):
         """Since when a PUBACK is due and none has come; None while nothing is on the way."""
         return self._watch.waiting_since_s if self.in_flight.sent_count else None
 
+    @property
+    def heard_s(self) -> float:
+        """When the server was heard last."""
+        return self._watch.heard_s
+
     def set_reading(self, is_reading: bool, now_s: float) -> None:
         """Say whether the owner reads the socket; while it does not, a server's silence means nothing."""
         self._watch.set_reading(is_reading, now_s)
@@ -317,5 +322,5 @@ class ClientSession(ClientSender):
             self._leave(now_s)
             return [Ended(why)]
         if self._watch.is_ping_due(now_s):
-            self._write(encode(PingReq(), self.version), now_s)
+            self.ask_pong(now_s)
         return _NOTHING
