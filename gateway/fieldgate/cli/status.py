@@ -240,10 +240,31 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
             f"         parked: {count(one['parked'], 'event')} that the far side does not take{again} "
             "(see: fieldgate parked list)"
         )
+    if one["commands"] is not None:
+        lines += _commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
         lines.append(f"         UNACCOUNTED: {one['unaccounted']:,} events; please report this as a defect")
+    return lines
+
+
+def _commands(one: dict[str, Any]) -> list[str]:
+    """What came over an uplink for devices."""
+    lines = []
+    if problem := one["problem"]:
+        lines.append(f"         NO COMMANDS: {problem}")
+    counts = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
+    if one["subscribed"] or one["received"]:
+        lines.append(
+            f"         {count(one['received'], 'command')} received"
+            + (f" ({_counts(counts)})" if counts else "")
+            + f"   {count(one['answered'], 'answer')} sent"
+            + (f"   {one['answers_waiting']:,} to be sent" if one["answers_waiting"] else "")
+        )
+    if one["answers_dropped"]:
+        why = f": {one['answer_refused']}" if one["answer_refused"] else ""
+        lines.append(f"         answers given up: {one['answers_dropped']:,}{why}")
     return lines
 
 
