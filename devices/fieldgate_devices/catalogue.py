@@ -1,7 +1,8 @@
 """All profiles of a gateway: which contract a message falls under.
 
 Of several that match, the one that says most about the topic counts, then the one with more JSON conditions, then your
-own before the built-in ones, then the id in the order of letters. The answer for a topic is worked out once.
+own before the built-in ones, then the id in the order of letters. The answer for a topic is worked out once. A source
+that names a profile is of that profile, whatever others say of its topic.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from fieldgate_devices.contract import Contract
 from fieldgate_devices.fast_json import Fast, compile_fast
 from fieldgate_devices.matching import DeviceName, Matcher, json_or_word
 
-__all__ = ["Candidate", "Catalogue", "LazyContract", "choose"]
+__all__ = ["Assigned", "Candidate", "Catalogue", "LazyContract", "choose"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,18 @@ class Candidate:
     conditions: Conditions | None
     device: str | None
     fast: Fast | None
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """What a source says of its messages: whose they are. ``source`` is its name, for people.
+
+    ``device`` is the name where the profile's own template does not say more.
+    """
+
+    profile: str
+    device: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +88,18 @@ class _Contracts(Mapping[str, Contract]):
 
 
 class Catalogue:
-    """``own`` and ``built_in`` contracts; no id may stand twice."""
+    """``own`` and ``built_in`` contracts; no id may stand twice. ``assigned`` is what sources say, by topic."""
 
-    def __init__(self, own: Sequence[Contract] = (), built_in: Sequence[Contract | LazyContract] = ()) -> None:
+    def __init__(
+        self,
+        own: Sequence[Contract] = (),
+        built_in: Sequence[Contract | LazyContract] = (),
+        assigned: Mapping[str, Assigned] | None = None,
+    ) -> None:
         known = {_id(one): one for one in (*own, *built_in)}
         self.own = frozenset(_id(one) for one in own)
         self._contracts = _Contracts(known)
+        self._assigned = {topic: one for topic, one in (assigned or {}).items() if one.profile in known}
         self._silent_after = {name: limit for name, one in known.items() if (limit := _silent_after(one)) is not None}
         self._commands = Commands((topic, name) for name, one in known.items() for topic in _commands(one))
         ordered = [
@@ -99,6 +118,9 @@ class Catalogue:
 
     def candidates(self, topic: str) -> list[Candidate]:
         """Return what a message of this topic may be, the best first; ends with the first that has no conditions."""
+        assigned = self._assigned.get(topic)
+        if assigned is not None:
+            return [self._of_source(assigned, topic)]
         found: list[Candidate] = []
         for matcher, name, number in self._ordered:
             captures = matcher.of_topic(topic)
@@ -112,6 +134,14 @@ class Catalogue:
             if matcher.conditions is None:
                 break
         return found
+
+    def _of_source(self, assigned: Assigned, topic: str) -> Candidate:
+        contract = self._contracts[assigned.profile]
+        captures = {"device": assigned.device}
+        device = _name_in(contract.device_name, captures, topic)
+        return Candidate(
+            contract, captures, None, device, self._contracts.fast(assigned.profile) if device is not None else None
+        )
 
     def find(self, topic: str, payload: bytes) -> Candidate | None:
         """Return the contract that this message falls under, if any."""

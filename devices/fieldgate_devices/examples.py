@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import binascii
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from fieldgate_devices.breach import Breach
-from fieldgate_devices.contract import Contract, Matcher, Reading
+from fieldgate_devices.contract import SERIAL, Contract, Matcher, Reading
 from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.profile import Example
 
-__all__ = ["example_payload", "failing_examples", "sample_topic", "time_text"]
+__all__ = ["example_payload", "failing_examples", "sample_topic", "time_text", "topic_of"]
+
+_EXAMPLE: Final = "example"
 
 
 def example_payload(example: Example) -> bytes:
@@ -30,6 +32,11 @@ def example_payload(example: Example) -> bytes:
     if isinstance(example.in_, str):
         return example.in_.encode()
     return msgspec.json.encode(example.in_)
+
+
+def topic_of(contract: Contract) -> str:
+    """Return a topic of messages that are the contract's."""
+    return sample_topic(contract.matchers[0]) if contract.matchers else f"{SERIAL}{_EXAMPLE}"
 
 
 def sample_topic(matcher: Matcher) -> str:
@@ -63,8 +70,8 @@ def _wrong(contract: Contract, example: Example) -> tuple[str, str] | None:
         payload = example_payload(example)
     except (ValueError, binascii.Error) as error:
         return ("in_hex" if example.in_hex is not None else "in_base64"), f"the payload cannot be read: {error}"
-    topic = example.topic or sample_topic(contract.matchers[0])
-    matched = contract.match(topic, payload)
+    topic = example.topic or topic_of(contract)
+    matched = contract.match(topic, payload) if contract.matchers else {"device": example.device or _EXAMPLE}
     if matched is None:
         return "topic", f"match does not take this message on topic {topic!r}"
     try:

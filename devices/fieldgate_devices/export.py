@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from fieldgate_devices.event import GENERIC
-from fieldgate_devices.profile import FieldSpec, Profile
+from fieldgate_devices.field_model import FieldSpec
+from fieldgate_devices.profile import Profile
 
 __all__ = ["DIALECT", "data_schema", "generic_schema", "schema_id"]
 

@@ -16,9 +16,9 @@ from fieldgate_devices.breach import Breach
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.decoders.decoder import Undecodable
 from fieldgate_devices.decoders.json_text import has_space_before_colon, is_member_name, parse
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.paths import ABSENT, read_path
-from fieldgate_devices.profile import FieldSpec
 
 __all__ = ["Fast", "compile_fast"]
 

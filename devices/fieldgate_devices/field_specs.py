@@ -6,8 +6,9 @@ import re
 from functools import lru_cache
 from typing import Final
 
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.members import PART
-from fieldgate_devices.profile import FieldSpec, Profile
+from fieldgate_devices.profile import Profile
 
 __all__ = ["spec_of"]
 

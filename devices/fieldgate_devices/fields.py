@@ -13,9 +13,9 @@ from typing import Any, Final
 
 from fieldgate_devices.breach import Breach, shown
 from fieldgate_devices.conditions import Conditions
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.members import Trail
 from fieldgate_devices.paths import ABSENT, Path, read_path
-from fieldgate_devices.profile import FieldSpec
 from fieldgate_devices.units import Conversion, conversion, known_unit, units_like
 
 __all__ = ["FieldReader", "NoReading", "finite", "json_value"]

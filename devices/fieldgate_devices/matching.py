@@ -122,7 +122,7 @@ class DeviceName:
             Breach: the message does not say it.
         """
         if self._is_default:
-            return topic.replace("/", ".")
+            return captures.get("device") or topic.replace("/", ".")  # a source may say it where match does not
         made = self._texts[0]
         for part, after in zip(self._names, self._texts[1:], strict=True):
             value: object = ABSENT

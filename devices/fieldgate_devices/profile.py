@@ -11,31 +11,33 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fieldgate_devices.command_model import CommandSpec
 from fieldgate_devices.conditions import TEXT
 from fieldgate_devices.event import OWN_TYPES
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.names import name_problem
-from fieldgate_devices.paths import read_path
+from fieldgate_devices.profile_values import FieldName, Number, PathText, Plain, one_or_more
 from fieldgate_devices.times import check_time_format, check_zone
 from fieldgate_devices.topic_pattern import read_topic_pattern
 
 __all__ = [
-    "PROFILE_TREE", "CommandSpec", "Example", "FieldSpec", "MatchSpec", "Profile", "Scaling", "SplitSpec", "TimeSpec",
-    "UpgradeSpec", "check_id",
-]  # fmt: skip
+    "PROFILE_TREE",
+    "Example",
+    "MatchSpec",
+    "Profile",
+    "Scaling",
+    "SplitSpec",
+    "TimeSpec",
+    "UpgradeSpec",
+    "check_id",
+]
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _MAX_TEXT: Final = 1 << 16
-
-
-def _check_field_name(name: str) -> str:
-    problem = name_problem(name)
-    if problem:
-        raise ValueError(problem)
-    return name
 
 
 def check_id(name: str) -> str:
@@ -49,11 +51,6 @@ def check_id(name: str) -> str:
     if name == "none":
         raise ValueError("'none' is what commands call a device without a profile; choose another id")
     return name
-
-
-def _check_path(text: str) -> str:
-    read_path(text)
-    return text
 
 
 def _check_members(text: str) -> str:
@@ -76,22 +73,14 @@ def _check_pattern(text: str) -> str:
     return text
 
 
-def _one_or_more(written: object) -> object:
-    return (written,) if isinstance(written, dict | str) else written
-
-
 def _named_decoder(written: object) -> object:
     return {written: None} if isinstance(written, str) else written
 
 
-PathText = Annotated[str, AfterValidator(_check_path)]
 MembersText = Annotated[str, AfterValidator(_check_members)]
 RepeatedName = Annotated[str, AfterValidator(_check_repeated_name)]
 DecodeSpec = Annotated[dict[str, Any], Field(min_length=1, max_length=1), BeforeValidator(_named_decoder)]
 DeviceText = Annotated[str, Field(min_length=1, max_length=1024)]
-FieldName = Annotated[str, AfterValidator(_check_field_name)]
-Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
-Plain = str | int | float | bool | None
 
 
 class MatchSpec(Section):
@@ -106,7 +95,7 @@ class MatchSpec(Section):
     except_: Annotated[
         tuple[Annotated[str, AfterValidator(_check_pattern)], ...],
         Field(strict=False, max_length=16),
-        BeforeValidator(_one_or_more),
+        BeforeValidator(one_or_more),
     ] = Field(
         (),
         alias="except",
@@ -122,7 +111,7 @@ class MatchSpec(Section):
         "or {exists: true} or {exists: false}.",
         examples=[{"model": "Acurite-*", "id": {"exists": True}}],
     )
-    text: Annotated[tuple[str, ...], Field(strict=False, max_length=16), BeforeValidator(_one_or_more)] = Field(
+    text: Annotated[tuple[str, ...], Field(strict=False, max_length=16), BeforeValidator(one_or_more)] = Field(
         (),
         description="What a payload that is no JSON must be, without the blanks around it: a text, or one of several.",
         examples=[["online", "offline"]],
@@ -148,75 +137,7 @@ class MatchSpec(Section):
         return {**self.json_, **({TEXT: list(self.text)} if self.text else {})}
 
 
-Matches = Annotated[
-    tuple[MatchSpec, ...], Field(strict=False, min_length=1, max_length=64), BeforeValidator(_one_or_more)
-]
-
-
-class FieldSpec(Section):
-    """One field of the events."""
-
-    type: Literal["float", "int", "bool", "string", "enum", "object"] = Field(
-        description="What it is. object is any JSON mapping or list, taken as it is.", examples=["float"]
-    )
-    unit: str = Field("", max_length=32, description="Unit of the value, as people write it.", examples=["°C"])
-    description: str = Field("", max_length=1000, description="What it means, for people and for exported contracts.")
-    min: Number | None = Field(None, description="Least value; below, the message breaks the contract.")
-    max: Number | None = Field(None, description="Greatest value.")
-    values: Annotated[tuple[Plain, ...], Field(strict=False, max_length=256)] = Field(
-        (), description="What an enum may be.", examples=[["idle", "heating", "fault"]]
-    )
-    optional: bool = Field(False, description="Whether it may be missing (null counts as missing).")
-    default: Any = Field(None, description="Its value where it is missing.")
-    from_: Annotated[tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = Field(
-        (),
-        alias="from",
-        description="Where it stands in the message: a path, or several of which the first that leads to a value "
-        "counts. Default: the field's own name.",
-        examples=["sensors.flow:0"],
-    )
-    map: dict[str, Plain] = Field(
-        default_factory=dict,
-        max_length=256,
-        description="Values as the device writes them (as text), and what each stands for.",
-        examples=[{"ON": True, "OFF": False}],
-    )
-    no_reading: Annotated[tuple[Plain, ...], Field(strict=False, max_length=64)] = Field(
-        (),
-        description="Raw values that mean that there is no reading: the field is absent then.",
-        examples=[[-127, "N/A"]],
-    )
-    scale: Number | None = Field(None, description="Factor that makes the raw number the value.", examples=[0.1])
-    offset: Number | None = Field(None, description="What is added after scale.")
-    raw_unit: Annotated[str, Field(max_length=32)] | dict[PathText, str] | None = Field(
-        None,
-        description="Unit in which the device writes it, where that is not unit: it is converted. One for all, or by "
-        "path of from.",
-        examples=["°F", {"temperature_F": "°F"}],
-    )
-    unit_from: PathText | None = Field(
-        None,
-        description="Where the message says in which unit it is ('F', 'inHg'). What is not known there counts as "
-        "raw_unit, or as unit.",
-        examples=["TempUnit"],
-    )
-    unfit: Literal["refuse", "absent", "other"] = Field(
-        "refuse",
-        description="What becomes of a value of another type, or out of range: the message breaks the contract; or the "
-        "field is absent (the next path of from counts) and only a list or mapping is left to other_fields; or the "
-        "value is left to other_fields whatever it is.",
-    )
-    absent_if: dict[PathText, Any] = Field(
-        default_factory=dict,
-        max_length=8,
-        description="Where one of these holds, the field is absent whatever stands there; written as match.json.",
-        examples=[{"status": "V"}],
-    )
-    first_of: Annotated[tuple[str, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = Field(
-        (),
-        description="Names of repeated fields: this field is the first of them that the message has.",
-        examples=["{sensor}_temperature"],
-    )
+Matches = Annotated[tuple[MatchSpec, ...], Field(strict=False, max_length=64), BeforeValidator(one_or_more)]
 
 
 class TimeSpec(Section):
@@ -264,19 +185,6 @@ class UpgradeSpec(Section):
     default: dict[str, Any] = Field(default_factory=dict, max_length=64, description="Members to add where they lack.")
 
 
-class CommandSpec(Section):
-    """Something the device can be told."""
-
-    publish: str = Field(
-        max_length=1024,
-        description="Topic, with captures of match. What clients of the gateway publish there is no event.",
-        examples=["site/a/boiler/{device}/set"],
-    )
-    payload: dict[FieldName, FieldSpec] = Field(
-        default_factory=dict, max_length=64, description="Members of the JSON payload."
-    )
-
-
 class Example(Section):
     """A message and what it must become; run by ``fieldgate devices check`` and in tests."""
 
@@ -302,7 +210,9 @@ class Profile(Section):
     )
     description: str = Field("", max_length=4000, description="What device this is, for people.")
     match: Matches = Field(
-        description="Which messages are this device's: one mapping, or a list of which one must hold."
+        (),
+        description="Which messages are this device's: one mapping, or a list of which one must hold. Without: those "
+        "of sources that name this profile.",
     )
     device: DeviceText = Field(
         "{device}",
@@ -327,7 +237,7 @@ class Profile(Section):
         description="What becomes of members that no field names: left out, kept under flattened names, or the "
         "message is refused.",
     )
-    others_from: Annotated[tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(_one_or_more)] = (
+    others_from: Annotated[tuple[PathText, ...], Field(strict=False, max_length=8), BeforeValidator(one_or_more)] = (
         Field(
             (),
             description="With other_fields keep: the member whose members are kept, by names that begin there; of "

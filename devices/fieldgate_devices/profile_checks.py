@@ -8,12 +8,13 @@ from typing import Any, Final, NamedTuple
 
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.conditions import condition_problem
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.matching import json_or_word
 from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.paths import TOPIC, read_path
-from fieldgate_devices.profile import FieldSpec, MatchSpec, Profile
+from fieldgate_devices.profile import MatchSpec, Profile
 from fieldgate_devices.topic_pattern import read_command_pattern, read_topic_pattern
 from fieldgate_devices.units import unit_problem, units_like
 
@@ -22,6 +23,7 @@ __all__ = ["find_problems"]
 _NUMBERS: Final = {"float", "int"}
 _NO_UNIT: Final = "it is converted to the unit of the field, which has none; add unit"
 _PART: Final = re.compile(r"\{([^{}]*)\}")
+_OF_SOURCES: Final = frozenset({"device"})  # what a source says that names a profile
 
 
 class _Finding(NamedTuple):
@@ -48,7 +50,7 @@ def _captures(match: MatchSpec) -> frozenset[str]:
 
 def _captured(profile: Profile) -> frozenset[str]:
     """What every entry of match catches."""
-    return frozenset.intersection(*map(_captures, profile.match))
+    return frozenset.intersection(*map(_captures, profile.match)) if profile.match else _OF_SOURCES
 
 
 def _match(profile: Profile) -> Iterator[_Finding]:
@@ -80,6 +82,8 @@ def _match(profile: Profile) -> Iterator[_Finding]:
 
 def _device(profile: Profile) -> Iterator[_Finding]:
     relying = [_captures(one) for one in profile.match if one.device is None]
+    if not profile.match:
+        relying = [_OF_SOURCES]
     if relying:
         yield from _device_template(profile.device, ("device",), relying)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fieldgate_devices.builtin import BuiltinProfiles, IndexEntry
-from fieldgate_devices.catalogue import Catalogue, LazyContract
+from fieldgate_devices.catalogue import Assigned, Catalogue, LazyContract
 from fieldgate_devices.conditions import TEXT
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.decoders.decoder import Decoder
@@ -105,12 +105,14 @@ def _made(written: Mapping[str, Any]) -> Decoder:
     return make_decoder(name, written[name])
 
 
-def read_catalogue(built_in: Mapping[str, bytes], own: Mapping[str, bytes]) -> tuple[Catalogue, list[ProfileFile]]:
+def read_catalogue(
+    built_in: Mapping[str, bytes], own: Mapping[str, bytes], assigned: Mapping[str, Assigned] | None = None
+) -> tuple[Catalogue, list[ProfileFile]]:
     """Return the catalogue of all profiles without problems, and what came of each file that was read.
 
     Keys are paths as messages show them. A profile of ``own`` replaces a built-in one with the same id; the same id
     twice in ``own`` is a problem of the later file. Those that come with Fieldgate (`BuiltinProfiles`) are not read:
-    their contracts are made when a message first needs them.
+    their contracts are made when a message first needs them. ``assigned`` is what sources say, by topic.
     """
     readings = [read_profile(content, path) for path, content in sorted(own.items())]
     first: dict[str, str] = {}
@@ -128,11 +130,11 @@ def read_catalogue(built_in: Mapping[str, bytes], own: Mapping[str, bytes]) -> t
     contracts = [one.contract for one in readings if one.contract is not None]
     if isinstance(built_in, BuiltinProfiles):
         known = [_lazy(one) for one in built_in.index() if one.id not in first]
-        return Catalogue(contracts, known), readings
+        return Catalogue(contracts, known, assigned), readings
     shipped = [read_profile(content, path) for path, content in sorted(built_in.items())]
     kept = [one.contract for one in shipped if one.contract is not None]
     return (
-        Catalogue(contracts, [one for one in kept if one.profile.profile not in first]),
+        Catalogue(contracts, [one for one in kept if one.profile.profile not in first], assigned),
         [*readings, *shipped],
     )
 

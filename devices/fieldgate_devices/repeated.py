@@ -6,11 +6,11 @@ from collections.abc import Container, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from fieldgate_devices.breach import Breach
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.members import PART, Members, Trail, read_members
 from fieldgate_devices.names import FreeNames, NameMaker
 from fieldgate_devices.paths import ABSENT
-from fieldgate_devices.profile import FieldSpec
 
 __all__ = ["Found", "Repeated"]
 

@@ -231,7 +231,7 @@ def make_source(
     async def save(work: Callable[[], None]) -> None:
         await keeper.call(lambda _journal: work())
 
-    mqtt = source.mqtt
+    mqtt = source.broker
     client_id = mqtt.client_id or f"fieldgate-{config.gateway.id}-{source.name}"
     return MqttSource(
         source,

@@ -73,7 +73,7 @@ class Pipeline:
             is_synced=clock.is_synced(),
             offset_ns=clock.wall_ns() - clock.boot_ns(),
         )
-        files = ProfileFiles(config.devices.path)
+        files = ProfileFiles(config.devices.path, config.assigned)
         profiles = files.load()
         keeps_raw = any(one.format == "raw" for one in config.uplinks.values())
         self._decode = ContractDecoder(profiles.catalogue, unknown=config.devices.unknown, keeps_raw=keeps_raw)

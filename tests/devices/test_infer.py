@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.examples import sample_topic
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.infer import CannotInfer, Draft, Sample, infer_profile
-from fieldgate_devices.profile import FieldSpec
 from fieldgate_devices.reading import read_profile
 
 

@@ -93,7 +93,7 @@ def facts_of_stored(config: Config, request: dict[str, Any]) -> Iterator[dict[st
     histories = {key: text for key, text in texts.histories.items() if text is not None}
     devices, _ = read_devices((text for text in texts.devices.values() if text is not None), histories)
     now = Now(clock.os_boot_id(), clock.boot_ns(), clock.wall_ns() if clock.is_synced() else None)
-    catalogue = ProfileFiles(config.devices.path).load().catalogue
+    catalogue = ProfileFiles(config.devices.path, config.assigned).load().catalogue
     yield from _facts(devices, chosen, now, catalogue.contracts)
 
 

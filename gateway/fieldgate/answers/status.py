@@ -199,7 +199,7 @@ def _http(listener: HttpListener) -> dict[str, Any]:
 
 
 def _source(source: MqttSource, number: int, pipeline: Pipeline, problem: str) -> dict[str, Any]:
-    status, mqtt = source.status, pipeline.config.sources[number].mqtt
+    status, mqtt = source.status, pipeline.config.sources[number].broker
     return {
         **asdict(status),
         "for_s": round(clock.boot_s() - status.since_s, 1),

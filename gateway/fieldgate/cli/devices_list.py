@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -15,7 +16,7 @@ from fieldgate_devices.builtin import IndexEntry
 from fieldgate_devices.profile import MatchSpec
 from fieldgate_devices.reading import ProfileFile
 
-__all__ = ["match_text"]
+__all__ = ["match_text", "matches_text"]
 
 
 @devices_app.command("list", short_help="Print all profiles: id, version, what they match, where they come from.")
@@ -61,6 +62,11 @@ def match_text(match: MatchSpec) -> str:
     return f"{where} with {conditions}"
 
 
+def matches_text(matches: Sequence[MatchSpec]) -> list[str]:
+    """What a profile matches, a line for each entry."""
+    return [match_text(one) for one in matches] or ["sources that name it"]
+
+
 def _own_row(profiles: Profiles, file: ProfileFile) -> dict[str, Any]:
     profile = None if file.contract is None else file.contract.profile
     return {
@@ -68,7 +74,7 @@ def _own_row(profiles: Profiles, file: ProfileFile) -> dict[str, Any]:
         "version": None if profile is None else profile.version,
         "origin": "own",
         "file": file.path,
-        "match": [] if profile is None else [match_text(one) for one in profile.match],
+        "match": [] if profile is None else matches_text(profile.match),
         "replaces_built_in": profile is not None and profile.profile in {one.id for one in profiles.built_in},
         "replaced_by": None,
         "problems": [str(problem) for problem in file.problems],
@@ -82,7 +88,7 @@ def _built_in_row(profiles: Profiles, entry: IndexEntry) -> dict[str, Any]:
         "version": entry.version,
         "origin": "built-in",
         "file": shown_path(entry),
-        "match": [match_text(MatchSpec.model_validate(one)) for one in entry.match],
+        "match": matches_text([MatchSpec.model_validate(one) for one in entry.match]),
         "replaces_built_in": False,
         "replaced_by": None if replacing is None else replacing.path,
         "problems": [],

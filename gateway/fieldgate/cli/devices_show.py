@@ -10,13 +10,15 @@ import msgspec
 import typer
 
 from fieldgate.cli.devices_app import devices_app
-from fieldgate.cli.devices_list import match_text
+from fieldgate.cli.devices_list import matches_text
 from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.profile_sources import folder_profiles
+from fieldgate_devices.command_model import CommandSpec
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.examples import example_payload
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.quantities import format_duration
-from fieldgate_devices.profile import CommandSpec, Example, FieldSpec, Profile
+from fieldgate_devices.profile import Example, Profile
 
 __all__: list[str] = []
 
@@ -41,7 +43,7 @@ def _lines(contract: Contract, *, path: str) -> Iterator[str]:
     yield f"{profile.profile}, version {profile.version} ({path})"
     if profile.description:
         yield f"  {profile.description}"
-    yield from _table("match", [(match_text(one),) for one in profile.match])
+    yield from _table("match", [(one,) for one in matches_text(profile.match)])
     (decoder,) = profile.decode
     options = profile.decode[decoder]
     yield f"decode  {decoder}{f' {json.dumps(options, ensure_ascii=False)}' if options else ''}"

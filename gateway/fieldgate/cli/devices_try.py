@@ -19,9 +19,9 @@ from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of
 from fieldgate.cli.try_report import Trial
 from fieldgate.cli.words import count
 from fieldgate.errors import FieldgateError
-from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.catalogue import Assigned, Catalogue
 from fieldgate_devices.contract import Contract
-from fieldgate_devices.examples import sample_topic
+from fieldgate_devices.examples import topic_of
 from fieldgate_devices.files.quantities import parse_duration
 from fieldgate_devices.infer import Sample
 
@@ -68,7 +68,7 @@ def try_message(
     loaded = (written_config(config) if source is None else usable_config(config)).config
     profiles = folder_profiles(loaded)
     say_what_is_not_in_use(profiles)
-    catalogue = _catalogue(profiles, profile)
+    catalogue = _catalogue(profiles, profile, topic)
     trial = Trial(catalogue, loaded.gateway.id, unknown=loaded.devices.unknown, is_forced=profile is not None)
     if file is None and hexadecimal is None:
         if topic is None:
@@ -120,16 +120,23 @@ class _Heard:
         return self._limit is None or self.count < self._limit
 
 
-def _catalogue(profiles: Profiles, wanted: str | None) -> Catalogue:
+def _catalogue(profiles: Profiles, wanted: str | None, topic: str | None) -> Catalogue:
     """All profiles, or the one that is to be tried."""
     if wanted is None:
         return profiles.catalogue
     if not (wanted.endswith((".yaml", ".yml")) or "/" in wanted):
-        return Catalogue([profiles.get(wanted)])
-    named = profiles_of(*read_paths([Path(wanted)]))
-    if named.problems:
-        raise FieldgateError("\n".join(map(str, named.problems)))
-    return Catalogue([one.contract for one in named.own if one.contract is not None])
+        contracts = [profiles.get(wanted)]
+    else:
+        named = profiles_of(*read_paths([Path(wanted)]))
+        if named.problems:
+            raise FieldgateError("\n".join(map(str, named.problems)))
+        contracts = [one.contract for one in named.own if one.contract is not None]
+    assigned = {
+        topic or topic_of(one): Assigned(one.profile.profile, "example", "example")
+        for one in contracts
+        if not one.matchers
+    }
+    return Catalogue(contracts, assigned=assigned)
 
 
 def _samples(file: Path | None, hexadecimal: str | None, topic: str | None, *, by_line: bool) -> list[Sample]:
@@ -152,4 +159,4 @@ def _topic_of(sample: Sample, catalogue: Catalogue, wanted: str | None) -> str:
     if wanted is None:
         raise NothingToTry("on which topic did it come? --topic TOPIC (or --profile ID for one that it takes)")
     contract: Contract = next(iter(catalogue.contracts.values()))
-    return sample_topic(contract.matchers[0])
+    return topic_of(contract)

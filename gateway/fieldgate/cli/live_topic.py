@@ -65,9 +65,9 @@ def broker_of(
     """
     written: dict[str, Any] = {}
     if source is not None:
-        known = {one.name: one.mqtt for one in config.sources}
+        known = {one.name: one.mqtt for one in config.sources if one.mqtt is not None}
         if source not in known:
-            raise CannotListen(f"there is no source {source!r}; there are: {', '.join(known) or 'none'}")
+            raise CannotListen(f"no source {source!r} reads a broker; there are: {', '.join(known) or 'none'}")
         names = BrokerConfig.model_fields
         written = {name: getattr(known[source], name) for name in names if name in known[source].model_fields_set}
     elif url is not None:

@@ -15,7 +15,7 @@ from fieldgate.config.places import kind_of
 from fieldgate.errors import FieldgateError
 from fieldgate.ingest.profile_files import profile_paths, read_profile_file
 from fieldgate_devices.builtin import IndexEntry, builtin_profiles
-from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.catalogue import Assigned, Catalogue
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.files.document import MAX_FILE_BYTES, Problem
 from fieldgate_devices.files.location import Location
@@ -94,7 +94,7 @@ def folder_profiles(config: Config) -> Profiles:
     kind = kind_of(folder)
     if kind == "file":
         raise NoFolder(f"devices.path: {str(folder)!r} is not a folder")
-    return profiles_of(*read_paths([folder] if kind != "nothing" else []))
+    return profiles_of(*read_paths([folder] if kind != "nothing" else []), config.assigned)
 
 
 def say_what_is_not_in_use(profiles: Profiles) -> None:
@@ -105,10 +105,12 @@ def say_what_is_not_in_use(profiles: Profiles) -> None:
         typer.echo(f"note: {found}; those are not in use here: 'fieldgate devices check'", err=True)
 
 
-def profiles_of(own: Mapping[str, bytes], unreadable: Sequence[Problem]) -> Profiles:
-    """Return what is to be made of files."""
+def profiles_of(
+    own: Mapping[str, bytes], unreadable: Sequence[Problem], assigned: Mapping[str, Assigned] | None = None
+) -> Profiles:
+    """Return what is to be made of files; ``assigned`` is what sources say, by topic."""
     built_in = builtin_profiles()
-    catalogue, files = read_catalogue(built_in, own)
+    catalogue, files = read_catalogue(built_in, own, assigned)
     return Profiles(catalogue, files, built_in.index(), unreadable)
 
 

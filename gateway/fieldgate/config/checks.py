@@ -69,7 +69,8 @@ def _clients(config: Config) -> Iterator[tuple[str, Loc, BrokerConfig]]:
     for name, broker in config.brokers_up.items():
         yield name, ("uplinks", name, "mqtt"), broker
     for number, source in enumerate(config.sources):
-        yield source.name, ("sources", number, "mqtt"), source.mqtt
+        if source.mqtt is not None:
+            yield source.name, ("sources", number, "mqtt"), source.mqtt
 
 
 def _clients_used_twice(config: Config) -> Iterator[Finding]:

@@ -19,6 +19,7 @@ from fieldgate.config.places import default_gateway_id
 from fieldgate.config.section import Name
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
+from fieldgate_devices.catalogue import Assigned
 from fieldgate_devices.files.section import Section
 
 __all__ = ["Config", "GatewayConfig"]
@@ -43,7 +44,7 @@ class Config(Section):
         default_factory=lambda: (ListenConfig(),), description="Ports on which devices connect."
     )
     sources: Annotated[tuple[SourceConfig, ...], Field(strict=False, max_length=100)] = Field(
-        (), description="Brokers that are read. Devices that connect here need none."
+        (), description="What is read: brokers. Devices that connect here need none."
     )
     uplinks: dict[Name, UplinkConfig] = Field(
         default_factory=dict,
@@ -62,6 +63,11 @@ class Config(Section):
     def _look_beside_the_file(cls, written: object) -> object:
         """A default that is a place beside the file is only found if its section is read like one of the file."""
         return {"devices": {}, **written} if isinstance(written, dict) else written
+
+    @property
+    def assigned(self) -> dict[str, Assigned]:
+        """What sources say of the profiles of their messages, by topic."""
+        return {topic: one for source in self.sources for topic, one in source.assigned.items()}
 
     @property
     def brokers_up(self) -> dict[str, MqttUplinkConfig]:

@@ -1,8 +1,8 @@
-"""``sources``: brokers that are read, what is subscribed to there, and what becomes of the topics."""
+"""``sources``: what is read: brokers with what is subscribed to there and what becomes of the topics."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
@@ -10,14 +10,22 @@ from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.remap import check_remap_match, check_remap_target, check_remap_to
 from fieldgate.config.section import LaneName, Name
 from fieldgate.config.texts import check_event_filter, check_subscription
+from fieldgate_devices.catalogue import Assigned
 from fieldgate_devices.files.quantities import Duration, Size, parse_size
 from fieldgate_devices.files.section import Section
 
-__all__ = ["MqttSourceConfig", "RemapConfig", "SourceConfig", "SubscribeConfig"]
+__all__ = ["KINDS", "MqttSourceConfig", "RemapConfig", "SourceConfig", "SubscribeConfig"]
+
+KINDS: Final = ("mqtt",)
+"""The keys of which a source has exactly one."""
 
 
 def _or_a_text(schema: dict[str, Any]) -> None:
     schema["type"] = ["object", "string"]
+
+
+def _one_kind(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [kind]} for kind in KINDS]
 
 
 class SubscribeConfig(Section):
@@ -97,13 +105,16 @@ class MqttSourceConfig(BrokerConfig):
 
 
 class SourceConfig(Section):
-    """A broker that is read."""
+    """Something that is read: exactly one of `KINDS`."""
+
+    model_config = ConfigDict(json_schema_extra=_one_kind)
 
     name: Name = Field(
         description="Name of your choice, unique among the sources: for status, log and the default client id.",
         examples=["shop-floor"],
     )
-    mqtt: MqttSourceConfig = Field(
+    mqtt: MqttSourceConfig | None = Field(
+        None,
         description="The MQTT broker that is read.",
         examples=["{url: 'mqtt://broker.local', subscribe: ['zigbee2mqtt/#']}"],
     )
@@ -126,3 +137,14 @@ class SourceConfig(Section):
         "normal",
         description="Priority of this source's events: 'high' is sent and kept first, 'low' is dropped first.",
     )
+
+    @property
+    def broker(self) -> MqttSourceConfig:
+        """The broker of a source that reads one."""
+        assert self.mqtt is not None
+        return self.mqtt
+
+    @property
+    def assigned(self) -> dict[str, Assigned]:
+        """Which profile its messages are of, by topic, where it says so."""
+        return {}

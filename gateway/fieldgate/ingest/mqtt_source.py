@@ -61,7 +61,7 @@ class MqttSource:
         timing: Timing | None = None,
     ) -> None:
         self.name = config.name
-        mqtt = config.mqtt
+        mqtt = config.broker
         settings = _settings(mqtt, client_id=f"fieldgate-{gateway}-{config.name}")
         self._intake = intake
         self._limits = SourceLimits(mqtt.receive_maximum, mqtt.max_unsettled)

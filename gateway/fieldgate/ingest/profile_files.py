@@ -7,9 +7,10 @@ the status names every problem. At the start there is nothing before: what is va
 from __future__ import annotations
 
 import asyncio
+import difflib
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +20,11 @@ import structlog
 
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.builtin import builtin_profiles
-from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.catalogue import Assigned, Catalogue
 from fieldgate_devices.files.document import MAX_FILE_BYTES
 from fieldgate_devices.reading import read_catalogue
 
-__all__ = ["LoadedProfiles", "ProfileFiles", "ProfileWatch", "profile_paths", "read_profile_file"]
+__all__ = ["LoadedProfiles", "ProfileFiles", "ProfileWatch", "profile_paths", "read_profile_file", "unknown_profiles"]
 
 log = structlog.get_logger("fieldgate")
 
@@ -78,11 +79,26 @@ def _state(path: Path) -> tuple[str, int, int, int]:
     return path.name, status.st_mtime_ns, status.st_size, status.st_ino
 
 
-class ProfileFiles:
-    """Reads ``folder``, which may be missing: then there are the built-in profiles only."""
+def unknown_profiles(assigned: Iterable[Assigned], catalogue: Catalogue) -> list[str]:
+    """Return what is to be said of sources that name a profile which there is not."""
+    problems = []
+    for one in assigned:
+        if one.profile not in catalogue.contracts:
+            like = difflib.get_close_matches(one.profile, list(catalogue.contracts), n=1)
+            hint = f"; did you mean {like[0]!r}?" if like else ""
+            problems.append(f"sources: {one.source} names profile {one.profile!r}, and there is none{hint}")
+    return problems
 
-    def __init__(self, folder: Path) -> None:
+
+class ProfileFiles:
+    """Reads ``folder``, which may be missing: then there are the built-in profiles only.
+
+    ``assigned`` is what sources say of the profiles of their messages, by topic.
+    """
+
+    def __init__(self, folder: Path, assigned: Mapping[str, Assigned] | None = None) -> None:
         self.folder = folder
+        self._assigned = assigned or {}
 
     def signature(self) -> Signature | None:
         """Return what changes when a profile does; None where the folder cannot be read."""
@@ -111,8 +127,9 @@ class ProfileFiles:
                 own[str(path)] = read_profile_file(path)
             except OSError as error:
                 problems.append(f"{path}: the file cannot be read: {_why(error)}")
-        catalogue, files = read_catalogue(builtin_profiles(), own)
+        catalogue, files = read_catalogue(builtin_profiles(), own, self._assigned)
         problems += [str(problem) for file in files for problem in file.problems]
+        problems += unknown_profiles(self._assigned.values(), catalogue)
         return LoadedProfiles(catalogue, tuple(problems), signature)
 
 

@@ -34,7 +34,7 @@ class SourceTopics:
     def __init__(self, config: SourceConfig, *, own: Sequence[str] = ()) -> None:
         self.known: dict[str, Place] = {}
         self._others: dict[str, bool] = {}  # topics that make no events -> whether they are the gateway's own
-        self._subscribed = tuple(split_share(one.filter)[1] for one in config.mqtt.subscribe)
+        self._subscribed = tuple(split_share(one.filter)[1] for one in config.broker.subscribe)
         self._events = config.events
         self._own = tuple(own)
         self._map = TopicMap(config.remap)

@@ -112,7 +112,7 @@ def test_a_topic_that_nobody_can_be_asked_for_is_a_clear_error(folder):
     (folder / "fieldgate.yaml").write_text("listen: [{mqtt: '127.0.0.1:1'}]\n")
 
     assert "nothing listens there" in error_of(fieldgate("devices", "try", "--topic", "#"))
-    assert "there is no source 'x'; there are: none" in error_of(
+    assert "no source 'x' reads a broker; there are: none" in error_of(
         fieldgate("devices", "try", "--topic", "#", "--source", "x")
     )
     assert error_of(fieldgate("devices", "try", "--topic", "#", "--url", "http://x")).startswith("url: 'http://x'")

@@ -31,7 +31,6 @@ REQUIRED = {
     "uplinks.NAME.mqtt.proxy.url",
     "uplinks.NAME.mqtt.sas.key",
     "sources[].name",
-    "sources[].mqtt",
     "sources[].mqtt.url",
     "sources[].mqtt.proxy.url",
     "sources[].mqtt.sas.key",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
-from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.catalogue import Assigned, Catalogue
 from gateway_kit import eventually
 from profile_kit import BOILER
 
@@ -167,3 +167,10 @@ def test_without_a_folder_there_are_the_built_in_profiles(tmp_path: Path) -> Non
 
     assert (loaded.problems, loaded.catalogue.own) == ((), frozenset())
     assert loaded.catalogue.contracts
+
+
+def test_a_source_that_names_no_profile_that_there_is_is_told(tmp_path):
+    """The message says which source, and what may have been meant."""
+    loaded = ProfileFiles(tmp_path / "none", {"serial/a": Assigned("ruuvy", "a", "scale")}).load()
+
+    assert loaded.problems == ("sources: scale names profile 'ruuvy', and there is none; did you mean 'ruuvi'?",)
