@@ -138,7 +138,7 @@ class Register:
         size = 16 * self.count
         if not isinstance(value, list) or len(value) > size or not all(isinstance(one, bool) for one in value):
             raise Unwritable(f"{self.name} needs a list of at most {size} truth values")
-        return sum(one << bit for bit, one in enumerate(value)).to_bytes(size // 8, "big")
+        return sum(1 << bit for bit, one in enumerate(value) if one).to_bytes(size // 8, "big")
 
     def _number(self, value: object) -> bytes:
         if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
-from fieldgate_devices.names import name_problem
+from fieldgate_devices.profile_values import FieldName, Number
 
 __all__ = ["MAX_BITS", "MAX_WORDS", "TABLES", "ModbusSpec", "ModbusWrite", "RegisterSpec", "RegisterType", "Table"]
 
@@ -25,7 +25,6 @@ RegisterType = Literal[
     "int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "float64", "bool", "string", "bits"
 ]
 Order = Literal["big", "little"]
-Number = Annotated[float, Field(strict=False, allow_inf_nan=False)]
 
 
 def _one_or_more(written: object) -> object:
@@ -34,16 +33,6 @@ def _one_or_more(written: object) -> object:
 
 def _or_an_address(schema: dict[str, Any]) -> None:
     schema["type"] = ["object", "integer"]
-
-
-def _check_name(name: str) -> str:
-    problem = name_problem(name)
-    if problem:
-        raise ValueError(problem)
-    return name
-
-
-RegisterName = Annotated[str, AfterValidator(_check_name)]
 
 
 class RegisterSpec(Section):
@@ -145,7 +134,7 @@ class ModbusSpec(Section):
         description="How a single register or coil is written: functions 6 and 5, or 16 and 15, which some devices "
         "have in their place.",
     )
-    registers: dict[RegisterName, RegisterSpec] = Field(
+    registers: dict[FieldName, RegisterSpec] = Field(
         min_length=1,
         max_length=1000,
         description="The registers by the names that fields find them under.",

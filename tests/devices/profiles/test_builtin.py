@@ -16,7 +16,7 @@ from fieldgate_devices.breach import Breach
 from fieldgate_devices.builtin import INDEX, builtin_profiles
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
-from fieldgate_devices.examples import example_payload, failing_examples, sample_topic
+from fieldgate_devices.examples import example_payload, failing_examples, topic_of
 from fieldgate_devices.names import name_problem
 from fieldgate_devices.profile import Example
 from fieldgate_devices.profile_schema import SCHEMA_FILE, schema_text
@@ -35,7 +35,7 @@ AGAIN = "run python tests/builtin_files.py"
 def message(name: str, number: int) -> tuple[Contract, Example, str, bytes]:
     contract = CONTRACTS[name]
     example = contract.profile.examples[number]
-    return contract, example, example.topic or sample_topic(contract.matchers[0]), example_payload(example)
+    return contract, example, example.topic or topic_of(contract), example_payload(example, contract.profile)
 
 
 def outcome(contract: Contract, topic: str, payload: bytes) -> list[tuple[str, object, int | None]] | str:
@@ -229,7 +229,7 @@ def test_a_secret_is_in_no_event():
     """The PASSKEY opens a station's account with its maker."""
     contract = CONTRACTS["ecowitt"]
     for example in contract.profile.examples:
-        payload = example_payload(example)
+        payload = example_payload(example, contract.profile)
         secret = payload.split(b"&")[0].partition(b"=")[2]
         assert example.topic is not None
         captures = contract.match(example.topic, payload)
