@@ -76,11 +76,13 @@ def profiles() -> str:
         assert contract is not None
         profile = contract.profile
         topics = dict.fromkeys(one.mqtt or f"serial source {one.serial}" for one in profile.match)
+        if not profile.match:
+            topics = {"a source that names it": None}
         names = [*profile.fields, *profile.repeated]
         more = f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS + 1 else ""
         listed = names[:_SHOWN_FIELDS] if more else names
         link = f"[{profile.profile}](fieldgate_devices/profiles/{profile.profile}.yaml)"
-        devices = dict.fromkeys(one.device or profile.device for one in profile.match)
+        devices = dict.fromkeys(one.device or profile.device for one in profile.match) or {profile.device: None}
         rows.append(
             f"| {link} | {_codes(topics)} | {_codes(devices)} | "
             f"{_codes(listed)}{more}{'; others kept' if profile.other_fields == 'keep' else ''} |"

@@ -1,8 +1,8 @@
 """One unit of a Modbus source: what is read of it and when, what it answered, and what it refused.
 
-The laws: a poll is told only when it is complete. A request that the unit refuses for its addresses is made smaller, and
-that is remembered; what cannot be made smaller is left out and asked for again much later. A unit that does not answer
-is asked less and less often, by one request without a repetition, until it does.
+The laws: a poll is told only when it is complete. A request that the unit refuses for its addresses is made smaller,
+and that is remembered; what cannot be made smaller is left out and asked for again much later. A unit that does not
+answer is asked less and less often, by one request without a repetition, until it does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from fieldgate_devices.modbus import Request, RegisterValue, Write, read_values, split
+from fieldgate_devices.modbus import RegisterValue, Request, Write, read_values, split
 
 __all__ = ["EXCEPTIONS", "GroupPlan", "UnitPlan", "UnitState", "exception_name"]
 
