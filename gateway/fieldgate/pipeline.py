@@ -24,6 +24,7 @@ from fieldgate import clock
 from fieldgate.assembly import (
     keeper_limits,
     make_broker,
+    make_commands,
     make_dead_letters,
     make_devices,
     make_listener,
@@ -97,6 +98,17 @@ class Pipeline:
         self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
+        self.commands = make_commands(
+            config,
+            journal,
+            self.devices,
+            self.broker,
+            self.session_keeper,
+            catalogue=profiles.catalogue,
+            writer=writer,
+            loop=self._loop,
+            tell=self._tell,
+        )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
         self.uplinks = [
             make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
@@ -117,12 +129,15 @@ class Pipeline:
         self.keeper.after_turn = self.kick
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
+        self.commands.begin()
 
     # -- the flow -----------------------------------------------------------------------------------------------
 
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
+        if self.commands.awaits_replies:
+            self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = self._decide(decoded.events)
         if decoded.odd is not None or decoded.is_mixed:
@@ -195,11 +210,13 @@ class Pipeline:
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
+        parts["commands"] = self.commands.run
         parts["clock"] = self._watch_clock
         return parts
 
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
+        await self.commands.stop()  # while devices are still heard; what it tells is an event
         for listener in self.listeners:
             await listener.stop()
         async with asyncio.TaskGroup() as ends:  # together: a port may have to be waited for
@@ -258,6 +275,7 @@ class Pipeline:
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
+        self.commands.directory.use(catalogue)
         for listener in self.listeners:
             listener.use(catalogue)
 
