@@ -35,6 +35,7 @@ BUILT_IN: Final[Mapping[str, str]] = {
     "nmea": "nmea:NmeaOptions",
     "regex": "pattern:RegexOptions",
     "senml": "senml:SenmlOptions",
+    "sml": "sml:SmlOptions",
     "value": "single:ValueOptions",
 }
 

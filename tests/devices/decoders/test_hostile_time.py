@@ -130,6 +130,22 @@ CASES: dict[str, tuple[str, Options, Callable[[], bytes]]] = {
         {"checksum": "optional"},
         lambda: b"/ISk5\n1-0:99.97.0" + many(b"()", 15_000) + b"\n!",
     ),
+    "SML of lists": ("sml", {}, lambda: b"\x76\x71" * 8_000),
+    "SML, a list of everything": (
+        "sml",
+        {},
+        lambda: b"\x76\x01\x01\x01\x72\x01\xf3\x8f\x8f\x00" + many(b"\x01", 16_000),
+    ),
+    "SML, a list of 4,096 in one": ("sml", {}, lambda: b"\x76\xf1\x80\x80\x00" + many(b"\x01", 16_000)),
+    "SML, values": (
+        "sml",
+        {},
+        lambda: (
+            b"\x76\x01\x01\x01\x72\x63\x07\x01\x77\x01\x01\x01\x01\xf0\x85\x0e"
+            + b"".join(b"\x77\x03%c%c\x01\x01\x01\x01\x62\x01\x01" % divmod(n, 256) for n in range(0x5E))
+            + b"\x01\x01\x01\x00"
+        ),
+    ),
     "a gzip bomb": ("json", {"compression": "gzip"}, lambda: gzip.compress(bytes(200 * MILLION))),
     "a zstd bomb": ("json", {"compression": "zstd"}, lambda: zstandard.compress(bytes(200 * MILLION))),
     "base64 in JSON": ("cbor", {"of": "p", "text": "base64"}, lambda: b'{"p":"' + many(b"gICA") + b'"}'),

@@ -1,0 +1,48 @@
+"""What the options of every framing have in common, and the forms in which they are written."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, Field
+
+from fieldgate_devices.files.quantities import Duration, Size
+from fieldgate_devices.files.section import Section
+from fieldgate_devices.framing.framer import Framer
+
+__all__ = ["BoundedOptions", "FramingOptions", "HexText", "Length"]
+
+_HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?)+")
+
+
+def _check_hex(text: str) -> str:
+    """Return the bytes as ``aa 55``."""
+    if not _HEX.fullmatch(text):
+        raise ValueError(f"{text[:80]!r} is no bytes; write them in hexadecimal and in quotes, such as 'aa 55'")
+    return bytes.fromhex(text.replace(":", " ")).hex(" ")
+
+
+HexText = Annotated[str, Field(max_length=64), AfterValidator(_check_hex)]
+Length = Annotated[int, Size("8B", "1MiB")]
+
+
+class FramingOptions(Section):
+    """Options that every framing takes."""
+
+    give_up_after: Annotated[float, Duration("10ms", "1h")] = Field(
+        5.0,
+        description="silence after which a frame that was begun and not finished is given up, and what came of it is "
+        "searched for others",
+    )
+
+    @abstractmethod
+    def make(self) -> Framer:
+        """Return a framer that works by these options; nothing is left to find wrong."""
+
+
+class BoundedOptions(FramingOptions):
+    """Options of framings whose frames have no length of their own."""
+
+    max_length: Length = Field(4096, description="longest frame in bytes, as it comes; longer ones are refused")
