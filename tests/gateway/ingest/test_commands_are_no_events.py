@@ -141,6 +141,6 @@ async def test_a_running_gateway_follows_the_profiles_in_its_folder(tmp_path: Pa
         assert await is_event()
         file.write_text(BOILER + COMMANDS, encoding="utf-8")
         await eventually("the command is none", is_no_event)
-        assert (await gateway.status())["profiles"]["commands"] == 1
+        assert (await gateway.status())["profiles"]["commands"] == built_in + 1
         file.write_text(BOILER, encoding="utf-8")
         await eventually("it is one again", is_event)
