@@ -165,7 +165,8 @@ def test_a_reply_is_what_the_profile_says() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
-        ("target", "55", 55), ("target", "hot", "hot"), ("mode", "eco", "eco"), ("mode", "3", 3), ("mode", "ECO", "eco"),
+        ("target", "55", 55), ("target", "hot", "hot"), ("mode", "eco", "eco"), ("mode", "3", 3),
+        ("mode", "ECO", "eco"),
         ("note", "55", "55"), ("on", "yes", True), ("on", "OFF", False), ("on", "maybe", "maybe"),
         ("parts", '{"a": [1]}', {"a": [1]}),
     ],
