@@ -241,7 +241,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
             "(see: fieldgate parked list)"
         )
     if one["commands"] is not None:
-        lines += _heard_commands(one["commands"])
+        lines += _upstream_commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
@@ -249,16 +249,16 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _heard_commands(one: dict[str, Any]) -> list[str]:
+def _upstream_commands(one: dict[str, Any]) -> list[str]:
     """What came over an uplink for devices."""
     lines = []
     if problem := one["problem"]:
         lines.append(f"         NO COMMANDS: {problem}")
-    others = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
+    told = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
     if one["subscribed"] or one["received"]:
         lines.append(
             f"         {count(one['received'], 'command')} received"
-            + (f" ({counts(others)})" if others else "")
+            + (f" ({counts(told)})" if told else "")
             + f"   {count(one['answered'], 'answer')} sent"
             + (f"   {one['answers_waiting']:,} to be sent" if one["answers_waiting"] else "")
         )
