@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from fieldgate_devices.framing.checks import Check, CheckSpec, CrcSpec
-from fieldgate_devices.framing.options import Length, PatientOptions
+from fieldgate_devices.framing.options import Length, PatientOptions, TimedOptions
 from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, Wait, heard_alone
 
 __all__ = ["UBX_SYNC", "GnssFramer", "GnssOptions", "NmeaOptions"]
@@ -35,7 +35,7 @@ _SENTENCE: Final = re.compile(rb"[$!]([A-Z][A-Z0-9]{2,11}(?:,[^*$]*)?)(?:\*([0-9
 Kinds = Annotated[tuple[Literal["nmea", "ubx", "rtcm3"], ...], Field(strict=False, min_length=1, max_length=3)]
 
 
-class GnssOptions(PatientOptions):
+class GnssOptions(TimedOptions):
     """What to listen for."""
 
     kinds: Kinds = Field(default=("nmea", "ubx", "rtcm3"), description="what to listen for; all else is noise")
@@ -66,7 +66,7 @@ class GnssFramer(Scanner):
     """Searches for what begins as one of the three."""
 
     def __init__(self, options: GnssOptions) -> None:
-        super().__init__(give_up_after_s=options.give_up_after)
+        super().__init__(give_up_after_s=options.give_up_after, within_s=options.within)
         self._options = options
         self._max_length = options.max_length
         self._needs_checksum = options.checksum == "required"
