@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fieldgate import clock
+from fieldgate.command_desk import CommandDesk
 from fieldgate.config import Config, UplinkConfig
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
@@ -17,17 +19,22 @@ from fieldgate.config.local import LocalConfig
 from fieldgate.config.loops import own_filters
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
+from fieldgate.decide.orders import Executor
+from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
 from fieldgate.ingest.source import Intake
 from fieldgate.ingest.source_record import SourceRecord
+from fieldgate.journal.command_keeper import CommandKeeper, open_command_file
 from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
 from fieldgate.journal.device_keeper import DeviceKeeper, open_device_file
 from fieldgate.journal.feed import UplinkFeed
@@ -41,6 +48,7 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.command import Publication
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
@@ -49,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = [
     "keeper_limits",
     "make_broker",
+    "make_commands",
     "make_dead_letters",
     "make_devices",
     "make_outbox",
@@ -167,8 +176,9 @@ def make_uplink(
     run: int,
     os_boots: Mapping[int, str],
     broker: LocalBroker,
+    hearing: Hearing,
 ) -> MqttUplink | LocalUplink:
-    """Make one way out."""
+    """Make one way out, which is a way in for commands where it is configured so."""
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):
@@ -182,6 +192,7 @@ def make_uplink(
             home_assistant=home_assistant,
             os_boot_of=os_boots.get,
         )
+    commands, memory = hearing.of(name, config.mqtt, gateway=gateway)
     return MqttUplink(
         name,
         config,
@@ -192,6 +203,8 @@ def make_uplink(
         run=run,
         expiry=expiry,
         home_assistant=home_assistant,
+        commands=commands,
+        memory=memory,
     )
 
 
@@ -220,6 +233,35 @@ def make_devices(
         catalogue=catalogue,
         offsets_ns={one.os_boot: one.offset_ns for one in journal.opened.boots},
         tell=tell,
+    )
+
+
+def make_commands(
+    config: Config,
+    journal: Journal,
+    devices: DeviceWatch,
+    broker: LocalBroker,
+    sessions: SessionKeeper,
+    *,
+    catalogue: Catalogue,
+    writer: Writer,
+    loop: asyncio.AbstractEventLoop,
+    tell: Tell,
+) -> CommandDesk:
+    """Make the desk of commands, with what an earlier process recorded."""
+    publisher = PublishExecutor(broker, clock.boot_s)
+
+    def choose(request: object, topic: str) -> Executor | None:
+        return publisher if isinstance(request, Publication) else None
+
+    return CommandDesk(
+        CommandKeeper(open_command_file(config.journal.path), writer, loop),
+        DeviceDirectory(devices, catalogue, assigned=config.assigned, choose=choose),
+        publisher,
+        sessions,
+        gateway=config.gateway.id,
+        tell=tell,
+        base_s=journal.journal_s(0),
     )
 
 

@@ -24,6 +24,7 @@ from fieldgate import clock
 from fieldgate.assembly import (
     keeper_limits,
     make_broker,
+    make_commands,
     make_dead_letters,
     make_devices,
     make_listener,
@@ -35,6 +36,7 @@ from fieldgate.assembly import (
 from fieldgate.config import Config
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.local_uplink import LocalUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
@@ -97,9 +99,30 @@ class Pipeline:
         self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
+        self.commands = make_commands(
+            config,
+            journal,
+            self.devices,
+            self.broker,
+            self.session_keeper,
+            catalogue=profiles.catalogue,
+            writer=writer,
+            loop=self._loop,
+            tell=self._tell,
+        )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
+        hearing = Hearing(config.journal.path, self.keeper, desk=self.commands, devices=self.devices)
         self.uplinks = [
-            make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
+            make_uplink(
+                name,
+                one,
+                feeds[name],
+                gateway=gateway,
+                run=run,
+                os_boots=boots,
+                broker=self.broker,
+                hearing=hearing,
+            )
             for name, one in config.uplinks.items()
         ]
         for uplink in self.uplinks:
@@ -117,12 +140,15 @@ class Pipeline:
         self.keeper.after_turn = self.kick
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
+        self.commands.begin()
 
     # -- the flow -----------------------------------------------------------------------------------------------
 
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
+        if self.commands.awaits_replies:
+            self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = self._decide(decoded.events)
         if decoded.odd is not None or decoded.is_mixed:
@@ -184,11 +210,13 @@ class Pipeline:
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
+        parts["commands"] = self.commands.run
         parts["clock"] = self._watch_clock
         return parts
 
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
+        await self.commands.stop()  # while devices are still heard; what it tells is an event
         for listener in self.listeners:
             await listener.stop()
         for source in self.sources:
@@ -246,6 +274,7 @@ class Pipeline:
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
+        self.commands.directory.use(catalogue)
         for listener in self.listeners:
             listener.use(catalogue)
 

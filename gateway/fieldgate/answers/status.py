@@ -60,6 +60,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "profiles": _profiles(pipeline),
         "dead_letters": _dead_letters(pipeline),
         "devices": _devices(pipeline),
+        "commands": _commands(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -96,6 +97,18 @@ def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
         "retained": broker.retained.count,
         "retained_bytes": broker.retained.size_bytes,
         "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
+    }
+
+
+def _commands(pipeline: Pipeline) -> dict[str, Any]:
+    """What was told to devices; ``answered`` counts since the start."""
+    desk, keeper = pipeline.commands.core, pipeline.commands.keeper
+    return {
+        "open": desk.open_count,
+        "answered": {str(status): number for status, number in desk.counts.items()},
+        "recorded": len(desk.book),
+        "forgotten": desk.book.forgotten,
+        "problem": keeper.problem,
     }
 
 

@@ -68,6 +68,7 @@ def _for_people(answer: dict[str, Any]) -> str:
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
     lines += _devices(answer["devices"])
+    lines += _commands(answer["commands"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
@@ -94,6 +95,17 @@ def _local(local: dict[str, Any]) -> list[str]:
         lines.append(f"local    sessions ended while their clients were away: {ended}")
     if problem := local["stored"]["problem"]:
         lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
+    return lines
+
+
+def _commands(commands: dict[str, Any]) -> list[str]:
+    lines = []
+    if commands["answered"] or commands["open"]:
+        answered = ", ".join(f"{number:,} {status}" for status, number in sorted(commands["answered"].items()))
+        under_way = f"{commands['open']:,} under way" if commands["open"] else ""
+        lines.append(f"commands {'   '.join(filter(None, (answered, under_way)))}")
+    if commands["problem"]:
+        lines.append(f"PROBLEM  commands cannot be recorded and are refused: {commands['problem']}")
     return lines
 
 
@@ -234,7 +246,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
             "(see: fieldgate parked list)"
         )
     if one["commands"] is not None:
-        lines += _commands(one["commands"])
+        lines += _uplink_commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
@@ -242,7 +254,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _commands(one: dict[str, Any]) -> list[str]:
+def _uplink_commands(one: dict[str, Any]) -> list[str]:
     """What came over an uplink for devices."""
     lines = []
     if problem := one["problem"]:
