@@ -43,7 +43,7 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
         "file": file,
         "match": [
             {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json", "text"}}
-            for one in written["match"]
+            for one in written.get("match", ())
         ],
         "commands": [topic for command in profile.commands.values() for topic in command.topics],
         "silent_after": profile.silent_after,

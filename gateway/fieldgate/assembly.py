@@ -53,6 +53,7 @@ from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = [
     "keeper_limits",
@@ -267,8 +268,13 @@ def make_commands(
 
 def make_source(
     source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper
-) -> MqttSource:
-    """Make one broker that is read."""
+) -> MqttSource | SerialSource:
+    """Make one thing that is read."""
+    if source.serial is not None:
+        from fieldgate.ingest.serial_source import SerialSource  # with a driver that few need
+        from fieldgate_devices.framing.spec import framer_of
+
+        return SerialSource(source, intake, framer=framer_of(source.serial.framing), rng=random.Random())
 
     async def save(work: Callable[[], None]) -> None:
         await keeper.call(lambda _journal: work())

@@ -40,7 +40,7 @@ from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
-from fieldgate.ingest.source import Received, Settler
+from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
 from fieldgate.journal.dead_letter_box import Replay
 from fieldgate.journal.journal import Journal
@@ -161,6 +161,14 @@ class Pipeline:
         self.devices.take(events, size_bytes)
         self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
 
+    def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
+        """Take what is no message: into the dead letters."""
+        stamp = self.now_stamp()
+        received = [one.message for one in damaged]
+        decoded = self._decode.refused(damaged, lane)
+        self.devices.take_odd(decoded, received, stamp)
+        self._odd.take([], decoded.odd, received, settler, first, stamp=stamp)
+
     def replay(self, letters: Sequence[DeadLetter]) -> Replay:
         """Send dead letters through the flow again; return who hears what becomes of them.
 
@@ -174,7 +182,10 @@ class Pipeline:
                 stamp = Stamp(stamp.run, letter.received_wall_ns, stamp.boot_ns)
             size_bytes = len(letter.topic) + len(letter.payload)
             received = [Received(letter.topic, letter.payload, letter.content_id, size_bytes)]
-            decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
+            if letter.is_damaged:  # stays what it is
+                decoded = self._decode.refused([Damaged(received[0], letter.reason, letter.detail)], letter.lane)
+            else:
+                decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
             self._odd.take(self._decide(decoded.events), decoded.odd, received, replay, place, stamp=stamp)
         return replay
 
@@ -219,8 +230,9 @@ class Pipeline:
         await self.commands.stop()  # while devices are still heard; what it tells is an event
         for listener in self.listeners:
             await listener.stop()
-        for source in self.sources:
-            await source.stop_reading()
+        async with asyncio.TaskGroup() as ends:  # together: a port may have to be waited for
+            for source in self.sources:
+                ends.create_task(source.stop_reading(), name=f"stop:{source.name}")
         for uplink in self.uplinks:
             if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
