@@ -45,7 +45,7 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
             {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json", "text"}}
             for one in written.get("match", ())
         ],
-        "commands": [command.publish for command in profile.commands.values()],
+        "commands": [topic for command in profile.commands.values() for topic in command.topics],
         "silent_after": profile.silent_after,
         "written": written,
     }

@@ -310,7 +310,7 @@ PROFILE_TREE: Final = ModelTree(
         "from": "stand_in",
         "separator": ",",
         "into": ("stand_in",),
-        "publish": "stand/in",
+        "topic": "stand/in",
         "mqtt": "stand/in",
         "registers": {"stand_in": 0},
     },

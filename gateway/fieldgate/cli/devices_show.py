@@ -110,9 +110,12 @@ def _steps(profile: Profile, number: int) -> str:
     )
 
 
-def _command(name: str, spec: CommandSpec) -> tuple[str, str, str]:
+def _command(name: str, spec: CommandSpec) -> tuple[str, str, str, str]:
     members = ", ".join(" ".join(filter(None, _field(one, below)[:4])) for one, below in spec.payload.items())
-    return name, spec.publish, members
+    way = "" if spec.publish is None else spec.publish.topic
+    if spec.serial is not None:
+        way = f"serial: {spec.serial.text if spec.serial.text is not None else spec.serial.hex}"
+    return name, way, members or "no arguments", spec.description
 
 
 def _example(example: Example, profile: Profile) -> tuple[str, str]:
