@@ -13,7 +13,7 @@ from decoder_tables import kind_of, shown
 from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.files.model_tree import quantity_of
 from fieldgate_devices.files.section import Section
-from fieldgate_devices.modbus.spec import ModbusSpec, RegisterSpec
+from fieldgate_devices.modbus.spec import ModbusSpec, ModbusWrite, RegisterSpec
 from fieldgate_devices.profile import (
     CommandSpec,
     Example,
@@ -39,6 +39,7 @@ MODELS: dict[str, type[Section]] = {
     "scale": Scaling,
     "modbus": ModbusSpec,
     "register": RegisterSpec,
+    "modbus command": ModbusWrite,
     "command": CommandSpec,
     "example": Example,
 }
