@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 import aiomqtt
 import pytest
 import typer
+from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from fieldgate.cli import demo, simulate
@@ -131,3 +133,104 @@ def test_without_the_simulators_the_command_says_so(monkeypatch, command):
 
     assert result.exit_code == 1
     assert "simulators are not installed" in result.output
+
+
+def test_a_serial_device_says_what_to_write_and_counts(start, tmp_path):
+    """The port that it names can be read by anything that reads ports."""
+    process = start("serial", "scale", "--link", str(tmp_path / "scale"), "--rate", "200", "--seed", "4")
+    assert process.stdout is not None
+    introduction = []
+    while not introduction or not introduction[-1].startswith("examples:"):
+        introduction.append(process.stdout.readline())
+
+    with (tmp_path / "scale").open("rb", buffering=0) as port:
+        heard = b""
+        while heard.count(b"\n") < 3:
+            heard += port.read(100)
+    process.send_signal(signal.SIGINT)
+    output, errors = process.communicate(timeout=10)
+
+    assert (process.returncode, errors) == (0, "")
+    written = YAML(typ="safe", pure=True).load("".join(introduction[introduction.index("sources:\n") :][:2]))
+    assert written["sources"][0]["serial"]["port"] == str(tmp_path / "scale")
+    assert "into devices.d/sim_scale.yaml" in "".join(introduction)
+    assert re.search(rb"ST,GS,\+[0-9.]+kg,[0-9]{6}\r\n", heard)
+    sent = re.search(r"^  sent +([0-9]+) ", output, re.MULTILINE)
+    assert sent is not None
+    assert int(sent[1]) >= 3
+    assert not (tmp_path / "scale").is_symlink()
+
+
+def test_a_serial_device_counts_in_json(start, tmp_path):
+    """For scripts; what a person reads goes to the other stream."""
+    process = start("serial", "gnss", "--link", str(tmp_path / "gnss"), "--seconds", "0.2", "--rate", "50", "--json")
+
+    output, errors = process.communicate(timeout=20)
+
+    counts = json.loads(output)
+    assert process.returncode == 0
+    assert counts["source"] == {
+        "name": "gnss",
+        "serial": {"port": str(tmp_path / "gnss"), "baud": 9600, "framing": "lines", "profile": "nmea_gnss"},
+    }
+    assert counts["made"] == counts["unheard"] > 0
+    assert "sources:" in errors
+
+
+def test_a_replay_ends_when_all_is_said(start, tmp_path):
+    """A log of a real device, in any pieces."""
+    (tmp_path / "log").write_bytes(b"$GPGGA,1\r\n" * 100)
+    process = start("serial", "--replay", str(tmp_path / "log"), "--link", str(tmp_path / "port"), "--baud", "0")
+    assert process.stdout is not None
+    first = process.stdout.readline()
+
+    with (tmp_path / "port").open("rb", buffering=0) as port:
+        heard = b""
+        while len(heard) < 1000:
+            heard += port.read(4096)
+        output, _ = process.communicate(timeout=10)
+
+    assert first.startswith("replay of 1,000 bytes at ")
+    assert heard == b"$GPGGA,1\r\n" * 100
+    assert (process.returncode, "bytes          1,000   of 1,000" in output) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "name a device"),
+        (["scale", "--replay", "x"], "name a device"),
+        (["scale", "--baud", "9600"], "--baud is the speed of a --replay"),
+        (["--replay", "x", "--replug-every", "1"], "--replug-every is for devices"),
+    ],
+)
+def test_a_serial_device_is_told_one_thing(arguments, says):
+    """No option is taken and ignored."""
+    result = CliRunner().invoke(app(), ["simulate", "serial", *arguments])
+
+    assert result.exit_code == 2
+    assert says in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["toaster"], "error: there is no simulated device 'toaster'; there are scale, gnss, p1, sml, cobs"),
+        (["--replay", "/nowhere/log"], "error: '/nowhere/log' cannot be read: No such file or directory"),
+        (["scale", "--link", "/nowhere/port"], "error: the link '/nowhere/port' cannot be made"),
+    ],
+)
+def test_what_a_serial_device_cannot_do_is_one_line(arguments, says):
+    """No traceback: a name is what a person gets wrong first."""
+    result = CliRunner().invoke(app(), ["simulate", "serial", *arguments])
+
+    assert result.exit_code == 1
+    assert says in result.output
+
+
+def test_without_a_target_the_fleet_says_that_it_needs_one():
+    """It was an option that typer asked for, before there were serial devices."""
+    result = CliRunner().invoke(app(), ["simulate", "--rate", "5"])
+
+    assert result.exit_code == 2
+    assert "--target is needed" in result.output

@@ -1,11 +1,12 @@
-"""``fieldgate simulate``: a fleet of simulated devices against any broker.
+"""``fieldgate simulate``: simulated devices against any broker, or on a serial port that is none.
 
-The fleet is not part of the gateway: it is found by entry point.
+They are not part of the gateway: they are found by entry point.
 """
 
 from __future__ import annotations
 
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,41 +28,108 @@ def load_simulator(name: str) -> object:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command."""
+    """Add the command, and the one for serial devices below it."""
+    group = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
+    group.callback(invoke_without_command=True)(_simulate)
+    group.command("serial", short_help="Be a device on a serial port that is none (a pty).")(_serial)
+    app.add_typer(group, name="simulate", short_help="Publish readings of simulated devices to any broker.")
 
-    @app.command(short_help="Publish readings of simulated devices to any broker.")
-    def simulate(
-        target: Annotated[str, typer.Option(help="The broker or gateway: mqtt://[user[:password]@]host[:port].")],
-        devices: Annotated[
-            int, typer.Option(min=1, max=10_000, help="Devices, each with a connection of its own.")
-        ] = 50,
-        rate: Annotated[float, typer.Option(help="Events per second of the whole fleet together.")] = 10.0,
-        seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 0,
-        topic: Annotated[
-            str, typer.Option(help="Topic of each device; {device} stands for its name.")
-        ] = "sensors/{device}/telemetry",
-        minutes: Annotated[
-            float | None, typer.Option(min=0, help="Stop after this many minutes. Default: Ctrl-C.")
-        ] = None,
-        seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None,
-        as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
-    ) -> None:
-        """Publish readings of simulated devices to a broker (MQTT 3.1.1, QoS 1) and count what it acknowledges.
 
-        Ends with 1 if a reading was not acknowledged within 5 seconds of the end.
-        """
-        if minutes is not None and seconds is not None:
-            raise typer.BadParameter("give --minutes or --seconds, not both")
-        run = load_simulator("simulate")
-        assert callable(run)
-        raise typer.Exit(
-            run(
-                target=target,
-                devices=devices,
-                rate=rate,
-                seed=seed,
-                topic=topic,
-                seconds=minutes * 60 if minutes is not None else seconds,
-                as_json=as_json,
-            )
+def _simulate(
+    context: typer.Context,
+    target: Annotated[
+        str | None, typer.Option(help="The broker or gateway: mqtt://[user[:password]@]host[:port]. Needed.")
+    ] = None,
+    devices: Annotated[int, typer.Option(min=1, max=10_000, help="Devices, each with a connection of its own.")] = 50,
+    rate: Annotated[float, typer.Option(help="Events per second of the whole fleet together.")] = 10.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 0,
+    topic: Annotated[
+        str, typer.Option(help="Topic of each device; {device} stands for its name.")
+    ] = "sensors/{device}/telemetry",
+    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this many minutes. Default: Ctrl-C.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Publish readings of simulated devices to a broker (MQTT 3.1.1, QoS 1) and count what it acknowledges.
+
+    Ends with 1 if a reading was not acknowledged within 5 seconds of the end. A device on a serial port is
+    'fieldgate simulate serial'.
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if target is None:
+        raise typer.BadParameter("--target is needed: mqtt://host[:port]; or a command: 'fieldgate simulate serial'")
+    if minutes is not None and seconds is not None:
+        raise typer.BadParameter("give --minutes or --seconds, not both")
+    run = load_simulator("simulate")
+    assert callable(run)
+    raise typer.Exit(
+        run(
+            target=target,
+            devices=devices,
+            rate=rate,
+            seed=seed,
+            topic=topic,
+            seconds=minutes * 60 if minutes is not None else seconds,
+            as_json=as_json,
         )
+    )
+
+
+def _serial(
+    kind: Annotated[
+        str | None, typer.Argument(help="What it is: scale, gnss, p1 (smart meter), sml (smart meter), cobs (sensor).")
+    ] = None,
+    replay: Annotated[
+        Path | None, typer.Option(help="Instead of a device: the bytes of this file, once, from when it is opened.")
+    ] = None,
+    link: Annotated[
+        Path | None,
+        typer.Option(help="Name of the port, which stays. Default: fieldgate-KIND in the temporary folder."),
+    ] = None,
+    baud: Annotated[
+        int | None, typer.Option(min=0, help="Speed of a replay; 0 is as fast as it is read. Default: 9600.")
+    ] = None,
+    rate: Annotated[
+        float, typer.Option(min=0, help="Readings per second; 0: only answers to what is written to it.")
+    ] = 1.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same readings and faults.")] = 0,
+    corrupt: Annotated[float, typer.Option(min=0, max=1, help="Share of bytes of which a bit flips.")] = 0.0,
+    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of frames with noise before them.")] = 0.0,
+    pause: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of pieces (16 bytes at most) after which it halts for 50 ms.")
+    ] = 0.0,
+    replug_every: Annotated[
+        float, typer.Option(min=0, help="Unplug it in mid-frame after so many seconds, again and again. 0: never.")
+    ] = 0.0,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds. Default: Ctrl-C.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Be a device on a serial port that is none: a pty with a name that stays, as an adapter's under by-id.
+
+    Says what to write into fieldgate.yaml, and counts what it sent. A scale answers TARE, ZERO and READ.
+    """
+    if (kind is None) == (replay is None):
+        raise typer.BadParameter("name a device (scale, gnss, p1, sml, cobs) or a file with --replay")
+    if replay is None and baud is not None:
+        raise typer.BadParameter("--baud is the speed of a --replay; a device has its --rate")
+    if replay is not None and replug_every:
+        raise typer.BadParameter("--replug-every is for devices; a replay loses nothing")
+    run = load_simulator("simulate-serial")
+    assert callable(run)
+    raise typer.Exit(
+        run(
+            kind=kind,
+            replay=replay,
+            link=link,
+            baud=baud,
+            rate=rate,
+            seed=seed,
+            seconds=seconds,
+            corrupt=corrupt,
+            noise=noise,
+            pause=pause,
+            replug_every=replug_every,
+            as_json=as_json,
+        )
+    )
