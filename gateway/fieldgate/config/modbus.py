@@ -58,7 +58,8 @@ class ModbusUnitConfig(Section):
     unit: int = Field(
         ge=0,
         le=255,
-        description="Its number: 1 to 247 on a serial bus; a device with a network socket of its own often is 1 or 255.",
+        description="Its number: 1 to 247 on a serial bus; a device with a network socket of its own often is 1 or "
+        "255.",
         examples=[1],
     )
     profile: str = Field(
@@ -80,8 +81,8 @@ class ModbusSourceConfig(Section):
 
     port: Annotated[str, Field(max_length=1024), AfterValidator(check_port)] | None = Field(
         None,
-        description="Serial port of the bus (Modbus RTU), as for serial: a path such as /dev/serial/by-id/…, usb:VID:PID, "
-        "or a URL of pyserial. One of port and url.",
+        description="Serial port of the bus (Modbus RTU), as for serial: a path such as /dev/serial/by-id/…, "
+        "usb:VID:PID, or a URL of pyserial. One of port and url.",
         examples=["/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"],
     )
     url: Annotated[str, AfterValidator(_check_url)] | None = Field(
