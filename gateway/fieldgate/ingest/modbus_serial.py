@@ -46,7 +46,7 @@ class SerialChannel(Channel):
         silent_s = silence_s(config.baud, has_parity=config.parity != "none", stopbits=config.stopbits)
         self._delay_s = max(delay_s, silent_s)
         self._thread = PortThread(name, opens, self, rng=rng)
-        self._has_begun = False
+        self._has_begun = self._is_closed = False
         self._dialogue: Dialogue | None = None
         self._news: asyncio.Future[None] | None = None
         self._failure: Exception | None = None
@@ -84,6 +84,10 @@ class SerialChannel(Channel):
 
     async def close(self) -> None:
         """See `Channel`."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._down(ChannelDown(f"{self.where} was closed"))
         if self._has_begun:
             self._thread.stop()
             try:

@@ -78,6 +78,7 @@ class ModbusSource:
         self._position = 0
         self._unsettled = 0
         self._may_read = True
+        self._is_stopping = False
         self._is_paused = False
         self._changed = asyncio.Event()
         self._down: ChannelDown | None = None
@@ -126,7 +127,7 @@ class ModbusSource:
         """Connect, ask, reconnect, until cancelled."""
         channel = self._channel = self._make_channel()
         try:
-            while True:
+            while not self._is_stopping:
                 try:
                     await channel.open()
                 except ChannelDown as problem:
@@ -134,7 +135,9 @@ class ModbusSource:
                     continue
                 self._connected(channel)
                 await self._serve(channel)
-                self._away(self._down or ChannelDown("the connection is over"))
+                if not self._is_stopping:
+                    self._away(self._down or ChannelDown("the connection is over"))
+            await asyncio.Event().wait()  # until it is cancelled: what ends by itself would be started again
         finally:
             self._channel = None
             self._state, self._reason = "connecting", ""
@@ -147,6 +150,7 @@ class ModbusSource:
 
     async def stop(self) -> None:
         """Close the way to the units."""
+        self._is_stopping = True
         if self._channel is not None:
             await self._channel.close()
 

@@ -31,6 +31,7 @@ class TcpChannel(Channel):
     def __init__(self, place: ModbusPlace, *, delay_s: float) -> None:
         self.where = join_address(place.host, place.port)
         self.reopened = 0
+        self._is_closed = False
         self._place = place
         self._delay_s = delay_s
         self._look_up = LookUp(place.host, place.port)
@@ -41,6 +42,8 @@ class TcpChannel(Channel):
 
     async def open(self) -> None:
         """See `Channel`."""
+        if self._is_closed:
+            raise ChannelDown(f"{self.where} was closed")
         async with self._opening:
             if self._link is None or self._link.is_over:
                 self._link = await self._connect()
@@ -89,6 +92,7 @@ class TcpChannel(Channel):
 
     async def close(self) -> None:
         """See `Channel`."""
+        self._is_closed = True
         if self._link is not None:
             self._link.abort()
 
