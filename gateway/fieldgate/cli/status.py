@@ -245,7 +245,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
             "(see: fieldgate parked list)"
         )
     if one["commands"] is not None:
-        lines += _commands(one["commands"])
+        lines += _upstream_commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
@@ -253,16 +253,16 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _commands(one: dict[str, Any]) -> list[str]:
+def _upstream_commands(one: dict[str, Any]) -> list[str]:
     """What came over an uplink for devices."""
     lines = []
     if problem := one["problem"]:
         lines.append(f"         NO COMMANDS: {problem}")
-    counts = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
+    told = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
     if one["subscribed"] or one["received"]:
         lines.append(
             f"         {count(one['received'], 'command')} received"
-            + (f" ({_counts(counts)})" if counts else "")
+            + (f" ({counts(told)})" if told else "")
             + f"   {count(one['answered'], 'answer')} sent"
             + (f"   {one['answers_waiting']:,} to be sent" if one["answers_waiting"] else "")
         )
