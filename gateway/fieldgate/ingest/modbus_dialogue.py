@@ -89,8 +89,8 @@ class Dialogue:
         self._waiting.append(waiting)
         if len(self._waiting) == 1:
             self._start_clock()
-        self._write(question.frame)
         try:
+            self._write(question.frame)
             return await waiting.future
         finally:
             self._remove(waiting)

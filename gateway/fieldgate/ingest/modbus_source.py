@@ -78,7 +78,7 @@ class ModbusSource:
         self._position = 0
         self._unsettled = 0
         self._may_read = True
-        self._is_stopping = False
+        self._is_stopping = self._has_run = False
         self._is_paused = False
         self._changed = asyncio.Event()
         self._down: ChannelDown | None = None
@@ -125,6 +125,9 @@ class ModbusSource:
 
     async def run(self) -> None:
         """Connect, ask, reconnect, until cancelled."""
+        if self._has_run:  # a fault of ours ended the last run: nothing is on its way any more
+            self._schedule = self._scheduled()
+        self._has_run = True
         channel = self._channel = self._make_channel()
         try:
             while not self._is_stopping:
@@ -138,6 +141,8 @@ class ModbusSource:
                 if not self._is_stopping:
                     self._away(self._down or ChannelDown("the connection is over"))
             await asyncio.Event().wait()  # until it is cancelled: what ends by itself would be started again
+        except ExceptionGroup as group:  # the supervisor decides by the class of what failed
+            raise group.exceptions[0] from group
         finally:
             self._channel = None
             self._state, self._reason = "connecting", ""

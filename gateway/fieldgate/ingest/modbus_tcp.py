@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import Final
+from typing import Final, cast
 
 from fieldgate import clock
 from fieldgate.config.modbus import ModbusPlace
@@ -110,9 +110,14 @@ class _Link(asyncio.Protocol):
         self._why = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self.dialogue = Dialogue(RtuWire() if self._place.is_rtu else TcpWire(), transport.write)
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by descent
+        self.dialogue = Dialogue(RtuWire() if self._place.is_rtu else TcpWire(), self._write)
+
+    def _write(self, frame: bytes) -> None:
+        assert self._transport is not None
+        if self._transport.is_closing():  # uvloop's raise then
+            raise ChannelDown(f"{self._where} closed the connection")
+        self._transport.write(frame)
 
     def data_received(self, data: bytes) -> None:
         try:
