@@ -43,9 +43,9 @@ def _entry(profile: Profile, file: str) -> dict[str, Any]:
         "file": file,
         "match": [
             {key: value for key, value in one.items() if key in {"mqtt", "except", "serial", "json", "text"}}
-            for one in written["match"]
+            for one in written.get("match", ())
         ],
-        "commands": [command.publish for command in profile.commands.values()],
+        "commands": [topic for command in profile.commands.values() for topic in command.topics],
         "silent_after": profile.silent_after,
         "written": written,
     }

@@ -12,7 +12,7 @@ import pytest
 
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.mqtt_listener import MqttListener
-from fieldgate.ingest.source import Received, Settler
+from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, Publish
@@ -45,6 +45,7 @@ class HeldIntake:
 
     def __init__(self) -> None:
         self.batches: list[tuple[Settler, int, list[Received]]] = []
+        self.refused: list[tuple[Settler, int, list[Damaged]]] = []
         self.lanes: list[int] = []
         self.stalls = 0
         self.open = True
@@ -53,11 +54,18 @@ class HeldIntake:
         self.batches.append((settler, first, list(received)))
         self.lanes.append(lane)
 
+    def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
+        self.refused.append((settler, first, list(damaged)))
+
     def is_open(self) -> bool:
         return self.open
 
     def stalled(self, *, is_far: bool = False) -> None:
         self.stalls += 1
+
+    @property
+    def bad(self) -> list[Damaged]:
+        return [one for _, _, damaged in self.refused for one in damaged]
 
     @property
     def heard(self) -> list[Received]:
@@ -85,6 +93,12 @@ class SettlingIntake(HeldIntake):
         if self._keep:
             super().accept(received, settler, first, lane=lane)
         settler.settled(first, len(received))
+        settler.flush()
+
+    def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
+        if self._keep:
+            super().refuse(damaged, settler, first, lane=lane)
+        settler.settled(first, len(damaged))
         settler.flush()
 
 

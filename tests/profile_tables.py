@@ -13,6 +13,7 @@ from decoder_tables import kind_of, shown
 from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.files.model_tree import quantity_of
 from fieldgate_devices.files.section import Section
+from fieldgate_devices.modbus.spec import ModbusSpec, RegisterSpec
 from fieldgate_devices.profile import (
     CommandSpec,
     Example,
@@ -36,6 +37,8 @@ MODELS: dict[str, type[Section]] = {
     "upgrade": UpgradeSpec,
     "split": SplitSpec,
     "scale": Scaling,
+    "modbus": ModbusSpec,
+    "register": RegisterSpec,
     "command": CommandSpec,
     "example": Example,
 }
@@ -73,11 +76,13 @@ def profiles() -> str:
         assert contract is not None
         profile = contract.profile
         topics = dict.fromkeys(one.mqtt or f"serial source {one.serial}" for one in profile.match)
+        if not profile.match:
+            topics = {"a source that names it": None}
         names = [*profile.fields, *profile.repeated]
         more = f" and {len(names) - _SHOWN_FIELDS} more" if len(names) > _SHOWN_FIELDS + 1 else ""
         listed = names[:_SHOWN_FIELDS] if more else names
         link = f"[{profile.profile}](fieldgate_devices/profiles/{profile.profile}.yaml)"
-        devices = dict.fromkeys(one.device or profile.device for one in profile.match)
+        devices = dict.fromkeys(one.device or profile.device for one in profile.match) or {profile.device: None}
         rows.append(
             f"| {link} | {_codes(topics)} | {_codes(devices)} | "
             f"{_codes(listed)}{more}{'; others kept' if profile.other_fields == 'keep' else ''} |"

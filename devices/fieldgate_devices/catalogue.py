@@ -186,7 +186,7 @@ def _silent_after(one: Contract | LazyContract) -> float | None:
 def _commands(one: Contract | LazyContract) -> Sequence[str]:
     if isinstance(one, LazyContract):
         return one.commands
-    return [command.publish for command in one.profile.commands.values()]
+    return [topic for command in one.profile.commands.values() for topic in command.topics]
 
 
 def choose(candidates: Sequence[Candidate], payload: bytes) -> Candidate | None:

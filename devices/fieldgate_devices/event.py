@@ -16,7 +16,7 @@ __all__ = ["GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane",
 
 GENERIC: Final = "generic"
 """The type of events of devices that no profile names."""
-OWN_TYPES: Final = frozenset({GENERIC, "back", "clock", "gap", "silent"})
+OWN_TYPES: Final = frozenset({GENERIC, "back", "clock", "command", "gap", "silent"})
 """Types that no profile may have: the gateway gives them to events itself."""
 
 

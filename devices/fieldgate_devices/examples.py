@@ -12,19 +12,24 @@ import msgspec
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.contract import SERIAL, Contract, Matcher, Reading
 from fieldgate_devices.files.document import Document, Loc, Problem
-from fieldgate_devices.profile import Example
+from fieldgate_devices.modbus.memory import read_memory, values_in
+from fieldgate_devices.modbus.register import make_registers
+from fieldgate_devices.profile import Example, Profile
 
 __all__ = ["example_payload", "failing_examples", "sample_topic", "time_text", "topic_of"]
 
 _EXAMPLE: Final = "example"
 
 
-def example_payload(example: Example) -> bytes:
-    """Return the bytes of an example's message.
+def example_payload(example: Example, profile: Profile) -> bytes:
+    """Return the bytes of an example's message: of registers what a poll of them gives.
 
     Raises:
         ValueError: they are not written as they should be.
     """
+    if example.in_registers and profile.modbus is not None:
+        values = values_in(read_memory(example.in_registers), make_registers(profile.modbus))
+        return msgspec.json.encode(values)
     if example.in_hex is not None:
         return bytes.fromhex(example.in_hex)
     if example.in_base64 is not None:
@@ -36,7 +41,9 @@ def example_payload(example: Example) -> bytes:
 
 def topic_of(contract: Contract) -> str:
     """Return a topic of messages that are the contract's."""
-    return sample_topic(contract.matchers[0]) if contract.matchers else f"{SERIAL}{_EXAMPLE}"
+    if contract.matchers:
+        return sample_topic(contract.matchers[0])
+    return f"{SERIAL}{_EXAMPLE}" if contract.profile.modbus is None else f"modbus/{_EXAMPLE}/{_EXAMPLE}"
 
 
 def sample_topic(matcher: Matcher) -> str:
@@ -67,9 +74,10 @@ def failing_examples(contract: Contract, document: Document) -> list[Problem]:
 def _wrong(contract: Contract, example: Example) -> tuple[str, str] | None:
     """What is wrong with an example: the key, and what it is."""
     try:
-        payload = example_payload(example)
+        payload = example_payload(example, contract.profile)
     except (ValueError, binascii.Error) as error:
-        return ("in_hex" if example.in_hex is not None else "in_base64"), f"the payload cannot be read: {error}"
+        key = next((one for one in ("in_hex", "in_registers") if getattr(example, one)), "in_base64")
+        return key, f"the payload cannot be read: {error}"
     topic = example.topic or topic_of(contract)
     matched = contract.match(topic, payload) if contract.matchers else {"device": example.device or _EXAMPLE}
     if matched is None:

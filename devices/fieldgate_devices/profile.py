@@ -19,6 +19,7 @@ from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.members import PART, read_members
+from fieldgate_devices.modbus.spec import ModbusSpec
 from fieldgate_devices.names import name_problem
 from fieldgate_devices.profile_values import FieldName, Number, PathText, Plain, one_or_more
 from fieldgate_devices.times import check_time_format, check_zone
@@ -192,6 +193,13 @@ class Example(Section):
     in_: Any = Field(None, alias="in", description="The payload: a text as it is, anything else as JSON.")
     in_hex: str | None = Field(None, max_length=_MAX_TEXT, description="The payload in hexadecimal.")
     in_base64: str | None = Field(None, max_length=_MAX_TEXT, description="The payload in base64.")
+    in_registers: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=64,
+        description="What stands in the registers of a Modbus device: a table and the first address, and words of "
+        "four hexadecimal digits, or 0 and 1 for bits.",
+        examples=[{"input 0": "4366 199A"}],
+    )
     out: Any = Field(None, description="Fields that come of it; a list of such where it gives several events.")
     device: str | None = Field(None, max_length=1024, description="Name of the device.")
     at: str | None = Field(None, max_length=64, description="Time that the message gives, in RFC 3339.")
@@ -276,6 +284,9 @@ class Profile(Section):
         max_length=32,
         description="For each older version: how its messages become the next one's.",
     )
+    modbus: ModbusSpec | None = Field(
+        None, description="The registers of a Modbus device; a message is what one poll has read of them, by name."
+    )
     commands: dict[FieldName, CommandSpec] = Field(
         default_factory=dict, max_length=64, description="What the device can be told."
     )
@@ -299,7 +310,8 @@ PROFILE_TREE: Final = ModelTree(
         "from": "stand_in",
         "separator": ",",
         "into": ("stand_in",),
-        "publish": "stand/in",
+        "topic": "stand/in",
         "mqtt": "stand/in",
+        "registers": {"stand_in": 0},
     },
 )

@@ -7,15 +7,18 @@ from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
 
 from fieldgate_devices.breach import Breach
+from fieldgate_devices.command_checks import command_problems
 from fieldgate_devices.conditions import condition_problem
 from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.matching import json_or_word
 from fieldgate_devices.members import PART, read_members
+from fieldgate_devices.modbus.register import make_registers
+from fieldgate_devices.modbus.register_checks import field_problem, register_problems
 from fieldgate_devices.paths import TOPIC, read_path
 from fieldgate_devices.profile import MatchSpec, Profile
-from fieldgate_devices.topic_pattern import read_command_pattern, read_topic_pattern
+from fieldgate_devices.topic_pattern import read_topic_pattern
 from fieldgate_devices.units import unit_problem, units_like
 
 __all__ = ["find_problems"]
@@ -37,6 +40,7 @@ def find_problems(profile: Profile, document: Document) -> list[Problem]:
         *_match(profile),
         *_device(profile),
         *_fields(profile),
+        *_modbus(profile),
         *_upgrades(profile),
         *_commands(profile),
         *_examples(profile),
@@ -266,28 +270,43 @@ def _upgrades(profile: Profile) -> Iterator[_Finding]:
             )
 
 
+def _modbus(profile: Profile) -> Iterator[_Finding]:
+    """What is wrong with the registers, and with fields for which there is none."""
+    if profile.modbus is None:
+        return
+    for loc, message in register_problems(profile.modbus):
+        yield _Finding(("modbus", *loc), message)
+    if profile.match:  # what comes another way may have other members
+        return
+    registers = make_registers(profile.modbus)
+    for name, spec in profile.fields.items():
+        first_steps = (read_path(path).steps[0] for path in spec.from_ or (name,))
+        members = tuple(step for step in first_steps if isinstance(step, str) and step != TOPIC)
+        is_needed = not spec.optional and spec.default is None
+        if members and not spec.first_of and (problem := field_problem(name, members, registers, is_needed=is_needed)):
+            yield _Finding(("fields", name), problem)
+
+
 def _commands(profile: Profile) -> Iterator[_Finding]:
-    known = {"device"}.union(*map(_captures, profile.match))
-    own = {read_topic_pattern(one.mqtt).filter for one in profile.match if one.mqtt is not None}
+    topics = [read_topic_pattern(one.mqtt) for one in profile.match if one.mqtt is not None]
+    known = _OF_SOURCES.union(*map(_captures, profile.match))
     for name, command in profile.commands.items():
-        loc: Loc = ("commands", name, "publish")
-        try:
-            pattern = read_command_pattern(command.publish)
-        except ValueError as error:
-            yield _Finding(loc, str(error))
-            continue
-        for part in _PART.findall(command.publish):
-            if part not in known:
-                yield _Finding(loc, f"{{{part}}} is not caught by match; there is {', '.join(sorted(known))}")
-        if pattern.filter in own:
-            yield _Finding(loc, f"{command.publish!r} is where its messages come from: none of them would be an event")
+        for loc, message in command_problems(name, command, captures=known, own={one.filter for one in topics}):
+            yield _Finding(("commands", name, *loc), message)
+        for argument, spec in command.payload.items():
+            for finding in _field(argument, spec):
+                yield _Finding(("commands", name, "payload", argument, *finding.loc), finding.message)
 
 
 def _examples(profile: Profile) -> Iterator[_Finding]:
     for number, example in enumerate(profile.examples):
         loc = ("examples", number)
-        given = [key for key in ("in_", "in_hex", "in_base64") if key in example.model_fields_set]
+        given = [key for key in ("in_", "in_hex", "in_base64", "in_registers") if key in example.model_fields_set]
         if len(given) != 1:
-            yield _Finding(loc, "an example needs one of in, in_hex, in_base64")
+            yield _Finding(loc, "an example needs one of in, in_hex, in_base64, in_registers")
+        if example.in_registers and profile.modbus is None:
+            yield _Finding(
+                (*loc, "in_registers"), "in_registers goes with a modbus section, which this profile has not"
+            )
         if ("out" in example.model_fields_set) == (example.error is not None):
             yield _Finding(loc, "an example needs either out or error")

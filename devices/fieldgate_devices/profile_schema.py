@@ -22,7 +22,7 @@ __all__ = ["SCHEMA_FILE", "editor_line", "profile_schema", "schema_text"]
 SCHEMA_FILE: Final = "profile.schema.json"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_ONE_OR_MORE: Final = {"match", "from", "except", "first_of", "others_from"}
+_ONE_OR_MORE: Final = {"match", "from", "except", "first_of", "others_from", "text", "no_value", "register"}
 _FIELD_NAME: Final[dict[str, Any]] = {
     "pattern": "^[a-z][a-z0-9_]*$",
     "maxLength": MAX_NAME,
@@ -82,6 +82,8 @@ def _adapt(profile: dict[str, Any], sections: dict[str, Any], options: dict[str,
     _take_decoder(sections["MatchSpec"]["properties"]["decode"], decoders)
     for owner, key in ((keys, "fields"), (keys, "commands"), (sections["CommandSpec"]["properties"], "payload")):
         owner[key]["propertyNames"] = _FIELD_NAME
+    for name in ("publish", "serial"):
+        _or_text(sections["CommandSpec"]["properties"][name])
     upgrade = keys["upgrade"]
     upgrade["propertyNames"] = {"pattern": "^[1-9][0-9]{0,3}$"}
 
@@ -101,6 +103,11 @@ def _with_options(named: tuple[str, dict[str, Any]]) -> dict[str, Any]:
     """``decode: {csv: {delimiter: ";"}}``."""
     name, ref = named
     return {"type": "object", "properties": {name: ref}, "required": [name], "additionalProperties": False}
+
+
+def _or_text(key: dict[str, Any]) -> None:
+    """The section may be written as the one text that matters most."""
+    key["anyOf"] = [{"type": "string"}, *key["anyOf"]]
 
 
 def _one_or_more(key: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fieldgate import clock
+from fieldgate.command_desk import CommandDesk
 from fieldgate.config import Config, UplinkConfig
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
@@ -17,6 +19,9 @@ from fieldgate.config.local import LocalConfig
 from fieldgate.config.loops import own_filters
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
+from fieldgate.decide.orders import Executor
+from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
@@ -28,6 +33,7 @@ from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
 from fieldgate.ingest.source import Intake
 from fieldgate.ingest.source_record import SourceRecord
+from fieldgate.journal.command_keeper import CommandKeeper, open_command_file
 from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
 from fieldgate.journal.device_keeper import DeviceKeeper, open_device_file
 from fieldgate.journal.feed import UplinkFeed
@@ -41,14 +47,17 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.command import Publication
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = [
     "keeper_limits",
     "make_broker",
+    "make_commands",
     "make_dead_letters",
     "make_devices",
     "make_outbox",
@@ -223,10 +232,44 @@ def make_devices(
     )
 
 
+def make_commands(
+    config: Config,
+    journal: Journal,
+    devices: DeviceWatch,
+    broker: LocalBroker,
+    sessions: SessionKeeper,
+    *,
+    catalogue: Catalogue,
+    writer: Writer,
+    loop: asyncio.AbstractEventLoop,
+    tell: Tell,
+) -> CommandDesk:
+    """Make the desk of commands, with what an earlier process recorded."""
+    publisher = PublishExecutor(broker, clock.boot_s)
+
+    def choose(request: object, topic: str) -> Executor | None:
+        return publisher if isinstance(request, Publication) else None
+
+    return CommandDesk(
+        CommandKeeper(open_command_file(config.journal.path), writer, loop),
+        DeviceDirectory(devices, catalogue, assigned=config.assigned, choose=choose),
+        publisher,
+        sessions,
+        gateway=config.gateway.id,
+        tell=tell,
+        base_s=journal.journal_s(0),
+    )
+
+
 def make_source(
     source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper
-) -> MqttSource:
-    """Make one broker that is read."""
+) -> MqttSource | SerialSource:
+    """Make one thing that is read."""
+    if source.serial is not None:
+        from fieldgate.ingest.serial_source import SerialSource  # with a driver that few need
+        from fieldgate_devices.framing.spec import framer_of
+
+        return SerialSource(source, intake, framer=framer_of(source.serial.framing), rng=random.Random())
 
     async def save(work: Callable[[], None]) -> None:
         await keeper.call(lambda _journal: work())

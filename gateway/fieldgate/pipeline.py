@@ -24,6 +24,7 @@ from fieldgate import clock
 from fieldgate.assembly import (
     keeper_limits,
     make_broker,
+    make_commands,
     make_dead_letters,
     make_devices,
     make_listener,
@@ -38,7 +39,7 @@ from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
-from fieldgate.ingest.source import Received, Settler
+from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
 from fieldgate.journal.dead_letter_box import Replay
 from fieldgate.journal.journal import Journal
@@ -97,6 +98,17 @@ class Pipeline:
         self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
+        self.commands = make_commands(
+            config,
+            journal,
+            self.devices,
+            self.broker,
+            self.session_keeper,
+            catalogue=profiles.catalogue,
+            writer=writer,
+            loop=self._loop,
+            tell=self._tell,
+        )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
         self.uplinks = [
             make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
@@ -117,12 +129,15 @@ class Pipeline:
         self.keeper.after_turn = self.kick
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
+        self.commands.begin()
 
     # -- the flow -----------------------------------------------------------------------------------------------
 
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
+        if self.commands.awaits_replies:
+            self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = self._decide(decoded.events)
         if decoded.odd is not None or decoded.is_mixed:
@@ -134,6 +149,14 @@ class Pipeline:
             size_bytes += message.size_bytes
         self.devices.take(events, size_bytes)
         self._accept(events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
+
+    def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
+        """Take what is no message: into the dead letters."""
+        stamp = self.now_stamp()
+        received = [one.message for one in damaged]
+        decoded = self._decode.refused(damaged, lane)
+        self.devices.take_odd(decoded, received, stamp)
+        self._odd.take([], decoded.odd, received, settler, first, stamp=stamp)
 
     def replay(self, letters: Sequence[DeadLetter]) -> Replay:
         """Send dead letters through the flow again; return who hears what becomes of them.
@@ -148,7 +171,10 @@ class Pipeline:
                 stamp = Stamp(stamp.run, letter.received_wall_ns, stamp.boot_ns)
             size_bytes = len(letter.topic) + len(letter.payload)
             received = [Received(letter.topic, letter.payload, letter.content_id, size_bytes)]
-            decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
+            if letter.is_damaged:  # stays what it is
+                decoded = self._decode.refused([Damaged(received[0], letter.reason, letter.detail)], letter.lane)
+            else:
+                decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
             self._odd.take(self._decide(decoded.events), decoded.odd, received, replay, place, stamp=stamp)
         return replay
 
@@ -184,15 +210,18 @@ class Pipeline:
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
+        parts["commands"] = self.commands.run
         parts["clock"] = self._watch_clock
         return parts
 
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
+        await self.commands.stop()  # while devices are still heard; what it tells is an event
         for listener in self.listeners:
             await listener.stop()
-        for source in self.sources:
-            await source.stop_reading()
+        async with asyncio.TaskGroup() as ends:  # together: a port may have to be waited for
+            for source in self.sources:
+                ends.create_task(source.stop_reading(), name=f"stop:{source.name}")
         for uplink in self.uplinks:
             if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
@@ -246,6 +275,7 @@ class Pipeline:
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
+        self.commands.directory.use(catalogue)
         for listener in self.listeners:
             listener.use(catalogue)
 

@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate import clock
+from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
@@ -27,6 +28,7 @@ from fieldgate_devices.event import LANES, TimeQuality
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = ["status_facts"]
 
@@ -53,13 +55,14 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "unsettled_bytes": outbox.unsettled_bytes,
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
         "sources": {
-            one.name: _source(one, number, pipeline, problems.get(f"ingest:{one.name}", ""))
+            one.name: _source(one, config.sources[number], problems.get(f"ingest:{one.name}", ""))
             for number, one in enumerate(pipeline.sources)
         },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
         "profiles": _profiles(pipeline),
         "dead_letters": _dead_letters(pipeline),
         "devices": _devices(pipeline),
+        "commands": _commands(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks
@@ -96,6 +99,18 @@ def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
         "retained": broker.retained.count,
         "retained_bytes": broker.retained.size_bytes,
         "stored": {"is_behind": keeper.is_behind, "commits": keeper.commits, "problem": keeper.problem},
+    }
+
+
+def _commands(pipeline: Pipeline) -> dict[str, Any]:
+    """What was told to devices; ``answered`` counts since the start."""
+    desk, keeper = pipeline.commands.core, pipeline.commands.keeper
+    return {
+        "open": desk.open_count,
+        "answered": {str(status): number for status, number in desk.counts.items()},
+        "recorded": len(desk.book),
+        "forgotten": desk.book.forgotten,
+        "problem": keeper.problem,
     }
 
 
@@ -198,14 +213,14 @@ def _http(listener: HttpListener) -> dict[str, Any]:
     }
 
 
-def _source(source: MqttSource, number: int, pipeline: Pipeline, problem: str) -> dict[str, Any]:
-    status, mqtt = source.status, pipeline.config.sources[number].broker
-    return {
-        **asdict(status),
-        "for_s": round(clock.boot_s() - status.since_s, 1),
-        "problem": problem,
-        "from": f"{mqtt.host}:{mqtt.port}",
-    }
+def _source(source: MqttSource | SerialSource, config: SourceConfig, problem: str) -> dict[str, Any]:
+    facts: dict[str, Any] = asdict(source.status)
+    if config.serial is None:
+        facts |= {"kind": "mqtt", "from": f"{config.broker.host}:{config.broker.port}"}
+    else:
+        errors = facts["line_errors"]
+        facts |= {"kind": "serial", "from": config.serial.port, "line_errors": errors and errors._asdict()}
+    return {**facts, "for_s": round(clock.boot_s() - facts["since_s"], 1), "problem": problem}
 
 
 def _certificate(certificate: ServerCertificate | None) -> dict[str, Any] | None:

@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "check": ("check",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
+    "command": ("command",),
+    "commands": ("commands",),
     "contract": ("contract",),
     "user": ("user",),
     "acl": ("acl",),

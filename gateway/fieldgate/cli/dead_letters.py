@@ -111,7 +111,8 @@ def replay(
 ) -> None:
     """Send dead letters through the whole flow again, as after a profile was mended.
 
-    Those that become events are dead letters no more; what is refused again stays, with the new reason.
+    Those that become events are dead letters no more; what is refused again stays, with the new reason. Frames of a
+    serial port that were damaged stay what they are.
     """
     chosen = _chosen(numbers, everything, profile=profile, topic=topic, reason=reason, since=since)
     (facts,) = _answers(written_config(config).config, {"do": "dead-letters.replay", **chosen})
@@ -122,6 +123,8 @@ def replay(
             typer.echo(f"{count(facts['replayed'], 'message')} sent through again: {_became(facts)}")
         for one in facts["again"]:
             typer.echo(_line(one))
+        if any(one["damaged"] for one in facts["again"]):
+            typer.echo("bad frames stay what they are: only their device can send them again")
         if facts["already"]:
             typer.echo(f"{count(facts['already'], 'message')} on the way already")
         if not facts["replayed"] and not facts["already"] and not facts["unknown"]:

@@ -61,7 +61,7 @@ def _lines(contract: Contract, *, path: str) -> Iterator[str]:
         "commands (what clients publish there is no event)",
         [_command(one, spec) for one, spec in profile.commands.items()],
     )
-    yield from _table("examples", [_example(one) for one in profile.examples])
+    yield from _table("examples", [_example(one, profile) for one in profile.examples])
 
 
 _OTHERS = {"drop": "left out", "keep": "kept, under flattened names", "refuse": "break the contract"}
@@ -110,13 +110,16 @@ def _steps(profile: Profile, number: int) -> str:
     )
 
 
-def _command(name: str, spec: CommandSpec) -> tuple[str, str, str]:
+def _command(name: str, spec: CommandSpec) -> tuple[str, str, str, str]:
     members = ", ".join(" ".join(filter(None, _field(one, below)[:4])) for one, below in spec.payload.items())
-    return name, spec.publish, members
+    way = "" if spec.publish is None else spec.publish.topic
+    if spec.serial is not None:
+        way = f"serial: {spec.serial.text if spec.serial.text is not None else spec.serial.hex}"
+    return name, way, members or "no arguments", spec.description
 
 
-def _example(example: Example) -> tuple[str, str]:
-    payload = example_payload(example)
+def _example(example: Example, profile: Profile) -> tuple[str, str]:
+    payload = example_payload(example, profile)
     text = payload.decode("utf-8", "replace") if payload.isascii() else payload.hex(" ")
     text = " ".join(text.split())
     shown = text if len(text) <= 60 else f"{text[:59]}…"

@@ -153,7 +153,9 @@ def _silencing(contract: Contract, profiles: Profiles) -> Iterator[Problem]:
     file = profiles.file_of(contract.profile.profile)
     assert file is not None
     for name, command in contract.profile.commands.items():
-        topics = read_command_pattern(command.publish).filter
+        if command.publish is None:
+            continue
+        topics = read_command_pattern(command.publish.topic).filter
         for other, one in profiles.catalogue.contracts.items():
             taken = [matcher.topic for matcher in one.matchers if matcher.topic is not None]
             if other != contract.profile.profile and any(covers(topics, topic.filter) for topic in taken):
@@ -161,7 +163,8 @@ def _silencing(contract: Contract, profiles: Profiles) -> Iterator[Problem]:
                     f"messages of {other!r} ({profiles.path_of(other)}) come on topics of this command, and are no "
                     "events where clients of a listener send them"
                 )
-                yield Problem(file.document.where(("commands", name, "publish")), text, is_warning=True)
+                where = file.document.where(("commands", name, "publish", "topic"))
+                yield Problem(where, text, is_warning=True)
 
 
 def overlap_warnings(profiles: Profiles) -> list[Problem]:

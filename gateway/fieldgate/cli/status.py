@@ -9,7 +9,8 @@ from typing import Any, Final
 import typer
 
 from fieldgate.cli.options import AsJson, ConfigFile, without_file, written_config
-from fieldgate.cli.words import age, count, size, uptime
+from fieldgate.cli.serial_lines import serial_lines
+from fieldgate.cli.words import STATE, age, count, counts, size, uptime
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.files.quantities import format_size
@@ -23,12 +24,6 @@ _CLOCK: Final = {
     "synced": "clock set",
     "unsynced": "clock not set: events are marked unsynced",
     "estimated": "clock estimated",
-}
-_STATE: Final = {
-    "connected": "connected",
-    "connecting": "NOT CONNECTED, connecting",
-    "backoff": "NOT CONNECTED, tries again",
-    "refused": "REFUSED, a person must mend this; tried again",
 }
 
 
@@ -63,11 +58,12 @@ def _for_people(answer: dict[str, Any]) -> str:
     for listener in answer["listeners"]:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
-        lines += _source(name, source)
+        lines += serial_lines(name, source) if source["kind"] == "serial" else _source(name, source)
     lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
     lines += _devices(answer["devices"])
+    lines += _commands(answer["commands"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
@@ -86,14 +82,25 @@ def _local(local: dict[str, Any]) -> list[str]:
             f"local    {count(local['sessions'], 'session')}   {count(local['subscriptions'], 'subscription')}   "
             f"{count(local['retained'], 'retained message')}   {local['delivered']:,} delivered"
         )
-    if dropped := _counts(local["dropped"]):
+    if dropped := counts(local["dropped"]):
         lines.append(f"local    messages that local subscribers did not get: {dropped}")
-    if refused := _counts(local["refused"]):
+    if refused := counts(local["refused"]):
         lines.append(f"local    subscriptions and retained messages over a limit: {refused}")
-    if ended := _counts(local["sessions_ended"]):
+    if ended := counts(local["sessions_ended"]):
         lines.append(f"local    sessions ended while their clients were away: {ended}")
     if problem := local["stored"]["problem"]:
         lines.append(f"PROBLEM  local sessions are not stored, and would be lost in a crash: {problem}")
+    return lines
+
+
+def _commands(commands: dict[str, Any]) -> list[str]:
+    lines = []
+    if commands["answered"] or commands["open"]:
+        answered = ", ".join(f"{number:,} {status}" for status, number in sorted(commands["answered"].items()))
+        under_way = f"{commands['open']:,} under way" if commands["open"] else ""
+        lines.append(f"commands {'   '.join(filter(None, (answered, under_way)))}")
+    if commands["problem"]:
+        lines.append(f"PROBLEM  commands cannot be recorded and are refused: {commands['problem']}")
     return lines
 
 
@@ -119,13 +126,13 @@ def _dead_letters(letters: dict[str, Any]) -> list[str]:
             f"dead     {count(letters['kept'], 'message')} kept that made no event   "
             f"{size(letters['bytes'])} of {size(letters['max_bytes'])}"
             + (f"   {letters['waiting']:,} not safe yet" if letters["waiting"] else "")
-            + (f"   {_counts(not_kept)}" if not_kept else "")
+            + (f"   {counts(not_kept)}" if not_kept else "")
         )
         for one in letters["by"]:
             numbers = {key: one[key] for key in ("kept", "sampled_out", "evicted") if one[key]}
-            lines.append(f"         {one['profile'] or 'no profile'}: {one['reason']}: {_counts(numbers)}")
+            lines.append(f"         {one['profile'] or 'no profile'}: {one['reason']}: {counts(numbers)}")
         lines.append("         (see: fieldgate dead-letters list)")
-    if rejected := _counts(letters["rejected"]):
+    if rejected := counts(letters["rejected"]):
         lines.append(f"dead     messages thrown away as configured: {rejected}")
     if problem := letters["problem"]:
         lines.append(f"PROBLEM  dead letters are not stored, and their devices not told anything: {problem}")
@@ -166,17 +173,17 @@ def _listener(one: dict[str, Any]) -> list[str]:
     if one["certificate"] and one["certificate"]["warning"]:
         lines.append(f"         CERTIFICATE: {one['certificate']['warning']}")
     lines += [f"         LETS NOBODY NEW IN: {problem}" for problem in one["access_problems"]]
-    if refused := _counts(one["refused"]):
+    if refused := counts(one["refused"]):
         lines.append(f"         turned away: {refused}")
     lines += _requests_refused(one) if is_http else _publishes_refused(one)
-    if ended := _counts(one["ended"]):
+    if ended := counts(one["ended"]):
         lines.append(f"         connections ended: {ended}")
     return lines
 
 
 def _publishes_refused(one: dict[str, Any]) -> list[str]:
     lines = []
-    if refused := _counts(one["publishes_refused"]):
+    if refused := counts(one["publishes_refused"]):
         lines.append(f"         publishes refused: {refused}")
     if denied := one["subscriptions_denied"]:
         lines.append(f"         subscriptions not permitted: {denied:,}")
@@ -184,13 +191,13 @@ def _publishes_refused(one: dict[str, Any]) -> list[str]:
 
 
 def _requests_refused(one: dict[str, Any]) -> list[str]:
-    refused = _counts(one["requests_refused"])
+    refused = counts(one["requests_refused"])
     return [f"         requests refused: {refused}"] if refused else []
 
 
 def _source(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
-    lines = [f"source   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   from {one['from']}"]
+    lines = [f"source   {name}   {STATE[one['state']]}{version}   for {age(one['for_s'])}   from {one['from']}"]
     if reason := one["problem"] or one["reason"]:
         lines.append(f"         {reason}")
     is_partly = one["subscribed"] < one["subscriptions"]
@@ -202,7 +209,7 @@ def _source(name: str, one: dict[str, Any]) -> list[str]:
     )
     dropped = {key: one[key] for key in ("looped", "not_events", "skipped_retained", "joined") if one[key]}
     if dropped:
-        lines.append(f"         no events: {_counts(dropped)}")
+        lines.append(f"         no events: {counts(dropped)}")
     if one["kept_s"] is not None:
         lines.append(f"         the broker keeps what comes while the gateway is away for {age(one['kept_s'])} only")
     for topic_filter, why in one["refused"].items():
@@ -215,7 +222,7 @@ def _source(name: str, one: dict[str, Any]) -> list[str]:
 def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
     optional = "" if one["required"] else "   not required"
-    lines = [f"uplink   {name}   {_STATE[one['state']]}{version}   for {age(one['for_s'])}   to {one['to']}{optional}"]
+    lines = [f"uplink   {name}   {STATE[one['state']]}{version}   for {age(one['for_s'])}   to {one['to']}{optional}"]
     quiet = one["quiet"] if one["pending"] or one["in_flight"] else ""  # else the next line says it
     if reason := one["problem"] or one["reason"] or quiet:
         lines.append(f"         {reason}")
@@ -226,17 +233,38 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     if one["ledger"]:
         lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
         if lost:
-            lines.append(f"         LOST: {_counts(lost)}")
+            lines.append(f"         LOST: {counts(lost)}")
     if one["parked"]:
         again = f", {one['parked_retrying']:,} sent again" if one["parked_retrying"] else ""
         lines.append(
             f"         parked: {count(one['parked'], 'event')} that the far side does not take{again} "
             "(see: fieldgate parked list)"
         )
+    if one["commands"] is not None:
+        lines += _upstream_commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
         lines.append(f"         UNACCOUNTED: {one['unaccounted']:,} events; please report this as a defect")
+    return lines
+
+
+def _upstream_commands(one: dict[str, Any]) -> list[str]:
+    """What came over an uplink for devices."""
+    lines = []
+    if problem := one["problem"]:
+        lines.append(f"         NO COMMANDS: {problem}")
+    told = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
+    if one["subscribed"] or one["received"]:
+        lines.append(
+            f"         {count(one['received'], 'command')} received"
+            + (f" ({counts(told)})" if told else "")
+            + f"   {count(one['answered'], 'answer')} sent"
+            + (f"   {one['answers_waiting']:,} to be sent" if one["answers_waiting"] else "")
+        )
+    if one["answers_dropped"]:
+        why = f": {one['answer_refused']}" if one["answer_refused"] else ""
+        lines.append(f"         answers given up: {one['answers_dropped']:,}{why}")
     return lines
 
 
@@ -253,7 +281,3 @@ def _journal(one: dict[str, Any]) -> list[str]:
             f"         FULL: {what[one['full']]}; nothing new is stored, devices keep what is not acknowledged"
         )
     return lines
-
-
-def _counts(counts: dict[str, int]) -> str:
-    return ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(counts.items()))

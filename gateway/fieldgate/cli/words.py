@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["age", "count", "dump", "safe", "size", "uptime"]
+__all__ = ["STATE", "age", "count", "counts", "dump", "safe", "size", "uptime"]
 
+STATE: Final = {
+    "connected": "connected",
+    "connecting": "NOT CONNECTED, connecting",
+    "backoff": "NOT CONNECTED, tries again",
+    "refused": "REFUSED, a person must mend this; tried again",
+}
 _SHOWN_BYTES: Final = 4096
 _BYTES_A_LINE: Final = 16
 
@@ -13,6 +19,11 @@ _BYTES_A_LINE: Final = 16
 def count(number: int, noun: str) -> str:
     """``1 event``, ``1,200 events``."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def counts(counts: dict[str, int]) -> str:
+    """``full 2, not allowed 1``: numbers by their reasons."""
+    return ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(counts.items()))
 
 
 def size(size_bytes: float) -> str:

@@ -13,6 +13,7 @@ from typing import Final
 
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
+from fieldgate.config.command_checks import command_errors, command_warnings
 from fieldgate.config.devices_checks import devices_errors, devices_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen_checks import listen_errors, listen_warnings
@@ -40,6 +41,7 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     yield from _clients_used_twice(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_errors(config, ("uplinks", name), uplink, document)
+    yield from command_errors(config)
     yield from source_errors(config)
     yield from devices_errors(config)
     yield from _journal_errors(config)
@@ -59,6 +61,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     yield from _status_topics_shared(config)
     for name, uplink in config.uplinks.items():
         yield from _uplink_warnings(config, ("uplinks", name), uplink)
+    yield from command_warnings(config)
     yield from source_warnings(config)
     yield from devices_warnings(config, document)
     yield from _journal_warnings(config, document)

@@ -17,6 +17,7 @@ from fieldgate.config.model import Config
 from fieldgate.config.placeholders import find_placeholders
 from fieldgate.config.places import default_state_origin, kind_of
 from fieldgate.config.secrets import References
+from fieldgate.config.serial_checks import framing_problems
 from fieldgate.config.tree import TREE
 from fieldgate.errors import ConfigError
 from fieldgate_devices.files.document import MAX_FILE_BYTES, Document, Loc, Problem, read_yaml
@@ -164,6 +165,7 @@ def _finish(reading: Reading, *, has_more_to_check: bool = True) -> Reading:
     if has_more_to_check:
         found = find_errors(config, document)
         errors.update(reading.problem(one) for one in found if reading.is_known(one))
+        errors.update(framing_problems(config, document, reading.broken))
     if has_more_to_check and not errors:
         surprises = (*find_warnings(config, document), *find_placeholders(document))
         warnings.update(reading.problem(one, is_warning=True) for one in surprises if reading.is_known(one))

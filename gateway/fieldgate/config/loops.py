@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.command_topic import OFF, answer_filter, command_filter
 from fieldgate.config.model import Config
 from fieldgate.config.texts import is_loopback
 from fieldgate.mqtt.topics import split_share
@@ -38,7 +39,7 @@ def published_filter(template: str, gateway: str) -> str:
 
 
 def own_filters(config: Config, broker: BrokerConfig) -> list[str]:
-    """Return filters of everything that this gateway publishes to ``broker``."""
+    """Return filters of everything that this gateway publishes to ``broker``, and of the commands it takes there."""
     gateway = config.gateway.id
     templates = [one.topic for one in config.brokers_up.values() if is_same_broker(one, broker)]
     told = [
@@ -46,7 +47,17 @@ def own_filters(config: Config, broker: BrokerConfig) -> list[str]:
         for name, one in config.uplinks.items()
         if one.home_assistant is not None and name in config.brokers_up and is_same_broker(one.mqtt, broker)
     ]
-    return [published_filter(template, gateway) for template in ("fieldgate/{gateway}/{topic}", *templates)] + told
+    orders = [
+        make(one.commands, gateway)
+        for one in config.brokers_up.values()
+        if one.commands != OFF and is_same_broker(one, broker)
+        for make in (command_filter, answer_filter)
+    ]
+    return [
+        *(published_filter(template, gateway) for template in ("fieldgate/{gateway}/{topic}", *templates)),
+        *told,
+        *orders,
+    ]
 
 
 def overlaps(one: str, other: str) -> bool:

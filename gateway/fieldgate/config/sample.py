@@ -27,11 +27,13 @@ __all__ = ["sample_text"]
 
 _WIDTH: Final = 116
 _UPLINK_NAME: Final = "cloud"
+_SOURCE_NAME: Final = "shop-floor"  # of the first source; the second has another
 _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that nearly everybody sets
     "GatewayConfig": frozenset[str](),
     "ListenConfig": frozenset({"mqtt", "http"}),
     "SourceConfig": frozenset({"name", "mqtt"}),
     "MqttSourceConfig": frozenset({"url", "subscribe"}),
+    "SerialSourceConfig": frozenset({"port", "baud", "framing"}),
     "UplinkConfig": frozenset({"mqtt", "format"}),
     "MqttUplinkConfig": frozenset({"url", "username", "password"}),
     "DevicesConfig": frozenset[str](),
@@ -55,6 +57,7 @@ _HTTP_TOO: Final = (
     "Another kind of listener, for devices that speak HTTP. tls, auth (with tokens), origins, events, lane, "
     "max_topic_levels, max_unsettled and the limits on clients and connections mean the same as above."
 )
+_SERIAL_TOO: Final = "Another kind of source, for a device on a serial port. lane means the same as above."
 
 
 def sample_text() -> str:
@@ -72,7 +75,10 @@ def _top_level(name: str, field: FieldInfo) -> Iterator[str]:
         lines = [f"{name}:", f"  {_UPLINK_NAME}:", *_keys(section, indent=4)]
         yield from (f"#{line}" for line in lines)
     elif section is SourceConfig:
-        yield from (f"#{line}" for line in (f"{name}:", *_entry(section)))
+        others = section.model_fields.keys() - {"serial"}
+        yield from (f"#{line}" for line in (f"{name}:", *_entry(section, others)))
+        yield from (f"#{line}" for line in _comment(_SERIAL_TOO, indent=2))
+        yield from (f"#{line.replace(_SOURCE_NAME, 'scale')}" for line in _entry(section, {"name", "serial"}))
     elif section is ListenConfig:
         yield f"{name}:"
         http_keys = {"http", *HTTP_KEYS}

@@ -1,4 +1,4 @@
-"""``sources``: what is read: brokers with what is subscribed to there and what becomes of the topics."""
+"""``sources``: what is read: brokers with what is subscribed to there and what becomes of the topics, serial ports."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.remap import check_remap_match, check_remap_target, check_remap_to
 from fieldgate.config.section import LaneName, Name
+from fieldgate.config.serial import SerialSourceConfig
 from fieldgate.config.texts import check_event_filter, check_subscription
 from fieldgate_devices.catalogue import Assigned
 from fieldgate_devices.files.quantities import Duration, Size, parse_size
 from fieldgate_devices.files.section import Section
+from fieldgate_devices.matching import SERIAL
 
 __all__ = ["KINDS", "MqttSourceConfig", "RemapConfig", "SourceConfig", "SubscribeConfig"]
 
-KINDS: Final = ("mqtt",)
+KINDS: Final = ("mqtt", "serial")
 """The keys of which a source has exactly one."""
 
 
@@ -118,6 +120,11 @@ class SourceConfig(Section):
         description="The MQTT broker that is read.",
         examples=["{url: 'mqtt://broker.local', subscribe: ['zigbee2mqtt/#']}"],
     )
+    serial: SerialSourceConfig | None = Field(
+        None,
+        description="The serial port that is read.",
+        examples=["{port: /dev/serial/by-id/usb-…, baud: 9600, framing: lines, profile: scale}"],
+    )
     events: (
         Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False, min_length=1)]
         | None
@@ -145,6 +152,19 @@ class SourceConfig(Section):
         return self.mqtt
 
     @property
+    def port(self) -> SerialSourceConfig:
+        """The port of a source that reads one."""
+        assert self.serial is not None
+        return self.serial
+
+    @property
+    def topic(self) -> str:
+        """The topic of everything that a serial port says."""
+        return f"{SERIAL}{self.name}"
+
+    @property
     def assigned(self) -> dict[str, Assigned]:
         """Which profile its messages are of, by topic, where it says so."""
-        return {}
+        if self.serial is None or self.serial.profile is None:
+            return {}
+        return {self.topic: Assigned(self.serial.profile, self.serial.device or self.name, self.name)}

@@ -9,6 +9,7 @@ from fieldgate.config.finding import Finding
 from fieldgate.config.loops import covers, is_same_broker, overlaps, published_filter
 from fieldgate.config.model import Config
 from fieldgate.config.remap import read_match
+from fieldgate.config.serial_checks import serial_errors, serial_warnings
 from fieldgate.config.source import KINDS, SourceConfig
 from fieldgate.config.texts import is_loopback
 from fieldgate_devices.files.document import Loc
@@ -32,6 +33,7 @@ def source_errors(config: Config) -> Iterator[Finding]:
         yield from _own_listener(config, (*loc, "mqtt", "url"), source)
         yield from _filters_twice((*loc, "mqtt", "subscribe"), source)
         yield from _loops(config, loc, source, are_hopeless=True)
+    yield from serial_errors(config)
 
 
 def source_warnings(config: Config) -> Iterator[Finding]:
@@ -44,6 +46,7 @@ def source_warnings(config: Config) -> Iterator[Finding]:
         yield from _loops(config, loc, source, are_hopeless=False)
         yield from _unreachable_rules((*loc, "remap"), source)
         yield from _unreachable_events((*loc, "events"), source)
+    yield from serial_warnings(config)
 
 
 def _kinds(loc: Loc, source: SourceConfig) -> Iterator[Finding]:

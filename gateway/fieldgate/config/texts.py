@@ -20,6 +20,7 @@ __all__ = [
     "check_name",
     "check_origin",
     "check_subscription",
+    "check_template",
     "check_topic_template",
     "check_url_path",
     "is_loopback",
@@ -121,7 +122,7 @@ def check_subscription(text: str) -> str:
 
 def check_http_topic(text: str) -> str:
     """A topic that may hold ``{path}``, once."""
-    _check_template(text, ("path",))
+    check_template(text, ("path",))
     if text.count("{path}") > 1:
         raise ValueError(f"{text!r} has {{path}} more than once")
     return text
@@ -129,10 +130,11 @@ def check_http_topic(text: str) -> str:
 
 def check_topic_template(text: str) -> str:
     """A topic with placeholders in braces."""
-    return _check_template(text, TOPIC_PLACEHOLDERS)
+    return check_template(text, TOPIC_PLACEHOLDERS)
 
 
-def _check_template(text: str, placeholders: tuple[str, ...]) -> str:
+def check_template(text: str, placeholders: tuple[str, ...]) -> str:
+    """A topic that may hold these ``placeholders`` in braces."""
     allowed = ", ".join(f"{{{name}}}" for name in placeholders)
     for name in re.findall(r"\{([^{}]*)\}", text):
         if name not in placeholders:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_serializer
 
 from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.command_topic import check_command_topic, true_is_the_default, true_too
 from fieldgate.config.secrets import Resolved
 from fieldgate.config.section import Glob, LaneName
 from fieldgate.config.texts import check_topic_template
@@ -73,6 +74,15 @@ class MqttUplinkConfig(BrokerConfig):
         description="Topic of the retained message that says 'online' or 'offline' (the last will as well), with "
         "{gateway} if wanted; 'off' for servers that allow neither (AWS IoT unless its policy does, Azure IoT Hub).",
         examples=["off"],
+    )
+    commands: Annotated[str, BeforeValidator(true_is_the_default), AfterValidator(check_command_topic)] = Field(
+        "off",
+        description="Whether commands for devices are taken from this broker: true for the topic "
+        "fieldgate/{gateway}/{device}/command/{name}, or a topic of your own with {device} and {name} as one level "
+        "each, and {gateway}. Who may publish there commands the devices: that is for the broker's access control. "
+        "A broker that forbids the subscription costs no event.",
+        examples=[True],
+        json_schema_extra=true_too,
     )
     window: int = Field(
         1000, ge=1, le=65535, description="Messages on the way at the same time; the broker's own limit holds too."

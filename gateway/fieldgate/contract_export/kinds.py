@@ -68,9 +68,23 @@ _CLOCK: Final = _mapping(
     osboot={"type": "string", "description": "The OS boot whose events were marked unsynced."},
     offsetns={"type": "integer", "description": "UTC minus time since that boot.", "x-unit": "ns"},
 )
+_COMMAND: Final = _mapping(
+    ["device", "name", "id", "origin", "status", "reason", "arguments", "received", "started", "answered"],
+    device={"type": "string", "description": "The device that was told."},
+    name={"type": "string", "description": "The command, as its profile calls it."},
+    id={"type": "string", "description": "The id that whoever gave it chose, or one that was made."},
+    origin={"type": "string", "description": "Who gave it: cli, uplink:NAME or rule:ID."},
+    status={"enum": ["refused", "done", "timeout", "unknown"], "description": "What became of it."},
+    reason={"type": "string", "description": "Why, for a person; empty where it is done."},
+    arguments={"type": ["object", "null"], "description": "As they were given; null where they are too long."},
+    received={**_TIME, "description": "When it was received."},
+    started={"type": ["string", "null"], "format": "date-time", "description": "When it was begun; null: it was not."},
+    answered={**_TIME, "description": "When that became of it."},
+)
 _OWN: Final = (
     (GAP_TYPE, "Events that this uplink was to get and never will.", _GAP),
     ("clock", "The time became known: by how much events of an unset clock are to be corrected.", _CLOCK),
+    ("command", "What became of a command that a device was given.", _COMMAND),
     ("silent", "A device has not been heard for the time that its profile allows.", _SILENCE),
     ("back", "A device that was silent is heard again.", _SILENCE),
 )

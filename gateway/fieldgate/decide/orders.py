@@ -133,11 +133,13 @@ class Desk(Protocol):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What an executor does for one order: ``request`` is checked and rendered, of a type the executor asked for.
 
-    ``topic`` is the one that the device was heard on last, or is assigned to. ``expires_at_s`` is the boot time from
-    which the device must not get it any more. ``gives_up_at_s`` is when the desk stops waiting for the outcome.
+    ``mark`` is its name in what an executor keeps of it over a restart. ``topic`` is the one that the device was heard
+    on last, or is assigned to. ``expires_at_s`` is the boot time from which the device must not get it any more.
+    ``gives_up_at_s`` is when the desk stops waiting for the outcome, unless it is `Status.ACCEPTED` by then.
     """
 
     order: Order
+    mark: str
     request: object
     topic: str
     expires_at_s: float
@@ -170,5 +172,14 @@ class Executor(Protocol):
         A job that cannot be begun is reported as refused: it must then have had no effect.
         """
 
-    def cancel(self, job: Job) -> None:
-        """The desk waits no longer (timeout, shutdown): what has not left yet must not leave any more."""
+    def cancel(self, job: Job) -> bool:
+        """The desk waits no longer: what has not left yet must not leave any more. Return whether nothing has left.
+
+        True means that the device has certainly not got it and will not.
+        """
+
+    def resume(self, job: Job, report: Report) -> bool:
+        """An earlier process was told `Status.ACCEPTED` for ``job``, whose request is None: go on waiting for it.
+
+        Return False where nothing waits for the device any more: what became of it is not known then.
+        """

@@ -46,7 +46,7 @@ class LocalSubscribers(Protocol):
         retain: bool,
         properties: Properties | None,
         now_s: float,
-    ) -> None:
+    ) -> object:
         """Hand one message to whoever subscribes to its topic; never blocks, and never fails for one of them."""
 
 

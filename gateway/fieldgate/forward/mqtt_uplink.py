@@ -9,10 +9,12 @@ from __future__ import annotations
 from random import Random
 from typing import Literal
 
+import msgspec
 import structlog
 
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
+from fieldgate.forward.command_port import RECEIVE_MAXIMUM, CommandPort
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
@@ -21,6 +23,7 @@ from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
 from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text, says
+from fieldgate.mqtt.client_inbox import ClientInbox
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.mqtt.framing import packet_size
@@ -37,7 +40,7 @@ class MqttUplink:
     """Implements `fieldgate.forward.uplink.Uplink` over MQTT 3.1.1 and 5.
 
     ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known; ``expiry`` says when events end,
-    for ``honour_expiry``; ``home_assistant`` what is told beside the events.
+    for ``honour_expiry``; ``home_assistant`` what is told beside the events, ``commands`` what is heard.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class MqttUplink:
         expiry: Expiry | None = None,
         home_assistant: HomeAssistant | None = None,
         timing: Timing | None = None,
+        commands: CommandPort | None = None,
     ) -> None:
         self.name = name
         self._feed = feed
@@ -69,7 +73,10 @@ class MqttUplink:
             puback_timeout_s=mqtt.puback_timeout,
             will=self._presence.will() if self._presence is not None else None,
         )
-        self._session = ClientSession(settings, delivered=self._delivered)
+        if commands is not None:
+            settings = msgspec.structs.replace(settings, receive_maximum=RECEIVE_MAXIMUM)
+        open_inbox = None if commands is None else self._open_inbox
+        self._session = ClientSession(settings, delivered=self._delivered, open_inbox=open_inbox)
         timing = timing or Timing()
         self._pump = Pump(
             config,
@@ -84,8 +91,11 @@ class MqttUplink:
         )
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
         self.kick = self._connection.kick
+        self._commands = commands
+        if commands is not None:
+            commands.changed = self.kick
         self.home_assistant = home_assistant
-        self._is_telling = False  # the message that waits for its PUBACK beside the events is a discovery
+        self._telling = 0  # packet id of the discovery that waits for its PUBACK
         self._is_discovery_refused = False
         self._has_run = False
         self._acked_events = 0
@@ -109,6 +119,7 @@ class MqttUplink:
             parked=self._pump.parked,
             stray_acks=session.stray_acks,
             size_bytes=self._pump.size_bytes,
+            commands=None if self._commands is None else self._commands.status,
         )
 
     # -- Uplink -----------------------------------------------------------------------------------------------
@@ -118,12 +129,18 @@ class MqttUplink:
         if self._has_run:  # a fault of ours ended the last run: nothing of it is trusted
             self._pump.start_over()
         self._has_run = True
+        if self._commands is not None:
+            self._commands.join()
         await self._connection.run()
 
     async def stop(self) -> None:
         """Say that it is offline and DISCONNECT; what is in flight is sent again by the next process."""
         is_told = self._announce("offline")
         await self._connection.stop(reason=Reason.SUCCESS if is_told else Reason.DISCONNECT_WITH_WILL)
+
+    def _open_inbox(self, _version: int, is_session_present: bool) -> ClientInbox:
+        assert self._commands is not None
+        return self._commands.open_inbox(self._session, is_session_present=is_session_present)
 
     # -- ConnectionOwner --------------------------------------------------------------------------------------
 
@@ -141,22 +158,34 @@ class MqttUplink:
             session_present=is_session_present,
             in_flight=len(self._session.in_flight),
         )
-        self._is_telling = False
+        self._telling = 0
+        if self._commands is not None:
+            self._commands.connected(self._session)
         self._announce("online")
         if self.home_assistant is not None:
             self.home_assistant.begin()
         self._feed.is_down(False)
 
     def happened(self, happening: Rejected | Subscribed | Announced) -> None:
-        """See `ConnectionOwner`. An uplink subscribes to nothing."""
+        """See `ConnectionOwner`."""
         if isinstance(happening, Rejected):
             self._pump.rejected(happening, clock.boot_s())
         elif isinstance(happening, Announced):
-            was_telling, self._is_telling = self._is_telling, False
-            if was_telling and self.home_assistant is not None:
+            self._answered(happening)
+        elif self._commands is not None:
+            self._commands.subscribed(happening, version=self._session.version, now_s=clock.boot_s())
+
+    def _answered(self, happening: Announced) -> None:
+        """The server has taken, or refused, a message that is no event."""
+        if self._commands is not None and self._commands.announced(happening, clock.boot_s()):
+            return
+        was_telling = happening.packet_id == self._telling
+        if was_telling:
+            self._telling = 0
+            if self.home_assistant is not None:
                 self.home_assistant.answered()
-            if happening.reason >= Reason.UNSPECIFIED_ERROR:
-                self._refused(happening, is_discovery=was_telling)
+        if happening.reason >= Reason.UNSPECIFIED_ERROR:
+            self._refused(happening, is_discovery=was_telling)
 
     def _announce(self, state: Literal["online", "offline"]) -> bool:
         """Say on the status topic, where there is one, how it is; return whether nothing is left to be said."""
@@ -168,7 +197,7 @@ class MqttUplink:
             is_synced=clock.is_synced(),
             is_retained=self._session.terms.is_retain_available,
         )
-        return self._session.announce(message, clock.boot_s())
+        return self._session.announce(message, clock.boot_s()) > 0
 
     def _refused(self, answer: Announced, *, is_discovery: bool) -> None:
         """Events are not held up by that; it is said once."""
@@ -184,29 +213,36 @@ class MqttUplink:
     def _discover(self, discovery: HomeAssistant, now_s: float) -> None:
         """Tell Home Assistant of the next field, if there is one, room for it, and nothing else waits."""
         session = self._session
-        if session.is_announcing or not discovery.is_behind or not self._pump.may_add(now_s):
+        if self._telling or not discovery.is_behind or not self._pump.may_add(now_s):
             return
         limit = session.terms.max_packet_bytes
         while (message := discovery.next()) is not None:
             topic, payload = message
             if limit is None or packet_size(topic.encode(), b"", payload) + 2 <= limit:
                 publish = Publish(topic, payload, qos=1, retain=session.terms.is_retain_available)
-                self._is_telling = session.announce(publish, now_s)
+                self._telling = session.announce(publish, now_s)
                 return
 
     def fill(self, now_s: float) -> float | None:
         """See `ConnectionOwner`."""
+        wait_s = None if self._commands is None else self._commands.fill(self._session, now_s)
         self._pump.acknowledged()
         if self.home_assistant is not None:
             self._discover(self.home_assistant, now_s)
-        return self._pump.fill(now_s)
+        pump_wait_s = self._pump.fill(now_s)
+        if wait_s is None or pump_wait_s is None:
+            return pump_wait_s if wait_s is None else wait_s
+        return min(wait_s, pump_wait_s)
 
     def lost(self, end: End) -> bool:
         """See `ConnectionOwner`."""
         self._pump.acknowledged()
         self._feed.is_down(True)
         convicted = self._pump.convicted
-        has_progress = self._pump.lost(is_by_server=end.cause is Cause.SERVER, is_too_large=end.is_too_large)
+        is_by_server = end.cause is Cause.SERVER
+        if self._commands is not None and self._commands.lost(self._session, end, clock.boot_s()):
+            is_by_server = False  # no event is to be suspected of it
+        has_progress = self._pump.lost(is_by_server=is_by_server, is_too_large=end.is_too_large)
         if self._pump.convicted > convicted:
             self._connection.mended()
         return has_progress

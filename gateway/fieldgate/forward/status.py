@@ -7,7 +7,29 @@ from typing import Literal
 
 from fieldgate.net.broker_connection import ConnectionState
 
-__all__ = ["UplinkStatus"]
+__all__ = ["CommandStatus", "UplinkStatus"]
+
+
+@dataclass(frozen=True, slots=True)
+class CommandStatus:
+    """Commands that come over an uplink, and answers to them; counters of this process.
+
+    ``refused`` are those that reached no desk, ``joined`` were sent again by the server while their first copy waited,
+    ``waiting`` are not acknowledged yet. ``problem`` says why none can come, ``answer_refused`` what became of the last
+    answer that the server does not take.
+    """
+
+    filter: str
+    subscribed: bool
+    problem: str
+    received: int
+    refused: int
+    joined: int
+    waiting: int
+    answered: int
+    answers_waiting: int
+    answers_dropped: int
+    answer_refused: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +54,4 @@ class UplinkStatus:
     parked: int
     stray_acks: int
     size_bytes: int
+    commands: CommandStatus | None = None

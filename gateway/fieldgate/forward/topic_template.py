@@ -13,7 +13,7 @@ from typing import Final
 
 from fieldgate_devices.event import Address, Event, Lane
 
-__all__ = ["BATCH_WORD", "TopicTemplate"]
+__all__ = ["BATCH_WORD", "TopicTemplate", "device_level"]
 
 BATCH_WORD: Final = "batch"
 """Stands for ``{device}``, ``{type}``, ``{topic}`` and ``{lane}`` where one message carries many events."""
@@ -22,6 +22,11 @@ _MAX_TOPIC_BYTES: Final = 65_535
 _MAX_CACHED: Final = 10_000
 _FIELD: Final = re.compile(r"\{(gateway|device|type|topic|lane)\}")
 _FORBIDDEN: Final = re.compile("[+#\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+
+
+def device_level(device: str) -> str:
+    """Return how a device stands in a topic, as one level of it."""
+    return _FORBIDDEN.sub("_", device.replace("/", "."))
 
 
 class TopicTemplate:

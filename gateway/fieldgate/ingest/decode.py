@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from fieldgate.ingest.source import Received
+from fieldgate.ingest.source import Damaged, Received
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.catalogue import Candidate, Catalogue, choose
 from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp
@@ -51,7 +51,7 @@ def is_json(payload: bytes) -> bool:
 class Refused:
     """Message ``index`` of a read breaks its contract, or is of a device that nobody knows (``profile`` is empty).
 
-    ``device`` is empty where the topic does not say it.
+    ``device`` is empty where the topic does not say it. ``version`` is 0 where no contract was asked.
     """
 
     index: int
@@ -173,6 +173,17 @@ class ContractDecoder:
             if odd is not None:
                 odd.causes.append(index)
         return Decoded(events, odd, is_mixed)
+
+    def refused(self, damaged: Sequence[Damaged], lane: int) -> Decoded:
+        """What damaged bytes come to: no event. The profile is that of whom they seem to be of; none was asked."""
+        odd = Odd(causes=[])
+        for index, one in enumerate(damaged):
+            route = self._routes.get(one.message.topic) or self._route(one.message.topic)
+            of = route.candidates[0] if route.candidates else None
+            profile, device = ("", "") if of is None else (of.contract.profile.profile, of.device or "")
+            own_lane = lane if route.lane is None else route.lane
+            odd.refused.append(Refused(index, profile, 0, one.code, one.detail, own_lane, device))
+        return Decoded([], odd, False)
 
     def _all_alike(self, received: Sequence[Received], stamp: Stamp, lane: int, extra: Extra | None) -> Decoded | None:
         """What a read comes to whose messages are all of one contract and keep it; None for any other."""

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import msgspec
 
-__all__ = ["Intake", "Received", "Settler"]
+__all__ = ["Damaged", "Intake", "Received", "Settler"]
 
 
 class Received(msgspec.Struct, gc=False):
@@ -25,6 +25,14 @@ class Received(msgspec.Struct, gc=False):
     content_id: int
     size_bytes: int
     expiry_s: int | None = None
+
+
+class Damaged(msgspec.Struct, gc=False):
+    """Bytes that are known to be no message: ``code`` and, in words, ``detail`` say why. ``message`` has them raw."""
+
+    message: Received
+    code: str
+    detail: str
 
 
 class Settler(Protocol):
@@ -52,6 +60,9 @@ class Intake(Protocol):
 
     def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
         """Take one read's messages, whose positions start at ``first``; never blocks and never refuses."""
+
+    def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
+        """Take what is known to be no message, as `accept` takes messages: it is kept aside, and never an event."""
 
     def is_open(self) -> bool:
         """Whether new messages may be accepted now; when false a source stops reading (it keeps answering pings)."""

@@ -33,8 +33,9 @@ class DeadLetter(msgspec.Struct, gc=False):
     """One message. ``number`` is 0 until it is on the disk, then ascending and never used again.
 
     ``source`` names the listener or source that heard it, ``profile`` and ``version`` the contract that it broke (empty
-    and 0: it has none), ``reason`` how, as a code, and ``detail`` in words. ``attempts`` counts the replays that it was
-    refused by again. ``heard_s`` is the receipt on the journal's own clock, for where ``is_synced`` is not true.
+    and 0: it has none; only 0: none was asked), ``reason`` how, as a code, and ``detail`` in words. ``attempts`` counts
+    the replays that it was refused by again. ``heard_s`` is the receipt on the journal's own clock, for where
+    ``is_synced`` is not true.
     """
 
     number: int
@@ -56,6 +57,14 @@ class DeadLetter(msgspec.Struct, gc=False):
     def kind(self) -> Kind:
         """What it is counted by."""
         return self.profile, self.reason
+
+    @property
+    def is_damaged(self) -> bool:
+        """Whether these are bytes that never were a message, such as a frame with a wrong checksum.
+
+        Then no contract was asked, and no replay makes an event of them.
+        """
+        return self.version == 0 and self.reason != UNKNOWN_DEVICE
 
     @property
     def size_bytes(self) -> int:

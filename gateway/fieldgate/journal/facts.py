@@ -133,6 +133,7 @@ def dead_letter_facts(letter: DeadLetter, *, kept_for_s: int | None, has_data: b
         "reason": letter.reason,
         "detail": letter.detail,
         "attempts": letter.attempts,
+        "damaged": letter.is_damaged,
         "payload_bytes": len(letter.payload),
     }
     if has_data:

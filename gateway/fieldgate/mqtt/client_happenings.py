@@ -48,8 +48,9 @@ class Subscribed(msgspec.Struct):
 
 
 class Announced(msgspec.Struct):
-    """The server's answer to `ClientSession.announce`: a PUBACK's reason."""
+    """The server's answer to `ClientSession.announce`, which gave the packet id: a PUBACK's reason."""
 
+    packet_id: int
     reason: int
     text: str
 

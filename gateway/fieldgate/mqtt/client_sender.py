@@ -1,7 +1,7 @@
 """The sending half of a client's session: what goes out on the present connection, and what is kept of it.
 
-QoS 1 messages live in `InFlight` over connections; an announcement is a message of its own kind, one at a time, never
-sent again, in no count. `ClientSession` is the other half: connections, and what comes in.
+QoS 1 messages live in `InFlight` over connections; an announcement is a message of its own kind, never sent again, in
+no count. `ClientSession` is the other half: connections, and what comes in.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
-from fieldgate.mqtt.client_announcement import Announcement
+from fieldgate.mqtt.client_announcement import Announcements
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.client_terms import ServerTerms
 from fieldgate.mqtt.client_watch import ServerWatch
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.framing import encode_publishes
 from fieldgate.mqtt.in_flight import InFlight, Piece, Run
-from fieldgate.mqtt.packets import Publish, Subscribe, Subscription, Unsubscribe
+from fieldgate.mqtt.packets import PingReq, Publish, Subscribe, Subscription, Unsubscribe
 
 __all__ = ["ClientSender", "Phase"]
 
@@ -30,7 +30,10 @@ class Phase(Enum):
 
 
 class ClientSender:
-    """``sent`` and ``resent`` count messages over the session's life; ``terms`` are those of the present server."""
+    """``sent`` and ``resent`` count messages over the session's life; ``terms`` are those of the present server.
+
+    ``pings`` and ``pongs`` count PINGREQs and PINGRESPs of the present connection.
+    """
 
     def __init__(self, settings: ClientSettings, *, first_id: int) -> None:
         self.settings = settings
@@ -38,9 +41,10 @@ class ClientSender:
         self.version = 5
         self.terms = ServerTerms()
         self.sent = self.resent = 0
+        self.pings = self.pongs = 0
         self._phase = Phase.CLOSED
         self._out: list[bytes] = []
-        self._announcement = Announcement(self.in_flight)
+        self._announcements = Announcements(self.in_flight)
         self._watch = ServerWatch(keep_alive_s=settings.keep_alive_s, puback_timeout_s=settings.puback_timeout_s)
 
     @property
@@ -57,12 +61,7 @@ class ClientSender:
         """Return how many messages may be sent now with at most ``window`` in flight; the server's limit holds too."""
         if self._phase is not Phase.CONNECTED:
             return 0
-        return min(window, self.terms.window) - bool(self._announcement.packet_id) - self.in_flight.sent_count
-
-    @property
-    def is_announcing(self) -> bool:
-        """Whether an announcement waits for its PUBACK."""
-        return bool(self._announcement.packet_id)
+        return min(window, self.terms.window) - len(self._announcements.waiting) - self.in_flight.sent_count
 
     def publish(
         self,
@@ -121,21 +120,21 @@ class ClientSender:
             run.set_expiry(run.expires_at_s - now_s)
         self._write(self.in_flight.send_again(run), now_s)
 
-    def announce(self, message: Publish, now_s: float) -> bool:
-        """Send one message (QoS 1) that is no event; `Announced` answers. Return whether it was sent.
+    def announce(self, message: Publish, now_s: float) -> int:
+        """Send one message (QoS 1) that is no event; `Announced` answers. Return its packet id, 0 if it was not sent.
 
         It is not where the server's Receive Maximum is on the way already [MQTT-3.3.4-7].
-        It is not sent again if the connection ends before its PUBACK: the next one has its own.
+        It is not sent again if the connection ends before its PUBACK: whoever wants that keeps it.
         """
-        sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
+        sent_count = self.in_flight.sent_count + len(self._announcements.waiting)
         if self._phase is not Phase.CONNECTED or sent_count >= self.terms.receive_maximum:
-            return False
-        packet = self._announcement.packet(message, self.version)
-        if packet:
-            if not self.in_flight.sent_count:
+            return 0
+        packet_id, packet = self._announcements.packet(message, self.version)
+        if packet_id:
+            if not sent_count:
                 self._watch.waiting_since_s = now_s
             self._write(packet, now_s)
-        return bool(packet)
+        return packet_id
 
     def subscribe(self, subscriptions: Sequence[Subscription], now_s: float) -> int:
         """Send a SUBSCRIBE and return its packet id, by which `Subscribed` answers; 0 when no id is free."""
@@ -144,6 +143,11 @@ class ClientSender:
     def unsubscribe(self, filters: Sequence[str], now_s: float) -> int:
         """Send an UNSUBSCRIBE; as `subscribe`."""
         return self._ask(Unsubscribe(self.in_flight.reserve(), tuple(filters)), now_s)
+
+    def ask_pong(self, now_s: float) -> None:
+        """Send a PINGREQ; `pongs` counts the answer, before which the server has taken all that was sent earlier."""
+        self.pings += 1
+        self._write(encode(PingReq(), self.version), now_s)
 
     def _ask(self, request: Subscribe | Unsubscribe, now_s: float) -> int:
         if request.packet_id:

@@ -38,7 +38,6 @@ from fieldgate.mqtt.packets import (
     ConnAck,
     Disconnect,
     Packet,
-    PingReq,
     PingResp,
     PubAck,
     PubComp,
@@ -85,8 +84,9 @@ class ClientSession(ClientSender):
         self._tail = b""
         self._end_inbox()
         self._watch.begins(now_s)
-        self._announcement.packet_id = 0
+        self._announcements.waiting.clear()
         self._out.clear()
+        self.pings = self.pongs = 0
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
 
@@ -176,9 +176,9 @@ class ClientSession(ClientSender):
             if publishes:
                 self._incoming(publishes, happenings, now_s)
                 publishes = []
-            if type(packet) is PubAck and packet.packet_id == self._announcement.packet_id:
+            if type(packet) is PubAck and packet.packet_id in self._announcements.waiting:
                 self._watch.waiting_since_s = now_s
-                happenings.append(self._announcement.answered(packet))
+                happenings.append(self._announcements.answered(packet))
                 continue
             if type(packet) is PubAck and packet.reason < 0x80 and self._phase is Phase.CONNECTED:
                 acks.append(packet.packet_id)
@@ -216,7 +216,7 @@ class ClientSession(ClientSender):
             case PubRel():
                 self._released(packet.packet_id, now_s)
             case PingResp():
-                pass
+                self.pongs += 1
             case SubAck() | UnsubAck():
                 if self.in_flight.release(packet.packet_id):
                     happenings.append(Subscribed(packet.packet_id, packet.reasons))
@@ -303,6 +303,11 @@ class ClientSession(ClientSender):
         """Since when a PUBACK is due and none has come; None while nothing is on the way."""
         return self._watch.waiting_since_s if self.in_flight.sent_count else None
 
+    @property
+    def heard_s(self) -> float:
+        """When the server was heard last."""
+        return self._watch.heard_s
+
     def set_reading(self, is_reading: bool, now_s: float) -> None:
         """Say whether the owner reads the socket; while it does not, a server's silence means nothing."""
         self._watch.set_reading(is_reading, now_s)
@@ -311,11 +316,11 @@ class ClientSession(ClientSender):
         """Look at the time: ping a silent server, give up a dead one."""
         if self._phase is not Phase.CONNECTED:
             return _NOTHING
-        sent_count = self.in_flight.sent_count + bool(self._announcement.packet_id)
+        sent_count = self.in_flight.sent_count + len(self._announcements.waiting)
         why = self._watch.gives_up(now_s, sent_count=sent_count, is_overtaken=self.in_flight.is_overtaken)
         if why:
             self._leave(now_s)
             return [Ended(why)]
         if self._watch.is_ping_due(now_s):
-            self._write(encode(PingReq(), self.version), now_s)
+            self.ask_pong(now_s)
         return _NOTHING

@@ -22,11 +22,12 @@ class ClientSettings(msgspec.Struct, frozen=True):
     receive_maximum: int = 100
     max_packet_bytes: int = 256 * 1024
     will: Will | None = None
+    clean_start: bool = False
 
     def connect(self, version: int) -> Connect:
         """Return the CONNECT for protocol level ``version`` (4 or 5).
 
-        It never asks for a clean start: what a restarted process had in flight comes from its journal as new
+        It asks for no clean start unless told: what a restarted process had in flight comes from its journal as new
         messages, so the session state on our side is known, and empty [MQTT-3.2.2-4].
         """
         properties = None
@@ -39,7 +40,7 @@ class ClientSettings(msgspec.Struct, frozen=True):
         return Connect(
             self.client_id,
             version=version,
-            clean_start=False,
+            clean_start=self.clean_start,
             keep_alive_s=self.keep_alive_s,
             username=self.username,
             password=self.password,

@@ -35,7 +35,7 @@ from fieldgate.mqtt.packets import (
     Unsubscribe,
     Will,
 )
-from fieldgate.mqtt.properties import PLACES, PropertyTable, decode_properties
+from fieldgate.mqtt.properties import DELIVERED, PLACES, PropertyTable, decode_properties
 from fieldgate.mqtt.reasons import REASONS, RETURN_CODES, check_reason, check_reasons
 from fieldgate.mqtt.topics import valid_topic, well_formed_filter
 from fieldgate.mqtt.wire import MalformedPacket, Reader
@@ -212,7 +212,7 @@ def _publish(first: int, reader: Reader, rules: Rules) -> Packet:
         raise MalformedPacket(f"topic {topic!r} has a wildcard")  # [MQTT-3.3.2-2]
     qos = first >> 1 & 3
     packet_id = _packet_id(reader) if qos else 0
-    properties = _properties(reader, rules, PLACES["PUBLISH"])
+    properties = _properties(reader, rules, PLACES["PUBLISH"] if rules.from_client else DELIVERED)
     if not topic and (properties is None or properties.topic_alias is None):
         raise _not_allowed("topic is empty")  # [MQTT-4.7.3-1]; legal with an alias only [3.3.2.1]
     if properties is not None and properties.subscription_ids and rules.from_client:

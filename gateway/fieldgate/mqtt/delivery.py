@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from fieldgate.mqtt.message import Message
+from fieldgate.mqtt.message import Fate, Message
 
 __all__ = ["Delivery", "OutboundLimits", "Reader"]
 
@@ -22,7 +22,8 @@ class OutboundLimits(msgspec.Struct, frozen=True):
 class Delivery(msgspec.Struct, gc=False):
     """A message for this client. ``is_stored``: a retained one, sent because the client subscribed.
 
-    ``share`` names the shared subscription it was chosen for, which may give it to another member.
+    ``share`` names the shared subscription it was chosen for, which may give it to another member. ``told`` hears what
+    becomes of it.
     """
 
     message: Message
@@ -31,6 +32,12 @@ class Delivery(msgspec.Struct, gc=False):
     subscription_ids: tuple[int, ...]
     share: str | None = None
     is_stored: bool = False
+    told: Callable[[Fate], None] | None = None
+
+    def tell(self, fate: Fate) -> None:
+        """Say what became of it, to whoever wants to know."""
+        if self.told is not None:
+            self.told(fate)
 
 
 class Reader(msgspec.Struct, frozen=True):

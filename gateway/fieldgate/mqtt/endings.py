@@ -34,6 +34,7 @@ class End:
 
     ``is_at_once``: try again without waiting, in another version. ``is_renewal``: we left, to come back at once.
     ``is_takeover``: another client has our client id. ``is_too_large``: a packet of ours was (DISCONNECT 0x95).
+    ``is_violation``: we left, over something that the server must not send.
     """
 
     text: str
@@ -42,6 +43,7 @@ class End:
     is_takeover: bool = False
     is_renewal: bool = False
     is_too_large: bool = False
+    is_violation: bool = False
 
 
 def end_of(happening: Ended | Refused, *, version: int) -> End:
@@ -55,4 +57,5 @@ def end_of(happening: Ended | Refused, *, version: int) -> End:
         Cause.SERVER if is_ours else Cause.OTHER,
         is_takeover=happening.is_by_server and happening.reason == Reason.SESSION_TAKEN_OVER,
         is_too_large=happening.is_by_server and happening.reason == Reason.PACKET_TOO_LARGE,
+        is_violation=not happening.is_by_server and happening.reason != 0,
     )

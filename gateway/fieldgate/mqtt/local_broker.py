@@ -20,8 +20,9 @@ from typing import Final
 import msgspec
 
 from fieldgate.mqtt.delivery import Delivery, OutboundLimits
-from fieldgate.mqtt.message import Message
+from fieldgate.mqtt.message import Fate, Message, Watch
 from fieldgate.mqtt.packets import Connect, Properties, Publish, Reason, Subscription
+from fieldgate.mqtt.reach import Reach, who_gets
 from fieldgate.mqtt.retained import RetainedStore
 from fieldgate.mqtt.session_roles import Accepted
 from fieldgate.mqtt.session_state import Client, SessionState
@@ -166,14 +167,30 @@ class LocalBroker:
         qos: int = 0,
         retain: bool = False,
         properties: Properties | None = None,
+        watch: Watch | None = None,
         now_s: float,
-    ) -> None:
-        """Publish from the gateway to local clients; never an event."""
-        message = Message(topic, payload, qos, retain, now_s, None, properties)
+    ) -> Message:
+        """Publish from the gateway to local clients; never an event. ``watch``: see `Message`."""
+        message = Message(topic, payload, qos, retain, now_s, None, properties, watch=watch)
         if retain:
             self.keep_retained(message)
         self._fan_out(message, self.subscriptions.audience(topic), now_s)
         self.flush()
+        return message
+
+    def reach(self, topic: str, qos: int) -> list[Reach]:
+        """Return who would get a message on ``topic``, of those that are nearest to it; see `who_gets`."""
+        return who_gets(self.subscriptions, topic, qos, is_kept=self.sessions.is_kept)
+
+    def withdraw(self, message: Message, client_ids: Iterable[str]) -> bool:
+        """Take ``message`` back from these sessions as far as it has not left; return whether any of it has."""
+        has_left = False
+        for state in filter(None, map(self.sessions.find, client_ids)):
+            before = state.outbound.kept_bytes
+            has_left = state.outbound.withdraw(message) or has_left
+            if self.sessions.is_kept(state):
+                self.sessions.away_bytes += state.outbound.kept_bytes - before
+        return has_left
 
     def route(self, publishes: Sequence[Publish], origin: str, now_s: float) -> None:
         """Deliver what a client published to those who subscribe to it; the caller flushes."""
@@ -224,6 +241,8 @@ class LocalBroker:
         if chosen is None:
             is_permitted = share is None or share.may_receive(message.topic)
             self.drops["share_away" if is_permitted else "not_authorized"] += 1
+            if message.watch is not None:
+                message.watch(full_filter, Fate.LOST)
         else:
             self._deliver(chosen.state, message, chosen.terms, now_s, share=full_filter)
 
@@ -233,23 +252,28 @@ class LocalBroker:
         if state.rights is not None and not state.rights.may_receive(message.topic):
             self.drops["not_authorized"] += 1
             return
+        told = None if message.watch is None else partial(message.watch, share or state.client_id)
         client, outbound, sessions = state.client, state.outbound, self.sessions
         kept_bytes = 0
         if client is None:
             if not sessions.is_kept(state) or sessions.away_bytes > self._limits.max_away_bytes:
                 self.drops["client_away"] += 1
+                if told is not None:
+                    told(Fate.LOST)
                 return
             kept_bytes = outbound.kept_bytes
         qos = message.qos if message.qos < terms.qos else terms.qos
         retain = message.retain and terms.retain_as_published
         try:
-            is_taken = outbound.deliver(Delivery(message, qos, retain, terms.subscription_ids, share), now_s)
+            is_taken = outbound.deliver(Delivery(message, qos, retain, terms.subscription_ids, share, told=told), now_s)
         except Violation as violation:
             assert client is not None
             self._cuts.append(partial(self._cut, client, violation, state, message, terms, now_s, share=share))
             return
         if is_taken:
             self.delivered += 1
+        elif told is not None:
+            told(Fate.LOST)
         if client is None:
             sessions.away_bytes += outbound.kept_bytes - kept_bytes
         else:

@@ -6,6 +6,8 @@ several get it (`share`); a packet id is then written into a copy.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from enum import Enum
 from typing import Final
 
 import msgspec
@@ -13,7 +15,7 @@ import msgspec
 from fieldgate.mqtt.codec import encode_properties, encode_publish
 from fieldgate.mqtt.packets import Properties
 
-__all__ = ["Message"]
+__all__ = ["Fate", "Message", "Watch"]
 
 _OVERHEAD_BYTES: Final = 200  # what a queued message costs beside its text
 _NO_PROPERTIES: Final = b"\x00"
@@ -22,8 +24,26 @@ _MAX_TEMPLATES: Final = 16
 _Key = tuple[bool, int, bool, bool, tuple[int, ...], int]
 
 
+class Fate(Enum):
+    """What became of a message for one of those who get it."""
+
+    WRITTEN = "written"
+    """At QoS 0, which nobody acknowledges."""
+    ACKNOWLEDGED = "acknowledged"
+    REFUSED = "refused"
+    """The client answered with a reason code that says so."""
+    LOST = "lost"
+    """It will not get it: too old, too large, or no room is left for it."""
+
+
+Watch = Callable[[str, Fate], None]
+"""Told a client id, or the full filter of a shared subscription, and what became of the message there."""
+
+
 class Message(msgspec.Struct, gc=False):
     """A message as its publisher meant it. ``origin`` is the client id of the publisher, None for the gateway.
+
+    ``watch`` is told what becomes of it, for each client that gets it.
 
     ``topic_utf8`` may be given by who has it already. ``size_bytes`` is what a queue is charged for keeping it.
     """
@@ -37,6 +57,7 @@ class Message(msgspec.Struct, gc=False):
     properties: Properties | None = None
     topic_utf8: bytes = b""
     size_bytes: int = 0
+    watch: Watch | None = None
     _templates: dict[_Key, tuple[bytes, int]] | None = None  # packet, and where its packet id is
 
     def __post_init__(self) -> None:

@@ -11,6 +11,7 @@ Laws of this file:
 - A client that does not read costs bounded memory: over half of ``max_bytes`` QoS 0 is dropped and counted, over all
   of it the client is cut off (`Violation`, quota exceeded). Retained messages have a bound of their own.
 - A message larger than the client's Maximum Packet Size is dropped as if it had been delivered [MQTT-3.1.2-25].
+- A message whose Message Expiry Interval has passed is not sent [MQTT-3.3.2-5], nor sent again.
 
 What of it belongs to the session, and would have to survive a restart: ``queue`` (never sent), ``in_flight`` (sent as
 PUBLISH), ``released`` (sent as PUBREL) and ``next_id``. All else is the connection's. ``on_change`` is called after
@@ -25,7 +26,7 @@ from typing import Final
 
 from fieldgate.mqtt.codec import encode, encode_publish
 from fieldgate.mqtt.delivery import Delivery, OutboundLimits, Reader
-from fieldgate.mqtt.message import Message
+from fieldgate.mqtt.message import Fate, Message
 from fieldgate.mqtt.packets import PubRel, Reason
 from fieldgate.mqtt.topic_aliases import TopicAliases
 from fieldgate.mqtt.violation import Violation
@@ -110,7 +111,7 @@ class Outbound:
                 if room_bytes >= 0 or not delivery.is_stored:
                     kept.append(delivery)
                 else:  # a connection may have had more of these than may wait for one that is away
-                    self._drops["client_away"] += 1
+                    self._drop(delivery, "client_away")
         if len(kept) == len(self.queue):
             return
         self.queue = kept
@@ -210,9 +211,20 @@ class Outbound:
         sent = [one for one in self.in_flight.values() if one.share is not None and one.qos == 1]
         return sent + [one for one in self.queue if one.share is not None]
 
+    def withdraw(self, message: Message) -> bool:
+        """Take ``message`` back as far as it is not on the way on this connection; return whether it has ever left."""
+        sent = {packet_id: one for packet_id, one in self.in_flight.items() if one.message is message}
+        for packet_id, delivery in sent.items():
+            if self._write is None or packet_id in self._resend:
+                self._forget(packet_id, delivery)
+        self.queue = deque(one for one in self.queue if one.message is not message)
+        self._count_queue()
+        self._changed()
+        return bool(sent)
+
     # what the client answers
 
-    def acknowledged(self, packet_id: int, now_s: float) -> None:
+    def acknowledged(self, packet_id: int, now_s: float, *, is_refused: bool = False) -> None:
         """PUBACK: the client has this delivery, or does not want it; an unknown id is ignored.
 
         Raises:
@@ -222,7 +234,7 @@ class Outbound:
         if packet_id in self.released or (delivery is not None and delivery.qos != 1):
             raise Violation(Reason.PROTOCOL_ERROR, f"PUBACK for the QoS 2 message {packet_id}")  # [MQTT-4.3.3]
         if delivery is not None:
-            self._finish(packet_id, delivery, now_s)
+            self._finish(packet_id, delivery, now_s, Fate.REFUSED if is_refused else Fate.ACKNOWLEDGED)
 
     def received(self, packet_id: int, now_s: float, *, is_refused: bool) -> None:
         """PUBREC: what follows is PUBREL, for an unknown id too [MQTT5 3.6.2.1]; a refusal ends the delivery.
@@ -235,11 +247,12 @@ class Outbound:
             if delivery.qos != 2:
                 raise Violation(Reason.PROTOCOL_ERROR, f"PUBREC for the QoS 1 message {packet_id}")  # [MQTT-4.3.2]
             if is_refused:
-                self._finish(packet_id, delivery, now_s)
+                self._finish(packet_id, delivery, now_s, Fate.REFUSED)
                 return
             self._forget(packet_id, delivery)
             self.released[packet_id] = None
             self._changed()
+            delivery.tell(Fate.ACKNOWLEDGED)
         if self._write is not None and not is_refused:
             self._write(self._pubrel(packet_id))
 
@@ -276,7 +289,7 @@ class Outbound:
             else:
                 self.queued_bytes -= delivery.message.size_bytes
             if delivery.message.is_expired(now_s):
-                self._drops["expired"] += 1
+                self._drop(delivery, "expired")
                 if delivery.qos:
                     self._changed()
             else:
@@ -286,12 +299,14 @@ class Outbound:
         while self._resend and not self.is_congested and self._write is not None and self._has_room():
             packet_id = next(iter(self._resend))
             del self._resend[packet_id]
-            encoded = self._encode(self.in_flight[packet_id], packet_id, now_s, dup=True)
-            if not encoded:
-                self._forget(packet_id, self.in_flight[packet_id])
-                self._changed()
-            else:
+            delivery = self.in_flight[packet_id]
+            is_expired = delivery.message.is_expired(now_s)
+            if not is_expired and (encoded := self._encode(delivery, packet_id, now_s, dup=True)):
                 self._write(encoded)
+                continue
+            self._forget(packet_id, delivery)
+            self._changed()
+            self._drop(delivery, "expired" if is_expired else "too_large_for_client")
 
     def _start(self, delivery: Delivery, now_s: float) -> None:
         packet_id = 0
@@ -307,13 +322,16 @@ class Outbound:
         if not encoded:
             if packet_id:
                 self._forget(packet_id, delivery)
+            self._drop(delivery, "too_large_for_client")
         elif self._write is not None:
             self._write(encoded)
+            if not packet_id:
+                delivery.tell(Fate.WRITTEN)
         if packet_id and self.on_change is not None:
             self.on_change()
 
     def _encode(self, delivery: Delivery, packet_id: int, now_s: float, *, dup: bool) -> bytes:
-        """The PUBLISH of this delivery; nothing, and it is counted, when that is larger than the client takes."""
+        """The PUBLISH of this delivery; nothing when that is larger than the client takes."""
         message, ids = delivery.message, delivery.subscription_ids
         if self._aliases is None:
             encoded = message.packet(
@@ -342,7 +360,6 @@ class Outbound:
                 return encoded
             if alias and not is_known:
                 self._aliases.take_back(message.topic_utf8)
-        self._drops["too_large_for_client"] += 1
         return b""
 
     def _pubrel(self, packet_id: int) -> bytes:
@@ -356,9 +373,14 @@ class Outbound:
         self._retained_count, self._retained_bytes = len(stored_bytes), sum(stored_bytes)
         self.queued_bytes = sum(delivery.message.size_bytes for delivery in self.queue) - self._retained_bytes
 
-    def _finish(self, packet_id: int, delivery: Delivery, now_s: float) -> None:
+    def _drop(self, delivery: Delivery, why: str) -> None:
+        self._drops[why] += 1
+        delivery.tell(Fate.LOST)
+
+    def _finish(self, packet_id: int, delivery: Delivery, now_s: float, fate: Fate) -> None:
         self._forget(packet_id, delivery)
         self._changed()
+        delivery.tell(fate)
         if self.queue or self._resend:
             self.pump(now_s)
 

@@ -24,7 +24,7 @@ from fieldgate.mqtt.wire import (
     pack_varint,
 )
 
-__all__ = ["MAX_USER_PROPERTIES", "PLACES", "PropertyTable", "decode_properties", "encode_properties"]
+__all__ = ["DELIVERED", "MAX_USER_PROPERTIES", "PLACES", "PropertyTable", "decode_properties", "encode_properties"]
 
 MAX_USER_PROPERTIES: Final = 1_000
 _USER: Final = 38
@@ -96,6 +96,11 @@ PLACES: Final[dict[str, PropertyTable]] = {
     place: {spec.identifier: spec for spec in _SPECS if place in spec.places.split()} for place in _EVERYWHERE.split()
 }
 """The properties allowed in each packet, and in the WILL of a CONNECT. User properties are allowed in all."""
+DELIVERED: Final[PropertyTable] = PLACES["PUBLISH"] | {8: PLACES["PUBLISH"][8]._replace(is_legal=None)}
+"""Those of a PUBLISH that a server delivers, whose Response Topic may be none: mosquitto 2.0 passes on what it got.
+
+A client that left over it would get the same message again, as long as the server keeps the session.
+"""
 
 
 def decode_properties(

@@ -386,7 +386,7 @@ class ServerSession:
         outbound = self._state.outbound
         match packet:
             case PubAck():
-                outbound.acknowledged(packet.packet_id, self._now_s)
+                outbound.acknowledged(packet.packet_id, self._now_s, is_refused=packet.reason >= _REFUSED)
             case PubRec():
                 outbound.received(packet.packet_id, self._now_s, is_refused=packet.reason >= _REFUSED)
             case PubComp():

@@ -62,6 +62,11 @@ class Share:
         self._members: list[_Subscriber] = []
         self._next = 0
 
+    @property
+    def members(self) -> list[SessionState]:
+        """The sessions that share it."""
+        return [member.state for member in self._members]
+
     def join(self, state: SessionState, subscribed: Subscribed) -> None:
         """Add a member, or change its options."""
         for member in self._members:

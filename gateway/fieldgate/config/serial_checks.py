@@ -1,0 +1,95 @@
+"""What only several keys of a serial source, or the machine, can say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from fieldgate.config.finding import Finding
+from fieldgate.config.model import Config
+from fieldgate.config.serial import SerialSourceConfig
+from fieldgate_devices.files.document import Document, Loc, Problem
+from fieldgate_devices.framing.spec import read_framing
+
+__all__ = ["framing_problems", "serial_errors", "serial_warnings"]
+
+_BY_ID: Final = Path("/dev/serial/by-id")
+_UNSTABLE: Final = re.compile(r"/dev/(ttyUSB|ttyACM|cu\.usb|tty\.usb).*")
+
+
+def serial_errors(config: Config) -> Iterator[Finding]:
+    """Everything about serial ports that cannot work."""
+    seen: dict[str, int] = {}
+    for number, source in enumerate(config.sources):
+        serial = source.serial
+        if serial is None:
+            continue
+        loc: Loc = ("sources", number, "serial")
+        place = _device(serial.port)
+        if place in seen:
+            message = f"port: {serial.port!r} is read by sources[{seen[place]}] already; a port has one reader"
+            yield Finding((*loc, "port"), message, ((*loc, "port"), ("sources", seen[place], "serial", "port")))
+        seen.setdefault(place, number)
+        yield from _without_meaning(loc, serial)
+
+
+def framing_problems(config: Config, document: Document, broken: frozenset[Loc]) -> Iterator[Problem]:
+    """What is wrong with the options of framings, which each framing declares for itself."""
+    for number, source in enumerate(config.sources):
+        loc: Loc = ("sources", number, "serial", "framing")
+        if source.serial is not None and not Finding(loc, "").rests_on(broken):
+            yield from read_framing(source.serial.framing, loc, document)[1]
+
+
+def serial_warnings(config: Config) -> Iterator[Finding]:
+    """Everything that works and may surprise."""
+    for number, source in enumerate(config.sources):
+        serial = source.serial
+        if serial is None:
+            continue
+        loc: Loc = ("sources", number, "serial", "port")
+        if _UNSTABLE.fullmatch(serial.port):
+            stable = _stable_name(serial.port)
+            what = f"write {stable!r}" if stable else "write its link of /dev/serial/by-id, or usb:VID:PID:SERIAL"
+            message = f"port: {serial.port!r} may be another device after it was plugged in again; {what}"
+            yield Finding(loc, message)
+        if serial.port.startswith("/") and Path(serial.port).is_file():
+            yield Finding(loc, f"port: {serial.port!r} is a plain file, no serial port")
+
+
+def _without_meaning(loc: Loc, serial: SerialSourceConfig) -> Iterator[Finding]:
+    if serial.device is not None and serial.profile is None:
+        message = "device: has a meaning with 'profile' only; a profile with match: {serial: NAME} names its devices"
+        yield Finding((*loc, "device"), message, ((*loc, "device"), (*loc, "profile")))
+    if serial.rs485 is not None and "://" in serial.port:
+        message = f"rs485: has no meaning for {serial.port!r}; the far end switches its own driver"
+        yield Finding((*loc, "rs485"), message, ((*loc, "rs485"), (*loc, "port")))
+    if serial.port.startswith("socket://"):
+        for key in ("baud", "bytesize", "parity", "stopbits", "flow_control", "dtr", "rts"):
+            if key in serial.model_fields_set:
+                message = f"{key}: has no meaning for socket://, where the far end sets the port; rfc2217:// tells it"
+                yield Finding((*loc, key), message, ((*loc, key), (*loc, "port")))
+    for key in ("dtr", "rts"):
+        if getattr(serial, key) == "leave" and "://" in serial.port and not serial.port.startswith("hwgrep://"):
+            message = f"{key}: 'leave' has a meaning for devices of this machine only; allowed: on, off"
+            yield Finding((*loc, key), message, ((*loc, key), (*loc, "port")))
+
+
+def _device(port: str) -> str:
+    """What two ways to write the same port have in common, as far as it can be seen now."""
+    if not port.startswith("/"):
+        return port.lower()
+    try:
+        return str(Path(port).resolve())
+    except (OSError, RuntimeError):
+        return port
+
+
+def _stable_name(port: str) -> str:
+    """The link that leads to this device whatever the kernel calls it, if there is one."""
+    try:
+        return next((str(link) for link in sorted(_BY_ID.iterdir()) if link.resolve() == Path(port).resolve()), "")
+    except OSError:
+        return ""

@@ -1,0 +1,77 @@
+"""An order on its way: how far it is, who hears of it, and what is said of it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fieldgate.decide.desk_contract import Target
+from fieldgate.decide.order_row import Moment, Row
+from fieldgate.decide.orders import Answer, Executor, Hears, Job, Order, Outcome
+
+__all__ = ["INTERRUPTED", "Hearer", "OpenOrder", "answer_of", "is_same", "stale_text", "to_this_boot"]
+
+_MAX_REASON: Final = 500
+
+INTERRUPTED: Final = "the gateway was stopped while it was carried out; it may have been, and is not repeated"
+
+
+def to_this_boot(row: Row, now: Moment) -> None:
+    """Say by the clock of this OS boot until when it may be carried out: in UTC that is known, or it is over."""
+    if row.os_boot != now.os_boot:
+        left_s = (row.expires_wall_ns - now.wall_ns) / 1e9 if row.expires_wall_ns and now.is_synced else 0.0
+        row.os_boot, row.expires_boot_s = now.os_boot, now.boot_s + max(0.0, left_s)
+
+
+def is_same(before: Order, order: Order) -> bool:
+    """Whether an order that came again asks for the same."""
+    return (before.device, before.name, before.arguments) == (order.device, order.name, order.arguments)
+
+
+def answer_of(order: Order, outcome: Outcome, now: Moment) -> Answer:
+    """Return the answer that says what came of ``order``."""
+    reason = outcome.reason if len(outcome.reason) <= _MAX_REASON else f"{outcome.reason[: _MAX_REASON - 1]}…"
+    return Answer(
+        id=order.id, device=order.device, name=order.name, status=outcome.status, reason=reason, at_ns=now.wall_ns
+    )
+
+
+def stale_text(order: Order, now: Moment) -> str:
+    """Return why an order that is too old is refused."""
+    if order.made_at_ns is not None and now.is_synced:
+        return f"stale: it was given {(now.wall_ns - order.made_at_ns) / 1e9:.1f} s ago"
+    return f"stale: it was received {now.boot_s - order.received_boot_ns / 1e9:.1f} s ago"
+
+
+class OpenOrder:
+    """An order that has no final answer on disk yet."""
+
+    __slots__ = ("answers", "executor", "hears", "is_begun", "is_out", "is_patient", "job", "row", "said", "target")
+
+    def __init__(self, row: Row, hears: Hears | None) -> None:
+        self.row = row
+        self.hears = [] if hears is None else [Hearer(hears)]
+        self.target: Target | None = None
+        self.job: Job | None = None
+        self.executor: Executor | None = None  # which has it
+        self.is_patient = False  # of an earlier process: its device may not be back yet
+        self.is_begun = False  # its start is on its way to the disk, or there
+        self.is_out = False  # the executor has it
+        self.answers: list[Answer] = []  # decided, and not told yet
+        self.said: Answer | None = None  # the one that was told last
+
+
+class Hearer:
+    """One who waits for what comes of an order; ``is_settled``: it was told that it may acknowledge that."""
+
+    __slots__ = ("hears", "is_settled")
+
+    def __init__(self, hears: Hears, *, is_settled: bool = False) -> None:
+        self.hears = hears
+        self.is_settled = is_settled
+
+    def tell(self, order: Order, answer: Answer) -> None:
+        """Say ``answer``, and the first time that the order may be acknowledged."""
+        self.hears.answered(order, answer)
+        if not self.is_settled:
+            self.is_settled = True
+            self.hears.settled(order)

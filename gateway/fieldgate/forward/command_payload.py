@@ -1,0 +1,102 @@
+"""What the payload of a command says: its arguments, and perhaps an id, when it was given, and how old it may be.
+
+Nothing at all, or a JSON object, in one of two forms:
+
+- the arguments themselves, with the command's ``id`` among them: ``{"position": 40, "id": "a7"}``
+- with a member ``arguments``, and beside it nothing but ``id``, ``at`` and ``max_age``:
+  ``{"arguments": {"position": 40}, "id": "a7", "at": "2026-05-01T10:00:00Z", "max_age": 30}``
+
+The second is for whoever wants to say when the command was given, and for commands with arguments of these names.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from fieldgate.decide.orders import MAX_ID_CHARS
+
+__all__ = ["Asked", "BadCommand", "read_payload"]
+
+_MAX_BYTES: Final = 64 * 1024
+_LONG_FORM: Final = ("arguments", "id", "at", "max_age")
+_MAX_AGE_S: Final = 365 * 86_400.0
+
+
+class BadCommand(ValueError):
+    """A message on the topic of a command is none; the text is for whoever sent it."""
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """``id`` is empty where there is none; ``made_at_ns`` is UTC since 1970."""
+
+    arguments: dict[str, Any]
+    id: str = ""
+    made_at_ns: int | None = None
+    max_age_s: float | None = None
+
+
+_decode: Final = msgspec.json.Decoder().decode
+
+
+def read_payload(payload: bytes) -> Asked:
+    """Return what a payload says.
+
+    Raises:
+        BadCommand: it says nothing that could be a command.
+    """
+    if not payload:
+        return Asked({})
+    if len(payload) > _MAX_BYTES:
+        raise BadCommand(f"the payload has {len(payload):,} bytes; allowed: {_MAX_BYTES:,}")
+    try:
+        said = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadCommand(f"the payload is not JSON: {error}") from error
+    if not isinstance(said, dict):
+        raise BadCommand('the payload is not a JSON object; write the arguments as {"name": value}')
+    if "arguments" not in said:
+        return Asked({name: value for name, value in said.items() if name != "id"}, _id(said.get("id")))
+    for name in said:
+        if name not in _LONG_FORM:
+            raise BadCommand(
+                f"{name!r} stands beside 'arguments'; allowed there: 'id', 'at', 'max_age', and arguments within it"
+            )
+    arguments = said["arguments"]
+    if not isinstance(arguments, dict):
+        raise BadCommand("'arguments' is not a JSON object")
+    return Asked(arguments, _id(said.get("id")), _at(said.get("at")), _max_age(said.get("max_age")))
+
+
+def _id(said: object) -> str:
+    if said is None:
+        return ""
+    if isinstance(said, int) and not isinstance(said, bool):
+        said = str(said) if abs(said) < 1 << 64 else "x" * (MAX_ID_CHARS + 1)
+    if not isinstance(said, str):
+        raise BadCommand("'id' is neither a text nor a whole number")
+    if not 0 < len(said) <= MAX_ID_CHARS:
+        raise BadCommand(f"'id' has {len(said):,} characters; allowed: 1 to {MAX_ID_CHARS}")
+    return said
+
+
+def _at(said: object) -> int | None:
+    if said is None:
+        return None
+    try:
+        made_at = msgspec.convert(said, datetime)
+    except msgspec.ValidationError:
+        made_at = None
+    if made_at is None or made_at.tzinfo is None:
+        raise BadCommand("'at' is not a time of RFC 3339 with its zone, such as '2026-05-01T10:00:00Z'")
+    return round(made_at.timestamp() * 1_000_000) * 1000
+
+
+def _max_age(said: object) -> float | None:
+    if said is None:
+        return None
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= _MAX_AGE_S:
+        raise BadCommand(f"'max_age' is not a number of seconds; allowed: more than 0, at most {_MAX_AGE_S:,.0f}")
+    return float(said)

@@ -1,0 +1,494 @@
+"""Commands over an uplink: a broker by script on one side, a desk by script on the other."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from structlog.testing import capture_logs
+
+from fieldgate.decide.orders import Order, Status
+from fieldgate.mqtt.packets import (
+    ConnAck,
+    Packet,
+    PingResp,
+    Properties,
+    PubAck,
+    PubComp,
+    Publish,
+    PubRec,
+    PubRel,
+    Reason,
+    Subscribe,
+    Subscription,
+)
+from order_desk_kit import WALL_NS, ScriptedDesk, answer_to, running_with_commands
+from source_kit import GoodBroker
+from uplink_kit import MemoryFeed, Peer, make_events, until
+
+TOPIC = "fieldgate/gw/valve-1/command/set"
+
+
+@pytest.fixture
+async def broker():
+    async with GoodBroker().serving() as broker:
+        yield broker
+
+
+@pytest.fixture
+def desk():
+    return ScriptedDesk()
+
+
+def command(packet_id: int = 1, payload: bytes = b'{"position": 40}', *, topic: str = TOPIC, **rest: object) -> Publish:
+    return Publish(topic, payload, qos=1 if packet_id else 0, packet_id=packet_id, **rest)  # type: ignore[arg-type]
+
+
+def acks(peer: Peer) -> list[int]:
+    return [packet.packet_id for packet in peer.packets if isinstance(packet, PubAck)]
+
+
+def answers(broker: GoodBroker) -> list[tuple[str, dict[str, object]]]:
+    return [(one.topic, json.loads(one.payload)) for one in broker.arrived]
+
+
+async def test_a_command_reaches_the_desk_and_its_answer_the_server(broker, desk):
+    """The main job."""
+    broker.on_subscribed = lambda peer: peer.send(command())
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+        status = uplink.status.commands
+
+    (order,) = desk.orders
+    assert (order.device, order.name, order.arguments) == ("valve-1", "set", {"position": 40})
+    assert (order.origin, order.id, order.is_ours) == ("uplink:cloud", "own-1", True)
+    assert broker.subscribed[0].subscriptions == (
+        Subscription("fieldgate/gw/+/command/+", 1, no_local=True, retain_as_published=True, retain_handling=2),
+    )
+    assert acks(broker.peers[0]) == [1]
+    assert answers(broker) == [
+        (
+            f"{TOPIC}/answer",
+            {
+                "id": "own-1",
+                "device": "valve-1",
+                "command": "set",
+                "status": "done",
+                "at": "2026-01-01T00:00:00.000000Z",
+            }
+            | ({"timequality": "unsynced"} if b"unsynced" in broker.arrived[0].payload else {}),
+        )
+    ]
+    assert broker.arrived[0].properties.content_type == "application/json"
+    assert (status.subscribed, status.received, status.refused, status.waiting) == (True, 1, 0, 0)
+    assert [order for order, _ in desk.was_told] == desk.orders
+    assert desk.joined == ["uplink:cloud"]
+
+
+async def test_an_answer_goes_where_the_command_wants_it(broker, desk):
+    """MQTT 5 request and response [MQTT5 4.10]."""
+    asked = Properties(response_topic="replies/7", correlation_data=b"\xff\x01")
+    broker.on_subscribed = lambda peer: peer.send(command(properties=asked))
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    (answer,) = broker.arrived
+    assert (answer.topic, answer.qos, answer.properties.correlation_data) == ("replies/7", 1, b"\xff\x01")
+    assert json.loads(answer.payload)["id"] == "ff01"
+    assert (desk.orders[0].reply_to, desk.orders[0].correlation) == ("replies/7", b"\xff\x01")
+
+
+@pytest.mark.clause("MQTT311-3.3.2-1")
+async def test_over_3_1_1_the_payload_says_the_id(broker, desk):
+    """There are no properties, and no options of a subscription."""
+    broker.on_subscribed = lambda peer: peer.send(command(payload=b'{"id": "a7", "position": 1}'))
+
+    async with running_with_commands(desk, broker.port, mqtt={"version": "3.1.1"}) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    assert (desk.orders[0].id, desk.orders[0].arguments) == ("a7", {"position": 1})
+    assert broker.subscribed[0].subscriptions == (Subscription("fieldgate/gw/+/command/+", 1),)
+    assert answers(broker)[0][0] == f"{TOPIC}/answer"
+
+
+@pytest.mark.parametrize(
+    "reply_to",
+    ["a/#", "+", "", "$SYS/x", "fieldgate/gw/other/command/open", "x" * 2000, "a\x01"],
+    ids=lambda one: one[:20],
+)
+async def test_a_response_topic_that_may_not_be_is_not_used(broker, desk, reply_to):
+    """Who sends the command writes it: our rights at the server must not let them speak anywhere."""
+    properties = b"\x08" + len(reply_to).to_bytes(2, "big") + reply_to.encode()
+    size = len(properties)
+    block = bytes((size,)) if size < 128 else bytes((size & 127 | 128, size >> 7))
+    body = len(TOPIC).to_bytes(2, "big") + TOPIC.encode() + b"\0\1" + block + properties + b"{}"
+    length = bytes((len(body),)) if len(body) < 128 else bytes((len(body) & 127 | 128, len(body) >> 7))
+    broker.on_subscribed = lambda peer: peer.writer.write(b"\x32" + length + body)
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    ((topic, said),) = answers(broker)
+    assert topic == f"{TOPIC}/answer"
+    assert "response topic" in said["remark"]
+    assert said["status"] == "done"
+
+
+async def test_what_is_no_command_is_refused_with_the_reason_and_acknowledged(broker, desk):
+    """Anybody with the right may publish there; nothing of it may end the connection."""
+    bad = [b"{", b"[1]", b'{"arguments": 1}', b'{"arguments": {}, "x": 1}', b'{"id": {}}', b"\xff", b"[" * 100_000]
+    bad += [b'{"arguments": {}, "at": "yesterday"}', b'{"arguments": {}, "max_age": -1}', b'"' + b"x" * 70_000 + b'"']
+    broker.on_subscribed = lambda peer: [peer.send(command(n, one)) for n, one in enumerate(bad, 1)]
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == len(bad))
+        status = uplink.status
+
+    assert desk.orders == []
+    assert acks(broker.peers[0]) == list(range(1, len(bad) + 1))
+    assert {said["status"] for _, said in answers(broker)} == {"refused"}
+    assert all(said["reason"] for _, said in answers(broker))
+    assert (status.commands.refused, status.reconnects) == (len(bad), 0)
+
+
+async def test_a_retained_command_is_never_carried_out(broker, desk):
+    """It would be, at every connection."""
+    broker.on_subscribed = lambda peer: [peer.send(command(n, retain=True)) for n in (1, 2)]
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1 and len(acks(broker.peers[0])) == 2)
+
+    assert desk.orders == []
+    assert [(said["status"], "retained" in said["reason"]) for _, said in answers(broker)] == [("refused", True)]
+
+
+@pytest.mark.clause("MQTT5-4.6.0-2", "MQTT311-4.6.0-2")
+async def test_acknowledged_when_settled_and_in_the_order_of_receipt(broker, desk):
+    """The desk may settle in any order; before that a crash must not lose the command."""
+    desk.on_submit = desk.hold
+    broker.on_subscribed = lambda peer: [peer.send(command(n)) for n in (5, 6, 7)]
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: len(desk.orders) == 3)
+        desk.finish(2)
+        desk.finish(1)
+        await until(lambda: uplink.status.commands.answered == 2)
+        early = acks(broker.peers[0])
+        desk.finish(0)
+        await until(lambda: len(acks(broker.peers[0])) == 3)
+
+    assert early == []
+    assert acks(broker.peers[0]) == [5, 6, 7]
+
+
+async def test_a_command_sent_again_joins_the_one_that_waits(broker, desk):
+    """A cut before the acknowledgement: the server sends it again, and the device must get it once."""
+    desk.on_submit = desk.hold
+    broker.session = True
+
+    def deliver(peer: Peer) -> None:
+        peer.send(command(9, dup=peer.number > 1))
+        if peer.number > 1:
+            peer.send(command(10, b'{"position": 1, "id": "x"}'))
+
+    broker.on_subscribed = deliver
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: len(desk.orders) == 1)
+        broker.peers[0].close()
+        await until(lambda: len(desk.orders) == 2)
+        desk.finish(0)
+        desk.finish(1)
+        await until(lambda: len(broker.peers) > 1 and acks(broker.peers[1]) == [9, 10])
+        await until(lambda: uplink.status.commands.answered == 2)
+
+    assert [order.arguments["position"] for order in desk.orders] == [40, 1]
+    assert uplink.status.commands.joined == 1
+
+
+async def test_without_the_session_an_id_of_a_packet_means_nothing(broker, desk):
+    """Control of the test before: the server has forgotten, so this is another command."""
+    desk.on_submit = desk.hold
+    broker.on_subscribed = lambda peer: peer.send(command(9, dup=peer.number > 1))
+
+    async with running_with_commands(desk, broker.port):
+        await until(lambda: len(desk.orders) == 1)
+        broker.peers[0].close()
+        await until(lambda: len(desk.orders) == 2)
+
+
+async def test_what_an_earlier_process_may_have_had_is_not_repeated(broker, desk):
+    """No id, and sent again: it may have been carried out before the crash. With an id the desk knows."""
+    broker.session = True
+    broker.on_subscribed = lambda peer: [
+        peer.send(command(1, dup=True)),
+        peer.send(command(2, b'{"id": "a7"}', dup=True)),
+        peer.send(command(3)),
+    ]
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 3)
+
+    assert [order.id for order in desk.orders] == ["a7", "own-1"]
+    assert sorted(str(said["status"]) for _, said in answers(broker)) == ["done", "done", "unknown"]
+    assert acks(broker.peers[0]) == [1, 2, 3]
+
+
+@pytest.mark.clause("MQTT5-4.3.3-8", "MQTT5-4.3.3-10", "MQTT5-4.3.3-11", "MQTT311-4.3.3-2")
+async def test_at_qos_2_a_command_is_one_whatever_is_sent_again(broker, desk):
+    """PUBREC when it is settled; its id stays known until PUBREL."""
+    got: list[Packet] = []
+    twice = Publish(TOPIC, b'{"position": 40}', qos=2, packet_id=4)
+
+    def on_packet(peer: Peer, packet: Packet) -> None:
+        got.append(packet)
+        if isinstance(packet, PubRec):
+            if len(got) == 1:
+                peer.send(twice)
+            else:
+                peer.send(PubRel(4))
+
+    broker.on_packet = on_packet
+    broker.on_subscribed = lambda peer: peer.send(twice)
+    async with running_with_commands(desk, broker.port):
+        await until(lambda: any(isinstance(packet, PubComp) for packet in got))
+
+    assert len(desk.orders) == 1
+    assert got[:3] == [PubRec(4), PubRec(4), PubComp(4)]
+
+
+async def test_qos_0_is_a_command_too(broker, desk):
+    """Its sender takes the risk that it is lost on the way."""
+    broker.on_subscribed = lambda peer: peer.send(command(0))
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    assert acks(broker.peers[0]) == []
+
+
+async def test_a_flood_is_bounded_and_each_of_it_answered(broker, desk):
+    """Row 59 for commands: a server that knows no Receive Maximum sends 2,000 at once, and nothing is settled."""
+    desk.on_submit = desk.hold
+    broker.on_subscribed = lambda peer: [peer.send(command(n)) for n in range(1, 2001)]
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 2000 - 256)
+        assert len(desk.orders) == uplink.status.commands.waiting == 256
+        for number in range(256):
+            desk.finish(number)
+        await until(lambda: uplink.status.commands.answered == 2000)
+        await until(lambda: len(acks(broker.peers[0])) == 2000)
+
+    assert acks(broker.peers[0]) == list(range(1, 2001))
+    assert broker.peers[0].connect.properties.receive_maximum == 32
+
+
+# -- a server that does not want it ------------------------------------------------------------------------------
+
+
+async def test_a_refused_subscription_is_said_once_and_costs_no_event(broker, desk):
+    """The platform team has not allowed it yet."""
+    broker.grant = lambda packet: (Reason.NOT_AUTHORIZED,)
+    feed = MemoryFeed()
+    feed.add(make_events(50))
+
+    with capture_logs() as logs:
+        async with running_with_commands(desk, broker.port, feed=feed) as uplink:
+            await feed.settled(50)
+            await until(lambda: uplink.status.commands.problem)
+            broker.peers[0].close()
+            await until(lambda: len(broker.subscribed) == 2)
+            await until(lambda: uplink.status.commands.problem)
+            status = uplink.status
+
+    assert (status.state, status.commands.subscribed) == ("connected", False)
+    assert status.commands.problem == "this client may not read it"
+    assert [one["reason"] for one in logs if one["event"] == "uplink.commands_refused"] == [
+        "this client may not read it"
+    ]
+
+
+async def test_a_server_that_hangs_up_over_the_subscription_is_left_in_peace(desk):
+    """AWS IoT does where the policy forbids it: the events must go on, and none may be suspected."""
+    async with GoodBroker().serving() as broker:
+        feed = MemoryFeed()
+
+        def on_other(peer: Peer, packet: Packet) -> None:
+            if isinstance(packet, Subscribe):
+                broker.subscribed.append(packet)
+                peer.close()
+
+        broker.on_other = on_other
+        feed.add(make_events(50))
+        async with running_with_commands(desk, broker.port, feed=feed) as uplink:
+            await feed.settled(50)
+            status = uplink.status
+
+    assert len(broker.subscribed) == 1
+    assert feed.delivered_seqs == list(range(1, 51))
+    assert status.parked == 0
+
+
+# -- answers -----------------------------------------------------------------------------------------------------
+
+
+async def test_an_answer_is_kept_until_the_server_has_it(broker, desk):
+    """A cut before its PUBACK: it is sent again on the next connection."""
+    broker.on_subscribed = lambda peer: peer.send(command()) if peer.number == 1 else None
+    broker.on_publish = lambda peer, publish: peer.close() if peer.number == 1 else peer.ack(publish)
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    first, second = broker.arrived
+    assert first.payload == second.payload
+    assert len(desk.was_told) == 1
+
+
+async def test_where_the_server_takes_no_answer_the_other_topic_is_used(broker, desk):
+    """The sender of a command may write a topic that is not ours to write to."""
+    asked = Properties(response_topic="forbidden/7", correlation_data=b"c")
+    broker.on_subscribed = lambda peer: peer.send(command(properties=asked))
+    broker.on_publish = lambda peer, publish: peer.ack(
+        publish, Reason.NOT_AUTHORIZED if publish.topic.startswith("forbidden") else 0
+    )
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    assert [one.topic for one in broker.arrived] == ["forbidden/7", f"{TOPIC}/answer"]
+
+
+async def test_a_server_that_hangs_up_over_an_answer_gets_it_elsewhere_and_then_no_more(broker, desk):
+    """Else whoever writes such a topic keeps the uplink from its work for ever."""
+    asked = Properties(response_topic="forbidden/7", correlation_data=b"c")
+    broker.on_subscribed = lambda peer: peer.send(command(properties=asked)) if peer.number == 1 else None
+    feed = MemoryFeed()
+
+    def on_publish(peer: Peer, publish: Publish) -> None:
+        if publish.topic.startswith("forbidden") or publish.topic.endswith("answer"):
+            peer.close()
+        else:
+            peer.ack(publish)
+
+    broker.on_publish = on_publish
+    with capture_logs() as logs:
+        async with running_with_commands(desk, broker.port, feed=feed) as uplink:
+            await until(lambda: uplink.status.commands.answers_dropped == 1)
+            feed.add(make_events(5))
+            uplink.kick()
+            await feed.settled(5)
+
+    assert feed.delivered_seqs == [1, 2, 3, 4, 5]
+    assert len(desk.was_told) == 1
+    assert [one["event"] for one in logs].count("uplink.answer_refused") == 1
+
+
+async def test_what_an_earlier_process_has_not_told_is_told_now(broker, desk):
+    """The gateway was killed between the device's answer and the server's PUBACK."""
+    order = Order(
+        device="site/a",
+        name="set",
+        arguments={},
+        origin="uplink:cloud",
+        id="a7",
+        received_boot_ns=1,
+        received_wall_ns=WALL_NS,
+        reply_to="replies/7",
+        correlation=b"a7",
+    )
+    plain = Order(
+        device="site/a", name="set", arguments={}, origin="uplink:cloud", id="b", received_boot_ns=1, received_wall_ns=1
+    )
+    desk.earlier = [(order, answer_to(order, Status.UNKNOWN, "it was stopped")), (plain, answer_to(plain))]
+
+    async with running_with_commands(desk, broker.port) as uplink:
+        await until(lambda: uplink.status.commands.answered == 2)
+
+    assert [one.topic for one in broker.arrived] == ["replies/7", "fieldgate/gw/site.a/command/set/answer"]
+    assert [told.id for told, _ in desk.was_told] == ["a7", "b"]
+
+
+async def test_answers_do_not_wait_behind_a_window_of_events(broker, desk):
+    """A drain after an outage fills the window all the time."""
+    order: list[str] = []
+    feed = MemoryFeed()
+    feed.add(make_events(2000))
+    waiting: list[tuple[Peer, Publish]] = []
+
+    def on_publish(peer: Peer, publish: Publish) -> None:
+        order.append(publish.topic)
+        waiting.append((peer, publish))
+        if len(waiting) == 10:
+            if len(order) == 10:
+                peer.send(command())
+            for one, packet in waiting:
+                one.ack(packet)
+            waiting.clear()
+        elif len(order) > 1900:
+            for one, packet in waiting:
+                one.ack(packet)
+            waiting.clear()
+
+    broker.on_connect = lambda peer: peer.send(ConnAck(properties=Properties(receive_maximum=10)))
+    broker.on_publish = on_publish
+    async with running_with_commands(desk, broker.port, feed=feed) as uplink:
+        await feed.settled(2000)
+        await until(lambda: uplink.status.commands.answered == 1)
+
+    assert order.index(f"{TOPIC}/answer") < 50
+
+
+# -- how old a command is ----------------------------------------------------------------------------------------
+
+
+async def test_what_waited_while_the_gateway_was_away_counts_as_old(broker, desk):
+    """Nobody says when it was published: after an outage a valve must not open for what was wanted hours ago."""
+    broker.session = True
+    broker.on_subscribed = lambda peer: peer.send(command(1))
+    answered: list[list[int]] = []  # what was acknowledged when a PINGREQ was answered
+    feed = MemoryFeed()
+
+    def on_ping(peer: Peer) -> None:
+        answered.append(acks(peer))
+        peer.send(PingResp())
+
+    def on_publish(peer: Peer, publish: Publish) -> None:
+        peer.ack(publish)
+        if json.loads(publish.payload).get("data") == {"n": 2}:
+            peer.send(command(2))
+
+    broker.on_ping, broker.on_publish = on_ping, on_publish
+    async with running_with_commands(desk, broker.port, feed=feed) as uplink:
+        await until(lambda: [1] in answered)
+        for number in (
+            1,
+            2,
+        ):  # the second is sent when the PINGRESP was read, which came before the PUBACK of the first
+            feed.add(make_events(1, number))
+            uplink.kick()
+            await feed.settled(number)
+        await until(lambda: len(desk.orders) == 2)
+
+    backlog, fresh = desk.orders
+    assert fresh.received_boot_ns - backlog.received_boot_ns > 86_000 * 10**9
+
+
+async def test_a_server_that_cannot_be_read_is_left_without_its_session(desk):
+    """A 3.1.1 server delivers what is too large for us; it would again, at each connection, for ever."""
+    async with GoodBroker(session=True).serving() as broker:
+        large = command(1, b"x" * 300_000)
+        broker.on_connect = lambda peer: [
+            peer.send(ConnAck(session_present=not peer.connect.clean_start)),
+            None if peer.connect.clean_start else peer.send(large),
+        ]
+        feed = MemoryFeed()
+        async with running_with_commands(desk, broker.port, feed=feed, mqtt={"version": "3.1.1"}) as uplink:
+            await until(lambda: uplink.status.commands.subscribed)
+            feed.add(make_events(5))
+            uplink.kick()
+            await feed.settled(5)
+
+    assert [peer.connect.clean_start for peer in broker.peers][:3] == [False, False, True]
