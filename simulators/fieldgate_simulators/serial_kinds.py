@@ -216,7 +216,7 @@ KINDS: Final[Mapping[str, SerialKind]] = {
         SerialKind(
             "scale", "a scale: lines", "lines", "sim_scale", 9_600, _Scale, _whole("n"), profile_text=_SCALE_PROFILE
         ),
-        SerialKind("gnss", "a GNSS receiver: NMEA 0183", "lines", "nmea_gnss", 9_600, _Gnss, _steps_north),
+        SerialKind("gnss", "a GNSS receiver: NMEA 0183", "nmea", "nmea_gnss", 9_600, _Gnss, _steps_north),
         SerialKind(
             "p1", "a smart meter: P1 telegrams of DSMR 5", "dsmr", "dsmr_p1", 115_200, _P1,
             _whole("energy_import_tariff_1", times=1000),

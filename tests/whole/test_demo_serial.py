@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from fieldgate.cli.demo import gateway_status
-from fieldgate_simulators.counting import Verdict
+from fieldgate_simulators.counting import Arrivals, NumberSet, Verdict, judge
 from fieldgate_simulators.demo import run_demo
 from fieldgate_simulators.demo_serial import SerialPart, is_serial_good, unplug_at_s
 from fieldgate_simulators.demo_state import SerialView, Snapshot, UplinkView, narration, outages
@@ -62,11 +62,11 @@ def test_the_gateway_that_loses_serial_frames_fails(capsys, tmp_path):
 
 def test_every_device_is_heard_and_the_scale_comes_back(capsys):
     """What ``make demo`` shows, in short."""
-    code = run_demo(seconds=4, devices=5, rate=20, seed=7, plain=True, status=gateway_status, serial=1)
+    code = run_demo(seconds=4, devices=5, rate=20, seed=7, plain=True, status=gateway_status, serial=3)
 
     output = capsys.readouterr().out
     assert code == 0, output
-    assert shown_count("serial sent", output) == shown_count("  arrived", output) >= 6
+    assert shown_count("serial sent", output) == shown_count("  arrived", output) >= 18
     assert (shown_count("  lost", output), shown_count("  cut", output)) == (0, 1)
     assert "the scale is unplugged, in the middle of a frame" in output
     assert "the scale is plugged in again, under another port behind the same name" in output
@@ -99,6 +99,41 @@ def test_a_frame_that_was_never_sent_is_no_good():
     """Half a frame that became an event would be worse than a lost one."""
     assert is_serial_good(SERIAL)
     assert not is_serial_good(replace(SERIAL, unaccepted=1))
+
+
+def test_readings_are_counted_by_device_and_by_what_their_kind_says(tmp_path):
+    """A meter bears its number as an energy, and its name in the telegram."""
+    part = SerialPart(tmp_path, devices=3, seed=7)
+    arrivals = Arrivals(part.numbers_of)
+    meter = next(name for name in part.numbers_of if name.startswith("1FGS"))
+
+    for event in (
+        f'{{"id": "a-1", "subject": "{meter}", "data": {{"energy_import": 0.0017}}}}',
+        '{"id": "a-2", "subject": "scale", "data": {"n": 4, "weight": 1.0}}',
+        '{"id": "a-3", "subject": "scale", "data": {"weight": 1.0}, "type": "answer"}',
+        '{"id": "a-4", "subject": "toaster", "data": {"n": 4}, "type": "other"}',
+    ):
+        arrivals.add_cloudevent(event.encode())
+
+    assert {name: list(numbers) for name, numbers in arrivals.by_device.items()} == {meter: [17], "scale": [4]}
+    assert dict(arrivals.not_readings) == {"answer": 1, "other": 1}
+    sent = {meter: NumberSet(), "scale": NumberSet()}
+    sent["scale"].add(4)
+    sent["scale"].add(5)
+    assert (judge(sent, arrivals).lost, judge(sent, arrivals).unaccepted) == (1, 1)
+
+
+def test_the_sources_are_what_the_devices_are(tmp_path):
+    part = SerialPart(tmp_path, devices=2, seed=7)
+
+    assert part.sources == (
+        "sources:\n"
+        f'  - {{name: scale, serial: {{port: "{tmp_path}/scale", baud: 9600, framing: lines, profile: sim_scale}}}}\n'
+        f'  - {{name: meter, serial: {{port: "{tmp_path}/meter", baud: 9600, framing: sml, profile: sml_meter}}}}\n'
+    )
+    assert SerialPart(tmp_path, devices=0, seed=7).sources == ""
+    with pytest.raises(SimulatorError, match="up to 3 serial devices, not 4"):
+        SerialPart(tmp_path, devices=4, seed=7)
 
 
 async def test_a_gateway_that_opens_no_port_is_told(tmp_path, monkeypatch):

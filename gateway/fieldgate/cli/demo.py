@@ -17,7 +17,7 @@ from fieldgate.errors import FieldgateError
 __all__ = ["gateway_status", "register"]
 
 _MINUTES = 0.7
-_SERIAL = 1
+_SERIAL = 3
 
 
 async def gateway_status(state_folder: Path) -> dict[str, Any] | None:
