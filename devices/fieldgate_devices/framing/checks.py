@@ -178,7 +178,7 @@ class CheckSpec(Section):
     sum: SumName | None = Field(
         default=None,
         description="sum8, sum16: the bytes added up; lrc8: what makes the sum 0; inv8: what makes it 255; xor8: "
-        "exclusive or; fletcher8: two bytes, as UBX has it; nmea: exclusive or of what follows a first $ or !, written *hh",
+        "exclusive or; fletcher8: two bytes, as UBX has it; nmea: exclusive or, without a first $ or !, written *hh",
     )
     order: Literal["big", "little"] = Field(
         default="big", description="which byte of it comes first: the highest or the lowest"
