@@ -43,7 +43,7 @@ SYNC = {"sync": "aa 55", "check": "sum8"}
         ("length_prefixed", SYNC, bytes(300), "a payload of 300 bytes has a length that does not fit"),
         ("length_prefixed", {**SYNC, "max_length": 8}, bytes(5), "a length of 5 makes a frame of 9 bytes; 8 at most"),
         ("length_prefixed", {**SYNC, "header": 5}, b"1", "the header holds more than sync word and length"),
-        ("length_prefixed", {**SYNC, "payload": "body"}, b"\x021", "the payload makes no frame"),
+        ("length_prefixed", {**SYNC, "payload": "body"}, b"\x021", "the payload makes half a frame"),
         ("start_end", {"start": "02", "end": "03"}, b"a\x03b", "the payload makes no frame"),
         ("start_end", {"start": "02", "end": "03"}, b"a\x02b", "another frame begins before this one has ended"),
         ("start_end", {**XOR, "max_length": 8}, b"\x02" * 5, "there is no end within 8 bytes"),
