@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -21,6 +21,7 @@ from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
@@ -31,7 +32,9 @@ from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
+from fieldgate.ingest.serial_executor import SerialExecutor
 from fieldgate.ingest.source import Intake
+from fieldgate.ingest.source_commands import SourceCommands
 from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.journal.command_keeper import CommandKeeper, open_command_file
 from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
@@ -47,7 +50,7 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.command import Publication
+from fieldgate_devices.command import Publication, SerialWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
@@ -65,7 +68,10 @@ __all__ = [
     "make_uplink",
     "remember_sessions",
     "route_of",
+    "source_executors",
 ]
+
+_OF_KIND: Final = {"serial": SerialWrite}  # what can be sent to the devices of a kind of source
 
 log = structlog.get_logger("fieldgate")
 
@@ -243,22 +249,54 @@ def make_commands(
     writer: Writer,
     loop: asyncio.AbstractEventLoop,
     tell: Tell,
+    replies: Replies,
+    by_source: Mapping[str, Executor],
 ) -> CommandDesk:
-    """Make the desk of commands, with what an earlier process recorded."""
-    publisher = PublishExecutor(broker, clock.boot_s)
+    """Make the desk of commands, with what an earlier process recorded.
+
+    ``by_source`` has those who reach the devices of a source, by the beginning of the topics of these; those of brokers
+    by ``mqtt/`` and the name of the source.
+    """
+    publisher = PublishExecutor(broker, replies, clock.boot_s)
 
     def choose(request: object, topic: str) -> Executor | None:
-        return publisher if isinstance(request, Publication) else None
+        if isinstance(request, Publication):
+            return _publisher_of(request, topic)
+        kind, _, rest = topic.partition("/")
+        executor = by_source.get(f"{kind}/{rest.partition('/')[0]}")
+        return executor if isinstance(request, _OF_KIND.get(kind, ())) else None
+
+    def _publisher_of(request: Publication, topic: str) -> Executor:
+        """The listeners' clients, unless none of them is meant and the device was heard from another broker."""
+        if broker.reach(request.topic, request.qos):
+            return publisher
+        brokers = [one for one in by_source.values() if isinstance(one, SourceCommands)]
+        return next((one for one in brokers if one.reaches(topic)), publisher)
 
     return CommandDesk(
         CommandKeeper(open_command_file(config.journal.path), writer, loop),
         DeviceDirectory(devices, catalogue, assigned=config.assigned, choose=choose),
         publisher,
         sessions,
+        replies,
         gateway=config.gateway.id,
         tell=tell,
         base_s=journal.journal_s(0),
     )
+
+
+def source_executors(
+    config: Config, sources: Sequence[MqttSource | SerialSource], replies: Replies
+) -> dict[str, Executor]:
+    """Return who carries out commands for the devices of sources; see `make_commands`."""
+    executors: dict[str, Executor] = {}
+    for one, source in zip(config.sources, sources, strict=True):
+        if isinstance(source, MqttSource):
+            source.commands.replies = replies
+            executors[f"mqtt/{source.name}"] = source.commands
+        else:
+            executors[one.topic] = SerialExecutor(source, one.topic, replies)
+    return executors
 
 
 def make_source(

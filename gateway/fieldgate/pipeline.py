@@ -32,13 +32,17 @@ from fieldgate.assembly import (
     make_source,
     make_uplink,
     remember_sessions,
+    source_executors,
 )
 from fieldgate.config import Config
+from fieldgate.decide.orders import Executor
 from fieldgate.decide.passthrough import Decide, pass_all
+from fieldgate.decide.replies import Replies
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
+from fieldgate.ingest.serial_executor import SerialExecutor
 from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
 from fieldgate.journal.dead_letter_box import Replay
@@ -98,6 +102,8 @@ class Pipeline:
         self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
+        replies = Replies()
+        by_source: dict[str, Executor] = {}
         self.commands = make_commands(
             config,
             journal,
@@ -108,6 +114,8 @@ class Pipeline:
             writer=writer,
             loop=self._loop,
             tell=self._tell,
+            replies=replies,
+            by_source=by_source,
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
         self.uplinks = [
@@ -124,6 +132,8 @@ class Pipeline:
         self.sources = [
             make_source(one, config, intake=self, guard=guard, keeper=self.keeper) for one in config.sources
         ]
+        by_source.update(source_executors(config, self.sources, replies))
+        self._writers = [one for one in by_source.values() if isinstance(one, SerialExecutor)]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
@@ -211,6 +221,8 @@ class Pipeline:
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
         parts["commands"] = self.commands.run
+        for one in self._writers:
+            parts[f"commands:{one.name}"] = one.run
         parts["clock"] = self._watch_clock
         return parts
 
