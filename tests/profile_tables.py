@@ -14,7 +14,7 @@ from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.command_model import CommandSpec, PublishSpec, ReplySpec, SerialSpec
 from fieldgate_devices.files.model_tree import quantity_of
 from fieldgate_devices.files.section import Section
-from fieldgate_devices.modbus.spec import ModbusSpec, RegisterSpec
+from fieldgate_devices.modbus.spec import ModbusSpec, ModbusWrite, RegisterSpec
 from fieldgate_devices.profile import (
     Example,
     FieldSpec,
@@ -39,6 +39,7 @@ MODELS: dict[str, type[Section]] = {
     "scale": Scaling,
     "modbus": ModbusSpec,
     "register": RegisterSpec,
+    "modbus command": ModbusWrite,
     "command": CommandSpec,
     "publish": PublishSpec,
     "serial": SerialSpec,

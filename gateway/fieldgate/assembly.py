@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -21,6 +21,7 @@ from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.decide.register_executor import RegisterExecutor
 from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
@@ -28,6 +29,7 @@ from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
@@ -50,11 +52,12 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.command import Publication, SerialWrite
+from fieldgate_devices.command import Publication, RegisterWrite, SerialWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.modbus_source import ModbusSource
     from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = [
@@ -71,9 +74,12 @@ __all__ = [
     "source_executors",
 ]
 
-_OF_KIND: Final = {"serial": SerialWrite}  # what can be sent to the devices of a kind of source
-
 log = structlog.get_logger("fieldgate")
+
+_OF_KIND: Final = {
+    "modbus": RegisterWrite,
+    "serial": SerialWrite,
+}  # what can be sent to the devices of a kind of source
 
 
 def make_outbox(
@@ -182,8 +188,9 @@ def make_uplink(
     run: int,
     os_boots: Mapping[int, str],
     broker: LocalBroker,
+    hearing: Hearing,
 ) -> MqttUplink | LocalUplink:
-    """Make one way out."""
+    """Make one way out, which is a way in for commands where it is configured so."""
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):
@@ -197,6 +204,7 @@ def make_uplink(
             home_assistant=home_assistant,
             os_boot_of=os_boots.get,
         )
+    commands, memory = hearing.of(name, config.mqtt, gateway=gateway)
     return MqttUplink(
         name,
         config,
@@ -207,6 +215,8 @@ def make_uplink(
         run=run,
         expiry=expiry,
         home_assistant=home_assistant,
+        commands=commands,
+        memory=memory,
     )
 
 
@@ -286,7 +296,7 @@ def make_commands(
 
 
 def source_executors(
-    config: Config, sources: Sequence[MqttSource | SerialSource], replies: Replies
+    config: Config, sources: Sequence[MqttSource | SerialSource | ModbusSource], replies: Replies
 ) -> dict[str, Executor]:
     """Return who carries out commands for the devices of sources; see `make_commands`."""
     executors: dict[str, Executor] = {}
@@ -294,15 +304,21 @@ def source_executors(
         if isinstance(source, MqttSource):
             source.commands.replies = replies
             executors[f"mqtt/{source.name}"] = source.commands
+        elif one.modbus is not None:
+            executors[f"modbus/{source.name}"] = RegisterExecutor(cast("ModbusSource", source))
         else:
-            executors[one.topic] = SerialExecutor(source, one.topic, replies)
+            executors[one.topic] = SerialExecutor(cast("SerialSource", source), one.topic, replies)
     return executors
 
 
 def make_source(
-    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper
-) -> MqttSource | SerialSource:
+    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper, catalogue: Catalogue
+) -> MqttSource | SerialSource | ModbusSource:
     """Make one thing that is read."""
+    if source.modbus is not None:
+        from fieldgate.ingest.modbus_assembly import make_modbus_source  # with a driver that few need
+
+        return make_modbus_source(source, intake, catalogue=catalogue)
     if source.serial is not None:
         from fieldgate.ingest.serial_source import SerialSource  # with a driver that few need
         from fieldgate_devices.framing.spec import framer_of

@@ -39,6 +39,7 @@ from fieldgate.decide.orders import Executor
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.decide.replies import Replies
 from fieldgate.forward.local_uplink import LocalUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
@@ -118,8 +119,18 @@ class Pipeline:
             by_source=by_source,
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
+        hearing = Hearing(config.journal.path, self.keeper, desk=self.commands, devices=self.devices)
         self.uplinks = [
-            make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
+            make_uplink(
+                name,
+                one,
+                feeds[name],
+                gateway=gateway,
+                run=run,
+                os_boots=boots,
+                broker=self.broker,
+                hearing=hearing,
+            )
             for name, one in config.uplinks.items()
         ]
         for uplink in self.uplinks:
@@ -130,7 +141,8 @@ class Pipeline:
         for listener in self.listeners:
             listener.use(profiles.catalogue)
         self.sources = [
-            make_source(one, config, intake=self, guard=guard, keeper=self.keeper) for one in config.sources
+            make_source(one, config, intake=self, guard=guard, keeper=self.keeper, catalogue=profiles.catalogue)
+            for one in config.sources
         ]
         by_source.update(source_executors(config, self.sources, replies))
         self._writers = [one for one in by_source.values() if isinstance(one, SerialExecutor)]
@@ -290,6 +302,8 @@ class Pipeline:
         self.commands.directory.use(catalogue)
         for listener in self.listeners:
             listener.use(catalogue)
+        for source in self.sources:
+            source.use(catalogue)
 
     @property
     def quality(self) -> TimeQuality:
