@@ -79,7 +79,7 @@ log = structlog.get_logger("fieldgate")
 _OF_KIND: Final = {
     "modbus": RegisterWrite,
     "serial": SerialWrite,
-}  # what can be sent to the devices of a kind of source
+}  # what devices of a kind of source get
 
 
 def make_outbox(

@@ -133,7 +133,8 @@ async def _load(gateway: Gateway, number: int, per_s: float, measured: Measured)
 
     async def count_pubacks() -> None:
         while True:
-            measured.events += isinstance(await client.receive(within_s=600), PubAck)
+            packet = await client.receive(within_s=600)
+            measured.events += isinstance(packet, PubAck)
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(count_pubacks())
