@@ -174,7 +174,7 @@ async def test_a_device_on_a_port_is_told_something_and_replies(tmp_path: Path) 
         os.close(master)
         os.close(slave)
 
-    assert heard == b"TARE 7\n"
+    assert heard.rstrip() == b"TARE 7"
     assert answer["status"] == "done"
 
 
