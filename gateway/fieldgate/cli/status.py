@@ -254,11 +254,11 @@ def _uplink_commands(one: dict[str, Any]) -> list[str]:
     lines = []
     if problem := one["problem"]:
         lines.append(f"         NO COMMANDS: {problem}")
-    counts = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
+    some = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
     if one["subscribed"] or one["received"]:
         lines.append(
             f"         {count(one['received'], 'command')} received"
-            + (f" ({_counts(counts)})" if counts else "")
+            + (f" ({counts(some)})" if some else "")
             + f"   {count(one['answered'], 'answer')} sent"
             + (f"   {one['answers_waiting']:,} to be sent" if one["answers_waiting"] else "")
         )

