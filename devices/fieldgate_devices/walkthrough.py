@@ -102,7 +102,7 @@ def _considered(contract: Contract, topic: str, value: object, *, is_own: bool, 
     name = contract.profile.profile
     if contract is chosen:
         return Considered(name, is_own, True, "")
-    reasons: list[str] = []
+    reasons: list[str] = [] if contract.matchers else ["it is for sources that name it"]
     takes_topic = False
     for matcher, spec in zip(contract.matchers, contract.profile.match, strict=True):
         if matcher.of_topic(topic) is None:

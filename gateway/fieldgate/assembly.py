@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -21,6 +21,7 @@ from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.decide.register_executor import RegisterExecutor
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
@@ -48,11 +49,12 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.command import Publication
+from fieldgate_devices.command import Publication, RegisterWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.modbus_source import ModbusSource
     from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = [
@@ -66,9 +68,12 @@ __all__ = [
     "make_uplink",
     "remember_sessions",
     "route_of",
+    "source_executors",
 ]
 
 log = structlog.get_logger("fieldgate")
+
+_OF_KIND: Final = {"modbus": RegisterWrite}  # what can be sent to the devices of a kind of source
 
 
 def make_outbox(
@@ -248,12 +253,21 @@ def make_commands(
     writer: Writer,
     loop: asyncio.AbstractEventLoop,
     tell: Tell,
+    by_source: Mapping[str, Executor],
 ) -> CommandDesk:
-    """Make the desk of commands, with what an earlier process recorded."""
+    """Make the desk of commands, with what an earlier process recorded.
+
+    ``by_source`` has those who reach the devices of a source, by the beginning of the topics of these.
+    """
     publisher = PublishExecutor(broker, clock.boot_s)
 
     def choose(request: object, topic: str) -> Executor | None:
-        return publisher if isinstance(request, Publication) else None
+        if isinstance(request, Publication):
+            return publisher
+        kind, _, rest = topic.partition("/")
+        return (
+            by_source.get(f"{kind}/{rest.partition('/')[0]}") if isinstance(request, _OF_KIND.get(kind, ())) else None
+        )
 
     return CommandDesk(
         CommandKeeper(open_command_file(config.journal.path), writer, loop),
@@ -266,10 +280,25 @@ def make_commands(
     )
 
 
+def source_executors(
+    config: Config, sources: Sequence[MqttSource | SerialSource | ModbusSource]
+) -> dict[str, Executor]:
+    """Return who carries out commands for the devices of sources, by the beginning of the topics of these."""
+    return {
+        f"modbus/{source.name}": RegisterExecutor(cast("ModbusSource", source))
+        for one, source in zip(config.sources, sources, strict=True)
+        if one.modbus is not None
+    }
+
+
 def make_source(
-    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper
-) -> MqttSource | SerialSource:
+    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper, catalogue: Catalogue
+) -> MqttSource | SerialSource | ModbusSource:
     """Make one thing that is read."""
+    if source.modbus is not None:
+        from fieldgate.ingest.modbus_assembly import make_modbus_source  # with a driver that few need
+
+        return make_modbus_source(source, intake, catalogue=catalogue)
     if source.serial is not None:
         from fieldgate.ingest.serial_source import SerialSource  # with a driver that few need
         from fieldgate_devices.framing.spec import framer_of

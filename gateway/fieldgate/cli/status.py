@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import typer
 
+from fieldgate.cli.modbus_lines import modbus_lines
 from fieldgate.cli.options import AsJson, ConfigFile, without_file, written_config
 from fieldgate.cli.serial_lines import serial_lines
 from fieldgate.cli.words import STATE, age, count, counts, size, uptime
@@ -25,6 +26,9 @@ _CLOCK: Final = {
     "unsynced": "clock not set: events are marked unsynced",
     "estimated": "clock estimated",
 }
+
+
+_SOURCES: Final = {"serial": serial_lines, "modbus": modbus_lines}
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +62,7 @@ def _for_people(answer: dict[str, Any]) -> str:
     for listener in answer["listeners"]:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
-        lines += serial_lines(name, source) if source["kind"] == "serial" else _source(name, source)
+        lines += _SOURCES.get(source["kind"], _source)(name, source)
     lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
@@ -254,11 +258,11 @@ def _uplink_commands(one: dict[str, Any]) -> list[str]:
     lines = []
     if problem := one["problem"]:
         lines.append(f"         NO COMMANDS: {problem}")
-    some = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
+    told = {key: one[key] for key in ("refused", "joined", "waiting") if one[key]}
     if one["subscribed"] or one["received"]:
         lines.append(
             f"         {count(one['received'], 'command')} received"
-            + (f" ({counts(some)})" if some else "")
+            + (f" ({counts(told)})" if told else "")
             + f"   {count(one['answered'], 'answer')} sent"
             + (f"   {one['answers_waiting']:,} to be sent" if one["answers_waiting"] else "")
         )
