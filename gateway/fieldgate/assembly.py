@@ -28,6 +28,7 @@ from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
@@ -181,8 +182,9 @@ def make_uplink(
     run: int,
     os_boots: Mapping[int, str],
     broker: LocalBroker,
+    hearing: Hearing,
 ) -> MqttUplink | LocalUplink:
-    """Make one way out."""
+    """Make one way out, which is a way in for commands where it is configured so."""
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):
@@ -196,6 +198,7 @@ def make_uplink(
             home_assistant=home_assistant,
             os_boot_of=os_boots.get,
         )
+    commands, memory = hearing.of(name, config.mqtt, gateway=gateway)
     return MqttUplink(
         name,
         config,
@@ -206,6 +209,8 @@ def make_uplink(
         run=run,
         expiry=expiry,
         home_assistant=home_assistant,
+        commands=commands,
+        memory=memory,
     )
 
 

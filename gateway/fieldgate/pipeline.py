@@ -38,6 +38,7 @@ from fieldgate.config import Config
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.local_uplink import LocalUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
@@ -114,8 +115,18 @@ class Pipeline:
             by_source=by_source,
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
+        hearing = Hearing(config.journal.path, self.keeper, desk=self.commands, devices=self.devices)
         self.uplinks = [
-            make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
+            make_uplink(
+                name,
+                one,
+                feeds[name],
+                gateway=gateway,
+                run=run,
+                os_boots=boots,
+                broker=self.broker,
+                hearing=hearing,
+            )
             for name, one in config.uplinks.items()
         ]
         for uplink in self.uplinks:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Final
+from typing import Any, Final
 
-__all__ = ["Arrivals", "NumberSet", "Verdict", "judge"]
+__all__ = ["Arrivals", "NumberOf", "NumberSet", "Verdict", "judge"]
 
 _DEVICE: Final = "device_"  # what a gateway without a profile makes of the member "device", a word of the rules
 _CHUNK_BITS: Final = 10
@@ -54,16 +54,25 @@ class NumberSet:
                 bits ^= lowest
 
 
-class Arrivals:
-    """What came out upstream, in the order in which it came."""
+NumberOf = Callable[[Mapping[str, Any]], int | None]
+"""Finds the number of a reading in the data of its event."""
 
-    def __init__(self) -> None:
+
+class Arrivals:
+    """What came out upstream, in the order in which it came.
+
+    ``numbers_of`` says for the events of which devices it is, and where their numbers stand; without it readings bear
+    the name of their device and their number as ``device`` and ``n``.
+    """
+
+    def __init__(self, numbers_of: Mapping[str, NumberOf] | None = None) -> None:
         self.by_device: dict[str, NumberSet] = defaultdict(NumberSet)
         self.messages = 0
         self.same_id = 0
         self.same_reading = 0
         self.out_of_order = 0
         self.not_readings: Counter[str] = Counter()
+        self._numbers_of = numbers_of
         self._newest: dict[str, int] = {}
         self._seqs: dict[str, NumberSet] = defaultdict(NumberSet)
 
@@ -77,11 +86,20 @@ class Arrivals:
         try:
             envelope = json.loads(message)
             event_id, data = envelope["id"], envelope["data"]
-            device, number = data[_DEVICE], data["n"]
+            device, number = self._reading_in(envelope, data)
         except (ValueError, KeyError, TypeError):
             self.not_readings[_type_of(message)] += 1
             return
         self.add(str(device), int(number), str(event_id))
+
+    def _reading_in(self, envelope: Mapping[str, Any], data: Mapping[str, Any]) -> tuple[str, int]:
+        if self._numbers_of is None:
+            return data[_DEVICE], data["n"]
+        device = envelope["subject"]
+        number = self._numbers_of[device](data)
+        if number is None:
+            raise KeyError(device)
+        return device, number
 
     def add(self, device: str, number: int, event_id: str) -> None:
         """Count one arrival of reading ``number``; only a first arrival can be out of order."""

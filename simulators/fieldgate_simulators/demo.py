@@ -1,4 +1,4 @@
-"""The demo: a fleet, the real gateway, an upstream broker, and a link between them that becomes a black hole.
+"""The demo: devices on MQTT and on serial ports, the real gateway, an upstream broker, and a link that fails.
 
 The gateway runs as a child process and is known only by its command line and by what ``status`` answers. The verdict
 is counted at the upstream broker itself. Everything lives in one temporary folder and ends with the demo.
@@ -22,6 +22,7 @@ from rich.console import Console
 
 from fieldgate_simulators.broker import Broker
 from fieldgate_simulators.counting import Verdict, judge
+from fieldgate_simulators.demo_serial import SerialPart, is_serial_good
 from fieldgate_simulators.demo_state import OutageStory, RateMeter, Snapshot, outages, uplink_view
 from fieldgate_simulators.demo_view import LiveView, PlainView, View, verdict_text
 from fieldgate_simulators.errors import SimulatorError
@@ -47,7 +48,7 @@ _CONFIG: Final = """\
 gateway: {{id: demo}}
 listen:
   - {{mqtt: "{host}:{port}"}}
-uplinks:
+{sources}uplinks:
   upstream:
     # Short time-outs: a black hole of ten seconds is to be noticed within it.
     mqtt:
@@ -66,6 +67,7 @@ class Stage:
 
     link: Link
     fleet: Fleet
+    serial: SerialPart
     verifier: Verifier
     gateway: GatewayProcess
     state_folder: Path
@@ -80,10 +82,13 @@ def run_demo(
     seed: int,
     plain: bool,
     status: AskStatus,
+    serial: int = 0,
     gateway_command: Sequence[str] = GATEWAY_COMMAND,
     patience_s: float = 15.0,
 ) -> int:
     """Run the demo and return the exit code: 0 if nothing accepted was lost or out of order, else 1.
+
+    So it is with what ``serial`` devices on serial ports sent.
 
     ``status`` asks the gateway with the given state folder; None where it cannot be asked now. It only feeds the view.
     At the end what has not arrived is lost once nothing at all has arrived for ``patience_s``.
@@ -93,8 +98,10 @@ def run_demo(
     try:
         with tempfile.TemporaryDirectory(prefix="fieldgate-demo-") as folder:
             demo = _Demo(seconds, rate, status, view, patience_s)
-            verdict = asyncio.run(
-                demo.run(Path(folder), devices=devices, seed=seed, command=gateway_command, console=console)
+            verdict, serial_verdict = asyncio.run(
+                demo.run(
+                    Path(folder), devices=devices, serial=serial, seed=seed, command=gateway_command, console=console
+                )
             )
     except SimulatorError as error:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"error: {error}", markup=False)
@@ -102,10 +109,10 @@ def run_demo(
     except KeyboardInterrupt:  # a second Ctrl-C: no verdict
         return 130
     console.print(demo.story, markup=False, soft_wrap=True)
-    console.print(verdict_text(verdict), soft_wrap=True)
+    console.print(verdict_text(verdict, serial_verdict, unplugs=demo.unplugs), soft_wrap=True)
     if demo.shortfall:
         console.print(demo.shortfall, markup=False, soft_wrap=True)
-    return 0 if verdict.is_good else 1
+    return 0 if verdict.is_good and (serial_verdict is None or is_serial_good(serial_verdict)) else 1
 
 
 class _Demo:
@@ -118,6 +125,7 @@ class _Demo:
         self._phase = "live"
         self._began_s = 0.0
         self._shortfall = ""
+        self.unplugs = 0
         self._outage = OutageStory()
         self._accepted, self._arrived = RateMeter(), RateMeter()
 
@@ -131,12 +139,15 @@ class _Demo:
         """What the outage did, in a line."""
         return str(self._outage)
 
-    async def run(self, folder: Path, *, devices: int, seed: int, command: Sequence[str], console: Console) -> Verdict:
+    async def run(
+        self, folder: Path, *, devices: int, serial: int, seed: int, command: Sequence[str], console: Console
+    ) -> tuple[Verdict, Verdict | None]:
         async with (
             stop_on_signals() as stop,
-            _stage(folder, devices=devices, rate=self._rate, seed=seed, command=command) as stage,
+            _stage(folder, devices=devices, serial=serial, rate=self._rate, seed=seed, command=command) as stage,
         ):
-            console.print(f"upstream {stage.kind} · {devices} devices · {self._rate:g} events/s", markup=False)
+            ports = f" · {serial} on serial ports" if serial else ""
+            console.print(f"upstream {stage.kind} · {devices} devices · {self._rate:g} events/s{ports}", markup=False)
             console.print(f"configuration, journal and logs, until the end: {folder}", markup=False, soft_wrap=True)
             self._began_s = asyncio.get_running_loop().time()
             try:
@@ -159,12 +170,15 @@ class _Demo:
                     f"rate not reached: {summary.made:,} of {summary.planned:,} events ({self._rate:g}/s) were made; "
                     f"{summary.made / summary.seconds:,.0f}/s is what devices, gateway and broker did here"
                 )
-            return judge(stage.fleet.acknowledged, stage.verifier.arrivals)
+            self.unplugs = stage.serial.unplugs
+            serial_verdict = stage.serial.verdict(stage.verifier.apart_arrivals) if serial else None
+            return judge(stage.fleet.acknowledged, stage.verifier.arrivals), serial_verdict
 
     async def _play(self, stage: Stage, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         acts = [
             tasks.create_task(stage.fleet.measure(self._total_s), name="measure"),
             tasks.create_task(self._cut_and_restore(stage.link), name="outages"),
+            tasks.create_task(stage.serial.play(self._total_s), name="serial"),
         ]
         stopping = tasks.create_task(stop.wait(), name="signals")
         await asyncio.wait({acts[0], stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -188,18 +202,19 @@ class _Demo:
     async def _drain(self, stage: Stage) -> None:
         """Wait until all that was accepted has arrived, for as long as something still arrives."""
         loop = asyncio.get_running_loop()
-        arrivals = stage.verifier.arrivals
-        seen, seen_s = arrivals.messages, loop.time()
+        arrivals, serial = stage.verifier.arrivals, stage.verifier.apart_arrivals
+        seen, seen_s = arrivals.messages + serial.messages, loop.time()
         while loop.time() < seen_s + self._patience_s:
             stage.verifier.check()
             if (
                 arrivals.readings >= stage.fleet.counts.acknowledged
                 and not judge(stage.fleet.acknowledged, arrivals).lost
+                and not stage.serial.verdict(serial).lost
             ):
                 return
             await asyncio.sleep(_POLL_S)
-            if arrivals.messages != seen:
-                seen, seen_s = arrivals.messages, loop.time()
+            if arrivals.messages + serial.messages != seen:
+                seen, seen_s = arrivals.messages + serial.messages, loop.time()
 
     async def _show(self, stage: Stage) -> None:
         while True:
@@ -222,6 +237,7 @@ class _Demo:
             arrived=arrivals.readings,
             arrived_rate=self._arrived.feed(arrivals.readings, now_s),
             uplink=uplink,
+            serial=stage.serial.view(stage.verifier.apart_arrivals),
         )
         self._outage.feed(snapshot)
         if self._phase == "draining" and self._outage.is_over:
@@ -230,21 +246,36 @@ class _Demo:
 
 
 @contextlib.asynccontextmanager
-async def _stage(folder: Path, *, devices: int, rate: float, seed: int, command: Sequence[str]) -> AsyncIterator[Stage]:
+async def _stage(
+    folder: Path, *, devices: int, serial: int, rate: float, seed: int, command: Sequence[str]
+) -> AsyncIterator[Stage]:
     state = folder / "state"
     port = _free_port()
-    async with Broker(folder=folder / "upstream") as broker, Link(_HOST, broker.port, seed=seed) as link:
+    async with (
+        Broker(folder=folder / "upstream") as broker,
+        Link(_HOST, broker.port, seed=seed) as link,
+        SerialPart(folder, devices=serial, seed=seed) as ports,
+    ):
         config = folder / "fieldgate.yaml"
         # amqtt 0.12 takes the properties of an MQTT 5 CONNECT for a client id and waits for the rest of it.
         version = "auto" if broker.kind == "mosquitto" else "3.1.1"
-        text = _CONFIG.format(host=_HOST, port=port, link_port=link.port, version=version, state=json.dumps(str(state)))
+        text = _CONFIG.format(
+            host=_HOST,
+            port=port,
+            sources=ports.sources,
+            link_port=link.port,
+            version=version,
+            state=json.dumps(str(state)),
+        )
+        ports.write_profiles(folder / "devices.d")
         config.write_text(text, encoding="utf-8")
         gateway = GatewayProcess(command, config, host=_HOST, port=port, log_path=folder / "gateway.log")
         fleet = Fleet(Target(_HOST, port), devices=devices, rate=rate, seed=seed)
-        async with Verifier(Target(_HOST, broker.port)) as verifier, gateway, fleet:
+        async with Verifier(Target(_HOST, broker.port), apart=ports.numbers_of) as verifier, gateway, fleet:
             if not await fleet.all_connected(_CONNECT_S):
                 raise SimulatorError(f"only {fleet.counts.connected} of {devices} devices could connect to the gateway")
-            yield Stage(link, fleet, verifier, gateway, state, broker.kind)
+            await ports.all_open()
+            yield Stage(link, fleet, ports, verifier, gateway, state, broker.kind)
 
 
 async def _fail_when_it_ends(gateway: GatewayProcess) -> None:

@@ -9,9 +9,11 @@ from itertools import groupby
 from typing import Any, Final
 
 __all__ = [
+    "NO_SERIAL",
     "Outage",
     "OutageStory",
     "RateMeter",
+    "SerialView",
     "Snapshot",
     "UplinkView",
     "cut_marks",
@@ -87,6 +89,20 @@ def uplink_view(status: Mapping[str, Any] | None) -> UplinkView:
 
 
 @dataclass(frozen=True, slots=True)
+class SerialView:
+    """The serial devices at one moment; ``unplugged`` is the name of the one that is."""
+
+    devices: int
+    open: int
+    sent: int
+    arrived: int
+    unplugged: str = ""
+
+
+NO_SERIAL: Final = SerialView(0, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The demo at one moment; ``buffered`` are the accepted events that have not arrived."""
 
@@ -100,6 +116,7 @@ class Snapshot:
     arrived: int
     arrived_rate: float
     uplink: UplinkView
+    serial: SerialView = NO_SERIAL
 
     @property
     def buffered(self) -> int:
@@ -114,6 +131,8 @@ class Snapshot:
 
 def narration(snapshot: Snapshot) -> str:
     """Return what happens at this moment, in a sentence for someone who sees it for the first time."""
+    if snapshot.serial.unplugged:
+        return f"the {snapshot.serial.unplugged} is unplugged, in the middle of a frame; the others go on"
     match snapshot.phase:
         case "live" if snapshot.next_cut_s is not None:
             return f"events pass straight through; in {snapshot.next_cut_s:.0f} s the link upstream is cut"

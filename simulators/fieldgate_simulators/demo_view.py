@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fieldgate_simulators.counting import Verdict
+from fieldgate_simulators.demo_serial import is_serial_good
 from fieldgate_simulators.demo_state import Snapshot, cut_marks, narration, sparkline
 
 __all__ = ["LiveView", "PlainView", "View", "verdict_text"]
@@ -41,6 +42,7 @@ class PlainView:
         self._console = console
         self._phase = ""
         self._reason = ""
+        self._unplugged = ""
         self._next_s = 0.0
 
     def __enter__(self) -> Self:
@@ -51,6 +53,7 @@ class PlainView:
 
     def show(self, snapshot: Snapshot) -> None:
         """Write a line if one is due."""
+        self._tell_ports(snapshot)
         if snapshot.phase == self._phase and snapshot.at_s < self._next_s:
             return
         if snapshot.phase != self._phase:
@@ -64,6 +67,13 @@ class PlainView:
         if snapshot.uplink.reason and snapshot.uplink.reason != self._reason:
             self._print(f"         uplink: {snapshot.uplink.reason}")
         self._reason = snapshot.uplink.reason
+
+    def _tell_ports(self, snapshot: Snapshot) -> None:
+        unplugged, self._unplugged = self._unplugged, snapshot.serial.unplugged
+        if unplugged and not self._unplugged:
+            self._print(f"         the {unplugged} is plugged in again, under another port behind the same name")
+        elif self._unplugged and not unplugged:
+            self._print(f"         {narration(snapshot)}")
 
     def _print(self, line: str) -> None:
         self._console.print(line, markup=False, soft_wrap=True)
@@ -140,6 +150,10 @@ def _numbers(snapshot: Snapshot) -> Table:
     table.add_row("in", "acknowledged to devices", f"{snapshot.accepted_rate:,.0f}/s", f"{snapshot.accepted:,}")
     table.add_row("buffered", "accepted, not upstream yet", f"{snapshot.buffered:,}", "")
     table.add_row("out", "arrived upstream", f"{snapshot.arrived_rate:,.0f}/s", f"{snapshot.arrived:,}")
+    serial = snapshot.serial
+    if serial.devices:
+        state = f"{serial.unplugged} unplugged" if serial.unplugged else f"{serial.open}/{serial.devices} ports open"
+        table.add_row("serial", f"{state}; sent, arrived", f"{serial.sent:,}", f"{serial.arrived:,}")
     return table
 
 
@@ -149,8 +163,8 @@ def _uplink(snapshot: Snapshot) -> Text:
     return Text.assemble(("uplink  ", "bold"), f"{uplink.state}{journal}")
 
 
-def verdict_text(verdict: Verdict) -> Text:
-    """Write the verdict, counted at the upstream side."""
+def verdict_text(verdict: Verdict, serial: Verdict | None = None, *, unplugs: int = 0) -> Text:
+    """Write the verdict, counted at the upstream side; ``serial`` is that on what came over serial ports."""
     wrong, right = "bold red", "bold green"
     copies = verdict.same_id + verdict.same_reading
     rows = [
@@ -162,18 +176,46 @@ def verdict_text(verdict: Verdict) -> Text:
     ]
     if verdict.unaccepted:
         rows.append(("not accepted", verdict.unaccepted, "", "arrived though the device was never told"))
+    if serial is not None:
+        rows += _serial_rows(serial, unplugs)
     text = Text()
     for name, count, style, meaning in rows:
         text.append(f"{name:<12}  ").append(f"{count:>7,}", style).append(f"   {meaning}\n", "dim")
-    return text.append(_outcome(verdict), right if verdict.is_good else wrong)
+    is_good = verdict.is_good and (serial is None or is_serial_good(serial))
+    return text.append(_outcome(verdict, serial), right if is_good else wrong)
 
 
-def _outcome(verdict: Verdict) -> str:
-    if verdict.is_good:
-        return "PASS  nothing that was accepted is lost or out of order"
+def _serial_rows(serial: Verdict, unplugs: int) -> list[tuple[str, int, str, str]]:
+    """A serial device is never told that its frame is safe: what it sent whole is what can be counted."""
+    wrong, right = "bold red", "bold green"
+    first = f": {', '.join(serial.first_lost)}" if serial.first_lost else ""
+    rows = [
+        ("serial sent", serial.accepted, "", "whole frames; a serial line has no acknowledgement"),
+        ("  arrived", serial.arrived, "", "different events of them"),
+        ("  lost", serial.lost, wrong if serial.lost else right, f"sent and never arrived{first}"),
+    ]
+    if unplugs:
+        rows.append(("  cut", unplugs, "", "by unplugging in mid-frame; nothing of it may arrive"))
+    if serial.unaccepted:
+        rows.append(("  invented", serial.unaccepted, wrong, "arrived though no such frame was sent whole"))
+    if serial.out_of_order:
+        rows.append(("  out of order", serial.out_of_order, wrong, "per device"))
+    return rows
+
+
+def _outcome(verdict: Verdict, serial: Verdict | None) -> str:
     if not verdict.accepted:
         return "FAIL  nothing was accepted"
-    return f"FAIL  {verdict.lost:,} lost, {verdict.out_of_order:,} out of order"
+    if not verdict.is_good:
+        return f"FAIL  {verdict.lost:,} lost, {verdict.out_of_order:,} out of order"
+    if serial is None:
+        return "PASS  nothing that was accepted is lost or out of order"
+    if not serial.accepted:
+        return "FAIL  no serial device sent anything"
+    if not is_serial_good(serial):
+        faults = f"{serial.lost:,} lost, {serial.unaccepted:,} invented, {serial.out_of_order:,} out of order"
+        return f"FAIL  serial frames: {faults}"
+    return "PASS  nothing that was accepted, and no whole serial frame, is lost or out of order"
 
 
 def _lost_text(verdict: Verdict) -> str:

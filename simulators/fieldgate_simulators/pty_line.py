@@ -125,6 +125,9 @@ class PtyLine:
         except OSError:  # the reader has it for itself alone
             return 0
         try:
+            poll = select.poll()
+            poll.register(end, select.POLLIN)
+            poll.poll(0)  # has the kernel bring in what is still on its way from us to there
             waiting: int = struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, bytes(4)))[0]
         finally:
             os.close(end)

@@ -27,7 +27,12 @@ _STEPS_OF_A_MINUTE: Final = 100_000
 
 
 class SerialSpeaker:
-    """One device: makes its readings, one after the other, and answers commands."""
+    """One device: makes its readings, one after the other, and answers commands.
+
+    ``device`` is what a profile names it by, where it says that itself.
+    """
+
+    device = ""
 
     def reading(self, number: int) -> bytes:
         """The payload of reading ``number`` (1 is the first)."""
@@ -126,6 +131,7 @@ class _Sml(SerialSpeaker):
     def __init__(self, rng: Random) -> None:
         self._rng = rng
         self._serial = rng.randrange(10_000_000, 100_000_000)
+        self.device = f"1FGS00{self._serial:08d}"
         self._phases = [RandomWalk(rng.uniform(50, 400), step=30, low=-2000, high=3000, digits=0) for _ in range(3)]
         self._voltage = RandomWalk(230, step=0.4, low=220, high=242, digits=1)
 
@@ -210,7 +216,7 @@ KINDS: Final[Mapping[str, SerialKind]] = {
         SerialKind(
             "scale", "a scale: lines", "lines", "sim_scale", 9_600, _Scale, _whole("n"), profile_text=_SCALE_PROFILE
         ),
-        SerialKind("gnss", "a GNSS receiver: NMEA 0183", "lines", "nmea_gnss", 9_600, _Gnss, _steps_north),
+        SerialKind("gnss", "a GNSS receiver: NMEA 0183", "nmea", "nmea_gnss", 9_600, _Gnss, _steps_north),
         SerialKind(
             "p1", "a smart meter: P1 telegrams of DSMR 5", "dsmr", "dsmr_p1", 115_200, _P1,
             _whole("energy_import_tariff_1", times=1000),

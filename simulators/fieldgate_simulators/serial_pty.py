@@ -90,6 +90,12 @@ class SerialDevice:
         self._hears = make_framer(_LINES)
         self._replug_every_s, self._away_s = replug_every_s, away_s
         self._is_end_hurt = False
+        self._made_before = 0
+
+    @property
+    def device(self) -> str:
+        """The device's name in its events, where its profile makes one of what it says; else empty."""
+        return self._speaker.device
 
     async def __aenter__(self) -> Self:
         self.line.plug()
@@ -103,7 +109,7 @@ class SerialDevice:
         loop = asyncio.get_running_loop()
         began_s = loop.time()
         end_s = math.inf if seconds is None else began_s + seconds
-        unplugs = 1
+        unplugs, self._made_before = 1, self.counts.made
         while (now_s := loop.time()) < end_s and (frames is None or self.counts.sent < frames):
             if self._replug_every_s and now_s >= began_s + unplugs * self._replug_every_s:
                 unplugs += 1
@@ -119,7 +125,7 @@ class SerialDevice:
     def _due_s(self, began_s: float) -> float:
         if self._rate is None:
             return 0.0 if self.line.is_open else math.inf
-        return began_s + self.counts.made / self._rate if self._rate else math.inf
+        return began_s + (self.counts.made - self._made_before) / self._rate if self._rate else math.inf
 
     async def say(self) -> None:
         """Make one reading and send it."""

@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import Final, Self
 
 import aiomqtt
 
-from fieldgate_simulators.counting import Arrivals
+from fieldgate_simulators.counting import Arrivals, NumberOf
 from fieldgate_simulators.errors import SimulatorError
 from fieldgate_simulators.target import DeviceClient, Target
 
 __all__ = ["Verifier"]
 
+_DEVICE_LEVEL: Final = 2  # of the default topic: fieldgate/GATEWAY/DEVICE/TYPE
+
 
 class Verifier:
-    """Counts CloudEvents on ``topic_filter`` (QoS 1) for as long as its context lasts."""
+    """Counts CloudEvents on ``topic_filter`` (QoS 1) for as long as its context lasts.
 
-    def __init__(self, target: Target, *, topic_filter: str = "fieldgate/#") -> None:
+    Those of the devices in ``apart``, by their name in the event, are counted in ``apart_arrivals``.
+    """
+
+    def __init__(
+        self, target: Target, *, topic_filter: str = "fieldgate/#", apart: Mapping[str, NumberOf] | None = None
+    ) -> None:
         self.arrivals = Arrivals()
+        self.apart_arrivals = Arrivals(apart or {})
+        self._apart = frozenset(apart or {})
         self._topic_filter = topic_filter
         self._client = DeviceClient(target, identifier="verifier")
         self._listening: asyncio.Task[None] | None = None
@@ -49,6 +59,7 @@ class Verifier:
                 assert isinstance(message.payload, bytes)
                 if message.topic.matches("fieldgate/+/status"):
                     continue  # what the uplink says of itself
-                self.arrivals.add_cloudevent(message.payload)
+                is_apart = bool(self._apart) and str(message.topic).split("/")[_DEVICE_LEVEL] in self._apart
+                (self.apart_arrivals if is_apart else self.arrivals).add_cloudevent(message.payload)
         except aiomqtt.MqttError:
             return  # `check` says so

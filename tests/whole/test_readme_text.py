@@ -22,8 +22,7 @@ def commands() -> dict[str, click.Command]:
     def walk(words: str, command: click.Command) -> None:
         for name, child in getattr(command, "commands", {}).items():
             walk(f"{words} {name}", child)
-        is_group = isinstance(command, click.Group) and not command.invoke_without_command
-        if not is_group and not command.hidden:
+        if getattr(command, "invoke_without_command", True) and not command.hidden:
             found[words] = command
 
     walk("fieldgate", typer.main.get_command(build_app()))

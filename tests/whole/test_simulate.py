@@ -171,7 +171,7 @@ def test_a_serial_device_counts_in_json(start, tmp_path):
     assert process.returncode == 0
     assert counts["source"] == {
         "name": "gnss",
-        "serial": {"port": str(tmp_path / "gnss"), "baud": 9600, "framing": "lines", "profile": "nmea_gnss"},
+        "serial": {"port": str(tmp_path / "gnss"), "baud": 9600, "framing": "nmea", "profile": "nmea_gnss"},
     }
     assert counts["made"] == counts["unheard"] > 0
     assert "sources:" in errors

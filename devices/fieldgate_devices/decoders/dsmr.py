@@ -24,7 +24,7 @@ from fieldgate_devices.decoders.dsmr_values import values_of
 from fieldgate_devices.decoders.limits import check_payload, checked
 from fieldgate_devices.decoders.options import DecoderOptions
 
-__all__ = ["DsmrDecoder", "DsmrOptions", "crc16"]
+__all__ = ["DsmrDecoder", "DsmrOptions", "checksum_problem", "crc16"]
 
 _MAX_BYTES: Final = 16 * 1024
 _MAX_LINES: Final = 500
@@ -86,18 +86,24 @@ class DsmrDecoder:
         return checked([_filled(record, _lines(match[2]), self._table)])
 
     def _check(self, text: str, checksum: str | None, table: Table) -> None:
-        """Verify the checksum over all from '/' to '!'; a relay may have changed the ends of lines."""
+        """Verify the checksum; a relay may have changed the ends of lines."""
         if checksum is None:
             has_one = _VERSION.search(text) is not None if table.has_checksum is None else table.has_checksum
             if self._checksum == "required" or (self._checksum == "auto" and has_one):
                 raise Undecodable("the telegram has no checksum after '!'")
             return
-        covered = text[: text.rindex("!") + 1]
-        if int(checksum, 16) == crc16(covered.encode()):
-            return
-        computed = crc16(covered.replace("\r\n", "\n").replace("\n", "\r\n").encode())  # as the meter sent it
-        if int(checksum, 16) != computed:
-            raise Undecodable(f"checksum {checksum} is wrong; {computed:04X} is right for what came")
+        if problem := checksum_problem(text[: text.rindex("!") + 1].encode(), checksum):
+            raise Undecodable(problem)
+
+
+def checksum_problem(covered: bytes, checksum: str) -> str:
+    """What is wrong with the checksum over all from '/' to '!', if anything."""
+    if int(checksum, 16) == crc16(covered):
+        return ""
+    computed = crc16(covered.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"))  # as the meter sent it
+    return (
+        "" if int(checksum, 16) == computed else f"checksum {checksum} is wrong; {computed:04X} is right for what came"
+    )
 
 
 def crc16(covered: bytes) -> int:

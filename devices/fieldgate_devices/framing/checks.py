@@ -18,10 +18,10 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.framing.framer import Frame
 
-__all__ = ["Check", "CheckSpec", "CrcSpec", "Sum", "make_crc"]
+__all__ = ["Check", "CheckSpec", "CrcSpec", "PlacedCheckSpec", "Sum", "make_crc"]
 
-SumName = Literal["sum8", "sum16", "lrc8", "xor8", "fletcher8", "nmea"]
-_SUMS: Final = ("sum8", "sum16", "lrc8", "xor8", "fletcher8", "nmea")
+SumName = Literal["sum8", "sum16", "lrc8", "inv8", "xor8", "fletcher8", "nmea"]
+_SUMS: Final = ("sum8", "sum16", "lrc8", "inv8", "xor8", "fletcher8", "nmea")
 _CRC_NAME: Final = re.compile(r"(CRC)([0-9]+)-(.+)")
 
 
@@ -59,20 +59,19 @@ class _Crc:
 
 
 class _Total:
-    """The bytes added up; ``is_negated``: what makes the sum nothing."""
+    """The bytes added up, or taken off what no bytes give."""
 
-    empty = 0
-
-    def __init__(self, size: int, *, is_negated: bool = False) -> None:
+    def __init__(self, size: int, *, sign: int = 1, empty: int = 0) -> None:
         self.size = size
-        self._sign = -1 if is_negated else 1
+        self.empty = empty
+        self._sign = sign
         self._mask = (1 << 8 * size) - 1
 
     def grown(self, value: int, more: bytes) -> int:
         return value + self._sign * sum(more) & self._mask
 
     def between(self, before: int, value: int, size: int) -> int:
-        return value - before & self._mask
+        return value - before + self.empty & self._mask
 
 
 class _Xor:
@@ -178,8 +177,8 @@ class CheckSpec(Section):
     )
     sum: SumName | None = Field(
         default=None,
-        description="sum8, sum16: the bytes added up; lrc8: what makes the sum 0; xor8: exclusive or; fletcher8: two "
-        "bytes, as UBX has it; nmea: exclusive or of what follows a first $ or !, written *hh",
+        description="sum8, sum16: the bytes added up; lrc8: what makes the sum 0; inv8: what makes it 255; xor8: "
+        "exclusive or; fletcher8: two bytes, as UBX has it; nmea: exclusive or, without a first $ or !, written *hh",
     )
     order: Literal["big", "little"] = Field(
         default="big", description="which byte of it comes first: the highest or the lowest"
@@ -215,11 +214,23 @@ class CheckSpec(Section):
             case "sum8" | "sum16":
                 return _Total(1 if self.sum == "sum8" else 2)
             case "lrc8":
-                return _Total(1, is_negated=True)
+                return _Total(1, sign=-1)
+            case "inv8":
+                return _Total(1, sign=-1, empty=0xFF)
             case "fletcher8":
                 return _Fletcher()
             case _:
                 return _Xor()
+
+
+class PlacedCheckSpec(CheckSpec):
+    """A checksum of frames that begin with something."""
+
+    over: Literal["body", "frame", "payload"] = Field(
+        default="body",
+        description="what it covers, up to where it stands: body: all behind the sync word or start; frame: these too; "
+        "payload: only what is behind the header",
+    )
 
 
 def make_crc(crc: CrcSpec) -> Sum:
@@ -246,8 +257,6 @@ class Check:
 
     def written(self, covered: bytes) -> bytes:
         """The check of these bytes, as it is written."""
-        if self._is_nmea:
-            covered = covered[1:] if covered[:1] in (b"$", b"!") else covered
         return self.form(self.sum.grown(self.sum.empty, covered))
 
     def form(self, value: int) -> bytes:
@@ -270,7 +279,7 @@ class Check:
         if len(content) < self.size:
             return Frame(content, "malformed", f"{len(content)} bytes are too few to hold the check")
         covered, found = content[: -self.size], content[-self.size :]
-        problem = self.problem(found, self.written(covered))
+        problem = self.problem(found, self.written(self._summed(covered)))
         if problem:
             return Frame(content, "checksum", problem)
         return Frame(content if self.keep else covered)
@@ -282,7 +291,11 @@ class Check:
             ValueError: the check is to be in the payload, and is not right.
         """
         if not self.keep:
-            return payload + self.written(payload)
+            return payload + self.written(self._summed(payload))
         if fault := self.frame_of(payload).detail:
             raise ValueError(fault)
         return payload
+
+    def _summed(self, covered: bytes) -> bytes:
+        """What goes into the sum: NMEA 0183 leaves out the character that begins a sentence."""
+        return covered[1:] if self._is_nmea and covered[:1] in (b"$", b"!") else covered

@@ -16,7 +16,21 @@ from fieldgate_devices.framing.options import FramingOptions
 __all__ = ["FRAMINGS", "UnknownFraming", "framing_names", "make_framer", "options_class"]
 
 FRAMINGS: Final[Mapping[str, str]] = {
+    "cobs": "cobs:CobsOptions",
+    "dsmr": "dsmr:DsmrOptions",
+    "fixed": "fixed:FixedOptions",
+    "gnss": "gnss:GnssOptions",
+    "idle_gap": "idle_gap:IdleGapOptions",
+    "length_prefixed": "length_prefixed:LengthPrefixedOptions",
     "lines": "lines:LinesOptions",
+    "mbus": "mbus:MbusOptions",
+    "modbus_rtu": "idle_gap:ModbusRtuOptions",
+    "nmea": "gnss:NmeaOptions",
+    "slip": "slip:SlipOptions",
+    "sml": "sml:SmlOptions",
+    "start_end": "start_end:StartEndOptions",
+    "ubx": "ubx:UbxOptions",
+    "wmbus": "wmbus:WmbusOptions",
 }
 
 

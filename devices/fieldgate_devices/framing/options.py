@@ -12,7 +12,7 @@ from fieldgate_devices.files.quantities import Duration, Size
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.framing.framer import Framer
 
-__all__ = ["BoundedOptions", "FramingOptions", "HexText", "Length"]
+__all__ = ["BoundedOptions", "FramingOptions", "HexText", "Length", "PatientOptions"]
 
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?)+")
 
@@ -29,7 +29,15 @@ Length = Annotated[int, Size("8B", "1MiB")]
 
 
 class FramingOptions(Section):
-    """Options that every framing takes."""
+    """How the frames of a port are found."""
+
+    @abstractmethod
+    def make(self) -> Framer:
+        """Return a framer that works by these options; nothing is left to find wrong."""
+
+
+class PatientOptions(FramingOptions):
+    """Options of framings that know when a frame is not finished."""
 
     give_up_after: Annotated[float, Duration("10ms", "1h")] = Field(
         5.0,
@@ -37,12 +45,8 @@ class FramingOptions(Section):
         "searched for others",
     )
 
-    @abstractmethod
-    def make(self) -> Framer:
-        """Return a framer that works by these options; nothing is left to find wrong."""
 
-
-class BoundedOptions(FramingOptions):
+class BoundedOptions(PatientOptions):
     """Options of framings whose frames have no length of their own."""
 
     max_length: Length = Field(4096, description="longest frame in bytes, as it comes; longer ones are refused")

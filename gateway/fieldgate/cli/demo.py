@@ -17,6 +17,7 @@ from fieldgate.errors import FieldgateError
 __all__ = ["gateway_status", "register"]
 
 _MINUTES = 0.7
+_SERIAL = 3
 
 
 async def gateway_status(state_folder: Path) -> dict[str, Any] | None:
@@ -35,16 +36,28 @@ def register(app: typer.Typer) -> None:
         minutes: Annotated[float, typer.Option(min=0.05, help="How long the devices send.")] = _MINUTES,
         devices: Annotated[int, typer.Option(min=1, max=10_000, help="Simulated devices.")] = 50,
         rate: Annotated[float, typer.Option(help="Events per second of all devices together.")] = 100.0,
+        serial: Annotated[
+            int, typer.Option(min=0, max=3, help="Simulated devices on serial ports: scale, smart meter, sensor.")
+        ] = _SERIAL,
         seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 7,
         plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live picture.")] = False,
     ) -> None:
         """Show an outage that loses nothing: devices, the gateway, and an upstream broker behind a link that is cut.
 
         The link becomes a black hole at 10 s for 10 s (in longer runs once a minute; in short ones for a quarter of
-        the time). The verdict is counted at the upstream broker. Ends with 1 if anything was lost or out of order.
+        the time), and a scale on a serial port is unplugged in the middle of a frame. The verdict is counted at the
+        upstream broker. Ends with 1 if anything was lost or out of order.
         """
         run = load_simulator("demo")
         assert callable(run)
         raise typer.Exit(
-            run(seconds=minutes * 60, devices=devices, rate=rate, seed=seed, plain=plain, status=gateway_status)
+            run(
+                seconds=minutes * 60,
+                devices=devices,
+                rate=rate,
+                serial=serial,
+                seed=seed,
+                plain=plain,
+                status=gateway_status,
+            )
         )

@@ -245,7 +245,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
             "(see: fieldgate parked list)"
         )
     if one["commands"] is not None:
-        lines += _upstream_commands(one["commands"])
+        lines += _uplink_commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
@@ -253,7 +253,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _upstream_commands(one: dict[str, Any]) -> list[str]:
+def _uplink_commands(one: dict[str, Any]) -> list[str]:
     """What came over an uplink for devices."""
     lines = []
     if problem := one["problem"]:

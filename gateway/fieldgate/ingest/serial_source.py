@@ -257,6 +257,14 @@ class SerialSource:
         """See `PortHears`."""
         self._do(self._has_ended.set)
 
+    def failed(self, error: Exception) -> None:
+        """See `PortHears`: as if it had happened in `run`."""
+
+        def fail() -> None:
+            raise error
+
+        self._do(fail)
+
     def _do(self, call: Callable[[], None]) -> None:
         self._news.append(call)
         self._has_news.set()

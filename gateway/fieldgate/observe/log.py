@@ -93,6 +93,7 @@ NAMES: Final = {
     "uplink.forgotten": "an uplink is not configured any more; nothing is kept for it",
     "uplink.lost": "the connection of an uplink is over, and why",
     "uplink.lost_events": "events that this uplink never gets, and why",
+    "uplink.not_noted": "what the server may keep for an uplink could not be written down",
     "uplink.refused": "the far side does not let the uplink in; a person must mend that",
     "uplink.session_given_up": "what the server kept for an uplink could not be read; it starts without it",
     "uplink.status_refused": "the server does not take what the uplink says of itself; events are not concerned",
