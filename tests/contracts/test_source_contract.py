@@ -1,4 +1,4 @@
-"""The contract of `fieldgate.ingest.source`, kept by everything that hands over: listeners, a broker, a serial port, Modbus units.
+"""The contract of `fieldgate.ingest.source`, kept by all that hand over: listeners, broker, serial port, Modbus units.
 
 Real sockets and ptys. A `Sender` is whoever publishes: a device at a listener or a port, the broker of a source.
 """
