@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
     "command": ("command",),
     "commands": ("commands",),
+    "modbus": ("modbus",),
     "contract": ("contract",),
     "user": ("user",),
     "acl": ("acl",),
