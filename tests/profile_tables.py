@@ -11,11 +11,11 @@ from pathlib import Path
 
 from decoder_tables import kind_of, shown
 from fieldgate_devices.builtin import builtin_profiles
+from fieldgate_devices.command_model import CommandSpec, PublishSpec, ReplySpec, SerialSpec
 from fieldgate_devices.files.model_tree import quantity_of
 from fieldgate_devices.files.section import Section
-from fieldgate_devices.modbus.spec import ModbusSpec, RegisterSpec
+from fieldgate_devices.modbus.spec import ModbusSpec, ModbusWrite, RegisterSpec
 from fieldgate_devices.profile import (
-    CommandSpec,
     Example,
     FieldSpec,
     MatchSpec,
@@ -39,7 +39,11 @@ MODELS: dict[str, type[Section]] = {
     "scale": Scaling,
     "modbus": ModbusSpec,
     "register": RegisterSpec,
+    "modbus command": ModbusWrite,
     "command": CommandSpec,
+    "publish": PublishSpec,
+    "serial": SerialSpec,
+    "reply": ReplySpec,
     "example": Example,
 }
 _SHOWN_FIELDS = 12

@@ -19,7 +19,7 @@ from fieldgate_devices.command_template import COMMAND_ID, HexTemplate, JsonTemp
 from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.validate import did_you_mean
 
-__all__ = ["Command", "CommandRefused", "Publication", "SerialWrite", "argument_of_text"]
+__all__ = ["Command", "CommandRefused", "Publication", "RegisterWrite", "SerialWrite", "argument_of_text"]
 
 _INT_MIN: Final = -(1 << 63)
 _INT_MAX: Final = (1 << 63) - 1
@@ -50,6 +50,12 @@ class SerialWrite(msgspec.Struct, frozen=True):
 
     payload: bytes
     reply: Reply | None = None
+
+
+class RegisterWrite(msgspec.Struct, frozen=True):
+    """What is written to registers of a Modbus unit, by their names."""
+
+    values: dict[str, Any]
 
 
 class Command:
@@ -96,13 +102,15 @@ class Command:
 
     def request(
         self, arguments: Mapping[str, Any], captures: Mapping[str, str], command_id: str
-    ) -> Publication | SerialWrite:
+    ) -> Publication | SerialWrite | RegisterWrite:
         """Return what is sent, made of checked ``arguments`` and of what is known of the device's topic.
 
         Raises:
             CommandRefused: it cannot be made of these.
         """
         raw = {name: _raw(name, self.spec.payload[name], value) for name, value in arguments.items()}
+        if (modbus := self.spec.modbus) is not None:
+            return RegisterWrite(raw if modbus.value is None else {modbus.register_[0]: modbus.value})
         values: dict[str, object] = {COMMAND_ID: command_id, **captures, **raw}
         try:
             reply = None if self.spec.reply is None else Reply(self.spec.reply, values, self._optional)

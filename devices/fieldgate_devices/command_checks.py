@@ -15,7 +15,7 @@ from fieldgate_devices.topic_pattern import read_command_pattern
 
 __all__ = ["command_problems"]
 
-_WAYS: Final = ("publish", "serial")
+_WAYS: Final = ("publish", "serial", "modbus")
 _NOT_OF_ARGUMENTS: Final = ("from_", "no_reading", "raw_unit", "unit_from", "absent_if", "first_of")
 
 Found = tuple[Loc, str]
@@ -36,7 +36,9 @@ def command_problems(name: str, command: CommandSpec, *, captures: Set[str], own
         yield from _publish(command.publish, names, own)
     if command.serial is not None:
         yield from _serial(command.serial, names)
-    if command.reply is not None:
+    if command.reply is not None and command.modbus is not None:
+        yield ("reply",), "a unit confirms what is written to it; leave reply out"
+    elif command.reply is not None:
         yield from _reply(command.reply, names, is_published=command.publish is not None)
 
 

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
+from fieldgate_devices.modbus.spec import ModbusWrite
 from fieldgate_devices.profile_values import FieldName, PathText, one_or_more
 
 __all__ = ["DEFAULT_TIMEOUT_S", "CommandSpec", "PublishSpec", "ReplySpec", "SerialSpec"]
@@ -23,6 +24,10 @@ def _topic_alone(written: object) -> object:
 
 def _text_alone(written: object) -> object:
     return {"text": written} if isinstance(written, str) else written
+
+
+def _register_alone(written: object) -> object:
+    return {"register": written} if isinstance(written, str | list) else written
 
 
 def _check_regex(text: str) -> str:
@@ -108,7 +113,7 @@ class ReplySpec(Section):
 
 
 class CommandSpec(Section):
-    """Something the device can be told; one of publish and serial says how."""
+    """Something the device can be told; one of publish, serial and modbus says how."""
 
     description: str = Field("", max_length=1000, description="What it does, for people.")
     publish: Annotated[PublishSpec, BeforeValidator(_topic_alone)] | None = Field(
@@ -118,6 +123,9 @@ class CommandSpec(Section):
     )
     serial: Annotated[SerialSpec, BeforeValidator(_text_alone)] | None = Field(
         None, description="What is written to the serial port: a text, or text or hex.", examples=["SET {limit}"]
+    )
+    modbus: Annotated[ModbusWrite, BeforeValidator(_register_alone)] | None = Field(
+        None, description="The register that is written: a name, or register with value.", examples=["limit"]
     )
     payload: dict[FieldName, FieldSpec] = Field(
         default_factory=dict,

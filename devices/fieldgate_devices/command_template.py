@@ -90,8 +90,17 @@ def _unescaped(text: str) -> str:
 _LEFT_OUT: Final = object()
 
 
+class _Members:
+    """A mapping whose keys have names, too."""
+
+    __slots__ = ("pairs",)
+
+    def __init__(self, pairs: list[tuple[TextTemplate, object]]) -> None:
+        self.pairs = pairs
+
+
 class JsonTemplate:
-    """A JSON value in which texts have names; a text that is one name becomes that value.
+    """A JSON value in which texts and keys have names; a text that is one name becomes that value.
 
     Raises:
         ValueError: a text in it is no template.
@@ -105,7 +114,7 @@ class JsonTemplate:
         if isinstance(value, str):
             return TextTemplate(value) if "{" in value or "}" in value else value
         if isinstance(value, dict):
-            return {str(key): self._read(below) for key, below in value.items()}
+            return _Members([(TextTemplate(str(key)), self._read(below)) for key, below in value.items()])
         if isinstance(value, list):
             return [self._read(one) for one in value]
         return value
@@ -133,9 +142,9 @@ class JsonTemplate:
             if is_alone and name in self._optional:
                 return _LEFT_OUT
             return made.fill(values)
-        if isinstance(made, dict):
-            members = {key: self._fill(below, values) for key, below in made.items()}
-            return {key: below for key, below in members.items() if below is not _LEFT_OUT}
+        if isinstance(made, _Members):
+            members = [(key.fill(values), self._fill(below, values)) for key, below in made.pairs]
+            return {key: below for key, below in members if below is not _LEFT_OUT}
         if isinstance(made, list):
             return [one for one in (self._fill(below, values) for below in made) if one is not _LEFT_OUT]
         return made
@@ -144,8 +153,9 @@ class JsonTemplate:
 def _names(made: object) -> Iterator[str]:
     if isinstance(made, TextTemplate):
         yield from made.names
-    elif isinstance(made, dict):
-        for below in made.values():
+    elif isinstance(made, _Members):
+        for key, below in made.pairs:
+            yield from key.names
             yield from _names(below)
     elif isinstance(made, list):
         for one in made:

@@ -15,7 +15,7 @@ from fieldgate_devices.files.document import Document, Loc, Problem
 from fieldgate_devices.matching import json_or_word
 from fieldgate_devices.members import PART, read_members
 from fieldgate_devices.modbus.register import make_registers
-from fieldgate_devices.modbus.register_checks import field_problem, register_problems
+from fieldgate_devices.modbus.register_checks import field_problem, register_problems, write_problems
 from fieldgate_devices.paths import TOPIC, read_path
 from fieldgate_devices.profile import MatchSpec, Profile
 from fieldgate_devices.topic_pattern import read_topic_pattern
@@ -271,14 +271,20 @@ def _upgrades(profile: Profile) -> Iterator[_Finding]:
 
 
 def _modbus(profile: Profile) -> Iterator[_Finding]:
-    """What is wrong with the registers, and with fields for which there is none."""
+    """What is wrong with the registers, with commands that write them, and with fields for which there is none."""
+    writes = {name: one.modbus for name, one in profile.commands.items() if one.modbus is not None}
     if profile.modbus is None:
+        for name in writes:
+            yield _Finding(("commands", name, "modbus"), "it writes registers, and the profile has no modbus section")
         return
     for loc, message in register_problems(profile.modbus):
         yield _Finding(("modbus", *loc), message)
+    registers = make_registers(profile.modbus)
+    for name, write in writes.items():
+        for loc, message in write_problems(write, tuple(profile.commands[name].payload), registers):
+            yield _Finding(("commands", name, "modbus", *loc), message)
     if profile.match:  # what comes another way may have other members
         return
-    registers = make_registers(profile.modbus)
     for name, spec in profile.fields.items():
         first_steps = (read_path(path).steps[0] for path in spec.from_ or (name,))
         members = tuple(step for step in first_steps if isinstance(step, str) and step != TOPIC)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -21,12 +21,14 @@ from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.decide.register_executor import RegisterExecutor
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
@@ -47,11 +49,12 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.command import Publication
+from fieldgate_devices.command import Publication, RegisterWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.modbus_source import ModbusSource
     from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = [
@@ -65,9 +68,12 @@ __all__ = [
     "make_uplink",
     "remember_sessions",
     "route_of",
+    "source_executors",
 ]
 
 log = structlog.get_logger("fieldgate")
+
+_OF_KIND: Final = {"modbus": RegisterWrite}  # what can be sent to the devices of a kind of source
 
 
 def make_outbox(
@@ -176,8 +182,9 @@ def make_uplink(
     run: int,
     os_boots: Mapping[int, str],
     broker: LocalBroker,
+    hearing: Hearing,
 ) -> MqttUplink | LocalUplink:
-    """Make one way out."""
+    """Make one way out, which is a way in for commands where it is configured so."""
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):
@@ -191,6 +198,7 @@ def make_uplink(
             home_assistant=home_assistant,
             os_boot_of=os_boots.get,
         )
+    commands, memory = hearing.of(name, config.mqtt, gateway=gateway)
     return MqttUplink(
         name,
         config,
@@ -201,6 +209,8 @@ def make_uplink(
         run=run,
         expiry=expiry,
         home_assistant=home_assistant,
+        commands=commands,
+        memory=memory,
     )
 
 
@@ -243,12 +253,21 @@ def make_commands(
     writer: Writer,
     loop: asyncio.AbstractEventLoop,
     tell: Tell,
+    by_source: Mapping[str, Executor],
 ) -> CommandDesk:
-    """Make the desk of commands, with what an earlier process recorded."""
+    """Make the desk of commands, with what an earlier process recorded.
+
+    ``by_source`` has those who reach the devices of a source, by the beginning of the topics of these.
+    """
     publisher = PublishExecutor(broker, clock.boot_s)
 
     def choose(request: object, topic: str) -> Executor | None:
-        return publisher if isinstance(request, Publication) else None
+        if isinstance(request, Publication):
+            return publisher
+        kind, _, rest = topic.partition("/")
+        return (
+            by_source.get(f"{kind}/{rest.partition('/')[0]}") if isinstance(request, _OF_KIND.get(kind, ())) else None
+        )
 
     return CommandDesk(
         CommandKeeper(open_command_file(config.journal.path), writer, loop),
@@ -261,10 +280,25 @@ def make_commands(
     )
 
 
+def source_executors(
+    config: Config, sources: Sequence[MqttSource | SerialSource | ModbusSource]
+) -> dict[str, Executor]:
+    """Return who carries out commands for the devices of sources, by the beginning of the topics of these."""
+    return {
+        f"modbus/{source.name}": RegisterExecutor(cast("ModbusSource", source))
+        for one, source in zip(config.sources, sources, strict=True)
+        if one.modbus is not None
+    }
+
+
 def make_source(
-    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper
-) -> MqttSource | SerialSource:
+    source: SourceConfig, config: Config, *, intake: Intake, guard: EchoGuard, keeper: Keeper, catalogue: Catalogue
+) -> MqttSource | SerialSource | ModbusSource:
     """Make one thing that is read."""
+    if source.modbus is not None:
+        from fieldgate.ingest.modbus_assembly import make_modbus_source  # with a driver that few need
+
+        return make_modbus_source(source, intake, catalogue=catalogue)
     if source.serial is not None:
         from fieldgate.ingest.serial_source import SerialSource  # with a driver that few need
         from fieldgate_devices.framing.spec import framer_of

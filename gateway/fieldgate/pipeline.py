@@ -32,10 +32,13 @@ from fieldgate.assembly import (
     make_source,
     make_uplink,
     remember_sessions,
+    source_executors,
 )
 from fieldgate.config import Config
+from fieldgate.decide.orders import Executor
 from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.forward.local_uplink import LocalUplink
+from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
@@ -98,6 +101,7 @@ class Pipeline:
         self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
+        by_source: dict[str, Executor] = {}
         self.commands = make_commands(
             config,
             journal,
@@ -108,10 +112,21 @@ class Pipeline:
             writer=writer,
             loop=self._loop,
             tell=self._tell,
+            by_source=by_source,
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
+        hearing = Hearing(config.journal.path, self.keeper, desk=self.commands, devices=self.devices)
         self.uplinks = [
-            make_uplink(name, one, feeds[name], gateway=gateway, run=run, os_boots=boots, broker=self.broker)
+            make_uplink(
+                name,
+                one,
+                feeds[name],
+                gateway=gateway,
+                run=run,
+                os_boots=boots,
+                broker=self.broker,
+                hearing=hearing,
+            )
             for name, one in config.uplinks.items()
         ]
         for uplink in self.uplinks:
@@ -122,8 +137,10 @@ class Pipeline:
         for listener in self.listeners:
             listener.use(profiles.catalogue)
         self.sources = [
-            make_source(one, config, intake=self, guard=guard, keeper=self.keeper) for one in config.sources
+            make_source(one, config, intake=self, guard=guard, keeper=self.keeper, catalogue=profiles.catalogue)
+            for one in config.sources
         ]
+        by_source.update(source_executors(config, self.sources))
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
@@ -278,6 +295,8 @@ class Pipeline:
         self.commands.directory.use(catalogue)
         for listener in self.listeners:
             listener.use(catalogue)
+        for source in self.sources:
+            source.use(catalogue)
 
     @property
     def quality(self) -> TimeQuality:

@@ -1,20 +1,24 @@
-"""The contract of `fieldgate.ingest.source`, kept by everything that hands over: the listeners, a source of a broker.
+"""The contract of `fieldgate.ingest.source`, kept by everything that hands over: listeners, a broker, a serial port.
 
-Real sockets on both sides. A `Sender` is whoever publishes: a device at a listener, the broker of a source.
+Real sockets and ptys. A `Sender` is whoever publishes: a device at a listener or a port, the broker of a source.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import pytest
 
+from fieldgate.ingest.serial_source import SerialSource
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.packets import PingReq, PingResp, Properties, PubAck, PubComp, Publish, PubRel
 from http_kit import HttpClient, post, serving_http
 from listener_kit import HeldIntake, RawClient, SettlingIntake, serving
+from serial_kit import PtyDevice, reading
 from source_kit import GoodBroker, running
 from uplink_kit import Peer, until
 
@@ -22,11 +26,15 @@ KEPT = Properties(session_expiry_s=60)
 ASKED = 2  # times: in one read with what is asked about, the first question is answered before it
 
 
-class Sender(Protocol):
-    """One connection that publishes at QoS 1 to ``sensors/a``."""
+class Mouth(Protocol):
+    """Says something to a source, which need not answer."""
 
     def send(self, *packet_ids: int) -> None:
         """Publish one message per id, its payload the id, in one write."""
+
+
+class Sender(Mouth, Protocol):
+    """One connection that publishes at QoS 1 to ``sensors/a``."""
 
     async def acked(self) -> list[int]:
         """The ids acknowledged so far, on all connections, in order; asked behind a packet that is answered at once."""
@@ -125,6 +133,29 @@ class _Poster:
         self._unanswered.clear()
 
 
+class _SerialDevice:
+    """A device on a pty; nobody can tell it anything."""
+
+    def __init__(self, device: PtyDevice, source: SerialSource) -> None:
+        self._device = device
+        self.source = source
+
+    def send(self, *packet_ids: int) -> None:
+        self._device.write(b"".join(b"%d\n" % n for n in packet_ids))
+
+    def come_again(self) -> None:
+        self._device.unplug()
+        self._device.plug()
+
+
+@asynccontextmanager
+async def _port(intake: HeldIntake) -> AsyncIterator[_SerialDevice]:
+    with TemporaryDirectory() as folder, PtyDevice(Path(folder) / "port") as device:
+        async with reading(intake, device.link) as source:
+            await until(lambda: source.is_connected)
+            yield _SerialDevice(device, source)
+
+
 @asynccontextmanager
 async def _http(intake: HeldIntake) -> AsyncIterator[Sender]:
     async with serving_http(intake) as listener:
@@ -145,13 +176,17 @@ async def _source(intake: HeldIntake) -> AsyncIterator[Sender]:
         yield _Broker(broker)
 
 
+Heard = Callable[[HeldIntake], AbstractAsyncContextManager[Mouth]]
 Made = Callable[[HeldIntake], AbstractAsyncContextManager[Sender]]
+all_kinds = pytest.mark.parametrize(
+    "made", [_listener, _source, _http, _port], ids=["listener", "source", "http", "serial"]
+)
 every = pytest.mark.parametrize("made", [_listener, _source, _http], ids=["listener", "source", "http"])
 that_hold = pytest.mark.parametrize("made", [_listener, _source], ids=["listener", "source"])
 
 
-@every
-async def test_a_read_is_one_batch_and_positions_count_from_0(made: Made) -> None:
+@all_kinds
+async def test_a_read_is_one_batch_and_positions_count_from_0(made: Heard) -> None:
     """The flow works on batches; a position is how a source finds its message again."""
     intake = HeldIntake()
     async with made(intake) as sender:
@@ -212,6 +247,40 @@ async def test_a_closed_intake_gets_nothing_until_it_opens(made: Made) -> None:
 
         assert intake.payloads == [b"1", b"2", b"3"]
         assert await sender.acked() == [1, 2, 3]
+
+
+async def test_a_closed_intake_gets_nothing_of_a_port_until_it_opens() -> None:
+    """There is no answer to hold back: what comes waits here and in the port."""
+    intake = SettlingIntake()
+    intake.open = False
+    async with _port(intake) as device:
+        device.send(1, 2)
+        await until(lambda: device.source.status.is_paused)
+        device.send(3)
+        assert intake.heard == []
+
+        intake.open = True
+        await until(lambda: len(intake.heard) == 3)
+
+        assert intake.payloads == [b"1", b"2", b"3"]
+
+
+async def test_what_a_port_said_is_counted_until_it_is_settled() -> None:
+    """Positions are told once, in any order, also those of a connection that has gone; nothing is counted twice."""
+    intake = HeldIntake()
+    async with _port(intake) as device:
+        device.send(1, 2)
+        await until(lambda: len(intake.heard) == 2)
+        device.come_again()
+        device.send(3)
+        await until(lambda: len(intake.heard) == 3)
+        assert device.source.status.unsettled == 3
+
+        for batch in reversed(range(len(intake.batches))):
+            intake.settle(batch)
+
+        status = device.source.status
+        assert (status.unsettled, status.unsettled_bytes, status.reconnects) == (0, 0, 1)
 
 
 async def test_a_closed_intake_gets_nothing_of_a_source_that_sends_away() -> None:

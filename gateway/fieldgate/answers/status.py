@@ -28,6 +28,7 @@ from fieldgate_devices.event import LANES, TimeQuality
 
 if TYPE_CHECKING:
     from fieldgate.ingest.http_listener import HttpListener
+    from fieldgate.ingest.modbus_source import ModbusSource
     from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = ["status_facts"]
@@ -213,9 +214,11 @@ def _http(listener: HttpListener) -> dict[str, Any]:
     }
 
 
-def _source(source: MqttSource | SerialSource, config: SourceConfig, problem: str) -> dict[str, Any]:
+def _source(source: MqttSource | SerialSource | ModbusSource, config: SourceConfig, problem: str) -> dict[str, Any]:
     facts: dict[str, Any] = asdict(source.status)
-    if config.serial is None:
+    if config.modbus is not None:
+        facts |= {"kind": "modbus", "from": config.modbus.url or config.modbus.port}
+    elif config.serial is None:
         facts |= {"kind": "mqtt", "from": f"{config.broker.host}:{config.broker.port}"}
     else:
         errors = facts["line_errors"]

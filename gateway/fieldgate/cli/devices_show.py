@@ -115,6 +115,8 @@ def _command(name: str, spec: CommandSpec) -> tuple[str, str, str, str]:
     way = "" if spec.publish is None else spec.publish.topic
     if spec.serial is not None:
         way = f"serial: {spec.serial.text if spec.serial.text is not None else spec.serial.hex}"
+    if spec.modbus is not None:
+        way = f"modbus: {', '.join(spec.modbus.register_)}"
     return name, way, members or "no arguments", spec.description
 
 

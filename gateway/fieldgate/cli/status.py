@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import typer
 
+from fieldgate.cli.modbus_lines import modbus_lines
 from fieldgate.cli.options import AsJson, ConfigFile, without_file, written_config
 from fieldgate.cli.serial_lines import serial_lines
 from fieldgate.cli.words import STATE, age, count, counts, size, uptime
@@ -25,6 +26,9 @@ _CLOCK: Final = {
     "unsynced": "clock not set: events are marked unsynced",
     "estimated": "clock estimated",
 }
+
+
+_SOURCES: Final = {"serial": serial_lines, "modbus": modbus_lines}
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +62,7 @@ def _for_people(answer: dict[str, Any]) -> str:
     for listener in answer["listeners"]:
         lines += _listener(listener)
     for name, source in answer["sources"].items():
-        lines += serial_lines(name, source) if source["kind"] == "serial" else _source(name, source)
+        lines += _SOURCES.get(source["kind"], _source)(name, source)
     lines += _profiles(answer["profiles"])
     lines += _dead_letters(answer["dead_letters"])
     lines += _local(answer["local_delivery"])
@@ -241,7 +245,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
             "(see: fieldgate parked list)"
         )
     if one["commands"] is not None:
-        lines += _upstream_commands(one["commands"])
+        lines += _uplink_commands(one["commands"])
     if one["replaying"]:
         lines.append(f"         replay: {one['replayed']:,} sent again, {one['replaying']:,} to go")
     if one["unaccounted"]:
@@ -249,7 +253,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _upstream_commands(one: dict[str, Any]) -> list[str]:
+def _uplink_commands(one: dict[str, Any]) -> list[str]:
     """What came over an uplink for devices."""
     lines = []
     if problem := one["problem"]:

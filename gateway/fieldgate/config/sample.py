@@ -34,6 +34,7 @@ _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that
     "SourceConfig": frozenset({"name", "mqtt"}),
     "MqttSourceConfig": frozenset({"url", "subscribe"}),
     "SerialSourceConfig": frozenset({"port", "baud", "framing"}),
+    "ModbusSourceConfig": frozenset({"port", "baud", "units"}),
     "UplinkConfig": frozenset({"mqtt", "format"}),
     "MqttUplinkConfig": frozenset({"url", "username", "password"}),
     "DevicesConfig": frozenset[str](),
@@ -57,6 +58,7 @@ _HTTP_TOO: Final = (
     "Another kind of listener, for devices that speak HTTP. tls, auth (with tokens), origins, events, lane, "
     "max_topic_levels, max_unsettled and the limits on clients and connections mean the same as above."
 )
+_MODBUS_TOO: Final = "Another kind of source, for Modbus devices. lane means the same as above."
 _SERIAL_TOO: Final = "Another kind of source, for a device on a serial port. lane means the same as above."
 
 
@@ -75,10 +77,12 @@ def _top_level(name: str, field: FieldInfo) -> Iterator[str]:
         lines = [f"{name}:", f"  {_UPLINK_NAME}:", *_keys(section, indent=4)]
         yield from (f"#{line}" for line in lines)
     elif section is SourceConfig:
-        others = section.model_fields.keys() - {"serial"}
+        others = section.model_fields.keys() - {"serial", "modbus"}
         yield from (f"#{line}" for line in (f"{name}:", *_entry(section, others)))
         yield from (f"#{line}" for line in _comment(_SERIAL_TOO, indent=2))
         yield from (f"#{line.replace(_SOURCE_NAME, 'scale')}" for line in _entry(section, {"name", "serial"}))
+        yield from (f"#{line}" for line in _comment(_MODBUS_TOO, indent=2))
+        yield from (f"#{line.replace(_SOURCE_NAME, 'meters')}" for line in _entry(section, {"name", "modbus"}))
     elif section is ListenConfig:
         yield f"{name}:"
         http_keys = {"http", *HTTP_KEYS}

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.modbus import ModbusSourceConfig
 from fieldgate.config.remap import check_remap_match, check_remap_target, check_remap_to
 from fieldgate.config.section import LaneName, Name
 from fieldgate.config.serial import SerialSourceConfig
@@ -18,7 +19,7 @@ from fieldgate_devices.matching import SERIAL
 
 __all__ = ["KINDS", "MqttSourceConfig", "RemapConfig", "SourceConfig", "SubscribeConfig"]
 
-KINDS: Final = ("mqtt", "serial")
+KINDS: Final = ("mqtt", "serial", "modbus")
 """The keys of which a source has exactly one."""
 
 
@@ -125,6 +126,11 @@ class SourceConfig(Section):
         description="The serial port that is read.",
         examples=["{port: /dev/serial/by-id/usb-…, baud: 9600, framing: lines, profile: scale}"],
     )
+    modbus: ModbusSourceConfig | None = Field(
+        None,
+        description="The Modbus bus or server whose units are read.",
+        examples=["{url: 'tcp://192.168.1.10', units: [{unit: 1, profile: sdm120, device: meter-1}]}"],
+    )
     events: (
         Annotated[tuple[Annotated[str, AfterValidator(check_event_filter)], ...], Field(strict=False, min_length=1)]
         | None
@@ -165,6 +171,8 @@ class SourceConfig(Section):
     @property
     def assigned(self) -> dict[str, Assigned]:
         """Which profile its messages are of, by topic, where it says so."""
+        if self.modbus is not None:
+            return self.modbus.assigned(self.name)
         if self.serial is None or self.serial.profile is None:
             return {}
         return {self.topic: Assigned(self.serial.profile, self.serial.device or self.name, self.name)}

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fieldgate.config.broker_checks import broker_errors, broker_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.loops import covers, is_same_broker, overlaps, published_filter
+from fieldgate.config.modbus_checks import modbus_errors
 from fieldgate.config.model import Config
 from fieldgate.config.remap import read_match
 from fieldgate.config.serial_checks import serial_errors, serial_warnings
@@ -34,6 +35,7 @@ def source_errors(config: Config) -> Iterator[Finding]:
         yield from _filters_twice((*loc, "mqtt", "subscribe"), source)
         yield from _loops(config, loc, source, are_hopeless=True)
     yield from serial_errors(config)
+    yield from modbus_errors(config)
 
 
 def source_warnings(config: Config) -> Iterator[Finding]:

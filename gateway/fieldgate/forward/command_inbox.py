@@ -25,7 +25,7 @@ import msgspec
 from xxhash import xxh3_64_intdigest
 
 from fieldgate.decide.orders import Answer, Desk, Order, Status
-from fieldgate.forward.command_payload import BadCommand
+from fieldgate.forward.command_payload import BadCommand, id_in
 from fieldgate.forward.command_reader import CommandReader, Doubtful
 from fieldgate.forward.command_requests import Receipt, Replies, Request
 from fieldgate.mqtt.ack_line import AckLine, Owed
@@ -203,7 +203,7 @@ class CommandInbox:
             if len(session.retained) < self._limits.max_retained_topics:
                 session.retained.add(packet.topic)
         answer = Answer(
-            id=request.id,
+            id=request.id or id_in(packet.payload),
             device=request.device,
             name=request.name,
             status=status,

@@ -18,7 +18,7 @@ import msgspec
 
 from fieldgate.decide.orders import MAX_ID_CHARS
 
-__all__ = ["Asked", "BadCommand", "read_payload"]
+__all__ = ["Asked", "BadCommand", "id_in", "read_payload"]
 
 _MAX_BYTES: Final = 64 * 1024
 _LONG_FORM: Final = ("arguments", "id", "at", "max_age")
@@ -68,6 +68,17 @@ def read_payload(payload: bytes) -> Asked:
     if not isinstance(arguments, dict):
         raise BadCommand("'arguments' is not a JSON object")
     return Asked(arguments, _id(said.get("id")), _at(said.get("at")), _max_age(said.get("max_age")))
+
+
+def id_in(payload: bytes) -> str:
+    """Return the id of what is refused, as far as it can be read, so that its sender knows what was; else nothing."""
+    if len(payload) > _MAX_BYTES:
+        return ""
+    try:
+        said = _decode(payload)
+        return _id(said.get("id")) if isinstance(said, dict) else ""
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadCommand):
+        return ""
 
 
 def _id(said: object) -> str:

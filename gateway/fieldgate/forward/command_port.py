@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-import msgspec
 import structlog
 
 from fieldgate import clock
@@ -36,7 +35,9 @@ _log = structlog.get_logger()
 
 
 class CommandPort:
-    """``changed`` lets the uplink send, when something has become due; it is the uplink's to set.
+    """``changed`` lets the uplink send, when something has become due, ``heard`` hears that something has come.
+
+    Both are the uplink's to set.
 
     ``away_since_s`` is until when an earlier process is known to have heard the server (boot time), if it is.
     """
@@ -52,7 +53,8 @@ class CommandPort:
         new_id: Callable[[], str],
         away_since_s: float | None = None,
     ) -> None:
-        self.changed: Callable[[], None] = _nobody_sends
+        self.changed: Callable[[], None] = _nobody
+        self.heard: Callable[[], None] = _nobody
         self._uplink = uplink
         self._desk = desk
         self._topics = CommandTopics(template, gateway=gateway)
@@ -127,11 +129,9 @@ class CommandPort:
         )
         return self._inbox
 
-    def connected(self, session: ClientSession) -> None:
+    def connected(self) -> None:
         """The server has accepted the connection."""
         self._subscription.connected()
-        if session.settings.clean_start:
-            session.settings = msgspec.structs.replace(session.settings, clean_start=False)
 
     def fill(self, session: ClientSession, now_s: float) -> float | None:
         """Send what is due; return in how many seconds to ask again even if nothing happens."""
@@ -185,7 +185,7 @@ class CommandPort:
         self._poisoned = self._poisoned + 1 if end.is_violation else 0
         if self._poisoned >= _POISONED:
             self._poisoned = 0
-            session.settings = msgspec.structs.replace(session.settings, clean_start=True)
+            session.forget()
             _log.warning("uplink.session_given_up", uplink=self._uplink, reason=end.text)
         return is_closed or (is_by_server and had_answers)
 
@@ -193,6 +193,7 @@ class CommandPort:
 
     def _receipt(self, now_s: float) -> Receipt:
         """What comes now was received now, and is as old as the session may have kept it."""
+        self.heard()
         return Receipt(
             boot_ns=round(now_s * 1e9),
             wall_ns=clock.wall_ns(),
@@ -217,5 +218,5 @@ class CommandPort:
             _log.warning("uplink.answer_refused", uplink=self._uplink, reason=self._answers.refusal)
 
 
-def _nobody_sends() -> None:
+def _nobody() -> None:
     """Before there is an uplink."""

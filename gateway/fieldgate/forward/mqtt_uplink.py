@@ -6,6 +6,7 @@ uplink is, in words. Wired by ``pipeline.py``, which calls `kick` when the feed 
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import Literal
 
@@ -22,6 +23,7 @@ from fieldgate.forward.presence import Presence
 from fieldgate.forward.pump import Pump
 from fieldgate.forward.status import UplinkStatus
 from fieldgate.forward.uplink import Feed
+from fieldgate.forward.uplink_memory import UplinkMemory
 from fieldgate.mqtt.client_happenings import Announced, Rejected, Subscribed, reason_text, says
 from fieldgate.mqtt.client_inbox import ClientInbox
 from fieldgate.mqtt.client_session import ClientSession
@@ -40,7 +42,8 @@ class MqttUplink:
     """Implements `fieldgate.forward.uplink.Uplink` over MQTT 3.1.1 and 5.
 
     ``os_boot_of`` answers the OS boot id of a run, for events whose time is not known; ``expiry`` says when events end,
-    for ``honour_expiry``; ``home_assistant`` what is told beside the events, ``commands`` what is heard.
+    for ``honour_expiry``; ``home_assistant`` what is told beside the events, ``commands`` what is heard,
+    ``memory`` what the server may keep.
     """
 
     def __init__(
@@ -57,6 +60,7 @@ class MqttUplink:
         home_assistant: HomeAssistant | None = None,
         timing: Timing | None = None,
         commands: CommandPort | None = None,
+        memory: UplinkMemory | None = None,
     ) -> None:
         self.name = name
         self._feed = feed
@@ -94,6 +98,12 @@ class MqttUplink:
         self._commands = commands
         if commands is not None:
             commands.changed = self.kick
+        self._memory = memory
+        if memory is not None:
+            if memory.is_outdated:
+                self._session.forget()
+            if commands is not None:
+                commands.heard = memory.heard
         self.home_assistant = home_assistant
         self._telling = 0  # packet id of the discovery that waits for its PUBACK
         self._is_discovery_refused = False
@@ -131,10 +141,20 @@ class MqttUplink:
         self._has_run = True
         if self._commands is not None:
             self._commands.join()
-        await self._connection.run()
+        if self._memory is None:
+            await self._connection.run()
+            return
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._memory.run(), name=f"record:{self.name}")
+                await self._connection.run()
+        except ExceptionGroup as group:  # the supervisor decides by the class of what failed
+            raise group.exceptions[0] from group
 
     async def stop(self) -> None:
         """Say that it is offline and DISCONNECT; what is in flight is sent again by the next process."""
+        if self._memory is not None and self._connection.state == "connected":
+            self._memory.stop()
         is_told = self._announce("offline")
         await self._connection.stop(reason=Reason.SUCCESS if is_told else Reason.DISCONNECT_WITH_WILL)
 
@@ -160,7 +180,9 @@ class MqttUplink:
         )
         self._telling = 0
         if self._commands is not None:
-            self._commands.connected(self._session)
+            self._commands.connected()
+        if self._memory is not None:
+            self._memory.connected()
         self._announce("online")
         if self.home_assistant is not None:
             self.home_assistant.begin()

@@ -2,7 +2,8 @@
 
 Laws: what is to be written goes first. Units that answer take turns, one request each, so that one with many registers
 starves nobody. Units that do not answer are asked one at a time, and so seldom that all of them together take a tenth
-of the time at most: on a serial bus nobody else can speak while a silent unit is waited for.
+of the time at most: on a serial bus nobody else can speak while a silent unit is waited for. Where several may be asked
+at once that is done only while one takes long or is silent: not every server can hear two questions at a time.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from fieldgate.ingest.modbus_unit import UnitPlan, UnitState
+from fieldgate.ingest.modbus_unit import UnitPlan, UnitState, WriteTold
 from fieldgate_devices.modbus import RegisterValue, Request, Write
 
 __all__ = ["Ask", "Reading", "Schedule"]
 
 _PROBE_SHARE: Final = 0.1  # of the time, for units that do not answer
+_PATIENCE_S: Final = 0.2  # so long others wait for an answer, even where they need not
 
 
 class Ask(NamedTuple):
@@ -27,6 +29,7 @@ class Ask(NamedTuple):
     group: int | None
     is_probe: bool
     asked_s: float
+    outcome: WriteTold | None = None
 
 
 class Reading(NamedTuple):
@@ -37,14 +40,14 @@ class Reading(NamedTuple):
 
 
 class Schedule:
-    """``in_flight`` requests may be on their way at once, to as many units."""
+    """``in_flight`` requests may be on their way at once, to as many units, where one takes long."""
 
     def __init__(
         self, plans: Sequence[UnitPlan], *, in_flight: int, retries: int, asks_at_most_s: float, now_s: float
     ) -> None:
         self.units = [UnitState(one, retries=retries, asks_at_most_s=asks_at_most_s, now_s=now_s) for one in plans]
         self._in_flight = in_flight
-        self._asking = 0
+        self._asking: dict[int, Ask] = {}  # by unit
         self._turn = 0
         self._is_probing = False
         self._probes_from_s = now_s
@@ -60,12 +63,13 @@ class Schedule:
 
     def next(self, now_s: float, *, may_read: bool = True) -> Ask | None:
         """Return what to ask now, if anything; to be told what came of it by exactly one of the calls below."""
-        if self._asking >= self._in_flight:
+        if len(self._asking) >= self._in_flight or self._patient_until_s() > now_s:
             return None
         free = [one for one in self.units if not one.is_busy]
         for unit in free:
             if unit.writes:
-                return self._ask(unit, unit.writes.popleft(), None, now_s)
+                what, outcome = unit.writes.popleft()
+                return self._ask(unit, what, None, now_s, outcome)
         if not may_read:
             return None
         silent = [one for one in free if one.is_silent and one.ask_again_s <= now_s]
@@ -78,25 +82,38 @@ class Schedule:
                 return self._ask(unit, found[1], found[0], now_s)
         return None
 
-    def _ask(self, unit: UnitState, what: Request | Write, group: int | None, now_s: float) -> Ask:
+    def _ask(
+        self,
+        unit: UnitState,
+        what: Request | Write,
+        group: int | None,
+        now_s: float,
+        outcome: WriteTold | None = None,
+    ) -> Ask:
         is_probe = unit.is_silent and group is not None
         self._is_probing |= is_probe
-        self._asking += 1
         self._turn += 1
         unit.served, unit.is_busy = self._turn, True
         unit.tally.requests += 1
         unit.tally.writes += group is None
-        return Ask(unit, what, group, is_probe, now_s)
+        ask = self._asking[unit.plan.number] = Ask(unit, what, group, is_probe, now_s, outcome)
+        return ask
+
+    def _patient_until_s(self) -> float:
+        """Until when nobody else is asked, for the sake of those that were."""
+        return max((one.asked_s + _PATIENCE_S for one in self._asking.values() if not one.is_probe), default=-math.inf)
 
     def wakes_at_s(self, now_s: float) -> float:
         """When to ask for the `next` one, if nothing is told before; infinity if that must come first."""
-        if self._asking >= self._in_flight:
+        if len(self._asking) >= self._in_flight:
             return math.inf
         free = [one for one in self.units if not one.is_busy]
         times = [one.due_s() for one in free if not one.is_silent]
         if not self._is_probing:
             times += [max(one.ask_again_s, self._probes_from_s) for one in free if one.is_silent]
-        return max(now_s, min(times, default=math.inf))
+        if any(one.writes for one in free):
+            times.append(now_s)
+        return max(now_s, self._patient_until_s(), min(times, default=math.inf))
 
     # -- what came of it ----------------------------------------------------------------------------------------------
 
@@ -139,7 +156,7 @@ class Schedule:
             unit.reconnected(now_s)
 
     def _over(self, ask: Ask, now_s: float) -> None:
-        self._asking -= 1
+        del self._asking[ask.unit.plan.number]
         ask.unit.is_busy = False
         if ask.is_probe:
             self._is_probing = False

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
 from fieldgate_devices.modbus import RegisterValue, Request, Write, read_values, split
 
-__all__ = ["EXCEPTIONS", "GroupPlan", "UnitPlan", "UnitState", "exception_name"]
+__all__ = ["EXCEPTIONS", "GroupPlan", "UnitPlan", "UnitState", "WriteTold", "exception_name"]
 
 EXCEPTIONS: Final = {  # Modbus Application Protocol V1.1b3, 7
     1: "illegal function",
@@ -34,6 +34,8 @@ _OF_GATEWAYS: Final = frozenset({10, 11})  # the unit behind it is silent
 _ASK_REFUSED_AGAIN_S: Final = 600.0
 
 State = Literal["unasked", "ok", "silent"]
+WriteTold = Callable[[str, bool], None]
+"""Told why a write failed, empty if it did not, and whether it may have been carried out."""
 
 
 def exception_name(code: int) -> str:
@@ -111,7 +113,7 @@ class UnitState:
         self.ask_again_s = now_s
         self.tally = UnitTally()
         self.refusals: dict[str, str] = {}
-        self.writes: deque[Write] = deque()
+        self.writes: deque[tuple[Write, WriteTold]] = deque()
         self._retries = retries
         self._asks_at_most_s = asks_at_most_s
         self._failures = 0
@@ -228,7 +230,3 @@ class UnitState:
         self.state, self.reason, self.ask_again_s = "unasked", "", now_s
         for group in self._groups:
             group.due_s = now_s
-
-    def places(self) -> Iterable[str]:
-        """What is read of it, as requests."""
-        return [str(request) for group in self._groups for request in group.requests]

@@ -32,6 +32,7 @@ from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
 from fieldgate.net.login import client_settings
+from fieldgate_devices.catalogue import Catalogue
 
 __all__ = ["MqttSource", "Save"]
 
@@ -124,6 +125,9 @@ class MqttSource:
                 await self._connection.run()
         except ExceptionGroup as group:  # the supervisor decides by the class of what failed
             raise group.exceptions[0] from group
+
+    def use(self, catalogue: Catalogue) -> None:
+        """From now on by these profiles: what is read does not depend on them."""
 
     async def stop_reading(self) -> None:
         """Read nothing more; acknowledgements still go out as events are settled."""

@@ -17,10 +17,12 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, NamedTuple, Protocol, TypeVar
+from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import serial
+import serial.rfc2217
 import serial.rs485
+from serial.urlhandler import protocol_socket
 
 from fieldgate.config.serial import SerialSourceConfig
 from fieldgate.ingest.serial_place import find_port
@@ -93,7 +95,7 @@ def open_port(config: SerialSourceConfig, wake: int) -> Port:
     if not is_url and (problem := unfit_problem(place)) is not None:
         raise problem
     try:
-        made = serial.serial_for_url(place, do_not_open=True) if is_url else _Device(config)
+        made = _by_url(place) if is_url else _Device(config)
         _set_up(made, config, is_url=is_url)
         made.port = place
         made.open()
@@ -107,6 +109,16 @@ def open_port(config: SerialSourceConfig, wake: int) -> Port:
     return _TurnPort(made, where, wake)
 
 
+def _by_url(url: str) -> serial.Serial:
+    if url.startswith("socket://"):
+        made: object = _Socket()
+    elif url.startswith("rfc2217://"):
+        made = _Rfc2217()
+    else:
+        made = serial.serial_for_url(url, do_not_open=True)
+    return cast("serial.Serial", made)  # they all have its face
+
+
 def _set_up(made: serial.Serial, config: SerialSourceConfig, *, is_url: bool) -> None:
     made.baudrate = config.baud
     made.bytesize = config.bytesize
@@ -114,8 +126,9 @@ def _set_up(made: serial.Serial, config: SerialSourceConfig, *, is_url: bool) ->
     made.stopbits = config.stopbits
     made.xonxoff = config.flow_control == "xonxoff"
     made.rtscts = config.flow_control == "rtscts"
-    made.timeout = _TURN_S
-    made.write_timeout = config.write_timeout
+    made.timeout = _TURN_S  # never changed when it is open: that would set up the whole port anew
+    if not isinstance(made, _Rfc2217):  # which has one of its own
+        made.write_timeout = config.write_timeout
     if config.dtr != "leave":
         made.dtr = config.dtr == "on"
     if config.rts != "leave":
@@ -137,6 +150,8 @@ def _translated(place: str, error: Exception) -> PortProblem:
     """The words for what pyserial raised; it hides the error of the system in several ways."""
     if isinstance(error, PortProblem):
         return error
+    if "RS485" in str(error):
+        return PortProblem(f"{place}: its driver does not do RS-485; leave out rs485", kind="refused")
     for one in (error, error.__context__):
         if isinstance(one, termios.error):
             return open_problem(place, OSError(*one.args))
@@ -145,8 +160,6 @@ def _translated(place: str, error: Exception) -> PortProblem:
                 return PortProblem(f"{place} cannot be reached: {os.strerror(one.errno)}")
             return open_problem(place, one)
     text = str(error)
-    if "RS485" in text:
-        return PortProblem(f"{place}: its driver does not do RS-485; leave out rs485", kind="refused")
     if "baud" in text:
         return PortProblem(f"{place} does not do this baud rate: {text}", kind="refused")
     return PortProblem(f"{place} cannot be opened: {text}")
@@ -180,6 +193,20 @@ class _Device(serial.Serial):
             attributes[2] &= ~termios.HUPCL
         attributes[6][termios.VMIN] = 1  # a read that finds nothing says so, and is no end
         termios.tcsetattr(fd, termios.TCSANOW, attributes)
+
+
+class _Socket(protocol_socket.Serial):
+    """Keeps what the far end says first."""
+
+    def reset_input_buffer(self) -> None:
+        """See above."""
+
+
+class _Rfc2217(serial.rfc2217.Serial):
+    """Keeps what the far end says first."""
+
+    def reset_input_buffer(self) -> None:
+        """See above."""
 
 
 class _DescriptorPort:
@@ -263,18 +290,14 @@ class _TurnPort:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         is_asked = reads or writes
-        if poll.poll(0 if is_asked else max(0.0, timeout_s) * 1000) or not is_asked:
-            return bool(self._first) and reads, writes
-        if reads and not self._first:
-            self._made.timeout = 0 if writes else min(_TURN_S, max(0.0, timeout_s))
-            self._first = self._guarded(lambda: self._made.read(1))
-        return bool(self._first) and reads, writes
+        is_woken = bool(poll.poll(0 if is_asked else max(0.0, timeout_s) * 1000))
+        if reads and not self._first and not is_woken and not writes:
+            self._first = self._guarded(lambda: self._made.read(1))  # waits for its own, short time
+        return reads and bool(self._first or self._guarded(lambda: self._made.in_waiting)), writes
 
     def read(self, size: int) -> bytes:
         first, self._first = self._first, b""
-        self._made.timeout = 0
-        rest = self._guarded(lambda: self._made.read(min(self._made.in_waiting, size - len(first))))
-        return first + rest
+        return first + self._guarded(lambda: self._made.read(min(self._made.in_waiting, size - len(first))))
 
     def write(self, content: bytes) -> int:
         self._guarded(lambda: self._made.write(content))

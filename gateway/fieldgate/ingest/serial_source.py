@@ -28,6 +28,7 @@ from fieldgate.ingest.serial_status import SerialStatus
 from fieldgate.ingest.serial_thread import PortThread
 from fieldgate.ingest.source import Intake
 from fieldgate.net.broker_connection import ConnectionState
+from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Lane
 from fieldgate_devices.framing.framer import Framer
 
@@ -143,6 +144,9 @@ class SerialSource:
             while self._news:
                 self._news.popleft()()
 
+    def use(self, catalogue: Catalogue) -> None:
+        """From now on by these profiles: what is read does not depend on them."""
+
     async def stop_reading(self) -> None:
         """Read nothing more, hand over what was read, close the port."""
         thread = self._thread
@@ -252,6 +256,14 @@ class SerialSource:
     def ended(self) -> None:
         """See `PortHears`."""
         self._do(self._has_ended.set)
+
+    def failed(self, error: Exception) -> None:
+        """See `PortHears`: as if it had happened in `run`."""
+
+        def fail() -> None:
+            raise error
+
+        self._do(fail)
 
     def _do(self, call: Callable[[], None]) -> None:
         self._news.append(call)

@@ -61,6 +61,9 @@ class PortHears(Protocol):
     def ended(self) -> None:
         """The thread has handed over all it had, and the port is closed."""
 
+    def failed(self, error: Exception) -> None:
+        """A defect has ended the thread."""
+
 
 class Write:
     """What is to be written; ``done`` is told on the loop why it was not, or None."""
@@ -157,6 +160,14 @@ class PortThread:
 
     def _run(self) -> None:
         leave_signals_to_main()
+        try:
+            self._keep_open()
+        except Exception as error:  # noqa: BLE001 - a defect is the supervisor's affair, which is not in this thread
+            self._tell(partial(self._hears.failed, error))
+        else:
+            self._tell(self._hears.ended)
+
+    def _keep_open(self) -> None:
         while not self._is_stopping:
             try:
                 port = self._opens(self._wake_r)
@@ -166,7 +177,6 @@ class PortThread:
                 self._pause(_LOOK_EVERY_S if problem.kind == "absent" else self._backoff.next_s())
             else:
                 self._serve(port)
-        self._tell(self._hears.ended)
 
     def _serve(self, port: Port) -> None:
         since_s = clock.boot_s()

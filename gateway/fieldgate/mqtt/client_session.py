@@ -18,6 +18,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from fieldgate.mqtt.client_happenings import (
     Connected,
     Ended,
@@ -89,6 +91,10 @@ class ClientSession(ClientSender):
         self.pings = self.pongs = 0
         self.in_flight.release_all()
         self._write(encode(settings.connect(version), version), now_s)
+
+    def forget(self) -> None:
+        """Have the server forget the session when the next connection begins, with all that it keeps for it."""
+        self.settings = msgspec.structs.replace(self.settings, clean_start=True)
 
     def disconnect(self, now_s: float, reason: int = Reason.SUCCESS) -> None:
         """Say goodbye; nothing but `output` may follow before the next `connect`. Does nothing when not connected."""
@@ -263,17 +269,19 @@ class ClientSession(ClientSender):
     # -- the first packet -------------------------------------------------------------------------------------
 
     def _first(self, packet: Packet, now_s: float) -> Happening:
+        settings = self.settings
         if not isinstance(packet, ConnAck):
             return self._violated(Reason.PROTOCOL_ERROR, f"{type(packet).__name__.upper()} instead of CONNACK", now_s)
-        refused = refusal(packet, self.settings, version=self.version)
+        refused = refusal(packet, settings, version=self.version)
         if refused is not None:
             self._phase = Phase.CLOSED
             return refused
         self._phase = Phase.CONNECTED
-        self.terms = terms_of(packet, self.settings)
+        self.terms = terms_of(packet, settings)
         self._watch.keep_alive_s = self.terms.keep_alive_s
         self._watch.waiting_since_s = now_s
         self.in_flight.hold_all(is_session_present=packet.session_present)
+        self.settings = msgspec.structs.replace(settings, clean_start=False) if settings.clean_start else settings
         self._inbox = self._open_inbox(self.version, packet.session_present)
         return Connected(packet.session_present)
 

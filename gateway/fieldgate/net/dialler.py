@@ -1,28 +1,23 @@
 """Open a connection to a broker: look up a name, try its addresses, ask the proxy, agree on TLS and WebSocket.
 
-A look-up may hang for as long as the system's resolver likes. It runs in a thread of its own that nobody waits for at
-the end, at most one per broker, and each attempt to connect asks again. With a proxy only the proxy's name is looked
-up here; the broker's is the proxy's business.
+With a proxy only the proxy's name is looked up here (`look_up`); the broker's is the proxy's business.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import socket
 import ssl
-import threading
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.net.connect_errors import Stage, Way, connect_problem, is_refusal
 from fieldgate.net.link import Link, LinkOwner
+from fieldgate.net.look_up import LookUp
 from fieldgate.net.proxy_tunnel import ProxyTunnel
 from fieldgate.net.refusals import TryLater
 from fieldgate.net.tls import TlsContexts
-from fieldgate.threads import leave_signals_to_main
 
 if TYPE_CHECKING:
     from fieldgate.net.websocket_client import WebSocketClient
@@ -54,7 +49,7 @@ class Dialler:
             from fieldgate.net.websocket_client import WebSocketClient  # its driver is a megabyte that few need
 
             self._websocket = WebSocketClient
-        self._lookup: asyncio.Future[list[str]] | None = None
+        self._look_up = LookUp(*self._way.first)
 
     async def open(self, owner: LinkOwner) -> None:
         """Connect ``owner`` to the first address that answers; each gets its share of the time that is left.
@@ -67,7 +62,7 @@ class Dialler:
         deadline_s = loop.time() + self._timeout_s
         self.stage = Stage.LOOK_UP
         tls = self._tls.get() if self._tls is not None else None
-        addresses = await self._addresses()
+        addresses = await self._look_up.addresses()
         for left in range(len(addresses), 0, -1):
             self.stage = Stage.TCP
             try:
@@ -177,45 +172,3 @@ class Dialler:
             except BaseException:  # the same: given up in mid-handshake
                 transport.abort()
                 raise
-
-    # -- names ------------------------------------------------------------------------------------------------
-
-    async def _addresses(self) -> list[str]:
-        """Return the addresses to connect to, in the system's order of preference."""
-        host, port = self._way.first
-        with contextlib.suppress(ValueError):
-            return [str(ipaddress.ip_address(host))]
-        if self._lookup is None or self._lookup.done():
-            self._lookup = asyncio.get_running_loop().create_future()
-            lookup = threading.Thread(
-                target=_look_up, args=(host, port, self._lookup), name=f"look-up:{host}", daemon=True
-            )
-            lookup.start()
-        return await asyncio.shield(self._lookup)
-
-
-def _look_up(host: str, port: int, answer: asyncio.Future[list[str]]) -> None:
-    """Runs in the thread."""
-    leave_signals_to_main()
-    found: list[str] | OSError
-    try:
-        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        found = list(dict.fromkeys(_address(info[4]) for info in infos))
-    except (OSError, UnicodeError) as error:
-        found = error if isinstance(error, OSError) else socket.gaierror(socket.EAI_NONAME, str(error))
-    with contextlib.suppress(RuntimeError):  # the loop is closed: nobody asks any more
-        answer.get_loop().call_soon_threadsafe(_tell, answer, found)
-
-
-def _address(place: tuple[Any, ...]) -> str:
-    """The address as a text; one that only one network has (``fe80::…``, from mDNS say) goes with that network."""
-    scope = place[3] if len(place) == 4 else 0
-    return f"{place[0]}%{scope}" if scope else str(place[0])
-
-
-def _tell(answer: asyncio.Future[list[str]], found: list[str] | OSError) -> None:
-    if isinstance(found, OSError):
-        answer.set_exception(found)
-        answer.exception()  # whoever asked may have given up
-    else:
-        answer.set_result(found)
