@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest -q
 JOBS ?= 2
 PARALLEL := -n $(JOBS) --dist loadfile
 
-.PHONY: help setup check format test test-long test-root interop bench demo clean
+.PHONY: help setup check format test test-faults test-long test-root interop bench demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -40,8 +40,11 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-test: $(STAMP) ## the tests, without the long ones, those of other people's clients and brokers, and those that need root
-	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration"
+test: $(STAMP) ## the tests, without those that have a target of their own
+	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" --ignore tests/faults
+
+test-faults: $(STAMP) ## what it must survive: kills, full disks, storms, clocks that jump
+	$(PYTEST) $(PARALLEL) -m "not long and not root" tests/faults
 
 test-long: $(STAMP) ## the full counts, other cases by chance each time; those that need root skip themselves without
 	@PYTHONPATH=tests $(BIN)/python -m interop_kit.npm tests/interop/node-red || echo "test-long: Node-RED's test will skip"

@@ -1,4 +1,4 @@
-"""The tables of faults in tests/README.md name tests that exist, at least one of each row in `make test`."""
+"""The tables of faults in tests/README.md name tests that exist, one of each row at least in what needs no root."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_tests_of_a_row_exist_and_run_every_time(row: str, text: str) -> Non
     marks = [marks_of(file, name) for file, name in named]
 
     assert not any("pytest.mark.long" in each for each in marks)
-    assert any("pytest.mark.root" not in each for each in marks), f"row {row} names no test of `make test`"
+    assert any("pytest.mark.root" not in each for each in marks), f"row {row} names no test that runs without root"
 
 
 @pytest.mark.parametrize(

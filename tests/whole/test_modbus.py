@@ -1,4 +1,4 @@
-"""Modbus from outside: a simulated unit, the gateway as a process, what goes upstream, and commands that write registers."""
+"""Modbus from outside: a simulated unit, the gateway as a process, events upstream, commands that write registers."""
 
 from __future__ import annotations
 
