@@ -135,16 +135,20 @@ def _is_console(device: str) -> bool:
 def _users(device: str) -> Iterator[tuple[int, str]]:
     """Process id and name of who has it open, as far as this user may see; else who has it locked."""
     own = os.getpid()
-    for folder in Path("/proc").glob("[0-9]*"):
-        with suppress(OSError):
-            if int(folder.name) != own and _has_open(folder / "fd", device):
-                yield int(folder.name), _name_of(int(folder.name))
+    with suppress(OSError):
+        about = Path(device).stat()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if int(folder.name) != own and _has_open(folder / "fd", about):
+                    yield int(folder.name), _name_of(int(folder.name))
     if (holder := lock_holder(device)) is not None:
         yield holder
 
 
-def _has_open(folder: Path, device: str) -> bool:
-    return any(os.path.realpath(link) == device for link in folder.iterdir())
+def _has_open(folder: Path, about: os.stat_result) -> bool:
+    return any(
+        str(link.readlink()).startswith("/dev/") and os.path.samestat(link.stat(), about) for link in folder.iterdir()
+    )
 
 
 def _name_of(pid: int) -> str:
