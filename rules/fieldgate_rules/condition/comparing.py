@@ -22,6 +22,8 @@ _EXACT: Final = 2**53
 
 
 def _same(one: Value, other: Value) -> bool:
+    if type(one) is str and type(other) is str:
+        return cut(one) == cut(other)
     return kind_of(one) is kind_of(other) and one == other
 
 

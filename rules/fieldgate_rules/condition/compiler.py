@@ -39,7 +39,7 @@ from fieldgate_rules.condition.nodes import (
 )
 from fieldgate_rules.condition.reads import known_number, raw_value, read_field, read_stored
 from fieldgate_rules.condition.shapes import Kind
-from fieldgate_rules.condition.text_functions import is_long
+from fieldgate_rules.condition.text_functions import is_cut
 
 __all__ = ["compiled"]
 
@@ -247,7 +247,7 @@ def _rate(node: Rate, part: Closure) -> Closure:
 
 def _call(node: Call, parts: Sequence[Closure]) -> Closure:
     run = node.run
-    given = [_cut(part) if _needs_cut(one) else part for one, part in zip(node.arguments, parts, strict=True)]
+    given = [_cut(part) if is_cut(one) else part for one, part in zip(node.arguments, parts, strict=True)]
     if len(given) == 1:
         (only,) = given
 
@@ -262,10 +262,6 @@ def _call(node: Call, parts: Sequence[Closure]) -> Closure:
         return None if None in values else run(*values)
 
     return called
-
-
-def _needs_cut(node: Node) -> bool:
-    return node.shape.kind is Kind.TEXT and is_long(node)
 
 
 def _cut(part: Closure) -> Closure:

@@ -2,16 +2,35 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from typing import Final
+
 from fieldgate_rules.condition.agreement import Source
 from fieldgate_rules.condition.bounds import MAX_STEPS
-from fieldgate_rules.condition.nodes import AllOf, AnyOf, Call, Comparison, Literal, Node, parts_of
+from fieldgate_rules.condition.nodes import (
+    Age,
+    AllOf,
+    AnyOf,
+    Arithmetic,
+    Call,
+    Choice,
+    Comparison,
+    Default,
+    Last,
+    Literal,
+    Member,
+    Node,
+    Prev,
+    Rate,
+    parts_of,
+)
 from fieldgate_rules.condition.place import Complaint
 from fieldgate_rules.condition.shapes import Kind
-from fieldgate_rules.condition.text_functions import is_long
+from fieldgate_rules.condition.text_functions import is_cut, is_long
 
 __all__ = ["cost_complaint", "steps"]
 
-_CUT_STEPS = 60
+_CUT_STEPS: Final = 110
 
 
 def steps(node: Node) -> int:
@@ -22,18 +41,27 @@ def steps(node: Node) -> int:
 def _own_steps(node: Node) -> int:
     match node:
         case AllOf() | AnyOf():
-            return 1 + len(node.parts)
+            return 2 + len(node.parts)
         case Comparison():
-            texts = [one for one in node.parts if one.shape.kind is not Kind.NUMBER and is_long(one)]
-            is_of_texts = Kind.TEXT in {one.shape.kind for one in texts} and len(texts) > 1
-            return 2 * len(node.signs) + (_CUT_STEPS * len(texts) if is_of_texts else 0)
+            return sum(_pair_steps(left, right) for left, right in pairwise(node.parts))
         case Call():
-            texts = [one for one in node.arguments if one.shape.kind is Kind.TEXT and is_long(one)]
-            return 2 + node.steps + _CUT_STEPS * len(texts)
-        case Literal():
-            return 1
+            return 4 + node.steps + _CUT_STEPS * sum(map(is_cut, node.arguments))
+        case Rate():
+            return 10
+        case Arithmetic():
+            return 8 if node.sign == "*" else 5  # whole numbers may grow to 1,024 bits
+        case Member():
+            return 5
+        case Prev() | Last() | Age() | Default() | Choice():
+            return 4
         case _:
             return 2
+
+
+def _pair_steps(left: Node, right: Node) -> int:
+    if isinstance(left, Literal) or isinstance(right, Literal) or Kind.NUMBER in (left.shape.kind, right.shape.kind):
+        return 4
+    return 20 + _CUT_STEPS * sum(map(is_long, (left, right)))
 
 
 def cost_complaint(node: Node, source: Source) -> Complaint | None:

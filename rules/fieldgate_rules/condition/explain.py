@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, assert_never
 
 from fieldgate_devices.files.location import Location
-from fieldgate_rules.condition.bounds import cut
+from fieldgate_rules.condition.bounds import MAX_NUMBER, cut
 from fieldgate_rules.condition.compiler import compiled
 from fieldgate_rules.condition.facts import Facts, Value
 from fieldgate_rules.condition.nodes import (
@@ -69,6 +69,8 @@ def shown(value: object) -> str:
             return str(value).lower()
         case int() if abs(value) < 10**15:
             return str(value)
+        case int() if abs(value) > MAX_NUMBER:
+            return "a number too large"
         case int() | float():
             return f"{value:.12g}"
         case str():
@@ -140,7 +142,7 @@ def _lacking(node: Field | Prev | Last, facts: Facts) -> str:
         return f"{name} {absent}"
     kind = node.shape.kind
     if kind_of(value) is Kind.NUMBER and kind in (Kind.NUMBER, Kind.ANY):
-        return f"{name} is too large"
+        return f"{name} is a number too large"
     return f"{name} is {shown(value)}, not {'a plain value' if kind in (Kind.ANY, Kind.THING) else kind.phrase}"
 
 

@@ -26,7 +26,7 @@ def difference_unit(unit: str) -> str:
 
 def _call(use: Use, name: str, shape: Shape, run: object, *, why: str = _TOO_LARGE) -> Call:
     assert callable(run)
-    return Call(use.span, shape, name, use.arguments, run, steps=3, why=why)
+    return Call(use.span, shape, name, use.arguments, run, steps=6 + 2 * len(use.arguments), why=why)
 
 
 def _abs(use: Use) -> Node:

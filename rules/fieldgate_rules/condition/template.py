@@ -26,8 +26,8 @@ UNKNOWN: Final = "?"
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{|\}")
 _INSIDE: Final = re.compile(r"""("[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')|[{}:]""")
 _FORMAT: Final = re.compile(r"\+?,?(?:(?:\.[0-9])?[fe%]|d)?")
-_CUT_STEPS: Final = 60
-_FORMAT_STEPS: Final = 10
+_CUT_STEPS: Final = 110
+_FORMAT_STEPS: Final = 20
 _MAX_WHOLE: Final = 10**15
 
 

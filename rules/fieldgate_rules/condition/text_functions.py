@@ -10,23 +10,28 @@ from fieldgate_rules.condition.bounds import cut
 from fieldgate_rules.condition.facts import Value
 from fieldgate_rules.condition.nodes import Call, Default, Field, Has, Last, Literal, Node, Prev
 from fieldgate_rules.condition.pattern import read_pattern
-from fieldgate_rules.condition.shapes import NUMBER, TEXT, TRUTH, Shape, both_of
+from fieldgate_rules.condition.shapes import NUMBER, TEXT, TRUTH, Kind, Shape, both_of
 from fieldgate_rules.condition.wants import Example, Function, Parameter, Use, Wants
 
-__all__ = ["TEXT_FUNCTIONS", "is_long"]
+__all__ = ["TEXT_FUNCTIONS", "is_cut", "is_long"]
 
 _TEXT: Final = Parameter("text", Wants.TEXT)
 _NEVER: Final = "it cannot be told"
-_CASE_STEPS: Final = 250
-_SEARCH_STEPS: Final = 120
-_MATCH_STEPS: Final = 120
+_CASE_STEPS: Final = 580
+_SEARCH_STEPS: Final = 180
+_MATCH_STEPS: Final = 200
 
 
 def is_long(node: Node) -> bool:
     """Whether a text may be too long to be looked at for next to nothing."""
-    if isinstance(node, Call) and node.name in ("lower", "upper"):
+    if isinstance(node, Call):
         return any(map(is_long, node.arguments))
-    return node.shape.values is None and not isinstance(node, Literal)
+    return node.shape.kind in (Kind.TEXT, Kind.ANY) and node.shape.values is None
+
+
+def is_cut(node: Node) -> bool:
+    """Whether a text has to be cut before a function looks at it; what a function gives is short enough."""
+    return node.shape.kind is Kind.TEXT and is_long(node) and not isinstance(node, Call)
 
 
 def _call(use: Use, name: str, shape: Shape, run: Callable[..., Value | None], *, long: int, short: int = 3) -> Call:

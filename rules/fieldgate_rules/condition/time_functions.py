@@ -42,7 +42,7 @@ def _call(use: Use, name: str, shape: Shape, run: object) -> Call:
     time = use.arguments[0]
     if time.shape.unit not in ("", "s"):
         raise Wrong(time.span, f"a time is in seconds since 1970; this is in {time.shape.unit}")
-    return Call(use.span, shape, name, use.arguments[:1], run, steps=30, why=_NO_TIME)
+    return Call(use.span, shape, name, use.arguments[:1], run, steps=24, why=_NO_TIME)
 
 
 def _hour(use: Use) -> Node:
