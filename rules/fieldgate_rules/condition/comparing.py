@@ -6,7 +6,7 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from fieldgate_rules.condition.bounds import MAX_CHARACTERS, cut
+from fieldgate_rules.condition.bounds import MAX_CHARACTERS, MAX_NUMBER, cut
 from fieldgate_rules.condition.facts import Closure, Facts, Value
 from fieldgate_rules.condition.nodes import Comparison, Field, Literal, Member
 from fieldgate_rules.condition.shapes import Kind, kind_of
@@ -98,7 +98,9 @@ def _chain(parts: list[Closure], compares: list[Compare]) -> Closure:
 def _less(name: str, limit: float) -> Closure:
     def less(facts: Facts) -> bool | None:
         value = facts.fields.get(name)
-        return value < limit if type(value) is float or type(value) is int else None
+        if type(value) is float:
+            return value < limit
+        return value < limit if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER else None
 
     return less
 
@@ -106,7 +108,9 @@ def _less(name: str, limit: float) -> Closure:
 def _less_or_equal(name: str, limit: float) -> Closure:
     def less_or_equal(facts: Facts) -> bool | None:
         value = facts.fields.get(name)
-        return value <= limit if type(value) is float or type(value) is int else None
+        if type(value) is float:
+            return value <= limit
+        return value <= limit if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER else None
 
     return less_or_equal
 
@@ -114,7 +118,9 @@ def _less_or_equal(name: str, limit: float) -> Closure:
 def _greater(name: str, limit: float) -> Closure:
     def greater(facts: Facts) -> bool | None:
         value = facts.fields.get(name)
-        return value > limit if type(value) is float or type(value) is int else None
+        if type(value) is float:
+            return value > limit
+        return value > limit if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER else None
 
     return greater
 
@@ -122,7 +128,9 @@ def _greater(name: str, limit: float) -> Closure:
 def _greater_or_equal(name: str, limit: float) -> Closure:
     def greater_or_equal(facts: Facts) -> bool | None:
         value = facts.fields.get(name)
-        return value >= limit if type(value) is float or type(value) is int else None
+        if type(value) is float:
+            return value >= limit
+        return value >= limit if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER else None
 
     return greater_or_equal
 
@@ -130,7 +138,9 @@ def _greater_or_equal(name: str, limit: float) -> Closure:
 def _equal(name: str, wanted: float) -> Closure:
     def equal(facts: Facts) -> bool | None:
         value = facts.fields.get(name)
-        return value == wanted if type(value) is float or type(value) is int else None
+        if type(value) is float:
+            return value == wanted
+        return value == wanted if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER else None
 
     return equal
 
@@ -138,7 +148,9 @@ def _equal(name: str, wanted: float) -> Closure:
 def _unequal(name: str, wanted: float) -> Closure:
     def unequal(facts: Facts) -> bool | None:
         value = facts.fields.get(name)
-        return value != wanted if type(value) is float or type(value) is int else None
+        if type(value) is float:
+            return value != wanted
+        return value != wanted if type(value) is int and -MAX_NUMBER <= value <= MAX_NUMBER else None
 
     return unequal
 

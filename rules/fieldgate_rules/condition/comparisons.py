@@ -87,7 +87,9 @@ def _check_pair(source: Source, sign: str, left: Node, right: Node, span: Span) 
     if left.shape.is_given or right.shape.is_given:
         return
     for literal, other in ((left, right), (right, left)):
-        if isinstance(literal, Literal) and other.shape.values is not None and not isinstance(other, Literal):
+        if sign not in _EQUALITY or not isinstance(literal, Literal) or isinstance(other, Literal):
+            continue
+        if other.shape.values is not None:
             _check_value(source, other, literal.value, literal.span)
     if source.of(left) == source.of(right) and not isinstance(left, Literal):
         raise Wrong(span, f"{source.of(left)} is compared with itself")

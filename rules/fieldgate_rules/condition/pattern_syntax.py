@@ -99,7 +99,7 @@ class _Reader:
 
     def refusal(self) -> ValueError:
         """What cannot be read here."""
-        return ValueError(f"{self._text[self.at : self.at + 4]!r} is no part of the patterns of this language")
+        return ValueError(f"'{self._text[self.at : self.at + 4]}' is no part of the patterns of this language")
 
     def choice(self) -> Part:
         rows = [self._row()]

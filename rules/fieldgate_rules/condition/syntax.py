@@ -135,8 +135,8 @@ def _explain(line: str, error: SyntaxError, skipped: int) -> Complaint:
     message = str(error.msg)
     if message.startswith(("invalid escape sequence", "invalid octal escape", "(unicode error)")):
         at = next((match.start() + match[0].find("\\") for match in _STRING.finditer(line) if "\\" in match[0]), 0)
-        hint = "write \\\\ for a backslash, or r before the quotes of a pattern"
-        return Complaint(Span(at, at + 2), f"{line[at : at + 2]!r} is no escape; {hint}".replace("\\\\\\\\", "\\\\"))
+        hint = "write two backslashes for one, or r before the quotes of a pattern"
+        return Complaint(Span(at, at + 2), f"'{line[at : at + 2]}' is no escape; {hint}")
     if (duration := _DURATION.search(masked)) is not None:
         return Complaint(Span(*duration.span()), f'a duration is written in quotes: "{duration[0]}"')
     for odd in _ODD.finditer(masked):
