@@ -92,9 +92,9 @@ def test_a_format_raises_for_no_value(text, form, given, data):
     made = template(f"{{{text}:{form}}}", scope())
     values = list(given.fields.values()) or [None]
     chosen = data.draw(st.sampled_from(values))
-    before = {name: one for name, one in given.prev.items()}
+    before = {name: one.value for name, one in given.prev.items()}
 
-    shown = made.text_for(facts({"x": chosen}, prev={name: one.value for name, one in before.items()}))
+    shown = made.text_for(facts({"x": chosen}, prev=before))
 
     assert isinstance(shown, str)
     assert len(shown.encode(errors="replace")) <= 4_096
