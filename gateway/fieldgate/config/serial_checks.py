@@ -22,18 +22,15 @@ _UNSTABLE: Final = re.compile(r"/dev/(ttyUSB|ttyACM|cu\.usb|tty\.usb).*")
 def serial_errors(config: Config) -> Iterator[Finding]:
     """Everything about serial ports that cannot work."""
     seen: dict[str, Loc] = {}
+    for here, port in _ports(config):
+        place = _device(port)
+        if place in seen:
+            message = f"port: {port!r} is read by sources[{seen[place][1]}] already; a port has one reader"
+            yield Finding(here, message, (here, seen[place]))
+        seen.setdefault(place, here)
     for number, source in enumerate(config.sources):
-        serial, modbus = source.serial, source.modbus
-        loc: Loc = ("sources", number, "serial" if modbus is None else "modbus")
-        port = serial.port if serial is not None else modbus.port if modbus is not None else None
-        if port is not None:
-            place, here = _device(port), (*loc, "port")
-            if place in seen:
-                message = f"port: {port!r} is read by sources[{seen[place][1]}] already; a port has one reader"
-                yield Finding(here, message, (here, seen[place]))
-            seen.setdefault(place, here)
-        if serial is not None:
-            yield from _without_meaning(loc, serial)
+        if source.serial is not None:
+            yield from _without_meaning(("sources", number, "serial"), source.serial)
 
 
 def framing_problems(config: Config, document: Document, broken: frozenset[Loc]) -> Iterator[Problem]:
@@ -46,18 +43,22 @@ def framing_problems(config: Config, document: Document, broken: frozenset[Loc])
 
 def serial_warnings(config: Config) -> Iterator[Finding]:
     """Everything that works and may surprise."""
-    for number, source in enumerate(config.sources):
-        serial = source.serial
-        if serial is None:
-            continue
-        loc: Loc = ("sources", number, "serial", "port")
-        if _UNSTABLE.fullmatch(serial.port):
-            stable = _stable_name(serial.port)
+    for loc, port in _ports(config):
+        if _UNSTABLE.fullmatch(port):
+            stable = _stable_name(port)
             what = f"write {stable!r}" if stable else "write its link of /dev/serial/by-id, or usb:VID:PID:SERIAL"
-            message = f"port: {serial.port!r} may be another device after it was plugged in again; {what}"
-            yield Finding(loc, message)
-        if serial.port.startswith("/") and Path(serial.port).is_file():
-            yield Finding(loc, f"port: {serial.port!r} is a plain file, no serial port")
+            yield Finding(loc, f"port: {port!r} may be another device after it was plugged in again; {what}")
+        if port.startswith("/") and Path(port).is_file():
+            yield Finding(loc, f"port: {port!r} is a plain file, no serial port")
+
+
+def _ports(config: Config) -> Iterator[tuple[Loc, str]]:
+    """The ports of this machine that sources read, whatever they speak, and where each is written."""
+    for number, source in enumerate(config.sources):
+        if source.serial is not None:
+            yield ("sources", number, "serial", "port"), source.serial.port
+        elif source.modbus is not None and source.modbus.port is not None:
+            yield ("sources", number, "modbus", "port"), source.modbus.port
 
 
 def _without_meaning(loc: Loc, serial: SerialSourceConfig) -> Iterator[Finding]:
