@@ -87,7 +87,7 @@ def test_check_says_which_serial_source_no_profile_understands(tmp_path: Path) -
         f"{file}: ok",
     ]
     assert refused.returncode == 1
-    assert f"{file}:4:53: profile: there is no profile 'nmea_gns'; did you mean 'nmea_gnss'?" in refused.stdout
+    assert f"{file}:4:54: profile: there is no profile 'nmea_gns'; did you mean 'nmea_gnss'?" in refused.stdout
 
 
 def test_check_gives_programs_the_same_as_json(tmp_path: Path) -> None:
