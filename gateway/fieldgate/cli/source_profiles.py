@@ -1,4 +1,4 @@
-"""Profiles that sources name, and that are not there. For ``fieldgate check``.
+"""Profiles that sources name, and that are not there; serial sources that none understands. For ``fieldgate check``.
 
 The gateway starts without them: a profile may come later, and the other sources are not to suffer.
 """
@@ -6,6 +6,7 @@ The gateway starts without them: a profile may come later, and the other sources
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 from fieldgate.cli.profile_sources import Profiles
 from fieldgate.config.finding import Finding
@@ -15,10 +16,17 @@ from fieldgate_devices.files.validate import did_you_mean
 
 __all__ = ["problems_with_source_profiles"]
 
+_BECOMES: Final = {
+    "accept": "becomes an event as it is, of type generic",
+    "quarantine": "is kept as a dead letter",
+    "reject": "is thrown away",
+}
+
 
 def problems_with_source_profiles(reading: Reading, profiles: Profiles) -> list[Problem]:
     """Return them, sorted by position."""
-    return sorted(reading.problem(one) for one in _findings(reading, profiles))
+    surprises = [reading.problem(one, is_warning=True) for one in _not_understood(reading, profiles)]
+    return sorted([*(reading.problem(one) for one in _findings(reading, profiles)), *surprises])
 
 
 def _findings(reading: Reading, profiles: Profiles) -> Iterator[Finding]:
@@ -29,6 +37,21 @@ def _findings(reading: Reading, profiles: Profiles) -> Iterator[Finding]:
             yield Finding(loc, f"profile: there is no profile {name!r}{did_you_mean(name, contracts)}")
         elif loc[2] == "modbus" and contract.profile.modbus is None:
             yield Finding(loc, f"profile: {name!r} has no registers (modbus), so nothing can be read")
+
+
+def _not_understood(reading: Reading, profiles: Profiles) -> Iterator[Finding]:
+    """What a serial port says has one topic, so that it can be told before it comes."""
+    config = reading.config
+    for number, source in enumerate(config.sources if config is not None else ()):
+        if config is None or source.serial is None or source.serial.profile is not None:
+            continue
+        if not profiles.catalogue.candidates(source.topic):
+            becomes = _BECOMES[config.devices.unknown]
+            message = (
+                f"serial: no profile says what {source.name!r} says: each frame {becomes}; write profile: ID here, or "
+                f"match: {{serial: {source.name}}} in a profile"
+            )
+            yield Finding(("sources", number, "serial"), message)
 
 
 def _named(reading: Reading) -> Iterator[tuple[Loc, str]]:

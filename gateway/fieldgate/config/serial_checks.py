@@ -20,7 +20,7 @@ _UNSTABLE: Final = re.compile(r"/dev/(ttyUSB|ttyACM|cu\.usb|tty\.usb).*")
 
 
 def serial_errors(config: Config) -> Iterator[Finding]:
-    """Everything about serial ports that cannot work."""
+    """Everything about serial ports that cannot work; a port that a Modbus bus reads has its reader, too."""
     seen: dict[str, Loc] = {}
     for here, port in _ports(config):
         place = _device(port)

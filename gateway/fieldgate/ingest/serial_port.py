@@ -17,6 +17,7 @@ import struct
 import termios
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeVar, cast
 
 import serial
@@ -80,6 +81,13 @@ class Port(Protocol):
     def line_errors(self) -> LineErrors | None:
         """Return what the driver counts; None if it counts nothing."""
 
+    def check_place(self) -> None:
+        """See that the configured name still leads here.
+
+        Raises:
+            PortProblem: it leads to another device now.
+        """
+
     def close(self) -> None:
         """Close it; never waits long for what was written."""
 
@@ -105,7 +113,7 @@ def open_port(config: SerialSourceConfig, wake: int) -> Port:
         raise _translated(place, error) from error
     where = place if is_url else os.path.realpath(place)
     if not is_url or place.startswith("socket://"):
-        return _DescriptorPort(made, where, wake, is_device=not is_url)
+        return _DescriptorPort(made, where, wake, name="" if is_url else place)
     return _TurnPort(made, where, wake)
 
 
@@ -210,15 +218,16 @@ class _Rfc2217(serial.rfc2217.Serial):
 
 
 class _DescriptorPort:
-    def __init__(self, made: serial.Serial, where: str, wake: int, *, is_device: bool) -> None:
+    def __init__(self, made: serial.Serial, where: str, wake: int, *, name: str) -> None:
+        """``name`` is the path of a device, empty where it is none."""
         self.where = where
+        self._name = name
         self._made = made
         self._fd: int = made.fileno()
         self._wake = wake
-        self._is_device = is_device
         self._is_over = False  # it has hung up, and what is left in it may not be read yet
-        self._counted = _counters(self._fd) if is_device else None
-        if not is_device:
+        self._counted = _counters(self._fd) if name else None
+        if not name:
             _keep_alive(self._fd)
 
     def wait(self, *, reads: bool, writes: bool, timeout_s: float) -> tuple[bool, bool]:
@@ -258,9 +267,14 @@ class _DescriptorPort:
             return None
         return LineErrors(*(one - other for one, other in zip(now, before, strict=True)))
 
+    def check_place(self) -> None:
+        place = os.path.realpath(self._name) if self._name else self.where
+        if place != self.where and Path(place).exists():  # a link that is gone for now is no reason
+            raise PortProblem(f"{self._name} leads to {place} now, and no more to {self.where}")
+
     def close(self) -> None:
         with suppress(OSError, termios.error):
-            if self._is_device and not self._is_over:
+            if self._name and not self._is_over:
                 self._let_out()
         with suppress(OSError, serial.SerialException):
             self._made.close()
@@ -305,6 +319,9 @@ class _TurnPort:
 
     def line_errors(self) -> LineErrors | None:
         return None
+
+    def check_place(self) -> None:
+        pass
 
     def close(self) -> None:
         with suppress(OSError, serial.SerialException):

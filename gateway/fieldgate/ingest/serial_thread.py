@@ -227,6 +227,7 @@ class PortThread:
         if clock.boot_s() >= self._counted_at_s + _COUNT_EVERY_S:
             self._counted_at_s = clock.boot_s()
             self.line_errors = port.line_errors()
+            port.check_place()
 
     def _read(self, port: Port) -> None:
         content = port.read(_TURN_BYTES - self._held_bytes)

@@ -66,6 +66,30 @@ def test_check_prints_warnings_and_still_ends_with_0(tmp_path: Path) -> None:
     assert result.stdout.endswith("\nfieldgate.yaml: ok\n")
 
 
+def test_check_says_which_serial_source_no_profile_understands(tmp_path: Path) -> None:
+    """Else each line of a scale would be opaque bytes, and a slip in a name would be found when it is too late."""
+    file = write(
+        tmp_path,
+        "uplinks: {a: {mqtt: {url: 'mqtt://127.0.0.1:9'}}}\n"
+        "sources:\n"
+        "  - {name: scale, serial: {port: /dev/ttyS0}}\n"
+        "  - {name: gnss, serial: {port: /dev/ttyS1}}\n",
+    )
+
+    warned = fieldgate("check", "-c", str(file), folder=tmp_path)
+    write(tmp_path, file.read_text("utf-8").replace("/dev/ttyS1", "/dev/ttyS1, profile: nmea_gns"))
+    refused = fieldgate("check", "-c", str(file), folder=tmp_path)
+
+    assert warned.returncode == 0
+    assert warned.stdout.splitlines() == [
+        f"{file}:3:27: warning: serial: no profile says what 'scale' says: each frame becomes an event as it is, of "
+        "type generic; write profile: ID here, or match: {serial: scale} in a profile",
+        f"{file}: ok",
+    ]
+    assert refused.returncode == 1
+    assert f"{file}:4:54: profile: there is no profile 'nmea_gns'; did you mean 'nmea_gnss'?" in refused.stdout
+
+
 def test_check_gives_programs_the_same_as_json(tmp_path: Path) -> None:
     """A deployment tool shows them in its own way."""
     file = write(tmp_path, "gatway: {}\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import grp
 import os
 import struct
 import subprocess
@@ -24,7 +25,7 @@ from fieldgate.ingest.serial_port import LineErrors
 from fieldgate.ingest.serial_problems import PortProblem
 from gateway_kit import eventually
 from listener_kit import SettlingIntake, on_both_loops
-from serial_kit import PtyDevice, reading
+from serial_kit import PtyDevice, reading, serial_config
 
 STATES = ("serial.connected", "serial.lost", "serial.waiting", "serial.not_understood")
 
@@ -172,6 +173,21 @@ async def test_an_adapter_is_found_by_its_usb_identity(device: PtyDevice, monkey
         assert source.status.reconnects == 1
 
 
+async def test_a_name_that_leads_elsewhere_is_followed(device: PtyDevice, tmp_path: Path) -> None:
+    """A device that was lost without a word: its adapter has hung up, and nobody says so."""
+    intake = SettlingIntake()
+    with PtyDevice(tmp_path / "other") as other:
+        async with reading(intake, device.link) as source:
+            await eventually("it is open", lambda: source.is_connected)
+            link = device.link.with_suffix(".new")
+            link.symlink_to(other.node)
+            link.replace(device.link)
+            other.write(b"1\n")
+            await eventually("the other one is read", lambda: intake.payloads == [b"1"])
+
+            assert source.status.device == other.node
+
+
 async def test_a_stop_does_not_wait_for_an_open_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A device server that answers nothing, a driver in trouble."""
     is_let_go, has_begun = threading.Event(), threading.Event()
@@ -205,7 +221,7 @@ def test_what_the_driver_counts_is_what_came_since_the_opening(monkeypatch: pyte
 
     monkeypatch.setattr(serial_port.fcntl, "ioctl", ioctl)
     counters[6:11] = [1, 2, 3, 4, 5]  # framing errors, overruns, parity errors, breaks, overruns of the buffer
-    port = serial_port._DescriptorPort(_NoPort(), "x", 0, is_device=True)  # type: ignore[arg-type]
+    port = serial_port._DescriptorPort(_NoPort(), "x", 0, name="x")  # type: ignore[arg-type]
     counters[6:11] = [11, 3, 5, 4, 8]
 
     assert port.line_errors() == LineErrors(overruns=4, framing=10, parity=2, breaks=0)
@@ -214,6 +230,32 @@ def test_what_the_driver_counts_is_what_came_since_the_opening(monkeypatch: pyte
 class _NoPort:
     def fileno(self) -> int:
         return 0
+
+
+@pytest.mark.root
+def test_who_is_not_in_the_group_is_told_which_and_how_to_join(device: PtyDevice) -> None:
+    """Row 57 with a real user and a real node, as udev makes them: root:dialout, 0660."""
+    os.chown(device.node, 0, grp.getgrnam("dialout").gr_gid)
+    Path(device.node).chmod(0o660)
+    receiver, sender = os.pipe()
+    child = os.fork()
+    if not child:  # an ordinary user, without any group
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+        try:
+            serial_port.open_port(serial_config(device.node).port, receiver)
+        except PortProblem as problem:
+            os.write(sender, f"{problem.kind}: {problem}".encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+
+    assert os.read(receiver, 4096).decode() == (
+        f"refused: {device.node}: permission denied: it belongs to group 'dialout', and nobody is not in it; "
+        "'sudo usermod -aG dialout nobody', then restart the gateway"
+    )
+    os.close(receiver)
+    os.close(sender)
 
 
 async def test_a_driver_without_rs485_says_so(device: PtyDevice) -> None:
