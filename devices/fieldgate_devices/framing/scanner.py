@@ -87,7 +87,10 @@ def heard_alone(frame: bytes, framer: Framer) -> bytes:
     heard = framer.feed_bytes(frame, 0.0) or framer.tick(1e9)
     if len(heard) == 1 and not heard[0].fault and not framer.skipped_bytes:
         return frame
-    raise ValueError(next((one.detail for one in heard if one.fault), "the payload makes no frame"))
+    wrong = next((one for one in heard if one.fault), None)
+    if wrong is None:
+        raise ValueError("the payload makes no frame")
+    raise ValueError("the payload makes half a frame" if wrong.fault == "unfinished" else wrong.detail)
 
 
 class Scanner(ABC):
