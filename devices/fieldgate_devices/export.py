@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fieldgate_devices.command_model import CommandSpec
 from fieldgate_devices.event import GENERIC
 from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.profile import Profile
 
-__all__ = ["DIALECT", "data_schema", "generic_schema", "schema_id"]
+__all__ = ["DIALECT", "argument_schema", "data_schema", "generic_schema", "schema_id"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -70,6 +71,20 @@ def generic_schema() -> dict[str, Any]:
         "propertyNames": {"pattern": _NAME},
         "additionalProperties": _FLAT,
     }
+
+
+def argument_schema(command: CommandSpec) -> dict[str, Any]:
+    """Return the schema of the arguments of a command, its ``id`` among them where none of them is called so."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: _field(one) for name, one in command.payload.items()},
+    }
+    required = [name for name, one in command.payload.items() if not one.optional and one.default is None]
+    if required:
+        schema["required"] = required
+    schema["properties"].setdefault("id", {"type": "string", "description": "The id of the command."})
+    schema["additionalProperties"] = False
+    return schema
 
 
 def _field(spec: FieldSpec) -> dict[str, Any]:

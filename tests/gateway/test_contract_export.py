@@ -15,7 +15,14 @@ from hypothesis import strategies as st
 
 from fieldgate.config.loader import read
 from fieldgate.config.model import Config
-from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everything_schema, profile_document
+from fieldgate.contract_export import (
+    Kind,
+    all_commands,
+    all_kinds,
+    asyncapi_document,
+    everything_schema,
+    profile_document,
+)
 from fieldgate.contract_export.schemas import ATTRIBUTES
 from fieldgate.forward.binary import BinaryProperties
 from fieldgate.forward.encode import CloudEvents
@@ -145,6 +152,24 @@ def test_what_the_gateway_says_itself_is_in_the_contract():
     assert_all_valid(found)
 
 
+def test_what_became_of_a_command_is_in_the_contract():
+    """As `CommandDesk` says it."""
+    said = {
+        "device": "b1", "name": "set", "id": "7", "origin": "uplink:cloud", "status": "done", "reason": "",
+        "arguments": {"target": 55}, "received": "2026-11-26T12:00:00.000Z", "started": None,
+        "answered": "2026-11-26T12:00:00.000Z",
+    }  # fmt: skip
+    event = Event(Address("b1", "command", "fieldgate/command"), STAMP, json.dumps(said).encode(), True, 0, seq=1)
+
+    assert_all_valid(envelopes([event]))
+    with pytest.raises(AssertionError):
+        assert_all_valid(envelopes([replaced(event, json.dumps(said | {"status": "accepted"}).encode())]))
+
+
+def replaced(event: Event, data: bytes) -> Event:
+    return Event(event.address, event.stamp, data, True, 0, seq=event.seq)
+
+
 def good() -> dict[str, Any]:
     (one,) = envelopes(heard(TOPIC, b'{"temperature": 21.5, "state": "idle"}'))
     return one
@@ -200,6 +225,7 @@ uplinks:
   raw: {mqtt: {url: "${env:SECRET_URL}"}, format: raw}
   here: {mqtt: self, topic: "local/{device}/{type}", home_assistant: {}}
   house: {mqtt: {url: mqtt://ha.example, status_topic: "off"}, home_assistant: {prefix: ha/discovery}}
+  told: {mqtt: {url: mqtt://told.example, status_topic: "off", commands: true}}
 """
 
 
@@ -233,6 +259,26 @@ def test_a_gateway_without_uplinks_has_a_document_too():
     assert complaints(asyncapi_document(Config(), KINDS, version="1.0.0")) == []
 
 
+COMMANDS = all_commands(one.profile for one in read_catalogue(builtin_profiles(), {})[0].contracts.values())
+
+
+def test_an_uplink_that_takes_commands_has_a_channel_for_them_and_one_for_the_answers(config):
+    """Whoever tells devices something from upstream finds topic, arguments and answers here."""
+    document = asyncapi_document(config, KINDS, version="1.0.0", commands=COMMANDS)
+    channels = document["channels"]
+    (operation,) = [one for one in document["operations"].values() if one["action"] == "receive"]
+
+    assert complaints(document) == []
+    assert channels["told-commands"]["address"] == "fieldgate/plant-7/{device}/command/{name}"
+    assert channels["told-answers"]["address"] == "fieldgate/plant-7/{device}/command/{name}/answer"
+    assert channels["told-commands"]["parameters"].keys() == {"device", "name"}
+    assert operation["reply"]["channel"] == {"$ref": "#/channels/told-answers"}
+    arguments = document["components"]["schemas"]["command-tasmota-power"]
+    jsonschema.validate({"state": "ON", "id": "7"}, arguments)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"state": "MAYBE"}, arguments)
+
+
 def test_the_official_schema_notices_a_mistake(config):
     """The control."""
     document = asyncapi_document(config, KINDS, version="1.0.0")
@@ -243,7 +289,7 @@ def test_the_official_schema_notices_a_mistake(config):
 
 def test_every_reference_leads_somewhere(config):
     """A schema cannot see that."""
-    document = asyncapi_document(config, KINDS, version="1.0.0")
+    document = asyncapi_document(config, KINDS, version="1.0.0", commands=COMMANDS)
 
     def refs(value: Any) -> list[str]:
         if isinstance(value, dict):
@@ -277,6 +323,9 @@ def test_channels_have_the_address_of_their_uplink(config):
         "here-discovery": "homeassistant/{component}/{node}/{field}/config",
         "house": "fieldgate/plant-7/{device}/{type}",
         "house-discovery": "ha/discovery/{component}/{node}/{field}/config",
+        "told": "fieldgate/plant-7/{device}/{type}",
+        "told-commands": "fieldgate/plant-7/{device}/command/{name}",
+        "told-answers": "fieldgate/plant-7/{device}/command/{name}/answer",
     }  # fmt: skip
     assert set(channels["cloud"]["parameters"]) == {"device", "type"}
 

@@ -11,7 +11,15 @@ import typer
 from fieldgate.cli.options import ConfigFile, written_config
 from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles
 from fieldgate.config import Config
-from fieldgate.contract_export import Kind, all_kinds, asyncapi_document, everything_schema, profile_document
+from fieldgate.contract_export import (
+    Kind,
+    all_commands,
+    all_kinds,
+    asyncapi_document,
+    everything_schema,
+    profile_document,
+)
+from fieldgate_devices.profile import Profile
 
 __all__ = ["register"]
 
@@ -30,7 +38,7 @@ def register(app: typer.Typer) -> None:
 
 def _jsonschema(
     name: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A profile, generic, gap, clock, silent or back.")
+        str | None, typer.Argument(metavar="[ID]", help="A profile, generic, gap, clock, command, silent or back.")
     ] = None,
     config: ConfigFile = None,
 ) -> None:
@@ -55,16 +63,31 @@ def _asyncapi(
     ] = None,
     config: ConfigFile = None,
 ) -> None:
-    """Print an AsyncAPI 3.0 document of what this gateway sends to its uplinks; it holds no secret."""
+    """Print an AsyncAPI 3.0 document of what this gateway sends to its uplinks, and hears from them.
+
+    It holds no secret.
+    """
     loaded = written_config(config).config
-    _print(asyncapi_document(loaded, _kinds(loaded), version=document_version or version("fieldgate")))
+    profiles = _profiles(loaded)
+    _print(
+        asyncapi_document(
+            loaded,
+            all_kinds(profiles),
+            version=document_version or version("fieldgate"),
+            commands=all_commands(profiles),
+        )
+    )
 
 
 def _kinds(config: Config) -> list[Kind]:
+    return all_kinds(_profiles(config))
+
+
+def _profiles(config: Config) -> list[Profile]:
     profiles: Profiles = folder_profiles(config)
     for problem in profiles.problems:
         typer.echo(str(problem), err=True)
-    return all_kinds(contract.profile for contract in profiles.catalogue.contracts.values())
+    return [contract.profile for contract in profiles.catalogue.contracts.values()]
 
 
 def _print(document: dict[str, Any]) -> None:

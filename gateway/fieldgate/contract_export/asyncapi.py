@@ -1,5 +1,7 @@
 """An AsyncAPI 3.0 document of what a gateway sends: a server and a channel for each uplink, a message for each kind.
 
+And of what it hears: commands, where an uplink takes any (`command_channels`).
+
 No secret stands in it: of a broker it names host, port and how one logs in there.
 """
 
@@ -12,6 +14,7 @@ from typing import Any, Final
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.model import Config
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
+from fieldgate.contract_export.command_channels import CommandKind, command_parts
 from fieldgate.contract_export.discovery import MESSAGE, PARAMETERS, discovery_address
 from fieldgate.contract_export.kinds import Kind
 from fieldgate.contract_export.schemas import ATTRIBUTES, envelope_schema
@@ -42,14 +45,20 @@ _RETAINED: Final = {"mqtt": {"qos": 1, "retain": True, "bindingVersion": "0.2.0"
 Schema = dict[str, Any]
 
 
-def asyncapi_document(config: Config, kinds: Sequence[Kind], *, version: str) -> Schema:
-    """Return the document of a gateway with this configuration; ``version`` is that of the document."""
+def asyncapi_document(
+    config: Config, kinds: Sequence[Kind], *, version: str, commands: Sequence[CommandKind] = ()
+) -> Schema:
+    """Return the document of a gateway with this configuration; ``version`` is that of the document.
+
+    ``commands`` are those that uplinks hear which take any.
+    """
     gateway = config.gateway.id
     servers: Schema = {}
     channels: Schema = {}
     operations: Schema = {}
     messages: Schema = {}
     security: Schema = {}
+    arguments: Schema = {}
     for name, uplink in config.uplinks.items():
         if not isinstance(uplink.mqtt, OwnListeners):
             servers[name] = _server(uplink.mqtt, security)
@@ -62,6 +71,12 @@ def asyncapi_document(config: Config, kinds: Sequence[Kind], *, version: str) ->
             messages[key] = _STATUS
             address = status.replace("{gateway}", gateway)
             _add(channels, operations, f"{name}-status", _plain_channel(name, address, [key]), _RETAINED)
+        if not isinstance(uplink.mqtt, OwnListeners) and uplink.mqtt.commands != "off":
+            parts = command_parts(name, uplink.mqtt.commands, commands, gateway=gateway)
+            channels |= parts["channels"]
+            operations |= parts["operations"]
+            messages |= parts["messages"]
+            arguments |= parts["schemas"]
         if uplink.home_assistant is not None:
             key = f"{name}.discovery"
             messages[key] = MESSAGE
@@ -78,7 +93,7 @@ def asyncapi_document(config: Config, kinds: Sequence[Kind], *, version: str) ->
         },
         "defaultContentType": EVENT_TYPE,
     }
-    components: Schema = {"schemas": _schemas(kinds, gateway=gateway), "messages": messages}
+    components: Schema = {"schemas": _schemas(kinds, gateway=gateway) | arguments, "messages": messages}
     if security:
         components["securitySchemes"] = security
     parts = {"servers": servers, "channels": channels, "operations": operations}
