@@ -6,6 +6,7 @@ On the serial port the bytes are those of Modbus RTU; it is the same server, beh
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,7 @@ from typing import Final, Self
 
 from pymodbus import FramerType
 from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import SimData, SimDevice
 
 from fieldgate_simulators.errors import SimulatorError
 from fieldgate_simulators.modbus_unit import ModbusUnit
@@ -21,6 +23,8 @@ from fieldgate_simulators.pty_line import PtyLine
 __all__ = ["ModbusBus", "ModbusServer"]
 
 _HOST: Final = "127.0.0.1"
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # it writes down all that is asked
+
 _LOOK_EVERY_S: Final = 0.005  # nothing tells when something was written to a pty
 
 
@@ -49,8 +53,9 @@ class ModbusServer:
         Raises:
             SimulatorError: the port cannot be had.
         """
+        nobody = SimDevice(0, [SimData(0, values=0)])  # who is asked for a unit that is not there
         server = ModbusTcpServer(
-            [one.device() for one in self.units.values()],
+            [nobody, *(one.device() for one in self.units.values())],
             framer=FramerType.RTU if self._is_rtu else FramerType.SOCKET,
             address=(self._host, self.port),
             trace_packet=self._pass,

@@ -1,4 +1,4 @@
-"""The contract of `fieldgate.ingest.source`, kept by everything that hands over: listeners, a broker, a serial port.
+"""The contract of `fieldgate.ingest.source`, kept by all that hand over: listeners, broker, serial port, Modbus units.
 
 Real sockets and ptys. A `Sender` is whoever publishes: a device at a listener or a port, the broker of a source.
 """
@@ -16,8 +16,10 @@ import pytest
 from fieldgate.ingest.serial_source import SerialSource
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.packets import PingReq, PingResp, Properties, PubAck, PubComp, Publish, PubRel
+from fieldgate_simulators.modbus_server import ModbusServer
 from http_kit import HttpClient, post, serving_http
 from listener_kit import HeldIntake, RawClient, SettlingIntake, serving
+from modbus_kit import make_unit, running_modbus
 from serial_kit import PtyDevice, reading
 from source_kit import GoodBroker, running
 from uplink_kit import Peer, until
@@ -311,3 +313,25 @@ async def test_what_settles_after_its_connection_has_gone_acknowledges_nothing_o
         await until(lambda: len(intake.heard) == 3)
         intake.settle(len(intake.batches) - 1)
         assert await sender.acked() == [3]
+
+
+async def test_a_source_that_asks_counts_from_0_and_goes_on_counting_over_its_connections() -> None:
+    """Modbus: nobody sends, so nobody is acknowledged; what is not safe yet is counted."""
+    intake = HeldIntake()
+    server = ModbusServer([make_unit()])
+    async with server, running_modbus(intake, url=f"tcp://127.0.0.1:{server.port}") as source:
+        await until(lambda: len(intake.batches) >= 2)
+        await server.stop()
+        await server.start()
+        count = len(intake.batches)
+        await until(lambda: len(intake.batches) >= count + 2)
+        unsettled = source.status.unsettled
+        count = len(intake.batches)
+        for batch in reversed(range(count)):
+            intake.settle(batch)
+        left = source.status.unsettled
+
+    assert [first for _, first, _ in intake.batches] == list(range(len(intake.batches)))
+    assert all(len(received) == 1 for _, _, received in intake.batches)
+    assert len({id(settler) for settler, _, _ in intake.batches}) == 1
+    assert (unsettled, left) == (count, 0)

@@ -31,12 +31,14 @@ COMMANDS: Final = {
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
     "command": ("command",),
     "commands": ("commands",),
+    "modbus": ("modbus",),
     "contract": ("contract",),
     "user": ("user",),
     "acl": ("acl",),
     "journal": ("journal",),
     "parked": ("parked",),
     "dead-letters": ("dead_letters",),
+    "ports": ("ports",),
     "simulate": ("simulate",),
 }
 """The modules of each command or group, in the order of the help; the first adds it, the others themselves to it."""

@@ -10,6 +10,7 @@ import typer
 from fieldgate.cli.listen_files import problems_in_listen_files
 from fieldgate.cli.options import AsJson, ConfigFile
 from fieldgate.cli.profile_sources import folder_profiles, overlap_warnings
+from fieldgate.cli.source_profiles import problems_with_source_profiles
 from fieldgate.config.loader import Reading, read
 from fieldgate_devices.files.document import Problem
 
@@ -37,6 +38,7 @@ def register(app: typer.Typer) -> None:
         if reading.loaded is not None:
             profiles = folder_profiles(reading.loaded.config)
             in_files = [*in_files, *profiles.problems, *overlap_warnings(profiles)]
+            in_files += problems_with_source_profiles(reading, profiles)
         errors = sorted({*reading.errors, *(problem for problem in in_files if not problem.is_warning)})
         others = sorted({*reading.notes, *reading.warnings, *(problem for problem in in_files if problem.is_warning)})
         typer.echo(_as_json(reading, errors, others) if as_json else _as_text(reading, errors, others))

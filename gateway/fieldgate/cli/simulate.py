@@ -28,10 +28,11 @@ def load_simulator(name: str) -> object:
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command, and the one for serial devices below it."""
+    """Add the command, and those for serial and Modbus devices below it."""
     group = typer.Typer(rich_markup_mode=None, context_settings={"help_option_names": ["-h", "--help"]})
     group.callback(invoke_without_command=True)(_simulate)
     group.command("serial", short_help="Be a device on a serial port that is none (a pty).")(_serial)
+    group.command("modbus", short_help="Be energy meters that speak Modbus, on a TCP port or a serial bus.")(_modbus)
     app.add_typer(group, name="simulate", short_help="Publish readings of simulated devices to any broker.")
 
 
@@ -130,6 +131,45 @@ def _serial(
             noise=noise,
             pause=pause,
             replug_every=replug_every,
+            as_json=as_json,
+        )
+    )
+
+
+def _modbus(
+    units: Annotated[int, typer.Option(min=1, max=247, help="How many meters (sdm120), from unit 1 on.")] = 1,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 is any that is free.")] = 5020,
+    link: Annotated[
+        Path | None, typer.Option(help="In place of a TCP port: name of a serial port that is none (Modbus RTU).")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 0,
+    silent: Annotated[list[int] | None, typer.Option(help="A unit that does not answer; may be given again.")] = None,
+    corrupt: Annotated[
+        list[int] | None, typer.Option(help="A unit whose answers are damaged; may be given again.")
+    ] = None,
+    slow: Annotated[float, typer.Option(min=0, help="Seconds before each answer.")] = 0.0,
+    exception: Annotated[
+        int | None, typer.Option(min=1, max=11, help="Answer everything with this exception, such as 6 for busy.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds. Default: Ctrl-C.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Be energy meters that speak Modbus; says what to write into fieldgate.yaml, and counts what was asked."""
+    run = load_simulator("simulate-modbus")
+    assert callable(run)
+    raise typer.Exit(
+        run(
+            units=units,
+            host=host,
+            port=port,
+            link=link,
+            seed=seed,
+            silent=silent or [],
+            slow=slow,
+            corrupt=corrupt or [],
+            exception=exception,
+            seconds=seconds,
             as_json=as_json,
         )
     )

@@ -83,7 +83,7 @@ class ModbusSourceConfig(Section):
         None,
         description="Serial port of the bus (Modbus RTU), as for serial: a path such as /dev/serial/by-id/…, "
         "usb:VID:PID, or a URL of pyserial. One of port and url.",
-        examples=["/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A50285BI-if00-port0"],
+        examples=["/dev/serial/by-id/usb-1a86_USB_Serial-if00-port0"],
     )
     url: Annotated[str, AfterValidator(_check_url)] | None = Field(
         None,
