@@ -100,7 +100,6 @@ async def test_an_answer_goes_where_the_command_wants_it(broker, desk):
     assert (desk.orders[0].reply_to, desk.orders[0].correlation) == ("replies/7", b"\xff\x01")
 
 
-@pytest.mark.clause("MQTT311-3.3.2-1")
 async def test_over_3_1_1_the_payload_says_the_id(broker, desk):
     """There are no properties, and no options of a subscription."""
     broker.on_subscribed = lambda peer: peer.send(command(payload=b'{"id": "a7", "position": 1}'))
