@@ -22,6 +22,7 @@ from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.publish_executor import PublishExecutor
 from fieldgate.decide.register_executor import RegisterExecutor
+from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
 from fieldgate.forward.expiry import Expiry
@@ -33,7 +34,9 @@ from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
+from fieldgate.ingest.serial_executor import SerialExecutor
 from fieldgate.ingest.source import Intake
+from fieldgate.ingest.source_commands import SourceCommands
 from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.journal.command_keeper import CommandKeeper, open_command_file
 from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
@@ -49,7 +52,7 @@ from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.command import Publication, RegisterWrite
+from fieldgate_devices.command import Publication, RegisterWrite, SerialWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
@@ -73,7 +76,10 @@ __all__ = [
 
 log = structlog.get_logger("fieldgate")
 
-_OF_KIND: Final = {"modbus": RegisterWrite}  # what can be sent to the devices of a kind of source
+_OF_KIND: Final = {
+    "modbus": RegisterWrite,
+    "serial": SerialWrite,
+}  # what devices of a kind of source get
 
 
 def make_outbox(
@@ -253,27 +259,36 @@ def make_commands(
     writer: Writer,
     loop: asyncio.AbstractEventLoop,
     tell: Tell,
+    replies: Replies,
     by_source: Mapping[str, Executor],
 ) -> CommandDesk:
     """Make the desk of commands, with what an earlier process recorded.
 
-    ``by_source`` has those who reach the devices of a source, by the beginning of the topics of these.
+    ``by_source`` has those who reach the devices of a source, by the beginning of the topics of these; those of brokers
+    by ``mqtt/`` and the name of the source.
     """
-    publisher = PublishExecutor(broker, clock.boot_s)
+    publisher = PublishExecutor(broker, replies, clock.boot_s)
 
     def choose(request: object, topic: str) -> Executor | None:
         if isinstance(request, Publication):
-            return publisher
+            return _publisher_of(request, topic)
         kind, _, rest = topic.partition("/")
-        return (
-            by_source.get(f"{kind}/{rest.partition('/')[0]}") if isinstance(request, _OF_KIND.get(kind, ())) else None
-        )
+        executor = by_source.get(f"{kind}/{rest.partition('/')[0]}")
+        return executor if isinstance(request, _OF_KIND.get(kind, ())) else None
+
+    def _publisher_of(request: Publication, topic: str) -> Executor:
+        """The listeners' clients, unless none of them is meant and the device was heard from another broker."""
+        if broker.reach(request.topic, request.qos):
+            return publisher
+        brokers = [one for one in by_source.values() if isinstance(one, SourceCommands)]
+        return next((one for one in brokers if one.reaches(topic)), publisher)
 
     return CommandDesk(
         CommandKeeper(open_command_file(config.journal.path), writer, loop),
         DeviceDirectory(devices, catalogue, assigned=config.assigned, choose=choose),
         publisher,
         sessions,
+        replies,
         gateway=config.gateway.id,
         tell=tell,
         base_s=journal.journal_s(0),
@@ -281,14 +296,19 @@ def make_commands(
 
 
 def source_executors(
-    config: Config, sources: Sequence[MqttSource | SerialSource | ModbusSource]
+    config: Config, sources: Sequence[MqttSource | SerialSource | ModbusSource], replies: Replies
 ) -> dict[str, Executor]:
-    """Return who carries out commands for the devices of sources, by the beginning of the topics of these."""
-    return {
-        f"modbus/{source.name}": RegisterExecutor(cast("ModbusSource", source))
-        for one, source in zip(config.sources, sources, strict=True)
-        if one.modbus is not None
-    }
+    """Return who carries out commands for the devices of sources; see `make_commands`."""
+    executors: dict[str, Executor] = {}
+    for one, source in zip(config.sources, sources, strict=True):
+        if isinstance(source, MqttSource):
+            source.commands.replies = replies
+            executors[f"mqtt/{source.name}"] = source.commands
+        elif one.modbus is not None:
+            executors[f"modbus/{source.name}"] = RegisterExecutor(cast("ModbusSource", source))
+        else:
+            executors[one.topic] = SerialExecutor(cast("SerialSource", source), one.topic, replies)
+    return executors
 
 
 def make_source(

@@ -18,6 +18,7 @@ from fieldgate.decide.order_book import OrderBook, decode_row
 from fieldgate.decide.order_row import Moment, RowChanges
 from fieldgate.decide.orders import Answer, Hears, Order
 from fieldgate.decide.publish_executor import PublishExecutor
+from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import Tell
 from fieldgate.ingest.device_facts import utc_text
@@ -44,6 +45,7 @@ class CommandDesk:
         directory: DeviceDirectory,
         publisher: PublishExecutor,
         sessions: SessionKeeper,
+        replies: Replies,
         *,
         gateway: str,
         tell: Tell,
@@ -53,6 +55,7 @@ class CommandDesk:
         self.directory = directory
         self._publisher = publisher
         self._sessions = sessions
+        self._replies = replies
         self._gateway = gateway
         self._tell = tell
         self._base_s = base_s
@@ -109,12 +112,12 @@ class CommandDesk:
     @property
     def awaits_replies(self) -> bool:
         """Whether what devices say may be the reply to a command; asked for each read."""
-        return self._publisher.awaits_replies
+        return self._replies.is_waiting
 
     def hear(self, received: Sequence[Received]) -> None:
         """Look for replies among what devices have said."""
         for message in received:
-            self._publisher.hear(message.topic, message.payload)
+            self._replies.hear(message.topic, message.payload)
 
     def _changed(self) -> None:
         self.keeper.attention()

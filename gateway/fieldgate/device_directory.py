@@ -70,6 +70,8 @@ class DeviceDirectory:
             return found
         if (GENERIC, device) in self._devices.registry.devices:
             raise Refusal(f"{device!r} has no profile, so nothing is known of what it can be told")
+        if (missing := next((one for one in self._assigned.values() if one.device == device), None)) is not None:
+            raise Refusal(f"{device!r} is of profile {missing.profile!r}, which is not in use")
         names = {name for _, name in self._devices.registry.devices} | self._assigned_names()
         like = difflib.get_close_matches(device, names, n=1, cutoff=0.6)
         raise Refusal(f"no device {device!r} is known{f'; did you mean {like[0]!r}?' if like else ''}")

@@ -37,11 +37,13 @@ from fieldgate.assembly import (
 from fieldgate.config import Config
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.passthrough import Decide, pass_all
+from fieldgate.decide.replies import Replies
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
+from fieldgate.ingest.serial_executor import SerialExecutor
 from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
 from fieldgate.journal.dead_letter_box import Replay
@@ -101,6 +103,7 @@ class Pipeline:
         self.profiles = ProfileWatch(files, profiles, self._use_profiles)
         self.broker = make_broker(config.local)
         self.session_keeper = remember_sessions(config, journal, self.broker, writer=writer, now_s=self.started_s)
+        replies = Replies()
         by_source: dict[str, Executor] = {}
         self.commands = make_commands(
             config,
@@ -112,6 +115,7 @@ class Pipeline:
             writer=writer,
             loop=self._loop,
             tell=self._tell,
+            replies=replies,
             by_source=by_source,
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
@@ -140,7 +144,8 @@ class Pipeline:
             make_source(one, config, intake=self, guard=guard, keeper=self.keeper, catalogue=profiles.catalogue)
             for one in config.sources
         ]
-        by_source.update(source_executors(config, self.sources))
+        by_source.update(source_executors(config, self.sources, replies))
+        self._writers = [one for one in by_source.values() if isinstance(one, SerialExecutor)]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
@@ -228,6 +233,8 @@ class Pipeline:
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
         parts["commands"] = self.commands.run
+        for one in self._writers:
+            parts[f"commands:{one.name}"] = one.run
         parts["clock"] = self._watch_clock
         return parts
 

@@ -137,7 +137,7 @@ async def test_over_kills_no_command_from_upstream_is_carried_out_twice(
     tmp_path: Path, figure: Callable[[str], None]
 ) -> None:
     """The broker sends again what was not acknowledged; the desk knows it by its id."""
-    wrong, figures = await _kills(tmp_path, count=81, kills=3)
+    wrong, figures = await _kills(tmp_path, count=54, kills=2)
 
     figure(figures)
     assert wrong == []
@@ -179,5 +179,5 @@ async def test_an_uplink_that_acknowledges_at_once_is_found_out(tmp_path: Path) 
     )
 
     with pytest.raises(ExceptionGroup) as found:
-        await _kills(tmp_path, count=81, kills=3, env={"PYTHONPATH": str(tmp_path)}, within_s=5)
+        await _kills(tmp_path, count=27, kills=1, env={"PYTHONPATH": str(tmp_path)}, within_s=5)
     assert "each has an answer" in str(found.value.exceptions[0])

@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fieldgate_devices.framing.checks import Check, PlacedCheckSpec
-from fieldgate_devices.framing.options import HexText, PatientOptions
+from fieldgate_devices.framing.options import HexText, TimedOptions
 from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, Wait, heard_alone
 from fieldgate_devices.framing.sync import find_start
 
 __all__ = ["FixedFramer", "FixedOptions"]
 
 
-class FixedOptions(PatientOptions):
+class FixedOptions(TimedOptions):
     """How a frame begins and how long it is."""
 
     sync: HexText = Field(description="how each frame begins", examples=["42 4d"])
@@ -42,7 +42,7 @@ class FixedFramer(Scanner):
     """Searches for the sync word."""
 
     def __init__(self, options: FixedOptions) -> None:
-        super().__init__(give_up_after_s=options.give_up_after)
+        super().__init__(give_up_after_s=options.give_up_after, within_s=options.within)
         self._options = options
         self._sync = bytes.fromhex(options.sync)
         self._size = options.size

@@ -15,7 +15,7 @@ from typing import Annotated, Final, Literal
 from pydantic import Field
 
 from fieldgate_devices.framing.checks import Check, CheckSpec, CrcSpec
-from fieldgate_devices.framing.options import Length, PatientOptions
+from fieldgate_devices.framing.options import Length, PatientOptions, TimedOptions
 from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, Wait, heard_alone
 
 __all__ = ["UBX_SYNC", "GnssFramer", "GnssOptions", "NmeaOptions"]
@@ -30,12 +30,13 @@ _LONGEST_SENTENCE: Final = 1_024  # what the decoder reads
 _LONGEST_TAG: Final = 208
 _LINE_END: Final = re.compile(rb"[^ -~]")
 _TAG: Final = re.compile(rb"\\[^\\]{0,200}\*[0-9A-Fa-f]{2}\\(?=[$!])")
+_ADDRESS: Final = re.compile(rb"[$!][A-Z][A-Z0-9]{2,11},")
 _SENTENCE: Final = re.compile(rb"[$!]([A-Z][A-Z0-9]{2,11}(?:,[^*$]*)?)(?:\*([0-9A-Fa-f]{2}))?[ \t]*")
 
 Kinds = Annotated[tuple[Literal["nmea", "ubx", "rtcm3"], ...], Field(strict=False, min_length=1, max_length=3)]
 
 
-class GnssOptions(PatientOptions):
+class GnssOptions(TimedOptions):
     """What to listen for."""
 
     kinds: Kinds = Field(default=("nmea", "ubx", "rtcm3"), description="what to listen for; all else is noise")
@@ -66,7 +67,7 @@ class GnssFramer(Scanner):
     """Searches for what begins as one of the three."""
 
     def __init__(self, options: GnssOptions) -> None:
-        super().__init__(give_up_after_s=options.give_up_after)
+        super().__init__(give_up_after_s=options.give_up_after, within_s=options.within)
         self._options = options
         self._max_length = options.max_length
         self._needs_checksum = options.checksum == "required"
@@ -137,9 +138,13 @@ class GnssFramer(Scanner):
                 return None
             return Wait(len(buffer) - at + 1, is_begun=_SENTENCE.match(buffer, begin) is not None)
         sentence = _SENTENCE.fullmatch(buffer, begin, end.start())
-        if sentence is None:
-            return None
         size = end.start() - at
+        if sentence is None:
+            if _ADDRESS.match(buffer, begin) is None:
+                return None
+            return Broken(
+                size, "malformed", "a line begins as a sentence, and its fields or its checksum are not whole"
+            )
         if sentence[2] is not None:
             if problem := self._nmea.problem(b"*" + sentence[2], self._nmea.written(sentence[1])):
                 return Broken(size, "checksum", problem)

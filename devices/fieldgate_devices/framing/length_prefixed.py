@@ -13,14 +13,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from fieldgate_devices.framing.checks import Check, PlacedCheckSpec
-from fieldgate_devices.framing.options import BoundedOptions, HexText
+from fieldgate_devices.framing.options import BoundedOptions, HexText, TimedOptions
 from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, Wait, heard_alone
 from fieldgate_devices.framing.sync import find_start
 
 __all__ = ["LengthPrefixedFramer", "LengthPrefixedOptions"]
 
 
-class LengthPrefixedOptions(BoundedOptions):
+class LengthPrefixedOptions(TimedOptions, BoundedOptions):
     """Where the length stands and what it counts."""
 
     sync: HexText | None = Field(default=None, description="how each frame begins", examples=["aa 55"])
@@ -85,7 +85,7 @@ class LengthPrefixedFramer(Scanner):
     """Reads lengths."""
 
     def __init__(self, options: LengthPrefixedOptions) -> None:
-        super().__init__(give_up_after_s=options.give_up_after)
+        super().__init__(give_up_after_s=options.give_up_after, within_s=options.within)
         self._options = options
         self._sync = bytes.fromhex(options.sync or "")
         self._length_at = options.length_place

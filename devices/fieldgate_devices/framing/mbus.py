@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from fieldgate_devices.framing.checks import CheckSpec
-from fieldgate_devices.framing.options import PatientOptions
+from fieldgate_devices.framing.options import TimedOptions
 from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, Wait
 from fieldgate_devices.framing.sync import find_start
 
@@ -19,7 +19,7 @@ __all__ = ["MbusFramer", "MbusOptions"]
 _AROUND: Final = 6
 
 
-class MbusOptions(PatientOptions):
+class MbusOptions(TimedOptions):
     """Long frames; there is nothing to say about them."""
 
     def make(self) -> MbusFramer:
@@ -31,7 +31,7 @@ class MbusFramer(Scanner):
     """Searches for the header."""
 
     def __init__(self, options: MbusOptions) -> None:
-        super().__init__(give_up_after_s=options.give_up_after)
+        super().__init__(give_up_after_s=options.give_up_after, within_s=options.within)
         self._sum = CheckSpec(sum="sum8").made
 
     def find(self, buffer: bytearray, start: int) -> int:

@@ -12,7 +12,7 @@ from fieldgate_devices.files.quantities import Duration, Size
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.framing.framer import Framer
 
-__all__ = ["BoundedOptions", "FramingOptions", "HexText", "Length", "PatientOptions"]
+__all__ = ["BoundedOptions", "FramingOptions", "HexText", "Length", "PatientOptions", "TimedOptions"]
 
 _HEX: Final = re.compile(r"(?:[0-9A-Fa-f]{2}[ :]?)+")
 
@@ -43,6 +43,16 @@ class PatientOptions(FramingOptions):
         5.0,
         description="silence after which a frame that was begun and not finished is given up, and what came of it is "
         "searched for others",
+    )
+
+
+class TimedOptions(PatientOptions):
+    """Options of framings that believe a length before they have seen the frame."""
+
+    within: Annotated[float, Duration("100ms", "1h")] = Field(
+        30.0,
+        description="time within which a frame must be complete; a length that noise has promised holds back what is "
+        "behind it no longer than that",
     )
 
 

@@ -12,6 +12,7 @@ what fails is searched again from its second byte on. The laws:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Final, NamedTuple, TypeAlias
 
@@ -92,7 +93,7 @@ def heard_alone(frame: bytes, framer: Framer) -> bytes:
 class Scanner(ABC):
     """Searches, waits and searches again; what a frame looks like is for the framing to say."""
 
-    def __init__(self, *, give_up_after_s: float) -> None:
+    def __init__(self, *, give_up_after_s: float, within_s: float = math.inf) -> None:
         self.skipped_bytes = 0
         self._buffer = bytearray()
         self._done = 0  # what is before is accounted for; less than a block
@@ -103,12 +104,17 @@ class Scanner(ABC):
         self.origin = 0  # bytes that came before the buffer
         self._expected_at = 0  # where a frame ought to begin, in bytes of the port
         self._give_up_after_s = give_up_after_s
+        self._within_s = within_s
         self._heard_at_s = 0.0
+        self._waits_since_s = 0.0
+        self._waits_for = -1  # the frame that is begun, in bytes of the port
 
     @property
     def wakes_at_s(self) -> float | None:
         """When what is begun is given up."""
-        return self._heard_at_s + self._give_up_after_s if len(self._buffer) > self._done else None
+        if len(self._buffer) <= self._done:
+            return None
+        return min(self._heard_at_s + self._give_up_after_s, self._waits_since_s + self._within_s)
 
     def feed_bytes(self, chunk: bytes, now_s: float) -> list[Frame]:
         """Take what was read; return the frames that it completed, in order."""
@@ -118,14 +124,24 @@ class Scanner(ABC):
             self._buffer += chunk
             if len(self._buffer) >= self._wanted:
                 self._search(frames, is_over=False)
+                self._note_what_is_begun(now_s)
         return frames
 
     def tick(self, now_s: float) -> list[Frame]:
         """Give up what was begun and has not gone on for too long, and search it for others."""
         frames: list[Frame] = []
         wakes_at_s = self.wakes_at_s
-        if wakes_at_s is not None and now_s >= wakes_at_s:
+        if wakes_at_s is None or now_s < wakes_at_s:
+            return frames
+        if now_s >= self._heard_at_s + self._give_up_after_s:
             self._search(frames, is_over=True)
+        else:
+            self._broken = self._broken or Broken(
+                len(self._buffer) - self._at, "unfinished", f"it was not complete within {self._within_s:g} s"
+            )
+            self._at += 1
+            self._search(frames, is_over=False)
+            self._note_what_is_begun(now_s)
         return frames
 
     def reset(self) -> int:
@@ -208,6 +224,11 @@ class Scanner(ABC):
         if is_over:
             self._expected_at = self.origin + len(buffer)
         self._drop()
+
+    def _note_what_is_begun(self, now_s: float) -> None:
+        if self._waits_for != self.origin + self._at:
+            self._waits_for = self.origin + self._at
+            self._waits_since_s = now_s
 
     def _given_up(self, verdict: Wait, size: int) -> Broken | None:
         if not verdict.is_begun:

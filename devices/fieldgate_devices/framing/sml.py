@@ -30,7 +30,8 @@ class SmlOptions(BoundedOptions):
 
     max_length: Length = Field(default=8192, description="longest frame in bytes, as it comes; longer ones are refused")
     crc: Literal["x-25", "kermit"] = Field(
-        default="x-25", description="x-25 as the standard has it; kermit: some meters (Holley DTZ541) compute that one"
+        default="x-25",
+        description="x-25 as the standard has it; kermit: what some firmwares of the Holley DTZ541 compute",
     )
 
     def make(self) -> SmlFramer:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 from fieldgate_devices.files.document import Document, Loc, Problem
-from fieldgate_devices.files.model_tree import ModelTree
+from fieldgate_devices.files.model_tree import ModelTree, quantity_of
 from fieldgate_devices.files.validate import validate
 from fieldgate_devices.framing.framer import Framer
-from fieldgate_devices.framing.make import UnknownFraming, make_framer, options_class
+from fieldgate_devices.framing.make import UnknownFraming, framing_names, make_framer, options_class
 from fieldgate_devices.framing.options import FramingOptions
 
 __all__ = ["FramingSpec", "framer_of", "read_framing"]
@@ -21,7 +23,26 @@ def _named(written: object) -> object:
     return {written: None} if isinstance(written, str) else written
 
 
-FramingSpec = Annotated[dict[str, Any], Field(min_length=1, max_length=1), BeforeValidator(_named)]
+class _Choices:
+    """Describes in a JSON Schema what `FramingSpec` may be, for editors: the names, and the options of each."""
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        choices: list[JsonSchemaValue] = [{"enum": framing_names()}]
+        for name in framing_names():
+            model = options_class(name)
+            model.model_rebuild()
+            options = handler.resolve_ref_schema(handler(model.__pydantic_core_schema__))
+            options["type"] = ["object", "null"]  # a name may stand there with nothing below
+            for key, field in model.model_fields.items():
+                if (quantity := quantity_of(field)) is not None and field.default is not None:
+                    options["properties"][key]["default"] = quantity.format(field.default)
+            choices.append(
+                {"type": "object", "properties": {name: options}, "required": [name], "additionalProperties": False}
+            )
+        return {"oneOf": choices}
+
+
+FramingSpec = Annotated[dict[str, Any], Field(min_length=1, max_length=1), BeforeValidator(_named), _Choices()]
 """``framing: lines`` or ``framing: {lines: {end: cr}}``; what it says is looked at by `read_framing`."""
 
 

@@ -11,13 +11,13 @@ from __future__ import annotations
 from pydantic import Field
 
 from fieldgate_devices.framing.gnss import UBX_SYNC, GnssFramer, GnssOptions
-from fieldgate_devices.framing.options import Length, PatientOptions
+from fieldgate_devices.framing.options import Length, TimedOptions
 from fieldgate_devices.framing.scanner import Intact, Verdict
 
 __all__ = ["UbxFramer", "UbxOptions"]
 
 
-class UbxOptions(PatientOptions):
+class UbxOptions(TimedOptions):
     """What a receiver may send."""
 
     max_length: Length = Field(default=8192, description="longest frame in bytes; a longer one is refused")
@@ -32,7 +32,12 @@ class UbxFramer(GnssFramer):
 
     def __init__(self, options: UbxOptions) -> None:
         super().__init__(
-            GnssOptions(kinds=("ubx",), max_length=options.max_length, give_up_after=options.give_up_after)
+            GnssOptions(
+                kinds=("ubx",),
+                max_length=options.max_length,
+                give_up_after=options.give_up_after,
+                within=options.within,
+            )
         )
 
     def look(self, buffer: bytearray, at: int) -> Verdict:

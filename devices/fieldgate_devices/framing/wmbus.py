@@ -16,7 +16,7 @@ from typing import Final, Literal
 from pydantic import Field
 
 from fieldgate_devices.framing.checks import CrcSpec, make_crc
-from fieldgate_devices.framing.options import PatientOptions
+from fieldgate_devices.framing.options import TimedOptions
 from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, Wait, heard_alone
 
 __all__ = ["WmbusFramer", "WmbusOptions"]
@@ -27,7 +27,7 @@ _BLOCK: Final = 16
 _FIRST_OF_B: Final = 126
 
 
-class WmbusOptions(PatientOptions):
+class WmbusOptions(TimedOptions):
     """How the receiver hands telegrams over."""
 
     format: Literal["a", "b", "bare"] = Field(
@@ -43,7 +43,7 @@ class WmbusFramer(Scanner):
     """Reads lengths, and verifies the CRC of each block."""
 
     def __init__(self, options: WmbusOptions) -> None:
-        super().__init__(give_up_after_s=options.give_up_after)
+        super().__init__(give_up_after_s=options.give_up_after, within_s=options.within)
         self._options = options
         self._format = options.format
         self._crc = make_crc(CrcSpec(name="CRC-16/EN-13757")) if options.format != "bare" else None

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from fieldgate.config.finding import Finding
 from fieldgate.config.modbus import ModbusSourceConfig
 from fieldgate.config.model import Config
-from fieldgate.config.source import SourceConfig
 from fieldgate_devices.files.document import Loc
 
 __all__ = ["modbus_errors"]
@@ -19,20 +18,11 @@ _LAST_ON_A_BUS = 247  # Modbus over Serial Line V1.02, 2.2
 def modbus_errors(config: Config) -> Iterator[Finding]:
     """Everything about Modbus sources that cannot work."""
     devices: dict[str, Loc] = {}
-    ports: dict[str, Loc] = {
-        one.port.port: ("sources", number, "serial", "port") for number, one in _with_serial(config)
-    }
     for number, source in enumerate(config.sources):
         if source.modbus is None:
             continue
         loc: Loc = ("sources", number, "modbus")
         yield from _place(loc, source.modbus)
-        port = source.modbus.port or ""
-        if port in ports:
-            message = f"port: {port!r} is read by sources[{ports[port][1]}] already; a port has one reader"
-            yield Finding((*loc, "port"), message, ((*loc, "port"), ports[port]))
-        elif port:
-            ports[port] = (*loc, "port")
         yield from _units(loc, source.modbus)
         for place, unit in enumerate(source.modbus.units):
             at: Loc = (*loc, "units", place)
@@ -41,10 +31,6 @@ def modbus_errors(config: Config) -> Iterator[Finding]:
                 message = f"device: {name!r} is the name of another unit already; give each a name of its own"
                 yield Finding((*at, "device"), message, ((*at, "device"), devices[name]))
             devices.setdefault(name, at)
-
-
-def _with_serial(config: Config) -> Iterator[tuple[int, SourceConfig]]:
-    return ((number, one) for number, one in enumerate(config.sources) if one.serial is not None)
 
 
 def _place(loc: Loc, modbus: ModbusSourceConfig) -> Iterator[Finding]:

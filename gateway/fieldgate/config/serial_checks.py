@@ -21,18 +21,19 @@ _UNSTABLE: Final = re.compile(r"/dev/(ttyUSB|ttyACM|cu\.usb|tty\.usb).*")
 
 def serial_errors(config: Config) -> Iterator[Finding]:
     """Everything about serial ports that cannot work."""
-    seen: dict[str, int] = {}
+    seen: dict[str, Loc] = {}
     for number, source in enumerate(config.sources):
-        serial = source.serial
-        if serial is None:
-            continue
-        loc: Loc = ("sources", number, "serial")
-        place = _device(serial.port)
-        if place in seen:
-            message = f"port: {serial.port!r} is read by sources[{seen[place]}] already; a port has one reader"
-            yield Finding((*loc, "port"), message, ((*loc, "port"), ("sources", seen[place], "serial", "port")))
-        seen.setdefault(place, number)
-        yield from _without_meaning(loc, serial)
+        serial, modbus = source.serial, source.modbus
+        loc: Loc = ("sources", number, "serial" if modbus is None else "modbus")
+        port = serial.port if serial is not None else modbus.port if modbus is not None else None
+        if port is not None:
+            place, here = _device(port), (*loc, "port")
+            if place in seen:
+                message = f"port: {port!r} is read by sources[{seen[place][1]}] already; a port has one reader"
+                yield Finding(here, message, (here, seen[place]))
+            seen.setdefault(place, here)
+        if serial is not None:
+            yield from _without_meaning(loc, serial)
 
 
 def framing_problems(config: Config, document: Document, broken: frozenset[Loc]) -> Iterator[Problem]:

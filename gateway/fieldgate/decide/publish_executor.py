@@ -14,6 +14,7 @@ from functools import partial
 from typing import Final, Protocol
 
 from fieldgate.decide.orders import Job, Outcome, Report, Status
+from fieldgate.decide.replies import Replies
 from fieldgate.mqtt.delivery import Delivery
 from fieldgate.mqtt.message import Fate, Message, Watch
 from fieldgate.mqtt.packets import Properties
@@ -76,11 +77,11 @@ class _Way:
 class PublishExecutor:
     """Implements `Executor`; ``now_s`` is the boot time."""
 
-    def __init__(self, broker: CommandBroker, now_s: Callable[[], float]) -> None:
+    def __init__(self, broker: CommandBroker, replies: Replies, now_s: Callable[[], float]) -> None:
         self._broker = broker
+        self._replies = replies
         self._now_s = now_s
         self._ways: dict[str, _Way] = {}  # by mark
-        self._replies: dict[str, dict[str, _Way]] = {}  # by topic, then mark
         self._unsaved: dict[str, _Way] = {}
 
     # -- Executor -------------------------------------------------------------------------------------------------
@@ -109,7 +110,7 @@ class PublishExecutor:
         way.waiting = {one.name for one in reach}
         way.client_ids = tuple(client_id for one in reach for client_id in one.client_ids)
         if way.reply is not None:
-            self._replies.setdefault(way.reply.topic, {})[job.mark] = way
+            self._replies.expect(job.mark, way.reply.topic, way.reply, partial(self._confirmed, way))
         now_s = self._now_s()
         way.message = self._broker.publish(
             request.topic,
@@ -181,18 +182,10 @@ class PublishExecutor:
             self._forget(way)
             way.report(_DONE)
 
-    @property
-    def awaits_replies(self) -> bool:
-        """Whether any message may be a reply."""
-        return bool(self._replies)
-
-    def hear(self, topic: str, payload: bytes) -> None:
-        """A device has said this."""
-        ways = self._replies.get(topic)
-        for way in list(ways.values()) if ways else ():
-            if way.reply is not None and way.reply.is_said_by(payload):
-                self._forget(way)
-                way.report(_DONE)
+    def _confirmed(self, way: _Way) -> None:
+        """The device has replied."""
+        self._forget(way)
+        way.report(_DONE)
 
     # -- sessions on disk -----------------------------------------------------------------------------------------
 
@@ -231,10 +224,7 @@ class PublishExecutor:
         mark = way.job.mark
         self._ways.pop(mark, None)
         self._unsaved.pop(mark, None)
-        if way.reply is not None and (ways := self._replies.get(way.reply.topic)) is not None:
-            ways.pop(mark, None)
-            if not ways:
-                del self._replies[way.reply.topic]
+        self._replies.forget(mark)
 
 
 def _mark_of(message: Message) -> str:

@@ -30,9 +30,10 @@ from fieldgate.mqtt.packets import Properties, Publish, Reason
 __all__ = ["Answers", "Reply"]
 
 _MAX_REPLIES: Final = 2000
+_MAX_REFUSALS: Final = 1000  # beyond it those of commands that reached no desk are the first to go
 _MAX_BYTES: Final = 2 << 20
 _OVERHEAD_BYTES: Final = 512
-_MAX_SENT: Final = 16  # at the same time
+_MAX_SENT: Final = 64  # at the same time, and half of the window at the most
 _MAX_TRIES: Final = 3  # connections that the server may end over one topic
 _PAUSE_S: Final = 1.0  # after a refusal that may pass
 _NEVER: Final = frozenset({
@@ -100,15 +101,22 @@ class Answers:
             said["remark"] = f"{request.remark}: answered here"
         topics = [default_topic] if request.reply_to is None else [request.reply_to, default_topic]
         reply = Reply(topics, msgspec.json.encode(said), request.correlation, order, answer)
-        if len(self) >= _MAX_REPLIES or self._size_bytes + reply.size_bytes > _MAX_BYTES:
+        if (
+            len(self) >= (_MAX_REPLIES if order is not None else _MAX_REFUSALS)
+            or self._size_bytes + reply.size_bytes > _MAX_BYTES
+        ):
             self.dropped += 1
             return
         self._size_bytes += reply.size_bytes
         self._waiting.append(reply)
 
-    def ready(self, now_s: float, *, max_packet_bytes: int | None) -> Iterator[Reply]:
-        """Give what may be sent now, one by one: each is followed by `is_sent`, or it was the last."""
-        while self._waiting and len(self._out) < _MAX_SENT and now_s >= self._pause_until_s:
+    def ready(self, now_s: float, *, window: int, max_packet_bytes: int | None) -> Iterator[Reply]:
+        """Give what may be sent now, one by one: each is followed by `is_sent`, or it was the last.
+
+        ``window`` is how many messages may be on the way, events included, which get half of it.
+        """
+        most = min(_MAX_SENT, max(1, window // 2))
+        while self._waiting and len(self._out) < most and now_s >= self._pause_until_s:
             reply = self._waiting[0]
             size_bytes = packet_size(reply.topics[0].encode(), b"", reply.payload) + len(reply.correlation or b"") + 64
             if max_packet_bytes is not None and size_bytes > max_packet_bytes:

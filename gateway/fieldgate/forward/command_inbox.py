@@ -8,8 +8,8 @@ Laws of this file:
   joins that copy and reaches the desk once [MQTT-4.3.3-10]. What an earlier process may have had already, and bears no
   id by which the desk would know it, is answered ``unknown`` and not carried out.
 - A retained message is never a command: it would come again at every connection.
-- What waits is bounded in commands and bytes; what is too much is refused. A server that sends on although nothing is
-  acknowledged is left.
+- What waits is bounded in commands and bytes; what is too much is refused. Where a server sends on although nothing is
+  acknowledged, it is not read for a while (`is_full`, `has_room`).
 - Nobody says when a message was published. What a session held back while the gateway was away counts as old as it can
   be, unless its sender says otherwise.
 
@@ -34,7 +34,7 @@ from fieldgate.mqtt.violation import Violation
 
 __all__ = ["CommandInbox", "CommandLimits", "CommandSession", "CommandTally"]
 
-_MAX_LINE: Final = 4096  # of a server that does not know Receive Maximum, or does not keep to it
+_MAX_LINE: Final = 4096  # of a server that does not know Receive Maximum, or does not keep to it, as mosquitto 2.0
 _OVERHEAD_BYTES: Final = 512
 
 
@@ -67,8 +67,8 @@ class CommandSession:
 class CommandLimits(msgspec.Struct, frozen=True):
     """How much may wait for the desk."""
 
-    max_waiting: int = 256
-    max_waiting_bytes: int = 1 << 20
+    max_waiting: int = 1024
+    max_waiting_bytes: int = 4 << 20
     max_retained_topics: int = 256
 
 
@@ -99,6 +99,16 @@ class CommandInbox:
         self._limits = limits or CommandLimits()
         self._receiving: set[int] = set()  # QoS 2 ids whose PUBREC is still to come
 
+    @property
+    def is_full(self) -> bool:
+        """Whether nothing more is to be read for now."""
+        return self.line.in_flight >= _MAX_LINE
+
+    @property
+    def has_room(self) -> bool:
+        """Whether what was full can be read on."""
+        return self.line.in_flight <= _MAX_LINE // 2
+
     # ClientInbox
 
     def take(self, publishes: Sequence[Publish], now_s: float) -> None:
@@ -108,8 +118,8 @@ class CommandInbox:
             self._session.tally.received += 1
             if packet.properties is not None and packet.properties.topic_alias is not None:
                 raise Violation(Reason.TOPIC_ALIAS_INVALID, "a topic alias, which was not offered")  # [MQTT-3.1.2-26]
-            if self.line.in_flight >= _MAX_LINE or len(self._session.unreleased) >= _MAX_LINE:
-                raise Violation(Reason.RECEIVE_MAXIMUM_EXCEEDED, f"more than {_MAX_LINE} commands at once")
+            if len(self._session.unreleased) >= _MAX_LINE:
+                raise Violation(Reason.QUOTA_EXCEEDED, "too many QoS 2 messages that were never released")
             self._take(packet, receipt)
 
     def release(self, packet_id: int) -> bool:

@@ -85,7 +85,7 @@ def _id(said: object) -> str:
     if said is None:
         return ""
     if isinstance(said, int) and not isinstance(said, bool):
-        said = str(said) if abs(said) < 1 << 64 else "x" * (MAX_ID_CHARS + 1)
+        said = str(said)
     if not isinstance(said, str):
         raise BadCommand("'id' is neither a text nor a whole number")
     if not 0 < len(said) <= MAX_ID_CHARS:

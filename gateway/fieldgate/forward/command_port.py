@@ -37,7 +37,7 @@ _log = structlog.get_logger()
 class CommandPort:
     """``changed`` lets the uplink send, when something has become due, ``heard`` hears that something has come.
 
-    Both are the uplink's to set.
+    ``read_on`` is told False when nothing more can be taken for now, and True later. All are the uplink's to set.
 
     ``away_since_s`` is until when an earlier process is known to have heard the server (boot time), if it is.
     """
@@ -55,6 +55,7 @@ class CommandPort:
     ) -> None:
         self.changed: Callable[[], None] = _nobody
         self.heard: Callable[[], None] = _nobody
+        self.read_on: Callable[[bool], None] = _nobody_reads
         self._uplink = uplink
         self._desk = desk
         self._topics = CommandTopics(template, gateway=gateway)
@@ -69,6 +70,7 @@ class CommandPort:
         self._told_problem = ""
         self._told_refusal = False
         self._poisoned = 0
+        self._is_paused = False  # nothing is read for now
 
     @property
     def status(self) -> CommandStatus:
@@ -119,6 +121,7 @@ class CommandPort:
         terms = session.terms
         kept_s = session.settings.session_expiry_s if terms.kept_s is None else terms.kept_s
         self._backlog.connected(is_session_present=is_session_present, kept_s=kept_s if session.version == 5 else None)
+        self._is_paused = False
         self._inbox = CommandInbox(
             self._memory,
             self._reader,
@@ -136,8 +139,9 @@ class CommandPort:
     def fill(self, session: ClientSession, now_s: float) -> float | None:
         """Send what is due; return in how many seconds to ask again even if nothing happens."""
         session.acknowledge(now_s)
+        self._throttle()
         limit = session.terms.max_packet_bytes
-        for reply in self._answers.ready(now_s, max_packet_bytes=limit):
+        for reply in self._answers.ready(now_s, window=session.terms.window, max_packet_bytes=limit):
             packet_id = session.announce(reply.message(), now_s)
             if not packet_id:
                 break
@@ -189,6 +193,13 @@ class CommandPort:
             _log.warning("uplink.session_given_up", uplink=self._uplink, reason=end.text)
         return is_closed or (is_by_server and had_answers)
 
+    def _throttle(self) -> None:
+        inbox = self._inbox
+        if inbox is None or not (inbox.has_room if self._is_paused else inbox.is_full):
+            return
+        self._is_paused = not self._is_paused
+        self.read_on(not self._is_paused)
+
     # -- telling --------------------------------------------------------------------------------------------------
 
     def _receipt(self, now_s: float) -> Receipt:
@@ -219,4 +230,8 @@ class CommandPort:
 
 
 def _nobody() -> None:
+    """Before there is an uplink."""
+
+
+def _nobody_reads(_is_reading: bool) -> None:
     """Before there is an uplink."""

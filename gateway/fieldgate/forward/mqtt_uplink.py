@@ -98,6 +98,7 @@ class MqttUplink:
         self._commands = commands
         if commands is not None:
             commands.changed = self.kick
+            commands.read_on = self._read_on
         self._memory = memory
         if memory is not None:
             if memory.is_outdated:
@@ -161,6 +162,12 @@ class MqttUplink:
     def _open_inbox(self, _version: int, is_session_present: bool) -> ClientInbox:
         assert self._commands is not None
         return self._commands.open_inbox(self._session, is_session_present=is_session_present)
+
+    def _read_on(self, is_reading: bool) -> None:
+        if is_reading:
+            self._connection.resume_reading()
+        else:
+            self._connection.pause_reading()
 
     # -- ConnectionOwner --------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from fieldgate import clock
 from fieldgate.config.source import MqttSourceConfig, SourceConfig
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.source import Intake
+from fieldgate.ingest.source_commands import SourceCommands
 from fieldgate.ingest.source_inbox import SourceInbox, SourceLimits, SourceState
 from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.ingest.source_status import SourceStatus
@@ -71,9 +72,11 @@ class MqttSource:
         topics = SourceTopics(config, own=own)
         self._state = SourceState(settings.client_id, topics, guard, lane=_LANES[config.lane], name=config.name)
         self._wanted = mqtt.subscribe
+        self.commands = SourceCommands(config.name, topics, is_remapped=bool(config.remap))
         self._subscriptions = Subscriptions(mqtt.subscribe, record.load())
         self._session = ClientSession(settings, delivered=_nothing_is_sent, open_inbox=self._open_inbox)
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
+        self.commands.kick = self._connection.kick
         self._inbox: SourceInbox | None = None
         self._record_changed = asyncio.Event()
         self._may_subscribe = False  # the record of what is about to be subscribed is saved
@@ -199,6 +202,7 @@ class MqttSource:
         )
         self._tell_expiry()
         self._is_connected = True
+        self.commands.connected(max_packet_bytes=self._session.terms.max_packet_bytes)
         if not self._may_read:
             self._connection.pause_reading()
         self._may_subscribe = False
@@ -209,8 +213,10 @@ class MqttSource:
 
     def happened(self, happening: Rejected | Subscribed | Announced) -> End | None:
         """See `ConnectionOwner`."""
+        if isinstance(happening, Announced):
+            self.commands.announced(happening)
         if not isinstance(happening, Subscribed):
-            return None  # nothing is published
+            return None  # no events are published
         subscriptions = self._subscriptions
         problem = subscriptions.answered(
             happening.packet_id, happening.reasons, version=self._session.version, now_s=clock.boot_s()
@@ -230,6 +236,7 @@ class MqttSource:
         if inbox is not None and is_holding:
             inbox.retry()
         session.acknowledge(now_s)
+        self.commands.fill(session, now_s)
         if subscriptions.retry(now_s, max_packet_bytes=session.terms.max_packet_bytes):
             self._may_subscribe = False
             self._record_changed.set()
@@ -251,6 +258,7 @@ class MqttSource:
     def lost(self, end: End) -> bool:
         """See `ConnectionOwner`."""
         del end
+        self.commands.lost()
         self._inbox = None
         was_connected, self._is_connected = self._is_connected, False
         return was_connected and self._subscriptions.is_complete
@@ -286,7 +294,7 @@ class MqttSource:
 
 
 def _settings(mqtt: MqttSourceConfig, *, client_id: str) -> ClientSettings:
-    """Who to be at this broker; nothing is published there."""
+    """Who to be at this broker; no events are published there."""
     return msgspec.structs.replace(
         client_settings(mqtt, client_id=client_id, window=0),
         session_expiry_s=math.ceil(mqtt.session_expiry),

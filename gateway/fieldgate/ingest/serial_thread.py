@@ -91,7 +91,7 @@ class PortThread:
         self._wake_r, self._wake_w = os.pipe()
         os.set_blocking(self._wake_r, False)
         os.set_blocking(self._wake_w, False)
-        self._is_stopping = False
+        self._is_stopping = self._is_abandoned = False
         self._may_read = True
         self._handed = self._taken = 0  # turns
         self._wakes_at_s: float | None = None
@@ -146,7 +146,8 @@ class PortThread:
         self._wake()
 
     def close(self) -> None:
-        """After `PortHears.ended`, or when that is not waited for any longer."""
+        """After `PortHears.ended`, or when that is not waited for any longer; nothing more is told."""
+        self._is_abandoned = True
         self._thread.join(timeout=_JOIN_S)
         if not self._thread.is_alive():
             os.close(self._wake_w)
@@ -179,6 +180,9 @@ class PortThread:
                 self._serve(port)
 
     def _serve(self, port: Port) -> None:
+        if self._is_stopping:  # meanwhile
+            port.close()
+            return
         since_s = clock.boot_s()
         problem = PortProblem(f"{port.where} was closed")
         self._wakes_at_s, self._has_looked_away = None, False
@@ -272,5 +276,7 @@ class PortThread:
             os.read(self._wake_r, 4096)
 
     def _tell(self, call: Callable[[], None]) -> None:
+        if self._is_abandoned:
+            return
         with suppress(RuntimeError):  # the loop is over, and with it everybody who could listen
             self._loop.call_soon_threadsafe(call)

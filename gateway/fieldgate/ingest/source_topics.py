@@ -37,6 +37,7 @@ class SourceTopics:
         self._subscribed = tuple(split_share(one.filter)[1] for one in config.broker.subscribe)
         self._events = config.events
         self._own = tuple(own)
+        self._published: set[str] = set()
         self._map = TopicMap(config.remap)
 
     def place(self, topic: str) -> Place | None:
@@ -61,10 +62,25 @@ class SourceTopics:
                 self.known[topic] = place
         return place
 
+    def reaches(self, topic: str) -> bool:
+        """Whether messages of ``topic`` come from this broker, as far as its subscriptions tell."""
+        return _takes(self._subscribed, topic)
+
+    def publishes(self, topic: str) -> None:
+        """From now on the gateway publishes to ``topic`` itself: what comes from there is no event."""
+        if topic not in self._published:
+            if len(self._published) >= _MAX_KNOWN:
+                self._published.clear()
+            self._published.add(topic)
+            self.known.pop(topic, None)
+            self._others.pop(topic, None)
+
     def is_own(self, topic: str) -> bool:
         """Whether the gateway itself publishes to ``topic``."""
         known = self._others.get(topic)
-        return any(matches(one, topic) for one in self._own) if known is None else known
+        if known is not None:
+            return known
+        return topic in self._published or any(matches(one, topic) for one in self._own)
 
     def _is_event(self, topic: str) -> bool:
         is_wanted = self._events is None or _takes(self._events, topic)

@@ -189,3 +189,32 @@ def test_no_place_is_looked_at_more_often_than_there_are_bytes_and_chunks(
     framer.tick(3600.0)
 
     assert looks <= len(stream) + chunks
+
+
+DLE = {"start": "10 02", "end": "10 03", "escape": {"byte": "10"}, "check": CRC_32, "max_length": 1 << 16}
+
+
+def opened_bytes(stream: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many bytes are unescaped and checked."""
+    framer: Any = make_framer("start_end", DLE)
+    opened = 0
+    open_ = framer.open
+
+    def count(buffer: bytearray, at: int, end: int) -> Verdict:
+        nonlocal opened
+        opened += end - at
+        verdict: Verdict = open_(buffer, at, end)
+        return verdict
+
+    monkeypatch.setattr(framer, "open", count)
+    framer.feed_bytes(stream, 0.0)
+    return opened
+
+
+def test_hostile_escapes_cost_what_their_bytes_cost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each third byte of what is escaped looks like a start once the frame has failed."""
+    stream = b"\x10\x02" + b"\x10\x10\x02" * 2_000 + b"\x10\x03"
+
+    assert opened_bytes(stream, monkeypatch) < 20 * len(stream)
+    monkeypatch.setattr("fieldgate_devices.framing.enclosed._MAX_TRIES", 1 << 30)
+    assert opened_bytes(stream, monkeypatch) > 400 * len(stream)

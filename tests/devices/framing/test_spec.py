@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 
 import pytest
+from jsonschema import Draft202012Validator
 from pydantic import TypeAdapter, ValidationError
 
 from fieldgate_devices.files.document import read_yaml
@@ -108,7 +111,47 @@ def test_an_unknown_framing_is_refused_by_name() -> None:
         make_framer("x25")
 
 
+HEAVY = ("anycrc", "cobs", "sliplib")
+LOOK = "; import sys; print([one for one in sys.argv[1:] if one in sys.modules])"
+
+
+def loaded(code: str) -> str:
+    command = [sys.executable, "-c", code + LOOK, *HEAVY]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.strip()
+
+
+def test_a_library_is_loaded_by_the_framing_that_needs_it() -> None:
+    """A gateway without serial ports must not carry what they need."""
+    make = "from fieldgate_devices.framing import make_framer as make; "
+
+    assert loaded(make + "[make(one) for one in ('lines', 'nmea', 'ubx', 'dsmr', 'mbus', 'idle_gap')]") == "[]"
+    assert loaded(make + "make('cobs')") == "['cobs']"
+    assert loaded(make + "make('slip')") == "['sliplib']"
+    assert loaded(make + "make('lines', {'check': 'CRC-16/MODBUS'})") == "['anycrc']"
+
+
 @pytest.mark.parametrize("name", framing_names())
 def test_every_option_is_described(name: str) -> None:
     """The documentation, the editor's schema and the messages come from there."""
     assert all(field.description for field in options_class(name).model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("written", "is_right"),
+    [
+        ("lines", True),
+        ("line", False),
+        ({"lines": None}, True),
+        ({"lines": {"end": "cr", "max_length": "2KiB", "check": "nmea"}}, True),
+        ({"lines": {"check": {"crc": "CRC-16/MODBUS", "order": "little"}}}, True),
+        ({"lines": {"ends": "cr"}}, False),
+        ({"lines": {"give_up_after": 5}}, False),
+        ({"fixed": {"sync": "aa"}}, False),
+        ({"lines": None, "cobs": None}, False),
+        ({"line": None}, False),
+    ],
+)
+def test_an_editor_is_told_what_may_be_written(written: object, is_right: bool) -> None:
+    validator = Draft202012Validator(SPEC.json_schema())
+
+    assert validator.is_valid(written) == is_right

@@ -133,6 +133,25 @@ def test_a_sentence_without_a_checksum_passes_if_asked() -> None:
     assert [frame.fault for frame in make_framer("gnss").feed_bytes(stream, 0.0)] == ["checksum"]
 
 
+def test_a_sentence_that_is_not_whole_is_told() -> None:
+    """From the log of an old receiver, which lost a character now and then."""
+    stream = b"$GPGSV,3,3,11,25,20,108,00*7\r\n$GPGLL,4527.458,S,16709.1$PGRMZ,48,f,3*27\r\n# a note: $5\r\n"
+
+    assert make_framer("nmea").feed_bytes(stream, 0.0) == [
+        Frame(
+            b"$GPGSV,3,3,11,25,20,108,00*7",
+            "malformed",
+            "a line begins as a sentence, and its fields or its checksum are not whole",
+        ),
+        Frame(
+            b"$GPGLL,4527.458,S,16709.1",
+            "malformed",
+            "a line begins as a sentence, and its fields or its checksum are not whole",
+        ),
+        Frame(b"$PGRMZ,48,f,3*27"),
+    ]
+
+
 def test_escapes_within_an_sml_file_are_undone() -> None:
     """Also where bytes of the file look like the beginning of one, and right before the end."""
     for content in (

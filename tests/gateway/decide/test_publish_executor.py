@@ -6,6 +6,7 @@ import pytest
 
 from fieldgate.decide.orders import Job, Order, Outcome, Status
 from fieldgate.decide.publish_executor import MARK, PublishExecutor
+from fieldgate.decide.replies import Replies
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate.mqtt.packets import Properties, PubAck, PubComp, Publish, PubRec, PubRel, Subscription
 from fieldgate.mqtt.session_roles import Accepted
@@ -23,7 +24,8 @@ class Desk:
 
     def __init__(self, server: Server) -> None:
         self.server = server
-        self.executor = PublishExecutor(server.broker, lambda: server.now_s)
+        self.replies = Replies()
+        self.executor = PublishExecutor(server.broker, self.replies, lambda: server.now_s)
         self.outcomes: list[Outcome] = []
 
     def job(self, *, qos: int = 1, mark: str = "m1", max_age_s: float = 60.0, reply: Reply | None = None) -> Job:
@@ -274,15 +276,15 @@ def test_where_the_profile_names_a_reply_that_counts_and_the_acknowledgement_doe
     client = device(server)
     desk.execute(desk.job(reply=reply))
     client.send(PubAck(got(client).packet_id))
-    desk.executor.hear("boiler/b7/ack", b'{"target":54}')
-    desk.executor.hear("boiler/b8/ack", b'{"target":55}')
+    desk.replies.hear("boiler/b7/ack", b'{"target":54}')
+    desk.replies.hear("boiler/b8/ack", b'{"target":55}')
     before = list(desk.outcomes)
-    desk.executor.hear("boiler/b7/ack", b'{"target":55}')
-    desk.executor.hear("boiler/b7/ack", b'{"target":55}')
+    desk.replies.hear("boiler/b7/ack", b'{"target":55}')
+    desk.replies.hear("boiler/b7/ack", b'{"target":55}')
 
     assert before == []
     assert desk.statuses == [Status.DONE]
-    assert not desk.executor.awaits_replies
+    assert not desk.replies.is_waiting
 
 
 def test_of_a_shared_subscription_whichever_member_gets_it_counts(server: Server, desk: Desk) -> None:

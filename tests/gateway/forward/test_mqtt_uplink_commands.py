@@ -274,9 +274,9 @@ async def test_a_flood_is_bounded_and_each_of_it_answered(broker, desk):
     broker.on_subscribed = lambda peer: [peer.send(command(n)) for n in range(1, 2001)]
 
     async with running_with_commands(desk, broker.port) as uplink:
-        await until(lambda: uplink.status.commands.answered == 2000 - 256)
-        assert len(desk.orders) == uplink.status.commands.waiting == 256
-        for number in range(256):
+        await until(lambda: uplink.status.commands.answered == 2000 - 1024)
+        assert len(desk.orders) == uplink.status.commands.waiting == 1024
+        for number in range(1024):
             desk.finish(number)
         await until(lambda: uplink.status.commands.answered == 2000)
         await until(lambda: len(acks(broker.peers[0])) == 2000)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from fieldgate.ingest.causes import Causes
 from fieldgate.ingest.decode import ContractDecoder, Refused
-from fieldgate.ingest.source import Received
-from fieldgate_devices.catalogue import Catalogue
+from fieldgate.ingest.source import Damaged, Received
+from fieldgate_devices.catalogue import Assigned, Catalogue
 from fieldgate_devices.event import Address, Event, Extra, Lane, Stamp
 from profile_kit import BOILER, TOPIC, contract
 
@@ -186,3 +186,21 @@ def test_a_message_is_settled_with_the_last_of_its_events():
     causes.flush()
 
     assert (settler.told, settler.flushed) == ([100, 102], 1)
+
+
+def test_damaged_bytes_are_of_whom_they_seem_to_be_of_and_of_no_contract() -> None:
+    """A person looks for them under the profile of the device; that no contract was asked is what stops a replay."""
+    catalogue = Catalogue(
+        [contract("profile: scale\nlane: high\nfields: {weight: {type: float}}\n")],
+        assigned={"serial/a": Assigned("scale", "scale-1", "a")},
+    )
+    damaged = [Damaged(Received(f"serial/{name}", b"\xff", 0, 1), "checksum", "why") for name in ("a", "b")]
+
+    decoded = ContractDecoder(catalogue).refused(damaged, Lane.NORMAL)
+
+    assert decoded.events == []
+    assert decoded.odd is not None
+    assert decoded.odd.refused == [
+        Refused(0, "scale", 0, "checksum", "why", Lane.HIGH, "scale-1"),
+        Refused(1, "", 0, "checksum", "why", Lane.NORMAL, ""),
+    ]

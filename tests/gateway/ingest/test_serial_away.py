@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+import serial.tools.list_ports
+from serial.tools.list_ports_common import ListPortInfo
 from structlog.testing import capture_logs
 
+from fieldgate import clock
+from fieldgate.ingest import serial_port, serial_source
+from fieldgate.ingest.serial_port import LineErrors
+from fieldgate.ingest.serial_problems import PortProblem
 from gateway_kit import eventually
 from listener_kit import SettlingIntake, on_both_loops
 from serial_kit import PtyDevice, reading
@@ -146,6 +154,66 @@ async def test_the_port_is_set_as_written(device: PtyDevice) -> None:
     assert not control & termios.HUPCL
     assert not local & (termios.ICANON | termios.ECHO)
     assert special[termios.VMIN] in (1, b"\x01")
+
+
+async def test_an_adapter_is_found_by_its_usb_identity(device: PtyDevice, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no link is made, as in a container; each time anew."""
+    info = ListPortInfo(device.node, skip_link_detection=True)
+    info.vid, info.pid, info.serial_number = 0x0403, 0x6001, "A1"
+    monkeypatch.setattr(serial.tools.list_ports, "comports", lambda *_: [info])
+    async with reading(SettlingIntake(), "usb:0403:6001:A1") as source:
+        await eventually("it is open", lambda: source.is_connected)
+        assert source.status.device == device.node
+        device.unplug()
+        device.plug()
+        info.device = device.node
+        await eventually("it is open again", lambda: source.status.device == device.node)
+
+        assert source.status.reconnects == 1
+
+
+async def test_a_stop_does_not_wait_for_an_open_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device server that answers nothing, a driver in trouble."""
+    is_let_go, has_begun = threading.Event(), threading.Event()
+
+    def hang(_config: object, _wake: int) -> object:
+        has_begun.set()
+        is_let_go.wait(30)
+        raise PortProblem("too late")
+
+    monkeypatch.setattr(serial_source, "open_port", hang)
+    with capture_logs() as logs:
+        async with reading(SettlingIntake(), "/dev/nowhere") as source:
+            await eventually("it hangs", has_begun.is_set)
+            began_s = clock.boot_s()
+            await source.stop_reading()
+            assert clock.boot_s() - began_s < 5
+        is_let_go.set()
+        await eventually(
+            "the thread has ended", lambda: not any(t.name == "serial:scale" for t in threading.enumerate())
+        )
+
+    assert told(logs) == []
+
+
+def test_what_the_driver_counts_is_what_came_since_the_opening(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overruns are bytes that nobody will ever see; the counters of a driver begin with the machine."""
+    counters = [0] * 20
+
+    def ioctl(_fd: int, _request: int, _buffer: bytes) -> bytes:
+        return struct.pack("20i", *counters)
+
+    monkeypatch.setattr(serial_port.fcntl, "ioctl", ioctl)
+    counters[6:11] = [1, 2, 3, 4, 5]  # framing errors, overruns, parity errors, breaks, overruns of the buffer
+    port = serial_port._DescriptorPort(_NoPort(), "x", 0, is_device=True)  # type: ignore[arg-type]
+    counters[6:11] = [11, 3, 5, 4, 8]
+
+    assert port.line_errors() == LineErrors(overruns=4, framing=10, parity=2, breaks=0)
+
+
+class _NoPort:
+    def fileno(self) -> int:
+        return 0
 
 
 async def test_a_driver_without_rs485_says_so(device: PtyDevice) -> None:

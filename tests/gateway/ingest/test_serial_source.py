@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from functools import reduce
@@ -136,6 +137,33 @@ async def test_a_framer_is_told_that_nothing_came(device: PtyDevice) -> None:
             source.encode(b"x")
 
 
+class _Times(_Pauses):
+    """Remembers when each piece came."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.at_s: list[float] = []
+
+    def feed_bytes(self, chunk: bytes, now_s: float) -> list[Frame]:
+        self.at_s.append(now_s)
+        return []
+
+
+async def test_a_loop_that_is_busy_is_not_a_pause_of_the_device(device: PtyDevice) -> None:
+    """What comes meanwhile has the time at which it came, not that at which the loop has time for it."""
+    framer = _Times()
+    async with reading(SettlingIntake(), device.link, framer=framer) as source:
+        device.write(b"first")
+        await eventually("it was read", lambda: source.status.bytes == 5)
+        for _ in range(10):
+            device.write(b"more")
+            time.sleep(0.05)  # the loop stands still
+        await eventually("all was read", lambda: source.status.bytes == 45)
+
+    assert len(set(framer.at_s)) >= 5
+    assert framer.at_s == sorted(framer.at_s)
+
+
 async def test_much_without_a_frame_is_told_once(device: PtyDevice) -> None:
     """A wrong baud rate looks like noise; whoever set it up must be told where to look."""
     intake = SettlingIntake()
@@ -175,6 +203,8 @@ async def test_over_its_limit_a_port_is_not_read(device: PtyDevice) -> None:
                 settled += 1
 
         assert intake.payloads == [b"%07d" % number for number in range(8_000)]
+        turns = [sum(len(one.payload) + 1 for one in received) for _, _, received in intake.batches]
+        assert max(turns) <= 4096 + 8  # with the end of what the last turn began
         await eventually("nothing is unsettled", lambda: source.status.unsettled == 0)
     writer.join()
 

@@ -7,7 +7,7 @@ from collections import Counter
 import pytest
 
 from dead_letter_kit import Device, letter
-from fieldgate.journal.dead_letter import DeadLetter, LetterChanges
+from fieldgate.journal.dead_letter import UNKNOWN_DEVICE, DeadLetter, LetterChanges
 from fieldgate.journal.dead_letter_box import BoxLimits, DeadLetterBox
 from fieldgate.journal.dead_letter_rates import Allowance, LetterRates
 
@@ -303,3 +303,12 @@ def test_many_removals_are_spread_over_writes() -> None:
 
     assert sizes == [500, 500, 200]
     assert now_s == pytest.approx(0.2)
+
+
+def test_bytes_that_never_were_a_message_are_told_from_those_that_broke_a_contract() -> None:
+    """A replay asks: no contract makes an event of a wrong checksum."""
+    damaged = letter(profile="scale", version=0, reason="checksum")
+    of_nobody = letter(profile="", version=0, reason="malformed")
+    unknown = letter(profile="", version=0, reason=UNKNOWN_DEVICE)
+
+    assert [one.is_damaged for one in (damaged, of_nobody, unknown, letter())] == [True, True, False, False]

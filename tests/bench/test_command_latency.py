@@ -1,0 +1,19 @@
+"""The measurement of commands' latency works; what it measures is judged on a machine that does nothing else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.command_latency import measure
+
+
+@pytest.mark.parametrize("way", ["cli", "upstream"])
+async def test_every_command_reaches_its_device_while_events_flow(tmp_path: Path, way: str) -> None:
+    """A limit that only a hang would pass: a busy machine must not make it fail."""
+    measured = await measure(tmp_path, way=way, count=30, per_s=20.0, events_per_s=200.0)
+
+    assert len(measured.latencies_s) == 30
+    assert measured.events > 0
+    assert measured.share(0.5) < 5.0
