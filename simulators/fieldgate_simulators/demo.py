@@ -21,10 +21,12 @@ from typing import Any, Final
 from rich.console import Console
 
 from fieldgate_simulators.broker import Broker
-from fieldgate_simulators.counting import Verdict, judge
-from fieldgate_simulators.demo_serial import SerialPart, is_serial_good
+from fieldgate_simulators.counting import judge
+from fieldgate_simulators.demo_modbus import ModbusPart
+from fieldgate_simulators.demo_outcome import Outcome, outcome_text
+from fieldgate_simulators.demo_serial import SerialPart
 from fieldgate_simulators.demo_state import OutageStory, RateMeter, Snapshot, outages, uplink_view
-from fieldgate_simulators.demo_view import LiveView, PlainView, View, verdict_text
+from fieldgate_simulators.demo_view import LiveView, PlainView, View
 from fieldgate_simulators.errors import SimulatorError
 from fieldgate_simulators.fleet import Fleet
 from fieldgate_simulators.gateway_process import GatewayProcess
@@ -68,6 +70,7 @@ class Stage:
     link: Link
     fleet: Fleet
     serial: SerialPart
+    modbus: ModbusPart
     verifier: Verifier
     gateway: GatewayProcess
     state_folder: Path
@@ -83,12 +86,13 @@ def run_demo(
     plain: bool,
     status: AskStatus,
     serial: int = 0,
+    modbus: bool = False,
     gateway_command: Sequence[str] = GATEWAY_COMMAND,
     patience_s: float = 15.0,
 ) -> int:
     """Run the demo and return the exit code: 0 if nothing accepted was lost or out of order, else 1.
 
-    So it is with what ``serial`` devices on serial ports sent.
+    So it is with what ``serial`` devices on serial ports sent; with ``modbus`` there is a unit that is asked, too.
 
     ``status`` asks the gateway with the given state folder; None where it cannot be asked now. It only feeds the view.
     At the end what has not arrived is lost once nothing at all has arrived for ``patience_s``.
@@ -98,9 +102,12 @@ def run_demo(
     try:
         with tempfile.TemporaryDirectory(prefix="fieldgate-demo-") as folder:
             demo = _Demo(seconds, rate, status, view, patience_s)
-            verdict, serial_verdict = asyncio.run(
+            outcome = asyncio.run(
                 demo.run(
-                    Path(folder), devices=devices, serial=serial, seed=seed, command=gateway_command, console=console
+                    Path(folder),
+                    _Cast(devices, rate, serial, is_modbus=modbus, seed=seed),
+                    command=gateway_command,
+                    console=console,
                 )
             )
     except SimulatorError as error:
@@ -109,10 +116,25 @@ def run_demo(
     except KeyboardInterrupt:  # a second Ctrl-C: no verdict
         return 130
     console.print(demo.story, markup=False, soft_wrap=True)
-    console.print(verdict_text(verdict, serial_verdict, unplugs=demo.unplugs), soft_wrap=True)
+    console.print(outcome_text(outcome), soft_wrap=True)
     if demo.shortfall:
         console.print(demo.shortfall, markup=False, soft_wrap=True)
-    return 0 if verdict.is_good and (serial_verdict is None or is_serial_good(serial_verdict)) else 1
+    return 0 if outcome.is_good else 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Cast:
+    """Who sends: MQTT devices at ``rate`` events per second together, and the others."""
+
+    devices: int
+    rate: float
+    serial: int
+    is_modbus: bool
+    seed: int
+
+    def __str__(self) -> str:
+        ports = f" · {self.serial} on serial ports" if self.serial else ""
+        return f"{self.devices} devices · {self.rate:g} events/s{ports}{' · a Modbus unit' if self.is_modbus else ''}"
 
 
 class _Demo:
@@ -125,7 +147,6 @@ class _Demo:
         self._phase = "live"
         self._began_s = 0.0
         self._shortfall = ""
-        self.unplugs = 0
         self._outage = OutageStory()
         self._accepted, self._arrived = RateMeter(), RateMeter()
 
@@ -139,15 +160,12 @@ class _Demo:
         """What the outage did, in a line."""
         return str(self._outage)
 
-    async def run(
-        self, folder: Path, *, devices: int, serial: int, seed: int, command: Sequence[str], console: Console
-    ) -> tuple[Verdict, Verdict | None]:
+    async def run(self, folder: Path, cast: _Cast, *, command: Sequence[str], console: Console) -> Outcome:
         async with (
             stop_on_signals() as stop,
-            _stage(folder, devices=devices, serial=serial, rate=self._rate, seed=seed, command=command) as stage,
+            _stage(folder, cast, command=command) as stage,
         ):
-            ports = f" · {serial} on serial ports" if serial else ""
-            console.print(f"upstream {stage.kind} · {devices} devices · {self._rate:g} events/s{ports}", markup=False)
+            console.print(f"upstream {stage.kind} · {cast}", markup=False)
             console.print(f"configuration, journal and logs, until the end: {folder}", markup=False, soft_wrap=True)
             self._began_s = asyncio.get_running_loop().time()
             try:
@@ -170,9 +188,13 @@ class _Demo:
                     f"rate not reached: {summary.made:,} of {summary.planned:,} events ({self._rate:g}/s) were made; "
                     f"{summary.made / summary.seconds:,.0f}/s is what devices, gateway and broker did here"
                 )
-            self.unplugs = stage.serial.unplugs
-            serial_verdict = stage.serial.verdict(stage.verifier.apart_arrivals) if serial else None
-            return judge(stage.fleet.acknowledged, stage.verifier.arrivals), serial_verdict
+            apart = stage.verifier.apart_arrivals
+            return Outcome(
+                judge(stage.fleet.acknowledged, stage.verifier.arrivals),
+                stage.serial.verdict(apart) if cast.serial else None,
+                stage.modbus.view(apart) if cast.is_modbus else None,
+                unplugs=stage.serial.unplugs,
+            )
 
     async def _play(self, stage: Stage, stop: asyncio.Event, tasks: asyncio.TaskGroup) -> None:
         acts = [
@@ -238,6 +260,7 @@ class _Demo:
             arrived_rate=self._arrived.feed(arrivals.readings, now_s),
             uplink=uplink,
             serial=stage.serial.view(stage.verifier.apart_arrivals),
+            modbus=stage.modbus.view(stage.verifier.apart_arrivals),
         )
         self._outage.feed(snapshot)
         if self._phase == "draining" and self._outage.is_over:
@@ -246,15 +269,14 @@ class _Demo:
 
 
 @contextlib.asynccontextmanager
-async def _stage(
-    folder: Path, *, devices: int, serial: int, rate: float, seed: int, command: Sequence[str]
-) -> AsyncIterator[Stage]:
+async def _stage(folder: Path, cast: _Cast, *, command: Sequence[str]) -> AsyncIterator[Stage]:
     state = folder / "state"
     port = _free_port()
     async with (
         Broker(folder=folder / "upstream") as broker,
-        Link(_HOST, broker.port, seed=seed) as link,
-        SerialPart(folder, devices=serial, seed=seed) as ports,
+        Link(_HOST, broker.port, seed=cast.seed) as link,
+        SerialPart(folder, devices=cast.serial, seed=cast.seed) as ports,
+        ModbusPart(is_there=cast.is_modbus, seed=cast.seed) as modbus,
     ):
         config = folder / "fieldgate.yaml"
         # amqtt 0.12 takes the properties of an MQTT 5 CONNECT for a client id and waits for the rest of it.
@@ -262,7 +284,7 @@ async def _stage(
         text = _CONFIG.format(
             host=_HOST,
             port=port,
-            sources=ports.sources,
+            sources=f"sources:\n{sources}" if (sources := ports.sources + modbus.sources) else "",
             link_port=link.port,
             version=version,
             state=json.dumps(str(state)),
@@ -270,12 +292,15 @@ async def _stage(
         ports.write_profiles(folder / "devices.d")
         config.write_text(text, encoding="utf-8")
         gateway = GatewayProcess(command, config, host=_HOST, port=port, log_path=folder / "gateway.log")
-        fleet = Fleet(Target(_HOST, port), devices=devices, rate=rate, seed=seed)
-        async with Verifier(Target(_HOST, broker.port), apart=ports.numbers_of) as verifier, gateway, fleet:
+        fleet = Fleet(Target(_HOST, port), devices=cast.devices, rate=cast.rate, seed=cast.seed)
+        apart = {**ports.numbers_of, **modbus.numbers_of}
+        async with Verifier(Target(_HOST, broker.port), apart=apart) as verifier, gateway, fleet:
             if not await fleet.all_connected(_CONNECT_S):
-                raise SimulatorError(f"only {fleet.counts.connected} of {devices} devices could connect to the gateway")
+                raise SimulatorError(
+                    f"only {fleet.counts.connected} of {cast.devices} devices could connect to the gateway"
+                )
             await ports.all_open()
-            yield Stage(link, fleet, ports, verifier, gateway, state, broker.kind)
+            yield Stage(link, fleet, ports, modbus, verifier, gateway, state, broker.kind)
 
 
 async def _fail_when_it_ends(gateway: GatewayProcess) -> None:

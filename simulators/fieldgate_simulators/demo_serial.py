@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -60,9 +61,8 @@ class SerialPart:
 
     @property
     def sources(self) -> str:
-        """The section ``sources`` of the gateway's configuration; nothing without devices."""
-        lines = [f"  - {flow(device.source(name))}\n" for name, device in self._devices.items()]
-        return "".join(["sources:\n", *lines]) if lines else ""
+        """Their lines in the section ``sources`` of the gateway's configuration."""
+        return "".join(f"  - {flow(device.source(name))}\n" for name, device in self._devices.items())
 
     def write_profiles(self, folder: Path) -> None:
         """Write the profiles that are not built in."""
@@ -108,13 +108,16 @@ class SerialPart:
             devices=len(devices),
             open=sum(device.line.is_open for _, device in devices),
             sent=sum(device.counts.sent for _, device in devices),
-            arrived=arrivals.readings,
+            arrived=sum(len(arrivals.by_device[name]) for name in self.numbers_of if name in arrivals.by_device),
             unplugged=next((name for name, device in devices if not device.line.is_plugged), ""),
         )
 
     def verdict(self, arrivals: Arrivals) -> Verdict:
-        """What was sent against what arrived."""
-        return judge(self.sent, arrivals)
+        """What was sent against what arrived of these devices."""
+        verdict = judge(self.sent, arrivals)
+        names = self.numbers_of.keys()
+        others = sum(len(numbers) for name, numbers in arrivals.by_device.items() if name not in names)
+        return replace(verdict, arrived=verdict.arrived - others, unaccepted=verdict.unaccepted - others)
 
     @property
     def unplugs(self) -> int:

@@ -9,7 +9,9 @@ from itertools import groupby
 from typing import Any, Final
 
 __all__ = [
+    "NO_MODBUS",
     "NO_SERIAL",
+    "ModbusView",
     "Outage",
     "OutageStory",
     "RateMeter",
@@ -103,6 +105,18 @@ NO_SERIAL: Final = SerialView(0, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class ModbusView:
+    """The Modbus units at one moment: the requests that they answered, and the events that arrived of it."""
+
+    units: int
+    requests: int
+    arrived: int
+
+
+NO_MODBUS: Final = ModbusView(0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
     """The demo at one moment; ``buffered`` are the accepted events that have not arrived."""
 
@@ -117,6 +131,7 @@ class Snapshot:
     arrived_rate: float
     uplink: UplinkView
     serial: SerialView = NO_SERIAL
+    modbus: ModbusView = NO_MODBUS
 
     @property
     def buffered(self) -> int:

@@ -1,4 +1,4 @@
-"""Show the demo: a live picture on a terminal, plain lines elsewhere, and the verdict."""
+"""Show the demo: a live picture on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -10,11 +10,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from fieldgate_simulators.counting import Verdict
-from fieldgate_simulators.demo_serial import is_serial_good
 from fieldgate_simulators.demo_state import Snapshot, cut_marks, narration, sparkline
 
-__all__ = ["LiveView", "PlainView", "View", "verdict_text"]
+__all__ = ["LiveView", "PlainView", "View"]
 
 _PLAIN_EVERY_S: Final = 2.0
 _WIDTH: Final = 76
@@ -153,7 +151,9 @@ def _numbers(snapshot: Snapshot) -> Table:
     serial = snapshot.serial
     if serial.devices:
         state = f"{serial.unplugged} unplugged" if serial.unplugged else f"{serial.open}/{serial.devices} ports open"
-        table.add_row("serial", f"{state}; sent, arrived", f"{serial.sent:,}", f"{serial.arrived:,}")
+        table.add_row("serial", f"{state}; arrived of sent", "", f"{serial.arrived:,} of {serial.sent:,}")
+    if snapshot.modbus.units:
+        table.add_row("modbus", "events of what was asked", "", f"{snapshot.modbus.arrived:,}")
     return table
 
 
@@ -161,69 +161,3 @@ def _uplink(snapshot: Snapshot) -> Text:
     uplink = snapshot.uplink
     journal = f" · journal {uplink.journal_bytes / 1000:,.0f} kB" if uplink.journal_bytes is not None else ""
     return Text.assemble(("uplink  ", "bold"), f"{uplink.state}{journal}")
-
-
-def verdict_text(verdict: Verdict, serial: Verdict | None = None, *, unplugs: int = 0) -> Text:
-    """Write the verdict, counted at the upstream side; ``serial`` is that on what came over serial ports."""
-    wrong, right = "bold red", "bold green"
-    copies = verdict.same_id + verdict.same_reading
-    rows = [
-        ("accepted", verdict.accepted, "", "acknowledged to a device"),
-        ("arrived", verdict.arrived, "", "different events, counted at the upstream broker"),
-        ("lost", verdict.lost, wrong if verdict.lost else right, _lost_text(verdict)),
-        ("duplicates", copies, "", _duplicates_text(verdict)),
-        ("out of order", verdict.out_of_order, wrong if verdict.out_of_order else right, "per device"),
-    ]
-    if verdict.unaccepted:
-        rows.append(("not accepted", verdict.unaccepted, "", "arrived though the device was never told"))
-    if serial is not None:
-        rows += _serial_rows(serial, unplugs)
-    text = Text()
-    for name, count, style, meaning in rows:
-        text.append(f"{name:<12}  ").append(f"{count:>7,}", style).append(f"   {meaning}\n", "dim")
-    is_good = verdict.is_good and (serial is None or is_serial_good(serial))
-    return text.append(_outcome(verdict, serial), right if is_good else wrong)
-
-
-def _serial_rows(serial: Verdict, unplugs: int) -> list[tuple[str, int, str, str]]:
-    """A serial device is never told that its frame is safe: what it sent whole is what can be counted."""
-    wrong, right = "bold red", "bold green"
-    first = f": {', '.join(serial.first_lost)}" if serial.first_lost else ""
-    rows = [
-        ("serial sent", serial.accepted, "", "whole frames; a serial line has no acknowledgement"),
-        ("  arrived", serial.arrived, "", "different events of them"),
-        ("  lost", serial.lost, wrong if serial.lost else right, f"sent and never arrived{first}"),
-    ]
-    if unplugs:
-        rows.append(("  cut", unplugs, "", "by unplugging in mid-frame; nothing of it may arrive"))
-    if serial.unaccepted:
-        rows.append(("  invented", serial.unaccepted, wrong, "arrived though no such frame was sent whole"))
-    if serial.out_of_order:
-        rows.append(("  out of order", serial.out_of_order, wrong, "per device"))
-    return rows
-
-
-def _outcome(verdict: Verdict, serial: Verdict | None) -> str:
-    if not verdict.accepted:
-        return "FAIL  nothing was accepted"
-    if not verdict.is_good:
-        return f"FAIL  {verdict.lost:,} lost, {verdict.out_of_order:,} out of order"
-    if serial is None:
-        return "PASS  nothing that was accepted is lost or out of order"
-    if not serial.accepted:
-        return "FAIL  no serial device sent anything"
-    if not is_serial_good(serial):
-        faults = f"{serial.lost:,} lost, {serial.unaccepted:,} invented, {serial.out_of_order:,} out of order"
-        return f"FAIL  serial frames: {faults}"
-    return "PASS  nothing that was accepted, and no whole serial frame, is lost or out of order"
-
-
-def _lost_text(verdict: Verdict) -> str:
-    first = f": {', '.join(verdict.first_lost)}" if verdict.first_lost else ""
-    return f"accepted and never arrived{first}"
-
-
-def _duplicates_text(verdict: Verdict) -> str:
-    if verdict.same_reading:
-        return f"{verdict.same_id:,} under the same id, {verdict.same_reading:,} sent again by their device"
-    return "copies under the same id"

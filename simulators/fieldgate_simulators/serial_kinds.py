@@ -17,7 +17,7 @@ from random import Random
 from typing import Any, Final
 
 from fieldgate_simulators.signals import RandomWalk
-from fieldgate_simulators.telegrams import p1_telegram, sml_file
+from fieldgate_simulators.telegrams import P1_METER, p1_telegram, sml_file
 
 __all__ = ["KINDS", "SerialKind", "SerialSpeaker"]
 
@@ -110,6 +110,8 @@ class _Gnss(SerialSpeaker):
 
 class _P1(SerialSpeaker):
     """Telegrams of DSMR 5; each adds a watt-hour, so that its number is what the meter counts."""
+
+    device = P1_METER
 
     def __init__(self, rng: Random) -> None:
         self._rng = rng

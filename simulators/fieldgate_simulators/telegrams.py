@@ -9,7 +9,10 @@ from typing import Final
 from fieldgate_devices.decoders.dsmr import crc16
 from fieldgate_devices.decoders.sml_file import crc16_x25
 
-__all__ = ["p1_telegram", "sml_file"]
+__all__ = ["P1_METER", "p1_telegram", "sml_file"]
+
+P1_METER: Final = b"SIM0000000000001".hex().upper()
+"""The number of the meter, as telegrams write it."""
 
 _WH, _W, _V = 30, 27, 35
 _WATTS_OF_PHASES: Final = (36, 56, 76)
@@ -23,7 +26,7 @@ def p1_telegram(*, at: datetime, energy_kwh: float, power_kw: float, volts: floa
         "",
         "1-3:0.2.8(50)",
         f"0-0:1.0.0({at + timedelta(hours=1):%y%m%d%H%M%S}W)",
-        "0-0:96.1.1(53494D30303030303030303030303031)",
+        f"0-0:96.1.1({P1_METER})",
         f"1-0:1.8.1({energy_kwh:010.3f}*kWh)",
         "1-0:1.8.2(000000.000*kWh)",
         "1-0:2.8.1(000000.000*kWh)",

@@ -112,7 +112,8 @@ def test_a_copy_under_the_same_id_passes_and_is_counted(capsys):
     code = play("--fault=repeat")
 
     output = capsys.readouterr().out
-    assert (code, count_of("duplicates", output), count_of("lost", output)) == (0, 1, 0)
+    assert (code, count_of("lost", output)) == (0, 0)
+    assert count_of("duplicates", output) >= 1  # what the cut left unanswered is sent again, too
 
 
 def test_a_gateway_that_ends_fails_with_the_end_of_its_log(capsys):

@@ -13,9 +13,10 @@ from rich.console import Console
 from fieldgate.cli.demo import gateway_status
 from fieldgate_simulators.counting import Arrivals, NumberSet, Verdict, judge
 from fieldgate_simulators.demo import run_demo
+from fieldgate_simulators.demo_outcome import Outcome, outcome_text
 from fieldgate_simulators.demo_serial import SerialPart, is_serial_good, unplug_at_s
-from fieldgate_simulators.demo_state import SerialView, Snapshot, UplinkView, narration, outages
-from fieldgate_simulators.demo_view import LiveView, PlainView, verdict_text
+from fieldgate_simulators.demo_state import ModbusView, SerialView, Snapshot, UplinkView, narration, outages
+from fieldgate_simulators.demo_view import LiveView, PlainView
 from fieldgate_simulators.errors import SimulatorError
 
 GOOD = Verdict(accepted=300, arrived=300, lost=0, same_id=0, same_reading=0, out_of_order=0, unaccepted=0)
@@ -62,12 +63,13 @@ def test_the_gateway_that_loses_serial_frames_fails(capsys, tmp_path):
 
 def test_every_device_is_heard_and_the_scale_comes_back(capsys):
     """What ``make demo`` shows, in short."""
-    code = run_demo(seconds=4, devices=5, rate=20, seed=7, plain=True, status=gateway_status, serial=3)
+    code = run_demo(seconds=4, devices=5, rate=20, seed=7, plain=True, status=gateway_status, serial=3, modbus=True)
 
     output = capsys.readouterr().out
     assert code == 0, output
     assert shown_count("serial sent", output) == shown_count("  arrived", output) >= 18
     assert (shown_count("  lost", output), shown_count("  cut", output)) == (0, 1)
+    assert shown_count("modbus", output) >= 3
     assert "the scale is unplugged, in the middle of a frame" in output
     assert "the scale is plugged in again, under another port behind the same name" in output
     assert output.rstrip().endswith(
@@ -88,11 +90,20 @@ def test_every_device_is_heard_and_the_scale_comes_back(capsys):
 )
 def test_the_verdict_says_what_is_wrong_with_serial_frames(serial, last):
     """A line that says PASS above a loss would be read first."""
-    text = verdict_text(GOOD, serial, unplugs=1).plain
+    text = outcome_text(Outcome(GOOD, serial, unplugs=1)).plain
 
     assert text.splitlines()[-1] == last
     assert max(map(len, text.splitlines())) <= 84
     assert ("a serial line has no acknowledgement" in text) == (serial is not None)
+
+
+def test_a_modbus_unit_of_which_nothing_arrives_fails():
+    """It cannot lose anything, but it can be deaf."""
+    heard, deaf = (Outcome(GOOD, SERIAL, ModbusView(1, 40, arrived)) for arrived in (20, 0))
+
+    assert (heard.is_good, deaf.is_good) == (True, False)
+    assert outcome_text(deaf).plain.splitlines()[-1] == "FAIL  nothing of the Modbus unit arrived"
+    assert "events of a unit that answered 40 requests" in outcome_text(heard).plain
 
 
 def test_a_frame_that_was_never_sent_is_no_good():
@@ -127,7 +138,6 @@ def test_the_sources_are_what_the_devices_are(tmp_path):
     part = SerialPart(tmp_path, devices=2, seed=7)
 
     assert part.sources == (
-        "sources:\n"
         f'  - {{name: scale, serial: {{port: "{tmp_path}/scale", baud: 9600, framing: lines, profile: sim_scale}}}}\n'
         f'  - {{name: meter, serial: {{port: "{tmp_path}/meter", baud: 9600, framing: sml, profile: sml_meter}}}}\n'
     )
@@ -191,10 +201,10 @@ def test_the_picture_keeps_its_height_while_the_scale_is_away(width):
     for serial in (SerialView(3, 3, 40, 40), SerialView(3, 2, 41_000, 40_000, unplugged="scale")):
         console = Console(force_terminal=True, width=width, height=24, record=True, file=io.StringIO())
         with LiveView(console) as view:
-            view.show(snapshot(serial))
+            view.show(replace(snapshot(serial), modbus=ModbusView(1, 9, 4)))
         heights.append(len(console.export_text().rpartition("╭")[2].splitlines()))
 
-    assert heights == [18, 18]
+    assert heights == [19, 19]
 
 
 def test_the_picture_says_which_device_is_away():
@@ -204,4 +214,4 @@ def test_the_picture_says_which_device_is_away():
         view.show(snapshot(SerialView(3, 2, 41, 40, unplugged="scale")))
 
     text = console.export_text()
-    assert "scale unplugged; sent, arrived" in text
+    assert "scale unplugged; arrived of sent" in text

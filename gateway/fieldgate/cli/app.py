@@ -38,6 +38,7 @@ COMMANDS: Final = {
     "journal": ("journal",),
     "parked": ("parked",),
     "dead-letters": ("dead_letters",),
+    "ports": ("ports",),
     "simulate": ("simulate",),
 }
 """The modules of each command or group, in the order of the help; the first adds it, the others themselves to it."""

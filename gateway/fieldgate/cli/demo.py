@@ -39,6 +39,7 @@ def register(app: typer.Typer) -> None:
         serial: Annotated[
             int, typer.Option(min=0, max=3, help="Simulated devices on serial ports: scale, smart meter, sensor.")
         ] = _SERIAL,
+        modbus: Annotated[bool, typer.Option(help="A simulated Modbus unit, an energy meter that is asked.")] = True,
         seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 7,
         plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live picture.")] = False,
     ) -> None:
@@ -56,6 +57,7 @@ def register(app: typer.Typer) -> None:
                 devices=devices,
                 rate=rate,
                 serial=serial,
+                modbus=modbus,
                 seed=seed,
                 plain=plain,
                 status=gateway_status,

@@ -1,0 +1,165 @@
+"""An expression that can be asked: read once, checked against the profiles, compiled to a closure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from fieldgate_devices.files.document import Problem
+from fieldgate_rules.condition.checker import Checker
+from fieldgate_rules.condition.compiler import compiled
+from fieldgate_rules.condition.cost import cost_complaint, steps
+from fieldgate_rules.condition.explain import Clause, explain
+from fieldgate_rules.condition.facts import Closure, Facts
+from fieldgate_rules.condition.lint import contradictions
+from fieldgate_rules.condition.nodes import Age, Device, Field, Last, Literal, Node, Now, Prev, Rate, parts_of
+from fieldgate_rules.condition.place import Complaint, PlacedText, Span
+from fieldgate_rules.condition.scope import Scope
+from fieldgate_rules.condition.shapes import Kind, Shape
+from fieldgate_rules.condition.syntax import BadSyntax, parse
+from fieldgate_rules.condition.wants import Wrong
+
+__all__ = ["Expression", "ReadExpression", "Reads", "check_expression", "read_condition", "read_expression"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reads:
+    """What an expression looks at, so that it is asked only when that may have changed.
+
+    ``prev`` are the fields of which the earlier value of the same device is needed, ``last`` devices and fields.
+    """
+
+    fields: frozenset[str] = frozenset()
+    prev: frozenset[str] = frozenset()
+    last: frozenset[tuple[str, str]] = frozenset()
+    device: bool = False
+    time: bool = False
+
+    def __or__(self, other: Reads) -> Reads:
+        return Reads(
+            self.fields | other.fields,
+            self.prev | other.prev,
+            self.last | other.last,
+            self.device or other.device,
+            self.time or other.time,
+        )
+
+
+class Expression:
+    """``evaluate`` is the closure: a value, or None for unknown; of a condition True, False or None."""
+
+    __slots__ = ("_node", "evaluate", "placed", "reads", "shape", "steps")
+
+    def __init__(self, node: Node, placed: PlacedText) -> None:
+        self._node = node
+        self.placed = placed
+        self.evaluate: Final[Closure] = compiled(node)
+        self.reads = _reads(node)
+        self.shape: Shape = node.shape
+        self.steps = steps(node)
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+        return self.placed.text
+
+    @property
+    def literal(self) -> bool | float | str | None:
+        """What it always is; None where it has to be asked."""
+        return self._node.value if isinstance(self._node, Literal) else None
+
+    def explain(self, facts: Facts) -> Clause:
+        """Return every clause with its value and place, and why what is unknown is so."""
+        return explain(self._node, facts, self.placed)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadExpression:
+    """What came of a text: ``expression`` only if there are no problems.
+
+    ``spans`` says for each problem which characters of the text it is about.
+    """
+
+    expression: Expression | None
+    problems: list[Problem]
+    spans: list[Span]
+
+
+def read_condition(placed: PlacedText, scope: Scope) -> ReadExpression:
+    """Read an expression that is true, false or unknown. Nothing is raised for what is wrong with it."""
+    return _read(placed, scope, is_condition=True)
+
+
+def read_expression(placed: PlacedText, scope: Scope) -> ReadExpression:
+    """Read an expression that is any value, such as what a window is made of."""
+    return _read(placed, scope, is_condition=False)
+
+
+def _read(placed: PlacedText, scope: Scope, *, is_condition: bool) -> ReadExpression:
+    node, complaints = check_expression(placed.text, scope, is_condition=is_condition)
+    problems = [placed.problem(one) for one in complaints]
+    expression = None if node is None else Expression(node, placed)
+    return ReadExpression(expression, problems, [one.span for one in complaints])
+
+
+def check_expression(text: str, scope: Scope, *, is_condition: bool) -> tuple[Node | None, list[Complaint]]:
+    """Return the checked expression, or all that is wrong with it."""
+    try:
+        parsed = parse(text)
+    except BadSyntax as error:
+        return None, [error.complaint]
+    checker = Checker(parsed, scope)
+    node = checker.check()
+    if node is None:
+        return None, checker.complaints
+    complaints = list(contradictions(node, checker.source))
+    try:
+        node = _as_condition(checker, node) if is_condition else _as_value(checker, node)
+    except Wrong as wrong:
+        complaints.append(wrong.complaint)
+    if dear := cost_complaint(node, checker.source):
+        complaints.append(dear)
+    return (None, sorted(complaints)) if complaints else (node, [])
+
+
+def _as_condition(checker: Checker, node: Node) -> Node:
+    node = checker.truth(node, "a condition")
+    if isinstance(node, Literal) and not node.shape.is_given:
+        hint = "leave it out" if node.value else "write enabled: false"
+        raise Wrong(node.span, f"this is always {str(node.value).lower()}; {hint}")
+    return node
+
+
+def _as_value(checker: Checker, node: Node) -> Node:
+    if node.shape.kind is Kind.THING:
+        name = checker.source.of(node)
+        raise Wrong(node.span, f"{name} is a list or mapping; only has({name}) can be asked")
+    return node
+
+
+def _reads(node: Node) -> Reads:
+    reads = Reads()
+    for one in _all(node):
+        match one:
+            case Field():
+                reads |= Reads(fields=frozenset({one.name}))
+            case Prev():
+                reads |= Reads(prev=frozenset({one.name}))
+            case Last():
+                reads |= Reads(last=frozenset({(one.device, one.name)}))
+            case Rate():
+                reads |= Reads(prev=frozenset({one.part.name}))
+            case Device():
+                reads |= Reads(device=True)
+            case Now() | Age():
+                reads |= Reads(time=True)
+            case _:
+                pass
+    return reads
+
+
+def _all(node: Node) -> Iterator[Node]:
+    yield node
+    for part in parts_of(node):
+        yield from _all(part)

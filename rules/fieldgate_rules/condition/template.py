@@ -1,0 +1,185 @@
+"""Texts with expressions in them: ``{device} is at {temperature:.1f} °C``. Nothing else in them is evaluated.
+
+``{{`` and ``}}`` stand for braces. What is unknown shows as ``?``. A template that is one expression and nothing else,
+such as ``"{temperature - 5}"``, also has a value of its own kind.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from fieldgate_devices.files.document import Problem
+from fieldgate_rules.condition.bounds import MAX_CHARACTERS, MAX_STEPS, cut
+from fieldgate_rules.condition.expression import Expression, Reads, check_expression
+from fieldgate_rules.condition.facts import Facts, Value
+from fieldgate_rules.condition.place import Complaint, PlacedText, Span
+from fieldgate_rules.condition.scope import Scope
+from fieldgate_rules.condition.shapes import Kind
+
+__all__ = ["UNKNOWN", "ReadTemplate", "Template", "read_template"]
+
+UNKNOWN: Final = "?"
+
+_BRACES: Final = re.compile(r"\{\{|\}\}|\{|\}")
+_INSIDE: Final = re.compile(r"""("[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')|[{}:]""")
+_FORMAT: Final = re.compile(r"\+?,?(?:(?:\.[0-9])?[fe%]|d)?")
+_CUT_STEPS: Final = 110
+_FORMAT_STEPS: Final = 20
+_MAX_WHOLE: Final = 10**15
+
+
+@dataclass(frozen=True, slots=True)
+class _Hole:
+    """An expression in a template; ``form`` is how its number is written, empty for the shortest way."""
+
+    expression: Expression
+    form: str
+
+    @property
+    def steps(self) -> int:
+        """What it costs at most."""
+        return self.expression.steps + (_CUT_STEPS if self.expression.shape.kind is Kind.TEXT else _FORMAT_STEPS)
+
+
+class Template:
+    """``text_for`` gives the text. ``reads`` is what all expressions in it look at."""
+
+    __slots__ = ("_parts", "expressions", "placed", "reads")
+
+    def __init__(self, placed: PlacedText, parts: list[str | _Hole]) -> None:
+        self.placed = placed
+        self._parts = [part if isinstance(part, str) else _writer(part) for part in parts]
+        self.expressions = [part.expression for part in parts if isinstance(part, _Hole)]
+        reads = Reads()
+        for expression in self.expressions:
+            reads |= expression.reads
+        self.reads = reads
+
+    @property
+    def text(self) -> str:
+        """As it was written."""
+        return self.placed.text
+
+    @property
+    def only(self) -> Expression | None:
+        """The expression that is all of it; None where there is text beside it, or a format."""
+        is_bare = len(self._parts) == 1 and len(self.expressions) == 1 and self.expressions[0].text == self.text[1:-1]
+        return self.expressions[0] if is_bare else None
+
+    def text_for(self, facts: Facts) -> str:
+        """Return the text, cut at 4 KiB."""
+        return cut("".join([part if isinstance(part, str) else part(facts) for part in self._parts]))
+
+
+@dataclass(frozen=True, slots=True)
+class ReadTemplate:
+    """What came of a text: ``template`` only if there are no problems; ``spans`` as in `ReadExpression`."""
+
+    template: Template | None
+    problems: list[Problem]
+    spans: list[Span]
+
+
+def read_template(placed: PlacedText, scope: Scope) -> ReadTemplate:
+    """Read a template. Nothing is raised for what is wrong with it."""
+    complaints: list[Complaint] = []
+    parts: list[str | _Hole] = []
+    if len(placed.text) > MAX_CHARACTERS:
+        end = Span(MAX_CHARACTERS, len(placed.text))
+        complaints.append(Complaint(end, f"{len(placed.text)} characters are too many; allowed: {MAX_CHARACTERS}"))
+    else:
+        for piece in _pieces(placed.text):
+            match piece:
+                case Complaint():
+                    complaints.append(piece)
+                case str():
+                    parts.append(piece)
+                case Span():
+                    _fill(placed, piece, scope, parts, complaints)
+    needed = sum(part.steps for part in parts if isinstance(part, _Hole))
+    if not complaints and needed > MAX_STEPS:
+        said = f"the expressions take up to {needed} steps together; allowed: {MAX_STEPS}"
+        complaints.append(Complaint(Span(0, len(placed.text)), said))
+    problems = [placed.problem(one) for one in complaints]
+    return ReadTemplate(None if complaints else Template(placed, parts), problems, [one.span for one in complaints])
+
+
+def _pieces(text: str) -> Iterator[str | Span | Complaint]:
+    """Texts, the spans of what stands between braces, and what is wrong with the braces."""
+    plain, at = "", 0
+    while (brace := _BRACES.search(text, at)) is not None:
+        plain += text[at : brace.start()]
+        at = brace.end()
+        if brace[0] in ("{{", "}}"):
+            plain += brace[0][0]
+            continue
+        if brace[0] == "}":
+            yield Complaint(Span(*brace.span()), "this '}' closes nothing; write '}}' for a brace in the text")
+            continue
+        end = _find(text, "}", at)
+        if end < 0:
+            yield Complaint(Span(*brace.span()), "this '{' is not closed; write '{{' for a brace in the text")
+            return
+        if plain:
+            yield plain
+        plain = ""
+        yield Span(at, end)
+        at = end + 1
+    if plain + text[at:]:
+        yield plain + text[at:]
+
+
+def _find(text: str, sign: str, start: int) -> int:
+    """Where ``sign`` stands outside of quotes, or -1; a brace that opens within an expression ends the search."""
+    for match in _INSIDE.finditer(text, start):
+        if match[0] == sign:
+            return match.start()
+        if match[0] == "{":
+            break
+    return -1
+
+
+def _fill(placed: PlacedText, span: Span, scope: Scope, parts: list[str | _Hole], complaints: list[Complaint]) -> None:
+    """Add the expression that stands at ``span``, or the complaints about it."""
+    inside = placed.text[span.start : span.end]
+    colon = _find(inside, ":", 0)
+    text, form = (inside, "") if colon < 0 else (inside[:colon], inside[colon + 1 :])
+    node, wrong = check_expression(text, scope, is_condition=False)
+    complaints += [Complaint(Span(at.start + span.start, at.end + span.start), said) for at, said in wrong]
+    place = Span(span.start + colon + 1, span.end)
+    if colon >= 0 and not (form and _FORMAT.fullmatch(form)):
+        complaints.append(Complaint(place, f"{form!r} is not a format; write one such as .1f, ,.0f, .2e, .0% or d"))
+    elif form and node is not None and node.shape.kind not in (Kind.NUMBER, Kind.ANY):
+        said = f"{form!r} is a format of numbers, and {text.strip()} is {node.shape.kind.phrase}"
+        complaints.append(Complaint(place, said))
+    elif node is not None:
+        spots = placed.spots[span.start : span.start + len(text) + 1]
+        parts.append(_Hole(Expression(node, PlacedText(text, placed.path, spots)), form))
+
+
+def _writer(hole: _Hole) -> Callable[[Facts], str]:
+    evaluate, form = hole.expression.evaluate, hole.form
+
+    def write(facts: Facts) -> str:
+        return _written(evaluate(facts), form)
+
+    return write
+
+
+def _written(value: Value | None, form: str) -> str:
+    match value:
+        case None:
+            return UNKNOWN
+        case bool():
+            return str(value).lower()
+        case str():
+            return cut(value)
+        case _ if form:
+            return format(round(value) if form.endswith("d") else value, form)
+        case int() if abs(value) < _MAX_WHOLE:
+            return str(value)
+        case _:
+            return format(value, ".12g")
