@@ -64,7 +64,7 @@ def make_unit(number: int = 1, profile: str = PUMP, **options: Any) -> ModbusUni
 def modbus_config(units: list[dict[str, Any]] | None = None, **modbus: Any) -> SourceConfig:
     """A source named ``bus`` whose units are of the profile ``pump``."""
     units = [{"profile": "pump", **one} for one in units or [{"unit": 1}]]
-    return SourceConfig.model_validate({"name": "bus", "modbus": {"units": units, "timeout": 0.25} | modbus})
+    return SourceConfig.model_validate({"name": "bus", "modbus": {"units": units, "timeout": 2.0} | modbus})
 
 
 @asynccontextmanager

@@ -89,3 +89,18 @@ async def test_the_simulator_says_what_to_write_and_is_what_it_says(tmp_path: Pa
     assert [one["profile"] for one in entry["modbus"]["units"]] == ["sdm120", "sdm120"]
     assert 207 <= json.loads(read.out)["registers"][0]["float32"] <= 253
     assert "unit 1: 1 requests" in rest
+
+
+async def test_a_profile_is_tried_with_words_and_shows_its_registers(tmp_path: Path) -> None:
+    """The numbers of a data sheet, or of 'modbus read', go through the profile without a device."""
+    words = ("--registers", "input 0=4366 199A", "--registers", "input 0x48=4543 7AE1")
+
+    tried = await fieldgate("devices", "try", "--profile", "sdm120", *words, "--json")
+    shown = await fieldgate("devices", "show", "sdm120")
+    wrong = await fieldgate("devices", "try", "--profile", "sdm120", "--registers", "input=4366")
+    other = await fieldgate("devices", "try", "--profile", "tasmota", "--registers", "input 0=4366")
+
+    assert json.loads(tried.out)["events"][0]["data"] == {"voltage": 230.1, "energy_import": 3127.68}
+    assert "by 3 requests: input 0-37, input 70-87, input 342-345" in shown.out
+    assert (wrong.code, other.code) == (2, 1)
+    assert "'input' is no place" in wrong.err

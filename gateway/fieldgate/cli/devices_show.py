@@ -13,11 +13,13 @@ from fieldgate.cli.devices_app import devices_app
 from fieldgate.cli.devices_list import matches_text
 from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.profile_sources import folder_profiles
+from fieldgate.cli.words import count
 from fieldgate_devices.command_model import CommandSpec
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.examples import example_payload
 from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.quantities import format_duration
+from fieldgate_devices.modbus import Limits, Register, make_registers, merge
 from fieldgate_devices.profile import Example, Profile
 
 __all__: list[str] = []
@@ -54,6 +56,14 @@ def _lines(contract: Contract, *, path: str) -> Iterator[str]:
     if profile.silent_after is not None:
         yield f"silent after  {format_duration(profile.silent_after)}"
     yield f"other members  {_OTHERS[profile.other_fields]}"
+    if profile.modbus is not None:
+        section, made = profile.modbus, make_registers(profile.modbus)
+        yield from _table(
+            f"registers, read every {format_duration(section.every)} where they do not say otherwise",
+            [_register(one) for one in made.values()],
+        )
+        requests = merge([one for one in made.values() if one.is_read and one.every_s is None], Limits.of(section))
+        yield f"  by {count(len(requests), 'request')}: {', '.join(map(str, requests))}"
     yield from _table("fields", [_field(one, spec) for one, spec in profile.fields.items()])
     yield from _table("repeated", [_field(one, spec) for one, spec in profile.repeated.items()])
     yield from _table("older versions", [(str(number), _steps(profile, number)) for number in sorted(profile.upgrade)])
@@ -108,6 +118,16 @@ def _steps(profile: Profile, number: int) -> str:
     return (
         ", ".join(f"{step} {json.dumps(what, ensure_ascii=False)}" for step, what in steps.items()) or "nothing to do"
     )
+
+
+def _register(one: Register) -> tuple[str, str, str, str]:
+    last = f"-{one.end - 1}" if one.count > 1 else ""
+    orders = [f"{key} little" for key in ("word_order", "byte_order") if getattr(one, key) == "little"]
+    numbers = [f"{key} {getattr(one, key):g}" for key in ("scale", "offset") if getattr(one, key) is not None]
+    others = [f"{key} {getattr(one, key)}" for key in ("bit", "mask", "exponent") if getattr(one, key) is not None]
+    every = [] if one.every_s is None else [f"every {format_duration(one.every_s)}"]
+    notes = [*orders, *others, *numbers, *every, *([] if one.is_read else ["only written"])]
+    return one.name, f"{one.table} {one.address}{last}", one.type, "; ".join(notes)
 
 
 def _command(name: str, spec: CommandSpec) -> tuple[str, str, str, str]:

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Final
 
+import msgspec
 import typer
 
 from fieldgate.cli.devices_app import devices_app
@@ -24,6 +25,8 @@ from fieldgate_devices.contract import Contract
 from fieldgate_devices.examples import topic_of
 from fieldgate_devices.files.quantities import parse_duration
 from fieldgate_devices.infer import Sample
+from fieldgate_devices.modbus import make_registers
+from fieldgate_devices.modbus.memory import read_memory, values_in
 
 __all__: list[str] = []
 
@@ -46,6 +49,12 @@ def try_message(
     ] = None,
     hexadecimal: Annotated[
         str | None, typer.Option("--hex", metavar="BYTES", help="The payload in hexadecimal.")
+    ] = None,
+    registers: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PLACE=WORDS", help="Of a Modbus device, with --profile: 'input 0=4366 199A'; may be given again."
+        ),
     ] = None,
     profile: Annotated[
         str | None, typer.Option(metavar="ID|FILE", help="By this profile alone; a file need not be in the folder.")
@@ -70,6 +79,8 @@ def try_message(
     say_what_is_not_in_use(profiles)
     catalogue = _catalogue(profiles, profile, topic)
     trial = Trial(catalogue, loaded.gateway.id, unknown=loaded.devices.unknown, is_forced=profile is not None)
+    if registers:
+        hexadecimal = _polled(registers, catalogue, profile).hex()
     if file is None and hexadecimal is None:
         if topic is None:
             raise NothingToTry("name a file, - for stdin, --hex BYTES, or a topic to listen to: --topic FILTER")
@@ -150,6 +161,19 @@ def _samples(file: Path | None, hexadecimal: str | None, topic: str | None, *, b
     except ValueError as error:
         problem = f"{hexadecimal[:40]!r} is not hexadecimal; write two digits a byte, such as d7 00 50"
         raise typer.BadParameter(problem, param_hint="--hex") from error
+
+
+def _polled(registers: list[str], catalogue: Catalogue, wanted: str | None) -> bytes:
+    """What a poll gives that finds these words in the registers of the profile."""
+    contract = next(iter(catalogue.contracts.values()))
+    if wanted is None or contract.profile.modbus is None:
+        raise NothingToTry("registers are those of one profile with modbus: --profile ID")
+    written = {place.strip(): words for place, _, words in (one.partition("=") for one in registers)}
+    try:
+        memory = read_memory(written)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--registers") from error
+    return msgspec.json.encode(values_in(memory, make_registers(contract.profile.modbus)))
 
 
 def _topic_of(sample: Sample, catalogue: Catalogue, wanted: str | None) -> str:

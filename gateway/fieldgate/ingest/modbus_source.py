@@ -76,6 +76,7 @@ class ModbusSource:
         self._channel: Channel | None = None
         self._connections = 0
         self._position = 0
+        self._held: list[Received] = []
         self._unsettled = 0
         self._may_read = True
         self._is_stopping = self._has_run = False
@@ -166,6 +167,7 @@ class ModbusSource:
             while self._down is None:
                 now_s = clock.boot_s()
                 self._is_paused = not self._intake.is_open()
+                self._hand_over_held()
                 may_read = self._may_read and not self._is_paused
                 schedule = self._schedule
                 while self._down is None and (ask := schedule.next(now_s, may_read=may_read)) is not None:
@@ -228,8 +230,14 @@ class ModbusSource:
         self._position += 1
         self._unsettled += 1
         seed = xxh3_64_intdigest(topic.encode(), position)
-        received = Received(topic, payload, xxh3_64_intdigest(payload, seed), len(topic) + len(payload))
-        self._intake.accept([received], self, position, lane=self._lane)
+        self._held.append(Received(topic, payload, xxh3_64_intdigest(payload, seed), len(topic) + len(payload)))
+        self._hand_over_held()
+
+    def _hand_over_held(self) -> None:
+        """A poll that was on its way when the intake closed waits here; no other one begins meanwhile."""
+        if self._held and self._intake.is_open():
+            held, self._held = self._held, []
+            self._intake.accept(held, self, self._position - len(held), lane=self._lane)
 
     # -- changes of state ---------------------------------------------------------------------------------------------
 

@@ -24,6 +24,8 @@ NOT_NEEDED = (
     "bitstruct",
     "dsmr_parser",
     "importlib.resources.readers",
+    "pymodbus",
+    "serial",
     "fieldgate.contract_export",
     "fieldgate.cli.devices_infer",
     "fieldgate_devices.infer",

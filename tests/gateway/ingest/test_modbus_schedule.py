@@ -236,3 +236,16 @@ def test_a_lost_connection_blames_no_unit_and_everything_is_read_at_once_after_i
 
     assert rig.polls(1) == 1
     assert rig.schedule.units[0].tally.timeouts == 0
+
+
+def test_without_their_share_silent_units_would_take_much_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the tenth."""
+    monkeypatch.setattr("fieldgate.ingest.modbus_schedule._PROBE_SHARE", 1.0)
+    rig = Rig([plan(number) for number in range(1, 6)], at_most_s=1.0)
+    rig.dead = {2, 3, 4, 5}
+    rig.run(20)
+    asked = len(rig.asked)
+
+    rig.run(100)
+
+    assert TIMEOUT_S * sum(number in rig.dead for _, number, _ in rig.asked[asked:]) > 30

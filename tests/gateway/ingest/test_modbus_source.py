@@ -81,7 +81,10 @@ async def test_a_dead_unit_costs_the_others_next_to_nothing(serving: Serving, tm
     units[1].faults.is_silent = True
     asked = [{"unit": 1}, {"unit": 2}, {"unit": 3}]
 
-    async with serving(units, tmp_path) as place, running_modbus(SettlingIntake(), asked, **place) as source:
+    async with (
+        serving(units, tmp_path) as place,
+        running_modbus(SettlingIntake(), asked, timeout=1.0, **place) as source,
+    ):
         await until(lambda: unit_status(source, 2).state == "silent")
         dead = unit_status(source, 2).requests
         before = [unit_status(source, number).polls for number in (1, 3)]
@@ -89,8 +92,8 @@ async def test_a_dead_unit_costs_the_others_next_to_nothing(serving: Serving, tm
         polls = [unit_status(source, number).polls - then for number, then in zip((1, 3), before, strict=True)]
         asked_in_vain = unit_status(source, 2).requests - dead
 
-    assert min(polls) >= 18  # they take turns: what one got the other got
-    assert asked_in_vain <= 10  # each of which cost 250 ms at most; of 20 turns of 3 requests
+    assert min(polls) >= 15  # they take turns: what one got the other got
+    assert asked_in_vain <= 10  # less and less often; the others were asked 60 times each
 
 
 @on_every_way
@@ -101,7 +104,7 @@ async def test_a_unit_that_comes_back_is_read_again(serving: Serving, tmp_path: 
     with capture_logs() as lines:
         async with (
             serving([unit], tmp_path) as place,
-            running_modbus(intake, silent_retry=1.0, timeout=0.05, **place) as source,
+            running_modbus(intake, silent_retry=1.0, timeout=1.0, **place) as source,
         ):
             await until(lambda: unit_status(source).state == "silent")
             assert intake.heard == []
@@ -120,7 +123,7 @@ async def test_damaged_answers_are_counted_and_never_values(serving: Serving, tm
     unit, intake = make_unit(), SettlingIntake()
     unit.faults.corrupts = True
 
-    async with serving([unit], tmp_path) as place, running_modbus(intake, timeout=0.05, **place) as source:
+    async with serving([unit], tmp_path) as place, running_modbus(intake, timeout=0.3, **place) as source:
         await until(lambda: unit_status(source).bad >= 3)
         assert intake.heard == []
         unit.faults.corrupts = False
@@ -186,7 +189,8 @@ async def test_a_closed_intake_polls_nothing(tmp_path: Path) -> None:
         count = len(intake.heard)
         asked = unit.requests.total()
         await asyncio.sleep(0.5)  # five turns, of which none may come
-        assert (len(intake.heard), unit.requests.total()) == (count, asked)
+        assert len(intake.heard) == count
+        assert unit.requests.total() <= asked + 1  # what was on its way
         intake.open = True
         await until(lambda: len(intake.heard) > count)
 
@@ -263,7 +267,7 @@ async def test_a_write_that_nobody_confirms_may_have_been_done_and_is_not_repeat
     unit = make_unit()
     outcomes: list[tuple[str, bool]] = []
 
-    async with serving([unit], tmp_path) as place, running_modbus(SettlingIntake(), **place) as source:
+    async with serving([unit], tmp_path) as place, running_modbus(SettlingIntake(), timeout=0.5, **place) as source:
         await until(lambda: unit_status(source).polls > 0)
         unit.faults.is_silent = True
         known = source.registers_of("bus-1")
@@ -272,7 +276,7 @@ async def test_a_write_that_nobody_confirms_may_have_been_done_and_is_not_repeat
         source.write("bus-1", writes, lambda problem, sent: outcomes.append((problem, sent)))
         await until(lambda: bool(outcomes))
 
-    assert outcomes == [("no answer within 0.25 s", True)]
+    assert outcomes == [("no answer within 0.5 s", True)]
     assert len(unit.written) == 1
 
 
