@@ -24,7 +24,7 @@ __all__ = ["SerialPart", "is_serial_good", "unplug_at_s"]
 
 _CAST: Final = (("scale", "scale"), ("meter", "sml"), ("sensor", "cobs"))
 _RATE: Final = 2.0
-_AWAY_S: Final = 1.0
+_AWAY_S: Final = 2.0
 _OPEN_WITHIN_S: Final = 15.0
 _POLL_S: Final = 0.02
 
@@ -46,8 +46,7 @@ class SerialPart:
         if not 0 <= devices <= len(_CAST):
             raise SimulatorError(f"the demo has up to {len(_CAST)} serial devices, not {devices}")
         self._devices = {
-            name: SerialDevice(kind, folder / name, rate=_RATE, seed=seed, away_s=_AWAY_S)
-            for name, kind in _CAST[:devices]
+            name: SerialDevice(kind, folder / name, rate=_RATE, seed=seed) for name, kind in _CAST[:devices]
         }
         self._stack = AsyncExitStack()
 
@@ -129,5 +128,5 @@ async def _unplugged_once(device: SerialDevice, total_s: float) -> None:
     loop = asyncio.get_running_loop()
     end_s = loop.time() + total_s
     await device.run(seconds=unplug_at_s(total_s))
-    await device.replug()
+    await device.replug(away_s=min(_AWAY_S, total_s / 6))
     await device.run(seconds=max(0.0, end_s - loop.time()))

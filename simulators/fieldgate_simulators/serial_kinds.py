@@ -8,6 +8,7 @@ payload is made here. Pure.
 from __future__ import annotations
 
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -26,7 +27,7 @@ _SOUTH_END: Final = 48  # degrees
 _STEPS_OF_A_MINUTE: Final = 100_000
 
 
-class SerialSpeaker:
+class SerialSpeaker(ABC):
     """One device: makes its readings, one after the other, and answers commands.
 
     ``device`` is what a profile names it by, where it says that itself.
@@ -34,9 +35,9 @@ class SerialSpeaker:
 
     device = ""
 
+    @abstractmethod
     def reading(self, number: int) -> bytes:
         """The payload of reading ``number`` (1 is the first)."""
-        raise NotImplementedError
 
     def answer(self, command: bytes) -> bytes | None:
         """What it answers to the payload of a command; None: it does not listen to that."""

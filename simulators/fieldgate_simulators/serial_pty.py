@@ -157,7 +157,7 @@ class SerialDevice:
             self.counts.executed += not answer.startswith(b"ERR")
             await self._write(self._framer.encode(answer))
 
-    async def replug(self, *, in_mid_frame: bool = True) -> None:
+    async def replug(self, *, away_s: float | None = None, in_mid_frame: bool = True) -> None:
         """Unplug it, with half a frame on the line, and plug it in again under another port.
 
         Frames that were sent before are given time to be read: what a driver still holds is lost with it.
@@ -172,7 +172,7 @@ class SerialDevice:
         self.line.unplug()
         self._hears.reset()
         self.counts.unplugged += 1
-        await asyncio.sleep(self._away_s)
+        await asyncio.sleep(self._away_s if away_s is None else away_s)
         self.line.plug()
 
     async def _write(self, content: bytes) -> bool:

@@ -20,6 +20,7 @@ __all__ = ["SerialPort", "find_ports", "named_port"]
 
 _NAMES: Final = Path("/dev/serial")
 _SYSTEM: Final = Path("/sys/class/tty")
+_LAYERS: Final = frozenset({"port", "ctrl"})  # of the kernel's serial core, between a port and its driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +97,14 @@ def _links(kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _driver(device: str) -> str:
+    if device.startswith("/dev/pts/"):
+        return "pty"
+    folder = Path(os.path.realpath(_SYSTEM / Path(device).name / "device"))
     with suppress(OSError):
-        return (_SYSTEM / Path(device).name / "device" / "driver").readlink().name
-    return "pty" if device.startswith("/dev/pts/") else ""
+        while (name := (folder / "driver").readlink().name) in _LAYERS:
+            folder = folder.parent
+        return name
+    return ""
 
 
 def _problem(name: str, device: str) -> str:

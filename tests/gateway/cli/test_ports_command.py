@@ -211,6 +211,20 @@ def test_the_ports_of_the_system_have_names_that_stay(tmp_path: Path, monkeypatc
     assert other.name == other.device == str(tmp_path / "ttyAMA0")
 
 
+def test_the_driver_is_that_of_the_chip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Newer kernels put two layers of their own between a port and its driver."""
+    chip = tmp_path / "devices/00:00"
+    port = chip / "00:00:0/00:00:0.0"
+    port.mkdir(parents=True)
+    (tmp_path / "tty/ttyS7").mkdir(parents=True)
+    (tmp_path / "tty/ttyS7/device").symlink_to(port)
+    for folder, driver in ((chip, "serial8250"), (port.parent, "ctrl"), (port, "port")):
+        (folder / "driver").symlink_to(tmp_path / "drivers" / driver)
+    monkeypatch.setattr(port_list, "_SYSTEM", tmp_path / "tty")
+
+    assert named_port(str(tmp_path / "ttyS7")).driver == "serial8250"
+
+
 def test_without_any_port_a_person_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(list_ports, "comports", list)
 
