@@ -10,6 +10,7 @@ from fieldgate_devices.files.location import Location
 from fieldgate_devices.profile import Profile
 from fieldgate_devices.reading import read_profile
 from fieldgate_rules.condition import (
+    EventKind,
     Expression,
     Facts,
     Reading,
@@ -80,11 +81,11 @@ def scope(
 ) -> Scope:
     """The scope of a rule on these profiles; device ``m1`` is a meter."""
     return Scope(
-        profiles=tuple(PROFILES[name] for name in names),
+        kinds=tuple(EventKind.of(PROFILES[name]) for name in names),
         is_open=is_open,
         parameters=parameters or {},
         zone=ZoneInfo(zone),
-        profile_of={"m1": PROFILES["meter"]}.get,
+        kind_of={"m1": EventKind.of(PROFILES["meter"])}.get,
     )
 
 

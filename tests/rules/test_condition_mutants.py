@@ -17,11 +17,13 @@ TEXTS = [
     "temperature > 80 and flow > 2", "temperature > 80 or flow > 2", "not (flow > 2)", "not alarm", "flow > 2",
     "temperature > 80 and flow > 2 and alarm", "0 < flow < count < 80",
     "flow / back > 1", "flow % back == 0",
-    "default(flow, 5) > 2", "default(door, true)", "(flow > 2 if alarm else temperature > 80)", "flow * 1e300 * 1e300 > 1",
+    "default(flow, 5) > 2", "default(door, true)", "(flow > 2 if alarm else temperature > 80)",
+    "flow * 1e300 * 1e300 > 1",
     'contains(message, "x")', "mode not in [1, 2]", "mode in [1, 2]",
     "has(alarm)", "has(flow)", "count + 1 > 1",
     'state != "idle"', "temperature > 80 and flow > 2 and alarm and door", "rate(temperature) > 0", "delta(flow) > 0",
-    'between(now, "22:00", "06:00")', 'uptime > "30m"', "-flow < 0", 'matches(message, "^a")', "age(prev.flow) > 3", "prev.count > 0",
+    'between(now, "22:00", "06:00")', 'uptime > "30m"', "-flow < 0", 'matches(message, "^a")', "age(prev.flow) > 3",
+    "prev.count > 0",
 ]  # fmt: skip
 EVENTS = [
     facts(), facts({"temperature": 85.0}), facts({"temperature": 20.0}), facts({"temperature": 85.0, "flow": 3.0}),
