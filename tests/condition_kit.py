@@ -62,6 +62,14 @@ fields:
 repeated:
   "{sensor}_temperature": {type: float, unit: °C, from: "{sensor}.Temperature", optional: true}
 """
+ODD = """\
+profile: odd
+match: {mqtt: "odd/{device}"}
+fields:
+  indoor: {type: float, unit: F}
+  outdoor: {type: float, unit: °F}
+  tank: {type: float, unit: l}
+"""
 BOOT_S = 1_000.0
 WALL_S = 1_767_607_200.0  # Monday, 5 January 2026, 10:00 UTC
 
@@ -73,7 +81,7 @@ def profile(text: str) -> Profile:
     return read.contract.profile
 
 
-PROFILES = {"boiler": profile(BOILER), "meter": profile(METER), "hub": profile(HUB)}
+PROFILES = {"boiler": profile(BOILER), "meter": profile(METER), "hub": profile(HUB), "odd": profile(ODD)}
 
 
 def scope(

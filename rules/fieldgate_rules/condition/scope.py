@@ -110,12 +110,14 @@ def _find(name: str, kinds: tuple[EventKind, ...], *, is_open: bool) -> Found | 
 
 
 def _declared(kind: EventKind, name: str) -> Shape | None:
-    """The shape that a field has, its own or one that comes once per sensor; None where there is no such field."""
+    """The shape of a field: its own, or that of the templates that say most of its name; None where there is none."""
     if (spec := kind.fields.get(name)) is not None:
         return shape_of_spec(spec)
-    shapes = [
-        shape_of_spec(spec)
+    made = [
+        (len(PART.sub("", template)), spec)
         for template, spec in kind.repeated.items()
         if re.fullmatch("[a-z0-9_]+".join(map(re.escape, PART.split(template)[::2])) + "(_[0-9]+)?", name)
     ]
+    most = max((said for said, _ in made), default=0)
+    shapes = [shape_of_spec(spec) for said, spec in made if said == most]
     return reduce(both_of, shapes) if shapes else None
