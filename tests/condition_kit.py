@@ -10,6 +10,7 @@ from fieldgate_devices.files.location import Location
 from fieldgate_devices.profile import Profile
 from fieldgate_devices.reading import read_profile
 from fieldgate_rules.condition import (
+    EventKind,
     Expression,
     Facts,
     Reading,
@@ -61,6 +62,14 @@ fields:
 repeated:
   "{sensor}_temperature": {type: float, unit: °C, from: "{sensor}.Temperature", optional: true}
 """
+ODD = """\
+profile: odd
+match: {mqtt: "odd/{device}"}
+fields:
+  indoor: {type: float, unit: F}
+  outdoor: {type: float, unit: °F}
+  tank: {type: float, unit: l}
+"""
 BOOT_S = 1_000.0
 WALL_S = 1_767_607_200.0  # Monday, 5 January 2026, 10:00 UTC
 
@@ -72,7 +81,7 @@ def profile(text: str) -> Profile:
     return read.contract.profile
 
 
-PROFILES = {"boiler": profile(BOILER), "meter": profile(METER), "hub": profile(HUB)}
+PROFILES = {"boiler": profile(BOILER), "meter": profile(METER), "hub": profile(HUB), "odd": profile(ODD)}
 
 
 def scope(
@@ -80,11 +89,11 @@ def scope(
 ) -> Scope:
     """The scope of a rule on these profiles; device ``m1`` is a meter."""
     return Scope(
-        profiles=tuple(PROFILES[name] for name in names),
+        kinds=tuple(EventKind.of(PROFILES[name]) for name in names),
         is_open=is_open,
         parameters=parameters or {},
         zone=ZoneInfo(zone),
-        profile_of={"m1": PROFILES["meter"]}.get,
+        kind_of={"m1": EventKind.of(PROFILES["meter"])}.get,
     )
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
+import sys
 
 import pytest
 
@@ -301,3 +303,69 @@ def test_the_same_condition_is_asked_again_and_again_with_the_same_answer():
 
     assert {asked.evaluate(given) for _ in range(100)} == {True}
     assert asked.evaluate(facts({"temperature": 85, "message": "b", "state": "idle"})) is False
+
+
+@pytest.mark.parametrize("sign", ["<", "<=", ">", ">=", "==", "!="])
+@pytest.mark.parametrize(
+    "value", [79, 80, 81, 79.5, 80.0, 80.5, True, "80", None, [80], 10**400], ids=lambda one: str(one)[:9]
+)
+def test_a_field_beside_a_number_has_a_closure_of_its_own_that_says_the_same(sign, value):
+    """The fast way and the long way are one language."""
+    given = facts({"x": value})
+    is_number = type(value) in (int, float) and value != 10**400
+
+    wanted = eval(f"value {sign} 80") if is_number else None
+    assert value_of(f"x {sign} 80", given) is wanted
+    assert value_of(f"x * 1 {sign} 80", given) is wanted
+    assert value_of(f"80 {sign} x", given) is (eval(f"80 {sign} value") if is_number else None)
+
+
+def test_texts_of_two_names_are_compared_up_to_4_kib():
+    for text in ("m != other", "not (m == other)"):
+        assert value_of(text, facts({"m": "a", "other": "b"}), ON_ANYTHING) is True
+        assert value_of(text, facts({"m": "x" * 5_000, "other": "x" * 4_999})) is False
+    asked = condition("message != label")
+    assert asked.evaluate(facts({"message": "x" * 5_000, "label": "x" * 4_999})) is False
+    assert asked.evaluate(facts({"message": "a", "label": "b"})) is True
+
+
+def test_a_choice_between_values_of_no_known_kind_is_read_as_what_it_stands_beside():
+    given = facts({"a": 5, "b": "5", "yes": True, "no": False})
+
+    assert value_of("(a if yes else b) > 3", given) is True
+    assert value_of("(a if no else b) > 3", given) is None
+    assert value_of('default(missing, b) == "5"', given) is True
+
+
+def test_a_value_of_another_device_that_may_not_exist_is_guarded_by_its_own_name():
+    hubs = scope("hub")
+    kind = hubs.kinds[0]
+    where = type(hubs)(kinds=hubs.kinds, kind_of=lambda device: kind)
+
+    assert "keeps what it does not name" in problems('last("h2", "load") > 3', where)[0]
+    assert problems('has(last("h2", "load")) and last("h2", "load") > 3', where) == []
+
+
+def test_units_by_another_name_are_the_same():
+    """`F` in one profile is `°F` in another."""
+    where = scope("odd")
+
+    assert problems("indoor > outdoor", where) == []
+    assert problems('indoor > "70 °F"', where) == []
+    assert problems('tank in ["20 L", 30]', where) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["-" * 300 + "x > 3", "not " * 200 + "x", "x" + "+x" * 200 + " > 3"], ids=["minus", "not", "sum"]
+)
+def test_a_deep_condition_is_refused_where_the_stack_is_nearly_full_too(text):
+    """Rules are read from deep within a program."""
+    depth = len(inspect.stack())
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(depth + 60)
+    try:
+        said = problems(text, ON_ANYTHING)
+    finally:
+        sys.setrecursionlimit(limit)
+
+    assert said == ["this is nested too deep; allowed: 32 levels"]

@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from condition_kit import BOOT_S, expression, facts, profile, said_of_file, scope
+from condition_kit import BOOT_S, expression, facts, profile, said_of_file
+from fieldgate_rules.condition import EventKind, Scope
 from fieldgate_rules.condition.functions import FUNCTIONS, OTHER_NAMES
 from fieldgate_rules.condition.wants import Wants
 from language_tables import MARK, PAGE, filled
@@ -35,8 +36,7 @@ def test_the_tables_are_those_of_the_code():
 
 @pytest.mark.parametrize(("text", "example"), EXAMPLES, ids=[text for text, _ in EXAMPLES])
 def test_an_example_of_a_function_is_true(text, example):
-    where = scope()
-    where = type(where)(profiles=(profile(FIELDS),))
+    where = Scope(kinds=(EventKind.of(profile(FIELDS)),))
     given = facts(example.fields, prev=example.prev, ago_s=example.ago_s, wall_s=example.wall_s)
 
     value = expression(text, where).evaluate(given)

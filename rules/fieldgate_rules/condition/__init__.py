@@ -4,13 +4,14 @@ from fieldgate_rules.condition.explain import Clause
 from fieldgate_rules.condition.expression import Expression, ReadExpression, Reads, read_condition, read_expression
 from fieldgate_rules.condition.facts import Closure, Facts, Reading, Value
 from fieldgate_rules.condition.place import PlacedText, Span, placed, with_caret
-from fieldgate_rules.condition.scope import Scope
+from fieldgate_rules.condition.scope import EventKind, Scope
 from fieldgate_rules.condition.shapes import Kind, Shape
 from fieldgate_rules.condition.template import ReadTemplate, Template, read_template
 
 __all__ = [
     "Clause",
     "Closure",
+    "EventKind",
     "Expression",
     "Facts",
     "Kind",

@@ -14,7 +14,6 @@ from typing import Final
 from fieldgate_devices.files.quantities import parse_duration
 from fieldgate_devices.units import conversion, known_unit, unit_problem, units_like
 from fieldgate_rules.condition.nodes import Choice, Default, Field, Last, Literal, Node, Prev
-from fieldgate_rules.condition.place import Span
 from fieldgate_rules.condition.shapes import Kind, shape_of_value
 from fieldgate_rules.condition.wants import Wrong
 
@@ -66,10 +65,7 @@ def agree_on_units(parts: Sequence[Node], source: Source) -> list[Node]:
 
 
 def _mismatch(one: Node, other: Node, source: Source) -> Wrong:
-    units = one.shape.unit, other.shape.unit
-    if known_unit(units[0]) is not None and known_unit(units[0]) == known_unit(units[1]):
-        units = units[0], f"{units[1]} (the same by another name)"
-    said = f"{source.of(one)} is in {units[0]}, {source.of(other)} in {units[1]}"
+    said = f"{source.of(one)} is in {one.shape.unit}, {source.of(other)} in {other.shape.unit}"
     if unit_problem(other.shape.unit, one.shape.unit):
         return Wrong(other.span, f"{said}: they cannot be compared or added")
     return Wrong(other.span, f'{said}; write convert({source.of(other)}, "{one.shape.unit}")')
@@ -90,7 +86,7 @@ def _as_number(text: Node, lead: Node | None, source: Source) -> Node:
     unit = lead.shape.unit
     if "s" in units_like(unit):
         number = _duration(text, written, unit)
-    elif match[2] == unit or (known_unit(match[2]) is not None and known_unit(match[2]) == known_unit(unit)):
+    elif unit in (match[2], known_unit(match[2])):
         number = float(match[1])
     elif unit_problem(match[2], unit):
         raise Wrong(text.span, f"{source.of(lead)} is in {unit}, {written!r} in {match[2]}: they cannot be compared")
@@ -121,8 +117,3 @@ def range_text(node: Node, source: Source) -> str:
     if high < float("inf"):
         return f"{source.of(node)} is {high:.10g}{unit} at most"
     return f"{source.of(node)} is {low:.10g}{unit} at least" if low > float("-inf") else ""
-
-
-def whole(parts: Sequence[Node]) -> Span:
-    """From the first part to the last."""
-    return Span(parts[0].span.start, parts[-1].span.end)

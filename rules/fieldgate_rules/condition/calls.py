@@ -11,7 +11,7 @@ from fieldgate_devices.units import known_unit
 from fieldgate_rules.condition.agreement import agree_on_units, narrowed
 from fieldgate_rules.condition.checking import Checking
 from fieldgate_rules.condition.functions import FUNCTIONS, OTHER_NAMES
-from fieldgate_rules.condition.nodes import Field, Last, Literal, Node, Prev
+from fieldgate_rules.condition.nodes import Device, Field, Last, Literal, Node, Prev
 from fieldgate_rules.condition.pattern import read_pattern
 from fieldgate_rules.condition.place import Span
 from fieldgate_rules.condition.shapes import Kind, shape_of_value
@@ -69,9 +69,11 @@ def _last(checker: Checking, tree: ast.Call, span: Span) -> Node | None:
     nodes = checker.nodes(tree.args)
     if nodes is None:
         return None
-    for node, written in zip(nodes, tree.args, strict=True):
+    for node in nodes:
         if not isinstance(node, Literal) or not isinstance(node.value, str) or not node.value:
-            what = f'; write it in quotes: "{written.id}"' if isinstance(written, ast.Name) else ""
+            what = f'; write it in quotes: "{node.name}"' if isinstance(node, Field) else ""
+            if isinstance(node, Device):
+                what = "; what the same device said before is prev.FIELD"
             raise Wrong(node.span, f"last takes the name of a device and of a field, as texts{what}")
     device, field = (str(node.value) for node in nodes if isinstance(node, Literal))
     return checker.last(span, device, field, nodes[1].span)

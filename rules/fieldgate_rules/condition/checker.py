@@ -199,7 +199,8 @@ class Checker:
             raise Wrong(span, f'write last("DEVICE", "{tree.attr}")')
         if whole.startswith("prev."):
             raise Wrong(span, f"{whole!r} is no name; fields have no members")
-        hint = did_you_mean(whole.replace(".", "_"), self.scope.names())
+        is_plain = whole.replace(".", "").isidentifier()
+        hint = did_you_mean(whole.replace(".", "_"), self.scope.names()) if is_plain else ""
         raise Wrong(span, f"{whole!r} is no name; only 'prev' has members{hint}")
 
     def last(self, span: Span, device: str, name: str, name_span: Span) -> Node:
@@ -314,13 +315,13 @@ class Checker:
 
     def alike(self, one: Node, other: Node) -> tuple[Node, Node]:
         """Return two values that one of which may stand for the other, of one kind."""
+        for node in (one, other):
+            if node.shape.kind is Kind.THING:
+                refuse_thing(self, node)
         one, other = narrowed(one, other.shape.kind), narrowed(other, one.shape.kind)
         if Kind.NUMBER in (one.shape.kind, other.shape.kind):
             one, other = self.number(one, "the other value"), self.number(other, "the other value")
             one, other = agree_on_units([one, other], self.source)
-        for node in (one, other):
-            if node.shape.kind is Kind.THING:
-                refuse_thing(self, node)
         if one.shape.kind is not other.shape.kind:
             kinds = one.shape.kind.phrase, other.shape.kind.phrase
             raise Wrong(other.span, f"{self.source.of(one)} is {kinds[0]}, {self.source.of(other)} {kinds[1]}")

@@ -143,11 +143,9 @@ def check_member(checker: Checking, tree: ast.Compare, span: Span) -> Node | Non
     if made is None:
         return None
     part, *elements = made
-    kinds = {one.shape.kind for one in elements}
-    if len(kinds) > 1 and part.shape.values is None:
-        other = next(one for one in elements if one.shape.kind is not elements[0].shape.kind)
-        raise Wrong(other.span, f"{checker.source.of(other)} is {other.shape.kind.phrase}, the first one is not")
-    if part.shape.values is None:
+    if isinstance(part, Literal) and not part.shape.is_given:
+        raise Wrong(span, f"{checker.source.of(part)} is always the same, in the list or not")
+    if part.shape.kind is Kind.ANY and part.shape.values is None:
         part = narrowed(part, elements[0].shape.kind)
     values = [_element(checker.source, part, one) for one in elements]
     _check_members(checker.source, part, values, span)
@@ -163,8 +161,8 @@ def _element(source: Source, part: Node, element: Node) -> Value:
         said = f"{source.of(element)} is {element.shape.kind.phrase}"
         raise Wrong(element.span, f"{said}, and {source.of(part)} {part.shape.kind.phrase}: they are never alike")
     assert isinstance(element, Literal)
-    if not element.shape.is_given:
-        if part.shape.values is not None and not isinstance(part, Literal):
+    if not (element.shape.is_given or part.shape.is_given):
+        if part.shape.values is not None:
             _check_value(source, part, element.value, element.span)
         elif not can_be_true("==", part.shape, element.shape):
             raise Wrong(element.span, f"{source.of(part)} is never {element.value!r}: {range_text(part, source)}")
@@ -176,7 +174,5 @@ def _check_members(source: Source, part: Node, values: Sequence[Value], span: Sp
     if part.shape.values is None or part.shape.is_given:
         return
     listed = {(kind_of(one), one) for one in values}
-    if isinstance(part, Literal):
-        raise Wrong(span, f"{source.of(part)} is always the same, in the list or not")
     if all((kind_of(one), one) in listed for one in part.shape.values):
         raise Wrong(span, f"this decides nothing: the list has every value of {source.of(part)}")

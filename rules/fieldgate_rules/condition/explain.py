@@ -22,7 +22,6 @@ from fieldgate_rules.condition.nodes import (
     Field,
     Last,
     Literal,
-    Negative,
     Node,
     Now,
     Prev,
@@ -121,10 +120,8 @@ def _why(node: Node, facts: Facts, parts: tuple[Clause, ...]) -> str:
             return _no_rate(node, facts)
         case Call():
             return node.why
-        case Arithmetic() | Negative():
-            return _TOO_LARGE
         case _:
-            return ""
+            return _TOO_LARGE
 
 
 def _lacking(node: Field | Prev | Last, facts: Facts) -> str:

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Final
 
 from fieldgate_devices.field_model import FieldSpec
+from fieldgate_devices.units import known_unit
 from fieldgate_rules.condition.facts import Value
 
 __all__ = [
@@ -75,14 +76,8 @@ class Shape:
             values=None,
         )
 
-    def without_unit(self) -> Shape:
-        """The same in no unit."""
-        return replace(self, unit="")
-
     def of_kind(self, kind: Kind) -> Shape:
         """What is left of one of no known type where a value of another kind counts as none."""
-        if self.kind is not Kind.ANY:
-            return self
         values = None if self.values is None else tuple(one for one in self.values if kind_of(one) is kind)
         return replace(self, kind=kind, values=values)
 
@@ -113,15 +108,16 @@ def shape_of_value(value: Value, *, is_given: bool = False) -> Shape:
 
 def shape_of_spec(spec: FieldSpec) -> Shape:
     """The shape of a field of a profile."""
+    unit = known_unit(spec.unit) or spec.unit  # F is °F
     low = -math.inf if spec.min is None else spec.min
     high = math.inf if spec.max is None else spec.max
     match spec.type:
         case "float":
-            return Shape(Kind.NUMBER, unit=spec.unit).within(low, high)
+            return Shape(Kind.NUMBER, unit=unit).within(low, high)
         case "int":
             low = low if math.isinf(low) else float(math.ceil(low))
             high = high if math.isinf(high) else float(math.floor(high))
-            return Shape(Kind.NUMBER, unit=spec.unit).within(low, high, is_whole=True)
+            return Shape(Kind.NUMBER, unit=unit).within(low, high, is_whole=True)
         case "bool":
             return TRUTH
         case "string":
