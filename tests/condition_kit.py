@@ -70,6 +70,14 @@ fields:
   outdoor: {type: float, unit: °F}
   tank: {type: float, unit: l}
 """
+KEEPING = """\
+profile: keeping
+match: {mqtt: "keeping/{device}"}
+other_fields: keep
+fields:
+  level: {type: int, max: 100, unfit: other, optional: true}
+  state: {type: enum, values: [a, b], unfit: other, optional: true}
+"""
 BOOT_S = 1_000.0
 WALL_S = 1_767_607_200.0  # Monday, 5 January 2026, 10:00 UTC
 
@@ -81,7 +89,13 @@ def profile(text: str) -> Profile:
     return read.contract.profile
 
 
-PROFILES = {"boiler": profile(BOILER), "meter": profile(METER), "hub": profile(HUB), "odd": profile(ODD)}
+PROFILES = {
+    "boiler": profile(BOILER),
+    "meter": profile(METER),
+    "hub": profile(HUB),
+    "odd": profile(ODD),
+    "keeping": profile(KEEPING),
+}
 
 
 def scope(

@@ -70,7 +70,7 @@ def test_the_longest_conditions_take_no_more_operations_than_their_steps_say(tex
     assert operations(read.expression.evaluate, given) <= OPERATIONS_PER_STEP * read.expression.steps
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(truth_texts(3) | number_texts(3).map(lambda text: f"{text} > 3"), any_facts())
 def test_no_condition_takes_more_operations_than_its_steps_say(text, given):
     """The sum that is made when a rule is read is never less than what it costs."""

@@ -15,7 +15,7 @@ from fieldgate_rules.condition import Facts, Reading, read_condition, read_expre
 
 BOILER = Reference(PROFILES["boiler"])
 ANYTHING = Reference(None)
-MANY = settings(max_examples=150, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
+MANY = settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 
 def same(one: object, other: object) -> bool:

@@ -369,3 +369,20 @@ def test_a_deep_condition_is_refused_where_the_stack_is_nearly_full_too(text):
         sys.setrecursionlimit(limit)
 
     assert said == ["this is nested too deep; allowed: 32 levels"]
+
+
+def test_a_value_beyond_its_range_that_a_profile_keeps_can_be_asked_for():
+    """`unfit: other` leaves what does not fit to the other fields, which may have the same name."""
+    keeping = scope("keeping")
+
+    assert problems('default(level, 0) > 200 and default(state, "") == "odd"', keeping) == []
+    assert problems('level > 200 and state == "odd"', keeping) == []
+    assert condition("level > 200", keeping).evaluate(facts({"level": 250})) is True
+    assert condition("level > 200", keeping).evaluate(facts({"level": "odd"})) is None
+
+
+def test_an_expression_that_is_always_the_same_says_so():
+    """A threshold that is a literal needs no asking."""
+    assert expression("60 * 5").literal == 300
+    assert expression("x + 1").literal is None
+    assert expression("limit", scope(parameters={"limit": 7})).literal == 7

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import textwrap
 
 import pytest
 
 from condition_kit import BOOT_S, expression, facts, profile, said_of_file
+from fieldgate_devices.files.location import Location
 from fieldgate_rules.condition import EventKind, Scope
 from fieldgate_rules.condition.functions import FUNCTIONS, OTHER_NAMES
 from fieldgate_rules.condition.wants import Wants
@@ -58,6 +60,19 @@ def test_every_kind_of_argument_is_said_in_words():
     used = {one.wants for function in FUNCTIONS.values() for one in function.parameters}
 
     assert used == set(Wants)
+
+
+def test_what_the_readme_shows_to_programmers_runs():
+    """Whoever builds on the language begins there."""
+    (code,) = re.findall(r"((?:^    .*\n|^\n)+)\Z", (PAGE.parent / "README.md").read_text(), re.MULTILINE)
+    content = "when: level > 3\n"
+    names = {"text": "level > 3", "content": content, "where": Location("r.yaml", 1, 7), "profile": profile(FIELDS)}
+    names["facts"] = facts({"level": 5.0})
+
+    exec(textwrap.dedent(code), names)
+
+    assert names["read"].problems == []
+    assert names["read"].expression.evaluate(names["facts"]) is True
 
 
 def test_no_name_of_another_language_is_one_of_ours():

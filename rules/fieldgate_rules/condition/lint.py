@@ -27,7 +27,7 @@ def contradictions(node: Node, source: Source) -> Iterator[Complaint]:
             yield from _conflicts(node.parts, source, is_all=True)
         case AnyOf():
             yield from _conflicts(node.parts, source, is_all=False)
-        case Comparison():
+        case Comparison() if len(node.signs) > 1:
             yield from _conflicts((node,), source, is_all=True)
     for part in parts_of(node):
         yield from contradictions(part, source)

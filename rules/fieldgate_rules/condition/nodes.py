@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import assert_never
 
 from fieldgate_rules.condition.facts import Value
 from fieldgate_rules.condition.place import Span
@@ -195,6 +196,8 @@ Node = (
 def parts_of(node: Node) -> tuple[Node, ...]:
     """What a node is made of, in the order of the text."""
     match node:
+        case Literal() | Field() | Prev() | Last() | Device() | Now():
+            return ()
         case AllOf() | AnyOf() | Comparison():
             return node.parts
         case Not() | Negative() | Member() | Has() | Age() | Rate():
@@ -208,4 +211,4 @@ def parts_of(node: Node) -> tuple[Node, ...]:
         case Call():
             return node.arguments
         case _:
-            return ()
+            assert_never(node)

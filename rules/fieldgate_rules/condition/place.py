@@ -62,6 +62,8 @@ def placed(text: str, at: Location, content: str | None = None) -> PlacedText:
 
 def _as_it_is(text: str, at: Location) -> list[tuple[int, int]]:
     line, column = at.line, at.column
+    if "\n" not in text:
+        return [(line, column + offset) for offset in range(len(text) + 1)]
     spots = [(line, column)]
     for one in text:
         line, column = (line + 1, 1) if one == "\n" else (line, column + 1)

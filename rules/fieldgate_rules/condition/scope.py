@@ -7,6 +7,7 @@ A field must be in every kind of event. One that only some of them have, or that
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -112,12 +113,19 @@ def _find(name: str, kinds: tuple[EventKind, ...], *, is_open: bool) -> Found | 
 def _declared(kind: EventKind, name: str) -> Shape | None:
     """The shape of a field: its own, or that of the templates that say most of its name; None where there is none."""
     if (spec := kind.fields.get(name)) is not None:
-        return shape_of_spec(spec)
+        return _shape(spec, kind)
     made = [
         (len(PART.sub("", template)), spec)
         for template, spec in kind.repeated.items()
         if re.fullmatch("[a-z0-9_]+".join(map(re.escape, PART.split(template)[::2])) + "(_[0-9]+)?", name)
     ]
     most = max((said for said, _ in made), default=0)
-    shapes = [shape_of_spec(spec) for said, spec in made if said == most]
+    shapes = [_shape(spec, kind) for said, spec in made if said == most]
     return reduce(both_of, shapes) if shapes else None
+
+
+def _shape(spec: FieldSpec, kind: EventKind) -> Shape:
+    """The shape of a field; without its range and values where one that is beyond them may be kept as it came."""
+    shape = shape_of_spec(spec)
+    is_strict = spec.unfit != "other" or not kind.keeps_others
+    return shape if is_strict else shape.within(-math.inf, math.inf, is_whole=False)

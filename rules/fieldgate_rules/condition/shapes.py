@@ -68,18 +68,18 @@ class Shape:
 
     def within(self, low: float, high: float, *, is_whole: bool | None = None) -> Shape:
         """The same with another range, which is widened where it is too large to be exact."""
-        return replace(
-            self,
-            low=low if abs(low) < _EXACT else -math.inf,
-            high=high if abs(high) < _EXACT else math.inf,
-            is_whole=self.is_whole if is_whole is None else is_whole,
-            values=None,
-        )
+        low, high = _widened(low, high)
+        is_whole = self.is_whole if is_whole is None else is_whole
+        return Shape(self.kind, self.unit, low, high, is_whole, None, self.is_given)
 
     def of_kind(self, kind: Kind) -> Shape:
         """What is left of one of no known type where a value of another kind counts as none."""
         values = None if self.values is None else tuple(one for one in self.values if kind_of(one) is kind)
         return replace(self, kind=kind, values=values)
+
+
+def _widened(low: float, high: float) -> tuple[float, float]:
+    return (low if -_EXACT < low < _EXACT else -math.inf, high if -_EXACT < high < _EXACT else math.inf)
 
 
 ANYTHING: Final = Shape(Kind.ANY)
@@ -102,8 +102,8 @@ def shape_of_value(value: Value, *, is_given: bool = False) -> Shape:
     kind = kind_of(value)
     if kind is not Kind.NUMBER or isinstance(value, str):
         return Shape(kind, values=(value,), is_given=is_given)
-    shape = Shape(kind, is_given=is_given).within(float(value), float(value), is_whole=isinstance(value, int))
-    return replace(shape, values=(value,))
+    low, high = _widened(float(value), float(value))
+    return Shape(kind, "", low, high, isinstance(value, int), (value,), is_given)
 
 
 def shape_of_spec(spec: FieldSpec) -> Shape:

@@ -86,8 +86,8 @@ def parse(text: str) -> Parsed:
         raise BadSyntax(
             Complaint(Span(0, len(text)), "nothing is written here; write an expression such as temperature > 80")
         )
-    odd = next((index for index, one in enumerate(line) if not one.isprintable()), None)
-    if odd is not None:
+    if not line.isprintable():
+        odd = next(index for index, one in enumerate(line) if not one.isprintable())
         raise BadSyntax(Complaint(Span(odd, odd + 1), f"the character {line[odd]!r} is not allowed"))
     stripped = line.lstrip()
     skipped = len(line[: len(line) - len(stripped)].encode())
