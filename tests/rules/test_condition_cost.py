@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings, target
 
 from condition_kit import ON_BOILERS, condition, facts, here, problems, scope
 from condition_strategies import LONG, number_texts, truth_texts
@@ -73,11 +73,14 @@ def test_the_longest_conditions_take_no_more_operations_than_their_steps_say(tex
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(truth_texts(3) | number_texts(3).map(lambda text: f"{text} > 3"), any_facts())
 def test_no_condition_takes_more_operations_than_its_steps_say(text, given):
-    """The sum that is made when a rule is read is never less than what it costs."""
+    """The sum that is made when a rule is read is never less than what it costs; the search goes where it is dear."""
     read = read_condition(here(text), ON_BOILERS)
     assume(read.expression is not None)
 
-    assert operations(read.expression.evaluate, given) <= OPERATIONS_PER_STEP * read.expression.steps
+    taken = operations(read.expression.evaluate, given)
+
+    target(taken / read.expression.steps)
+    assert taken <= OPERATIONS_PER_STEP * read.expression.steps
 
 
 def test_the_count_counts():
