@@ -94,6 +94,7 @@ def test_what_could_take_too_long_is_refused_when_it_is_read():
     assert problems(many)[0].startswith("this takes up to")
     assert problems('contains(lower(message), "a") or contains(lower(label), "b")') == []
     assert problems(" or ".join(['weekday(now) == "mon"'] * 30)) == []
+    assert problems(row("(t*t+t/t-t%t)>-9", " and "), scope())[0].endswith("; write several rules, or say it with less")
     assert problems(row("hour(now)>22", " or "))[0].endswith("; write several rules, or say it with less")
     assert problems(f"temperature > {'1' * MAX_CHARACTERS}")[0].startswith(f"{MAX_CHARACTERS + 14} characters")
 
