@@ -8,7 +8,7 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings, target
 
 from condition_kit import ON_BOILERS, condition, facts, here, problems, scope
 from condition_strategies import LONG, number_texts, truth_texts
@@ -16,7 +16,7 @@ from condition_strategies import facts as any_facts
 from fieldgate_rules.condition import read_condition
 from fieldgate_rules.condition.bounds import MAX_CHARACTERS, MAX_LEVELS, MAX_STEPS
 
-OPERATIONS_PER_STEP = 20
+OPERATIONS_PER_STEP = 15
 """Python's own operations: a step is about 50 ns, one of these 3."""
 
 
@@ -73,11 +73,14 @@ def test_the_longest_conditions_take_no_more_operations_than_their_steps_say(tex
 @settings(max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 @given(truth_texts(3) | number_texts(3).map(lambda text: f"{text} > 3"), any_facts())
 def test_no_condition_takes_more_operations_than_its_steps_say(text, given):
-    """The sum that is made when a rule is read is never less than what it costs."""
+    """The sum that is made when a rule is read is never less than what it costs; the search goes where it is dear."""
     read = read_condition(here(text), ON_BOILERS)
     assume(read.expression is not None)
 
-    assert operations(read.expression.evaluate, given) <= OPERATIONS_PER_STEP * read.expression.steps
+    taken = operations(read.expression.evaluate, given)
+
+    target(taken / read.expression.steps)
+    assert taken <= OPERATIONS_PER_STEP * read.expression.steps
 
 
 def test_the_count_counts():
@@ -91,6 +94,8 @@ def test_what_could_take_too_long_is_refused_when_it_is_read():
     assert problems(many)[0].startswith("this takes up to")
     assert problems('contains(lower(message), "a") or contains(lower(label), "b")') == []
     assert problems(" or ".join(['weekday(now) == "mon"'] * 30)) == []
+    assert problems(row("(t*t+t/t-t%t)>-9", " and "), scope())[0].endswith("; write several rules, or say it with less")
+    assert problems(row("hour(now)>22", " or "))[0].endswith("; write several rules, or say it with less")
     assert problems(f"temperature > {'1' * MAX_CHARACTERS}")[0].startswith(f"{MAX_CHARACTERS + 14} characters")
 
 

@@ -86,6 +86,14 @@ def test_a_change_shows_both_values():
     assert [(part.text, part.value) for part in change.parts] == [("temperature", 20.0), ("prev.temperature", 18.5)]
 
 
+def test_a_parameter_shows_its_value():
+    where = scope("boiler", parameters={"limit": 80})
+
+    lines = list(condition("temperature > limit + 5", where).explain(facts({"temperature": 20.0})).lines())
+
+    assert lines == ["1:1  temperature > limit + 5  is false", "  1:1  temperature  is 20", "  1:15  limit + 5  is 85"]
+
+
 def test_long_texts_are_shortened():
     (line, *_) = expression("m").explain(facts({"m": "x" * 10_000})).lines()
 

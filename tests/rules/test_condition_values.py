@@ -269,6 +269,7 @@ def test_a_field_that_only_some_profiles_have_is_asked_for_first():
         "default(power, 0) > 3",
         "power > 3 or not has(power)",
         "has(prev.power) and delta(power) > 3",
+        "default(power * 2 + delta(power), 0) > 3",
     ):
         assert problems(text, both) == [], text
     assert problems("temperature > 399", both) == []

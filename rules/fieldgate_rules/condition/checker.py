@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final, NoReturn
 
 from fieldgate_devices.files.validate import did_you_mean
@@ -28,6 +29,7 @@ from fieldgate_rules.condition.nodes import (
     Not,
     Now,
     Prev,
+    parts_of,
 )
 from fieldgate_rules.condition.number_functions import difference_unit
 from fieldgate_rules.condition.place import Complaint, Span
@@ -184,12 +186,15 @@ class Checker:
         return found.shape
 
     def guard(self, node: Node) -> None:
-        """Take it that a condition knows that ``node`` may not exist."""
+        """Take it that the condition knows that what ``node`` reads may not exist."""
         match node:
             case Field() | Prev():
                 self._guarded.add(node.name)
             case Last():
                 self._guarded.add(f"{node.device}\n{node.name}")
+            case _:
+                for part in parts_of(node):
+                    self.guard(part)
 
     def _attribute(self, tree: ast.Attribute, span: Span) -> Node:
         if isinstance(tree.value, ast.Name) and tree.value.id == "prev":
@@ -311,7 +316,8 @@ class Checker:
             raise Wrong(test.span, f"the choice is always {'the first' if test.value else 'the other'} one")
         then, otherwise = self.alike(then, otherwise)
         shape = both_of(then.shape, otherwise.shape)
-        return Choice(span, shape, test, then, otherwise)
+        unit = then.shape.unit or otherwise.shape.unit
+        return Choice(span, replace(shape, unit=unit), test, then, otherwise)
 
     def alike(self, one: Node, other: Node) -> tuple[Node, Node]:
         """Return two values that one of which may stand for the other, of one kind."""

@@ -27,7 +27,7 @@ class Checking(Protocol):
         """Where it stands."""
 
     def guard(self, node: Node) -> None:
-        """Take it that the condition knows that ``node`` may not exist."""
+        """Take it that the condition knows that what ``node`` reads may not exist."""
 
     def last(self, span: Span, device: str, name: str, name_span: Span) -> Node:
         """Return the node for what ``device`` said last."""

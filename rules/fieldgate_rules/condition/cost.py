@@ -69,8 +69,10 @@ def cost_complaint(node: Node, source: Source) -> Complaint | None:
     needed = steps(node)
     if needed <= MAX_STEPS:
         return None
-    dear = max(_all(node), key=_own_steps)
     said = f"this takes up to {needed} steps; allowed: {MAX_STEPS}"
+    dear = max((one for one in _all(node) if isinstance(one, Call | Comparison)), key=_own_steps, default=node)
+    if not isinstance(dear, Call | Comparison) or _own_steps(dear) < _CUT_STEPS:
+        return Complaint(node.span, f"{said}; write several rules, or say it with less")
     return Complaint(dear.span, f"{said}; {source.of(dear)!r} alone takes {_own_steps(dear)}, as its text may be long")
 
 

@@ -42,7 +42,7 @@ _TOO_LARGE: Final = "the result is too large"
 class Clause:
     """A part of an expression and what it was. ``value`` None is unknown, and ``why`` then says why.
 
-    ``parts`` has no literals: they are what they are.
+    ``parts`` has no literals, which are what they say; it has parameters.
     """
 
     text: str
@@ -82,9 +82,14 @@ def shown(value: object) -> str:
 def explain(node: Node, facts: Facts, placed: PlacedText) -> Clause:
     """Return the clause of ``node``, with those of its parts."""
     value = compiled(node)(facts)
-    parts = tuple(explain(part, facts, placed) for part in parts_of(node) if not isinstance(part, Literal))
+    parts = tuple(explain(part, facts, placed) for part in parts_of(node) if not _is_plain(part))
     why = _why(node, facts, parts) if value is None else ""
     return Clause(_text(node, placed), placed.where(node.span.start), value, why, parts)
+
+
+def _is_plain(node: Node) -> bool:
+    """Whether it is what it says; a parameter has a name and a value."""
+    return isinstance(node, Literal) and not node.shape.is_given
 
 
 def _text(node: Node, placed: PlacedText) -> str:

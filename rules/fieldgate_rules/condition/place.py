@@ -50,7 +50,7 @@ class PlacedText:
 
 
 def placed(text: str, at: Location, content: str | None = None) -> PlacedText:
-    """Return ``text`` with its places. ``at`` is where its scalar begins in ``content``, the text of the whole file.
+    """Return ``text`` with its places. ``at`` is where its scalar begins in ``content``, the whole file without BOM.
 
     Without ``content`` it is taken to stand there as it is.
     """
