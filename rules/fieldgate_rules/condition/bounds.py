@@ -36,7 +36,9 @@ def cut(text: str) -> str:
     length = len(text)
     if length <= _SURELY_SHORT or (length <= MAX_TEXT_BYTES and text.isascii()):
         return text
-    return text[:MAX_TEXT_BYTES].encode("utf-8", "replace")[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+    beginning = text[:MAX_TEXT_BYTES]
+    encoded = beginning.encode("utf-8", "replace")
+    return beginning if len(encoded) <= MAX_TEXT_BYTES else encoded[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
 
 
 def finite(number: float) -> float | None:
