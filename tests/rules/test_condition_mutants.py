@@ -30,6 +30,7 @@ EVENTS = [
     facts({"flow": 0.0, "back": 0.0, "door": False, "mode": 3, "count": -1}),
     facts({"flow": 1.0, "alarm": False, "door": True, "mode": 1, "count": 3}), facts({"count": -5}),
     facts({"flow": 5.0, "back": 2.0, "alarm": True, "temperature": 90.0, "state": "idle"}, prev={"flow": 4.0}),
+    facts({"temperature": 20.0, "flow": 3.0, "back": 2.0}),
     facts({"temperature": 90.0}, prev={"temperature": 2, "count": True}),
     facts({"flow": True, "count": True, "alarm": 1, "message": "a" * 5_000 + "x", "uptime": 0.5}),
     facts({"flow": "3", "count": "3", "alarm": "yes", "message": "ax", "state": "fault", "uptime": 0.51}, wall_s=None),
