@@ -6,6 +6,7 @@ import pytest
 
 from decoder_kit import NMEA, TELEGRAM
 from fieldgate_devices.decoders import make_decoder
+from fieldgate_devices.decoders.dsmr import crc16
 from fieldgate_devices.framing import Frame, make_framer
 from framing_kit import hear
 
@@ -178,3 +179,37 @@ def test_a_meter_with_the_other_crc_can_be_read() -> None:
 
 def test_a_cul_stick_says_lines() -> None:
     assert make_framer("lines").feed_bytes(b"b2E4493157856341233037A\r\n", 0.0) == [Frame(b"b2E4493157856341233037A")]
+
+
+def test_a_sentence_whose_end_was_lost_is_one_where_the_next_begins() -> None:
+    """Of a Globalsat BU-353 log: its checksum is right, and what follows is whole."""
+    stream = b"$GPGSA,A,1,,,,,,,,,,,,,,,*1E$GPRMC,235949.00,V,0000.0000,N,00000.0000,E,,,161206,,,N*44\r\n"
+
+    for size in (1, 7, len(stream)):
+        framer = make_framer("nmea")
+        heard = [one for at in range(0, len(stream), size) for one in framer.feed_bytes(stream[at : at + size], 0.0)]
+        assert heard == [Frame(stream[:28]), Frame(stream[28:-2])]
+    assert [one.fault for one in make_framer("nmea").feed_bytes(stream.replace(b"*1E", b"*1F"), 0.0)] == [
+        "checksum",
+        "",
+    ]
+
+
+def test_letters_in_a_binary_stream_are_no_sentence() -> None:
+    """A receiver that speaks a protocol of its own must not fill the dead letters."""
+    framer = make_framer("gnss")
+
+    assert framer.feed_bytes(b"\x01!C4B\xc1$ABC\x02", 0.0) == []
+    assert framer.skipped_bytes > 0
+
+
+def test_a_telegram_may_hold_a_text_of_ff_under_a_checksum() -> None:
+    """AUX meters in Hungary fill theirs with it; without a checksum such bytes are noise."""
+    body = b"/AUX59903218166\r\n\r\n0-0:96.13.0(" + b"\xff" * 100 + b")\r\n!"
+    telegram = body + b"%04X\r\n" % crc16(body)
+
+    assert make_framer("dsmr").feed_bytes(telegram, 0.0) == [Frame(telegram)]
+    assert [one.fault for one in make_framer("dsmr").feed_bytes(body + b"\r\n", 0.0)] == ["malformed"]
+    assert [one.fault for one in make_framer("dsmr").feed_bytes(telegram.replace(b"\xff)", b"\xfe)"), 0.0)] == [
+        "checksum"
+    ]
