@@ -134,6 +134,11 @@ def test_a_payload_says_this(payload: bytes, asked: Asked) -> None:
         (b'{"arguments": {}, "max_age": 0}', "'max_age' is not a number of seconds"),
         (b'{"arguments": {}, "max_age": "5s"}', "'max_age' is not a number of seconds"),
         (b'{"arguments": {}, "max_age": 1e300}', "'max_age' is not a number of seconds"),
+        (b'{"arguments": {}, "max_age": 86401}', "at most 86,400"),
+        (b'{"arguments": {}, "at": "9999-12-31T23:59:59Z"}', "allowed: from 1970 to 2262"),
+        (b'{"arguments": {}, "at": "0001-01-01T00:00:00+14:00"}', "allowed: from 1970 to 2262"),
+        (b'{"a": %s1%s}' % (b"[" * 33, b"]" * 33), "nested too deep"),
+        (b'{"arguments": {"a": %s1%s}}' % (b'{"a":' * 900, b"}" * 900), "nested too deep"),
     ],
 )
 def test_what_is_no_command_is_told_with_what_is_wrong(payload: bytes, words: str) -> None:
