@@ -268,6 +268,7 @@ def make_commands(
     by ``mqtt/`` and the name of the source.
     """
     publisher = PublishExecutor(broker, replies, clock.boot_s)
+    broker.returning = publisher.returning
 
     def choose(request: object, topic: str) -> Executor | None:
         if isinstance(request, Publication):

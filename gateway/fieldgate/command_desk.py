@@ -82,6 +82,8 @@ class CommandDesk:
         rows, self._stored = self._stored, []
         self.core.restore(rows)
         self._publisher.resumed()
+        if self.core.open_count:
+            self._is_open.set()
 
     def now(self) -> Moment:
         """Return this moment."""
@@ -170,6 +172,8 @@ class CommandDesk:
         while self.core.is_busy and clock.boot_s() < deadline_s:
             self.core.tick()
             await asyncio.sleep(_EVERY_S / 2)
+        if self._publisher.has_unsaved:
+            await self._save_sessions()
         await self.keeper.stop()
 
     # -- CommandRecords -------------------------------------------------------------------------------------------

@@ -158,6 +158,24 @@ async def test_a_device_that_returns_too_late_never_gets_it(gateway: Gateway) ->
     assert isinstance(packet, PubAck)  # and no command before it
 
 
+async def test_what_waits_for_a_device_is_given_up_in_time_after_a_restart_too(gateway: Gateway) -> None:
+    """Nothing else may come that would wake the desk."""
+    boiler = Boiler(gateway, "b7")
+    await boiler.connect(kept_s=3600)
+    await RawClient.close_all()
+    await eventually("it is away", lambda: _is_away(gateway))
+    accepted = await give(gateway, "b7", 1, max_age_s=2.5)
+    await gateway.kill()
+    await gateway.start()
+
+    async def is_given_up() -> bool:
+        return [one["status"] for one in await trail(gateway)] == ["refused"]
+
+    await eventually("it is given up", is_given_up)
+
+    assert accepted["status"] == "accepted"
+
+
 async def test_a_reply_confirms_where_the_profile_says_so(gateway: Gateway) -> None:
     boiler = Boiler(gateway, "b7")
     await boiler.connect()
