@@ -240,6 +240,24 @@ async def test_every_command_becomes_an_event_of_the_gateway(gateway: Gateway) -
     assert (json.loads(refused["data"])["device"], json.loads(refused["data"])["status"]) == ("b9", "refused")
 
 
+async def test_the_event_of_a_command_outlives_a_kill_right_after_its_answer(gateway: Gateway) -> None:
+    """What the caller was told, the platform hears, too: the answer is on disk before its event is."""
+    boiler = Boiler(gateway, "b7")
+    await boiler.connect()
+    async with serving(boiler):
+        answers = [await give(gateway, "b7", number) for number in range(3)]
+        await gateway.kill()
+    await gateway.start()
+
+    async def all_are_there() -> set[str] | None:
+        found = {f"{data['id']} {data['status']}" for one in await stored(gateway) if (data := json.loads(one["data"]))}
+        return found if len(found) == 3 else None
+
+    found = await eventually("their events are stored", all_are_there)
+
+    assert found == {f"{answer['id']} {answer['status']}" for answer in answers}
+
+
 async def test_the_message_says_which_command_it_is_and_until_when(gateway: Gateway) -> None:
     boiler = Boiler(gateway, "b7")
     await boiler.connect()

@@ -130,6 +130,12 @@ class Desk(Protocol):
         ``hears`` may be called before this returns. An order whose id is known joins the one that came before it.
         """
 
+    def note(self, order: Order, answer: Answer) -> None:
+        """Leave a trace of what was refused before it was a command, and answered: of a few; the others are counted.
+
+        ``order`` holds what is known of it, without arguments.
+        """
+
     def join(self, origin: str, hears: Hears) -> None:
         """From now on ``hears`` is told the answers of this origin's orders that an earlier process took.
 

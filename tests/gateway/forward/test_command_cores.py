@@ -176,6 +176,22 @@ def order_of(
     return reader.order(packet, request, receipt, is_doubtful=is_doubtful)
 
 
+def test_a_name_that_no_device_can_have_goes_no_further_and_its_trace_is_short() -> None:
+    """A topic may have 64 KB: the record must not."""
+    topics = CommandTopics(TEMPLATE, gateway="gw")
+    reader = CommandReader(topics, DeviceNames(list, lambda: 0), origin="uplink:cloud", new_id=lambda: "own")
+    packet = Publish(TOPIC.replace("v1", "x" * 60_000), b"{}", qos=1, packet_id=1)
+    receipt = Receipt(1000 * NS, WALL_NS, True, 0.0)
+    request = reader.request(packet)
+    assert request is not None
+    with pytest.raises(BadCommand, match="at most 512 characters"):
+        reader.order(packet, request, receipt, is_doubtful=False)
+    answer = Answer(id="", device=request.device, name=request.name, status=Status.REFUSED, at_ns=1)
+    trace = reader.trace(request, answer, receipt)
+
+    assert (trace.device, trace.origin, trace.arguments) == ("x" * 512, "uplink:cloud", {})
+
+
 def test_a_command_of_now_is_as_old_as_its_receipt() -> None:
     """Without a word of its sender the desk's own limit counts."""
     order = order_of()
