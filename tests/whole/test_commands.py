@@ -134,6 +134,35 @@ async def _is_away(gateway: Gateway) -> bool:
     return bool((await gateway.status())["local_delivery"]["sessions_away"])
 
 
+async def test_what_a_device_got_from_its_session_right_before_a_kill_it_does_not_get_again(gateway: Gateway) -> None:
+    """Sessions are stored once a second; in between the file still held the command that was done."""
+    boiler = Boiler(gateway, "b7")
+    await boiler.connect(kept_s=3600)
+    await RawClient.close_all()
+    await eventually("it is away", lambda: _is_away(gateway))
+    accepted = await give(gateway, "b7", 1)
+    await boiler.connect(clean=False, kept_s=3600)
+    assert boiler.client is not None
+    got = await boiler.client.receive()
+    assert isinstance(got, Publish)
+    boiler.client.write(PubAck(got.packet_id))
+    await gateway.kill()
+    await RawClient.close_all()
+    await gateway.start()
+    await boiler.connect(clean=False, kept_s=3600)
+    boiler.client.publish(5, b'{"temperature": 20}', topic="site/boiler/b7/telemetry")
+    first = await boiler.client.receive()
+    async with serving(boiler):
+        second = await give(gateway, "b7", 2)
+        answer = await give(gateway, "b7", 1)
+
+    assert isinstance(first, PubAck)
+    assert (second["status"], second["reason"]) == ("done", "")
+    assert accepted["status"] == "accepted"
+    assert boiler.executed == {2: 1}  # counted since the kill
+    assert answer["status"] in ("unknown", "done")
+
+
 async def test_a_device_that_returns_too_late_never_gets_it(gateway: Gateway) -> None:
     """The door must not open an hour after the button was pressed."""
     boiler = Boiler(gateway, "b7")
