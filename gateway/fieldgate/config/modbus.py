@@ -7,16 +7,18 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
-from fieldgate.config.serial import SerialSourceConfig, check_port
+from fieldgate.config.serial import Rs485Config, SerialSourceConfig, Signal, check_port
 from fieldgate_devices.catalogue import Assigned
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
 
-__all__ = ["ModbusPlace", "ModbusSourceConfig", "ModbusUnitConfig", "split_modbus_url"]
+__all__ = ["OF_PORTS", "ModbusPlace", "ModbusSourceConfig", "ModbusUnitConfig", "split_modbus_url"]
 
 _URL: Final = re.compile(r"(tcp|rtu\+tcp)://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_][A-Za-z0-9_.-]{0,252})(?::([0-9]{1,5}))?/?")
 _DEVICE: Final = re.compile(r"[^\s/+#$\x00-\x1f][^\s/+#\x00-\x1f]{0,127}")
 _PORT: Final = 502
+OF_PORTS: Final = ("baud", "parity", "stopbits", "dtr", "rts", "rs485")
+"""Keys that mean a serial port, as in `SerialSourceConfig`."""
 
 
 class ModbusPlace(NamedTuple):
@@ -98,6 +100,22 @@ class ModbusSourceConfig(Section):
         "none", description="Parity bit. The standard says even; most devices leave the factory with none."
     )
     stopbits: Literal[1, 2] = Field(1, description="Stop bits.")
+    dtr: Signal = Field("on", description="Line DTR once the port is open, as for serial.")
+    rts: Signal = Field("on", description="Line RTS once the port is open; as dtr.")
+    rs485: Rs485Config | None = Field(
+        None,
+        description="For ports whose driver can do RS-485, such as those of many boards; most USB adapters do it by "
+        "themselves and need none.",
+        examples=[
+            {
+                "rts_on_send": True,
+                "rts_after_send": False,
+                "delay_before": "1ms",
+                "delay_after": "1ms",
+                "loopback": False,
+            }
+        ],
+    )
     units: Annotated[tuple[ModbusUnitConfig, ...], Field(strict=False, min_length=1, max_length=247)] = Field(
         description="Who is asked.", examples=[[{"unit": 1, "profile": "sdm120", "device": "meter-1"}]]
     )
@@ -141,7 +159,8 @@ class ModbusSourceConfig(Section):
     def serial(self) -> SerialSourceConfig:
         """The serial port, as `fieldgate.ingest.serial_port` opens it."""
         assert self.port is not None
-        return SerialSourceConfig(port=self.port, baud=self.baud, parity=self.parity, stopbits=self.stopbits)
+        written = {key: getattr(self, key) for key in OF_PORTS if key in self.model_fields_set}
+        return SerialSourceConfig(port=self.port, **written)
 
     def device_of(self, unit: ModbusUnitConfig, source: str) -> str:
         """Return the name of a unit's device."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fieldgate.config.finding import Finding
-from fieldgate.config.modbus import ModbusSourceConfig
+from fieldgate.config.modbus import OF_PORTS, ModbusSourceConfig
 from fieldgate.config.model import Config
 from fieldgate_devices.files.document import Loc
 
 __all__ = ["modbus_errors"]
 
-_OF_PORTS = ("baud", "parity", "stopbits")
 _LAST_ON_A_BUS = 247  # Modbus over Serial Line V1.02, 2.2
 
 
@@ -39,7 +38,7 @@ def _place(loc: Loc, modbus: ModbusSourceConfig) -> Iterator[Finding]:
         yield Finding(loc, f"modbus: {said}; write port for a serial bus, or url for a server")
         return
     if modbus.url is not None:
-        for key in _OF_PORTS:
+        for key in OF_PORTS:
             if key in modbus.model_fields_set:
                 message = f"{key}: belongs to a serial port; the converter or server at {modbus.url} sets its own"
                 yield Finding((*loc, key), message, ((*loc, key), (*loc, "url")))

@@ -12,7 +12,7 @@ from fieldgate_devices.files.quantities import Duration, Size, parse_size
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.framing.spec import FramingSpec
 
-__all__ = ["PollConfig", "Rs485Config", "SendConfig", "SerialSourceConfig"]
+__all__ = ["PollConfig", "Rs485Config", "SendConfig", "SerialSourceConfig", "Signal"]
 
 _SCHEMES: Final = ("rfc2217", "socket", "loop", "hwgrep", "spy", "alt", "cp2110")
 _FORMS: Final = (

@@ -31,6 +31,8 @@ def serial_errors(config: Config) -> Iterator[Finding]:
     for number, source in enumerate(config.sources):
         if source.serial is not None:
             yield from _without_meaning(("sources", number, "serial"), source.serial)
+        elif source.modbus is not None and source.modbus.port is not None:
+            yield from _without_meaning(("sources", number, "modbus"), source.modbus.serial)
 
 
 def framing_problems(config: Config, document: Document, broken: frozenset[Loc]) -> Iterator[Problem]:

@@ -1,9 +1,11 @@
 """Which unit of a Modbus source is asked next, and what.
 
 Laws: what is to be written goes first. Units that answer take turns, one request each, so that one with many registers
-starves nobody. Units that do not answer are asked one at a time, and so seldom that all of them together take a tenth
-of the time at most: on a serial bus nobody else can speak while a silent unit is waited for. Where several may be asked
-at once that is done only while one takes long or is silent: not every server can hear two questions at a time.
+starves nobody. Units that were not asked yet, or did not answer the last time, never take all places, and are asked
+after those that answer unless these leave them less than half of the time. Silent units are asked one at a time, and so
+seldom that all of them together take a tenth of the time at most: on a serial bus nobody else can speak while one is
+waited for. Where several may be asked at once that is done only while one takes long or is silent, and never in one
+breath: not every server can hear two questions at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ __all__ = ["Ask", "Reading", "Schedule"]
 
 _PROBE_SHARE: Final = 0.1  # of the time, for units that do not answer
 _PATIENCE_S: Final = 0.2  # so long others wait for an answer, even where they need not
+_BREATH_S: Final = 0.05  # the same behind a question to a silent unit: two in one read are one to many servers
 
 
 class Ask(NamedTuple):
@@ -51,6 +54,7 @@ class Schedule:
         self._turn = 0
         self._is_probing = False
         self._probes_from_s = now_s
+        self._doubtful_wait_until_s = now_s
 
     @property
     def is_idle(self) -> bool:
@@ -77,10 +81,19 @@ class Schedule:
             unit = min(silent, key=lambda one: one.ask_again_s)
             if (found := unit.next_request(now_s)) is not None:
                 return self._ask(unit, found[1], found[0], now_s)
-        for unit in sorted((one for one in free if not one.is_silent), key=lambda one: one.served):
+        for unit in self._in_turn(free, now_s):
             if unit.due_s() <= now_s and (found := unit.next_request(now_s)) is not None:
                 return self._ask(unit, found[1], found[0], now_s)
         return None
+
+    def _in_turn(self, free: Sequence[UnitState], now_s: float) -> list[UnitState]:
+        """Those that may be asked at any time, whose turn it is first."""
+        last = self._doubtful_wait_until_s > now_s
+        return sorted(self._awake(free), key=lambda one: (last and one.is_doubtful, one.served))
+
+    def _awake(self, free: Sequence[UnitState]) -> list[UnitState]:
+        no_more = sum(one.unit.is_doubtful for one in self._asking.values()) >= max(1, self._in_flight - 1)
+        return [one for one in free if not one.is_silent and not (no_more and one.is_doubtful)]
 
     def _ask(
         self,
@@ -101,14 +114,17 @@ class Schedule:
 
     def _patient_until_s(self) -> float:
         """Until when nobody else is asked, for the sake of those that were."""
-        return max((one.asked_s + _PATIENCE_S for one in self._asking.values() if not one.is_probe), default=-math.inf)
+        return max(
+            (one.asked_s + (_BREATH_S if one.is_probe else _PATIENCE_S) for one in self._asking.values()),
+            default=-math.inf,
+        )
 
     def wakes_at_s(self, now_s: float) -> float:
         """When to ask for the `next` one, if nothing is told before; infinity if that must come first."""
         if len(self._asking) >= self._in_flight:
             return math.inf
         free = [one for one in self.units if not one.is_busy]
-        times = [one.due_s() for one in free if not one.is_silent]
+        times = [one.due_s() for one in self._awake(free)]
         if not self._is_probing:
             times += [max(one.ask_again_s, self._probes_from_s) for one in free if one.is_silent]
         if any(one.writes for one in free):
@@ -137,6 +153,8 @@ class Schedule:
     def failed(self, ask: Ask, reason: str, now_s: float, *, is_bad: bool = False) -> bool:
         """No answer in time, or (``is_bad``) a damaged one; return whether the unit counts as silent from now on."""
         self._over(ask, now_s)
+        if ask.unit.is_doubtful:
+            self._doubtful_wait_until_s = now_s + (now_s - ask.asked_s)
         if is_bad:
             ask.unit.tally.bad += 1
         else:
@@ -153,6 +171,9 @@ class Schedule:
         """There is a new connection."""
         self._probes_from_s = now_s
         for unit in self.units:
+            if unit.is_silent:  # it comes behind those that answered before
+                self._turn += 1
+                unit.served = self._turn
             unit.reconnected(now_s)
 
     def _over(self, ask: Ask, now_s: float) -> None:

@@ -81,6 +81,7 @@ class ModbusSource:
         self._may_read = True
         self._is_stopping = self._has_run = False
         self._is_paused = False
+        self._is_doubted = False  # nothing came of the last connection
         self._changed = asyncio.Event()
         self._down: ChannelDown | None = None
         self._told: dict[int, dict[str, str]] = {}  # what of each unit was said of the registers that it refuses
@@ -92,13 +93,17 @@ class ModbusSource:
         plan = plan_units(self._config, self.name, catalogue)
         if plan == self._plan:
             return
-        writes = {one.plan.device: one.writes for one in self._schedule.units}
         self._plan = plan
-        self._schedule = self._scheduled()
-        for unit in self._schedule.units:
-            unit.writes += writes[unit.plan.device]
+        self._start_anew()
         self._told.clear()
         self._changed.set()
+
+    def _start_anew(self) -> None:
+        """Read all units by the plan, from the beginning; what is to be written stays what is to be written."""
+        writes = {one.plan.device: one.writes for one in self._schedule.units}
+        self._schedule = self._scheduled()
+        for unit in self._schedule.units:
+            unit.writes = writes[unit.plan.device]  # the same queue: `write` may still take something back
 
     def _scheduled(self) -> Schedule:
         for one in self._plan:
@@ -127,7 +132,7 @@ class ModbusSource:
     async def run(self) -> None:
         """Connect, ask, reconnect, until cancelled."""
         if self._has_run:  # a fault of ours ended the last run: nothing is on its way any more
-            self._schedule = self._scheduled()
+            self._start_anew()
         self._has_run = True
         channel = self._channel = self._make_channel()
         try:
@@ -137,10 +142,10 @@ class ModbusSource:
                 except ChannelDown as problem:
                     await asyncio.sleep(self._away(problem))
                     continue
-                self._connected(channel)
+                self._opened(channel)
                 await self._serve(channel)
                 if not self._is_stopping:
-                    self._away(self._down or ChannelDown("the connection is over"))
+                    await asyncio.sleep(self._away(self._down or ChannelDown("the connection is over")))
             await asyncio.Event().wait()  # until it is cancelled: what ends by itself would be started again
         except ExceptionGroup as group:  # the supervisor decides by the class of what failed
             raise group.exceptions[0] from group
@@ -192,11 +197,12 @@ class ModbusSource:
             self._down = self._down or problem
             self._report(ask, str(problem), is_sent=True)
         else:
-            self._take(schedule, ask, answer)
+            self._take(channel, schedule, ask, answer)
         finally:
             self._changed.set()
 
-    def _take(self, schedule: Schedule, ask: Ask, answer: Words | Refused | Bad | None) -> None:
+    def _take(self, channel: Channel, schedule: Schedule, ask: Ask, answer: Words | Refused | Bad | None) -> None:
+        self._bore_a_question(channel)
         now_s, unit = clock.boot_s(), ask.unit
         was_silent = unit.is_silent
         reading: Reading | None = None
@@ -241,11 +247,23 @@ class ModbusSource:
 
     # -- changes of state ---------------------------------------------------------------------------------------------
 
+    def _opened(self, channel: Channel) -> None:
+        self._schedule.reconnected(clock.boot_s())
+        if not self._is_doubted:
+            self._connected(channel)
+        self._is_doubted = True
+
+    def _bore_a_question(self, channel: Channel) -> None:
+        """It was answered, or had all its time: this is a connection, not a door that is shut at once."""
+        if self._is_doubted:
+            self._is_doubted = False
+            self._backoff.reset()
+            if self._state != "connected":
+                self._connected(channel)
+
     def _connected(self, channel: Channel) -> None:
-        self._backoff.reset()
         self._connections += 1
         self._state, self._reason, self._since_s = "connected", "", clock.boot_s()
-        self._schedule.reconnected(self._since_s)
         _log.info("source.connected", source=self.name, place=channel.where)
 
     def _away(self, problem: ChannelDown) -> float:

@@ -30,7 +30,6 @@ class TcpChannel(Channel):
 
     def __init__(self, place: ModbusPlace, *, delay_s: float) -> None:
         self.where = join_address(place.host, place.port)
-        self.reopened = 0
         self._is_closed = False
         self._place = place
         self._delay_s = delay_s
@@ -79,7 +78,6 @@ class TcpChannel(Channel):
         link = self._link
         if link is None or link.is_over:
             await self.open()
-            self.reopened += 1
             link = self._link
             assert link is not None
         try:

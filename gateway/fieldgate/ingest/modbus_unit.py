@@ -72,18 +72,20 @@ class _Group:
     answers: list[tuple[Request, Sequence[int]]] = field(default_factory=list)
     refused: dict[Request, float] = field(default_factory=dict)  # when it is asked for again
 
-    def begin(self, now_s: float) -> None:
+    def begin(self, now_s: float) -> bool:
+        """Begin the latest poll that is due; return whether turns before it were missed."""
+        missed = max(0, math.floor((now_s - self.due_s) / self.every_s))
+        self.due_s += self.every_s * missed
         again = [request for request, at_s in self.refused.items() if at_s <= now_s]
         self.todo = deque((*self.requests, *again))
         self.answers = []
+        return missed > 0
 
-    def end(self, now_s: float) -> bool:
-        """The poll is over; return whether a turn was missed meanwhile."""
+    def end(self) -> None:
+        """The poll is over."""
         self.todo.clear()
         self.answers = []
-        missed = math.floor((now_s - self.due_s) / self.every_s)
-        self.due_s += self.every_s * (1 + max(0, missed))
-        return missed > 0
+        self.due_s += self.every_s
 
 
 @dataclass(slots=True)
@@ -125,6 +127,11 @@ class UnitState:
         """Whether it is asked now and then only."""
         return self.state == "silent"
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it may turn out to be silent: it was not asked yet, or did not answer the last time."""
+        return self.state == "unasked" or (self._failures > 0 and not self.is_silent)
+
     def due_s(self) -> float:
         """When the next request may go out; infinity where nothing is read."""
         if self.is_silent:
@@ -139,10 +146,10 @@ class UnitState:
         for _, place in sorted(ready):
             group = self._groups[place]
             if not group.todo:
-                group.begin(now_s)
+                self.tally.late += group.begin(now_s)
             if group.todo:
                 return place, group.todo[0]
-            group.end(now_s)  # all of it is refused for now
+            group.end()  # all of it is refused for now
         return None
 
     # -- what came of it ----------------------------------------------------------------------------------------------
@@ -164,13 +171,13 @@ class UnitState:
             del group.refused[request]
             group.requests.append(request)
             self.refusals.pop(str(request), None)
-        return self._complete(group, now_s)
+        return self._complete(group)
 
-    def _complete(self, group: _Group, now_s: float) -> dict[str, RegisterValue] | None:
+    def _complete(self, group: _Group) -> dict[str, RegisterValue] | None:
         if group.todo:
             return None
         values = read_values(group.answers) if group.answers else None
-        self.tally.late += group.end(now_s)
+        group.end()
         self.tally.polls += values is not None
         return values
 
@@ -191,9 +198,9 @@ class UnitState:
             else:
                 group.refused[request] = now_s + _ASK_REFUSED_AGAIN_S
                 self.refusals[str(request)] = exception_name(code)
-            return self._complete(group, now_s)
+            return self._complete(group)
         self.reason = f"{group.todo[0]}: {exception_name(code)}"
-        self.tally.late += group.end(now_s)  # it has said that it cannot now: at the next turn again
+        group.end()  # it has said that it cannot now: at the next turn again
         return None
 
     @staticmethod
@@ -214,18 +221,18 @@ class UnitState:
         wait_s = min(self._asks_at_most_s, first_s * 2.0 ** min(self._silences, 32))
         self._silences += 1
         self.ask_again_s = now_s + wait_s
-        self.abandon(now_s)
+        self.abandon()
         return not was_silent
 
-    def abandon(self, now_s: float) -> None:
+    def abandon(self) -> None:
         """What is on its way is given up: the unit is silent, or the connection is gone."""
         for group in self._groups:
             if group.todo:
-                group.end(now_s)
+                group.end()
 
     def reconnected(self, now_s: float) -> None:
         """There is a new connection: everything is read at once, and silence on the old one means nothing."""
-        self.abandon(now_s)
+        self.abandon()
         self._failures = self._silences = 0
         self.state, self.reason, self.ask_again_s = "unasked", "", now_s
         for group in self._groups:

@@ -202,10 +202,13 @@ class RtuWire:
         self._framer = FramerRTU(DecodePDU(False))
         self._buffer = bytearray()
         self._question: Question | None = None
+        self._has_echo = False  # the adapter repeats what is asked
+        self._has_passed = False  # this question was repeated
 
     def ask(self, unit: int, what: Request | Write) -> Question:
         """See `Wire`. What has come before is no answer to it."""
         self._buffer.clear()
+        self._has_passed = False
         pdu = _pdu(unit, what)
         self._question = Question(unit, what, 0, pdu, self._framer.buildFrame(pdu))
         return self._question
@@ -225,18 +228,22 @@ class RtuWire:
             if unit == question.unit and content and content[0] & 0x7F == question.function:
                 self._buffer.clear()
                 self._question = None
+                self._has_echo = self._has_passed
                 return [(question, _answer(question, self._framer.decoder.decode(content)))]
         del self._buffer[:-_KEPT_BYTES]
         return []
 
     def _pass_echo(self, question: Question) -> None:
-        """Adapters with two wires hear themselves. A single write is answered by its own bytes: there it is the answer.
+        """Adapters with two wires hear themselves.
 
-        An echo of it alone would be taken for the answer; the echo of a read never is one.
+        A single write is answered by its own bytes: of two copies the first is the echo, and whether there are two is
+        known from what was asked before, whose echo is no answer.
         """
-        is_echo = self._buffer.startswith(question.frame)
-        if is_echo and not (isinstance(question.what, Write) and question.what.is_single):
-            del self._buffer[: len(question.frame)]
+        is_single = isinstance(question.what, Write) and question.what.is_single
+        if self._has_passed or (is_single and not self._has_echo) or not self._buffer.startswith(question.frame):
+            return
+        self._has_passed = self._has_echo = True
+        del self._buffer[: len(question.frame)]
 
     def give_up(self, question: Question) -> Bad | None:
         """See `Wire`."""

@@ -112,6 +112,63 @@ def test_silent_units_take_a_tenth_of_a_bus_at_most(live: int, dead: int) -> Non
     assert {number for _, number, _ in rig.asked[asked:]} >= rig.dead  # and nobody is given up
 
 
+def worst_pause(rig: Rig, number: int, from_s: float = 0.0) -> float:
+    times = [at_s for at_s, one in rig.readings if one.unit.plan.number == number and at_s >= from_s]
+    return max(later - before for before, later in pairwise(times))
+
+
+def test_a_bus_of_250_units_of_which_240_are_dead_reads_the_others_at_their_interval() -> None:
+    """Also while it is found out who is dead, and after the adapter was pulled out, when it is found out again."""
+    rig = Rig([plan(number, every_s=5.0) for number in range(1, 251)])
+    rig.dead = set(range(11, 251))
+
+    rig.run(2 * 240 * TIMEOUT_S + 60)
+    assert sum(one.is_silent for one in rig.schedule.units) == 240
+    for _, ask in rig.on_the_way:
+        rig.schedule.lost(ask)
+    rig.on_the_way.clear()
+    rig.schedule.reconnected(rig.now_s)
+    rig.run(2 * 240 * TIMEOUT_S + 60)
+
+    assert max(worst_pause(rig, number) for number in range(1, 11)) <= 5.0 + 2 * TIMEOUT_S + 0.2
+    assert min(rig.polls(number) for number in range(1, 11)) >= rig.readings[-1][0] // 5 - 100 // 5 - 2
+
+
+def test_who_answers_leaves_time_to_find_the_others_however_much_there_is_to_read() -> None:
+    rig = Rig([plan(1, addresses=tuple(range(0, 100, 2)), every_s=0.1), plan(2), plan(3), plan(4)])
+    rig.dead = {2, 3}
+
+    rig.run(10)
+
+    assert rig.polls(4) >= 1
+    assert [one.is_silent for one in rig.schedule.units] == [False, True, True, False]
+
+
+def test_a_bus_that_is_a_little_too_slow_loses_a_little_and_not_half() -> None:
+    """Fifty requests of 10 ms every 400 ms: two polls a second are possible, and not one every 800 ms."""
+    rig = Rig([plan(addresses=tuple(range(0, 100, 2)), every_s=0.4)])
+
+    rig.run(20)
+
+    assert rig.polls(1) >= 38
+
+
+def test_nothing_is_asked_in_one_breath_with_a_question_to_a_silent_unit() -> None:
+    """pymodbus' own server hears only the first of two questions that come in one read, as do many others."""
+    rig = Rig([plan(1), plan(2)], in_flight=4)
+    rig.dead = {2}
+    rig.run(30.5)
+    now_s = rig.now_s + 30  # everything is due
+    first = rig.schedule.next(now_s)
+    assert first is not None
+    assert first.is_probe
+
+    assert rig.schedule.next(now_s) is None
+    assert now_s < rig.schedule.wakes_at_s(now_s) <= now_s + 0.1  # nor is the silence of one waited for
+
+    assert rig.schedule.next(now_s + 0.1) is not None
+
+
 def test_a_silent_unit_is_asked_less_and_less_often_up_to_the_cap() -> None:
     rig = Rig([plan(every_s=1.0)], at_most_s=8.0, retries=1)
     rig.dead = {1}

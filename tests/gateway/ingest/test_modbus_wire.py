@@ -96,6 +96,37 @@ def test_an_echo_of_a_read_is_passed_over():
     assert wire.hear(rtu(ANSWERS[0][1])) == [(question, ANSWERS[0][2])]
 
 
+@pytest.mark.parametrize("chunk", [1, 3, 8, 16])
+def test_an_echo_of_a_single_write_is_no_confirmation_of_it(chunk):
+    """It is the same bytes: a valve whose unit is dead would be told to be open."""
+    wire = RtuWire()
+    question = wire.ask(UNIT, READ)
+    assert wire.hear(question.frame + rtu(ANSWERS[0][1])) == [(question, ANSWERS[0][2])]
+
+    question = wire.ask(UNIT, SINGLE)
+    assert wire.hear(question.frame) == []
+    assert wire.give_up(question) is None  # only itself was heard
+
+    question = wire.ask(UNIT, SINGLE)
+    stream, heard = question.frame + rtu(b"\x07\x06\x00\x09\x12\x34"), []
+    while stream:
+        heard += wire.hear(stream[:chunk])
+        stream = stream[chunk:]
+    assert heard == [(question, Words((0x1234,)))]
+
+
+def test_an_adapter_that_stops_to_repeat_is_believed_again():
+    """Control: without an echo the same bytes are the answer."""
+    wire = RtuWire()
+    wire.hear(wire.ask(UNIT, READ).frame + rtu(ANSWERS[0][1]))
+    question = wire.ask(UNIT, READ)
+    wire.hear(rtu(ANSWERS[0][1]))
+
+    question = wire.ask(UNIT, SINGLE)
+
+    assert wire.hear(question.frame) == [(question, Words((0x1234,)))]
+
+
 def test_another_unit_answers_nothing_on_a_bus():
     wire = RtuWire()
     question = wire.ask(UNIT, READ)
