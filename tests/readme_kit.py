@@ -62,7 +62,11 @@ class Reader:
     async def types(self, line: str) -> tuple[int, str]:
         """Type it; return the exit code and what was printed, with the README's places in it."""
         process = await self._start(line, asyncio.subprocess.PIPE)
-        out, _ = await asyncio.wait_for(process.communicate(), 60)
+        try:
+            out, _ = await asyncio.wait_for(process.communicate(), 60)
+        finally:
+            if process.returncode is None:
+                process.kill()
         assert process.returncode is not None
         printed = out.decode()
         for old, new in self._own.items():
