@@ -12,7 +12,7 @@ STAMP := $(VENV)/.set-up
 DEMO_STAMP := $(VENV)/.set-up-demo
 PYTEST := $(BIN)/pytest -q
 # How many test files run at once; 0 is one test after the other. A file stays with one worker, with its fixtures.
-JOBS ?= 2
+JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadfile
 
 .PHONY: help setup check format test test-faults test-long test-root interop bench demo clean

@@ -77,6 +77,7 @@ class World:
         self.told: list[tuple[str, Status]] = []
         self.devices = Devices(self._stage_on_disk)
         self.caller = Caller()
+        self.events_are_safe = True  # what the desk tells others is safe at once
         self.unknown_devices: set[str] = set()
         self.profile_max_age_s: float | None = None
         self._limits, self._bounds = limits, bounds
@@ -91,12 +92,17 @@ class World:
             self,
             executors=[self.devices],
             attention=lambda: None,
-            tell=lambda order, answer, _: self.told.append((order.id, answer.status)),
+            tell=self._tell,
             now=self.now,
             limits=self._limits,
         )
         rows = [decode_row(body) for body in self.disk.values()]
         self.desk.restore([row for row in rows if row is not None])
+
+    def _tell(self, order: Order, answer: Answer, row: Row | None) -> None:
+        self.told.append((order.id, answer.status))
+        if row is not None and self.events_are_safe:
+            self.desk.event_safe([row.number])
 
     def now(self) -> Moment:
         return Moment(

@@ -77,7 +77,7 @@ def limits() -> str:
         ),
         ("Whole numbers as literals", "64 bits"),
         ("Numbers", "up to 1.8e308; beyond they are unknown"),
-        ("Cost", f"{bounds.MAX_STEPS:,} steps of about 50 ns"),
+        ("Cost", f"{bounds.MAX_STEPS:,} steps of 85 ns at most"),
     ]
     return "| What | At most |\n|---|---|\n" + "".join(f"| {what} | {most} |\n" for what, most in rows)
 

@@ -33,6 +33,7 @@ class ScriptedDesk:
         self.hears: list[Hears] = []
         self.joined: list[str] = []
         self.was_told: list[tuple[Order, Answer]] = []
+        self.notes: list[tuple[Order, Answer]] = []
         self.earlier: list[tuple[Order, Answer]] = []  # what an earlier process has not told
         self.on_submit: Callable[[int], None] = self.finish
 
@@ -40,6 +41,9 @@ class ScriptedDesk:
         self.orders.append(order)
         self.hears.append(hears)
         self.on_submit(len(self.orders) - 1)
+
+    def note(self, order: Order, answer: Answer) -> None:
+        self.notes.append((order, answer))
 
     def join(self, origin: str, hears: Hears) -> None:
         self.joined.append(origin)

@@ -40,6 +40,8 @@ class Client:
     def close(self) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+        if (left := self._client.socket()) is not None:  # its thread ended before it had written all
+            left.close()
 
 
 def _kept() -> Properties:

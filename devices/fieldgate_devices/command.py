@@ -132,8 +132,9 @@ class Command:
         publish = self.spec.publish
         assert publish is not None
         for name in topic.names:
-            if name in raw and (not (text := str(raw[name])) or "/" in text):
-                raise CommandRefused(f"{name}: {shown(raw[name])} cannot be a level of a topic")
+            is_asked = name in raw or name == COMMAND_ID  # what whoever gives the command has chosen
+            if is_asked and (not (text := str(values[name])) or "/" in text):
+                raise CommandRefused(f"{name}: {shown(values[name])} cannot be a level of a topic")
         filled = topic.fill(values)
         if any(mark in filled for mark in "+#\0") or len(filled.encode(errors="replace")) > _MAX_TOPIC_BYTES:
             raise CommandRefused(f"{shown(filled)} is not a topic to which anything can be published")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 import structlog
 
 from fieldgate import clock
-from fieldgate.command_desk import CommandDesk
+from fieldgate.command_desk import CommandDesk, TellSafely
 from fieldgate.config import Config, UplinkConfig
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
@@ -258,7 +258,7 @@ def make_commands(
     catalogue: Catalogue,
     writer: Writer,
     loop: asyncio.AbstractEventLoop,
-    tell: Tell,
+    tell: TellSafely,
     replies: Replies,
     by_source: Mapping[str, Executor],
 ) -> CommandDesk:
@@ -268,6 +268,7 @@ def make_commands(
     by ``mqtt/`` and the name of the source.
     """
     publisher = PublishExecutor(broker, replies, clock.boot_s)
+    broker.returning = publisher.returning
 
     def choose(request: object, topic: str) -> Executor | None:
         if isinstance(request, Publication):

@@ -6,7 +6,7 @@ Implements `fieldgate.decide.orders.Desk`; everybody who tells a device somethin
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import msgspec
@@ -15,23 +15,25 @@ import structlog
 from fieldgate import clock
 from fieldgate.decide.desk import OrderDesk
 from fieldgate.decide.order_book import OrderBook, decode_row
-from fieldgate.decide.order_row import Moment, RowChanges
+from fieldgate.decide.order_row import Moment, Row, RowChanges
 from fieldgate.decide.orders import Answer, Hears, Order
 from fieldgate.decide.publish_executor import PublishExecutor
 from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
-from fieldgate.device_watch import Tell
 from fieldgate.ingest.device_facts import utc_text
-from fieldgate.ingest.source import Received
+from fieldgate.ingest.source import Received, Settler
 from fieldgate.journal.command_keeper import CommandKeeper
 from fieldgate.journal.session_keeper import SessionKeeper
 from fieldgate_devices.event import Lane
 
-__all__ = ["CommandDesk"]
+__all__ = ["CommandDesk", "TellSafely"]
 
 _EVERY_S: Final = 0.1
 _LAST_WORDS_S: Final = 1.0
 _MAX_ARGUMENTS_BYTES: Final = 4096  # in the event that says what became of a command
+
+TellSafely = Callable[[str, str, bytes, int, Settler | None, int], None]
+"""As `fieldgate.device_watch.Tell`, and who hears when the event is safe, under which position."""
 
 log = structlog.get_logger("fieldgate")
 
@@ -48,7 +50,7 @@ class CommandDesk:
         replies: Replies,
         *,
         gateway: str,
-        tell: Tell,
+        tell: TellSafely,
         base_s: float,
     ) -> None:
         self.keeper = keeper
@@ -62,6 +64,7 @@ class CommandDesk:
         self._os_boot = clock.os_boot_id()
         self._is_open = asyncio.Event()
         self._stops = False
+        self._events = _Events(self)
         self.core = OrderDesk(
             OrderBook(),
             directory,
@@ -82,6 +85,8 @@ class CommandDesk:
         rows, self._stored = self._stored, []
         self.core.restore(rows)
         self._publisher.resumed()
+        if self.core.open_count:
+            self._is_open.set()
 
     def now(self) -> Moment:
         """Return this moment."""
@@ -98,6 +103,11 @@ class CommandDesk:
         self.core.submit(order, hears)
         if self.core.open_count:
             self._is_open.set()
+
+    def note(self, order: Order, answer: Answer) -> None:
+        """See `Desk`."""
+        if not self._stops:
+            self.core.note(order, answer)
 
     def join(self, origin: str, hears: Hears) -> None:
         """See `Desk`."""
@@ -123,8 +133,9 @@ class CommandDesk:
         self.keeper.attention()
         self._is_open.set()
 
-    def _say(self, order: Order, answer: Answer, started_wall_ns: int) -> None:
+    def _say(self, order: Order, answer: Answer, row: Row | None) -> None:
         """Make the event of a final answer: the audit trail of whoever is upstream."""
+        started_wall_ns = 0 if row is None else row.started_wall_ns
         data = {
             "device": order.device,
             "name": order.name,
@@ -141,7 +152,10 @@ class CommandDesk:
         if len(text) > _MAX_ARGUMENTS_BYTES:
             text = msgspec.json.encode(data | {"arguments": None})
         device = order.device if self.directory.is_known(order.device) else self._gateway
-        self._tell("command", device, text, Lane.HIGH)
+        if row is None:
+            self._tell("command", device, text, Lane.HIGH, None, 0)
+        else:
+            self._tell("command", device, text, Lane.HIGH, self._events, row.number)
 
     # -- running --------------------------------------------------------------------------------------------------
 
@@ -170,6 +184,8 @@ class CommandDesk:
         while self.core.is_busy and clock.boot_s() < deadline_s:
             self.core.tick()
             await asyncio.sleep(_EVERY_S / 2)
+        if self._publisher.has_unsaved:
+            await self._save_sessions()
         await self.keeper.stop()
 
     # -- CommandRecords -------------------------------------------------------------------------------------------
@@ -185,3 +201,19 @@ class CommandDesk:
     def written(self, problem: str = "") -> None:
         """See `CommandRecords`."""
         self.core.written(problem)
+
+
+class _Events:
+    """Implements `Settler` for the events of commands; their positions are the numbers of rows."""
+
+    source = "commands"
+
+    def __init__(self, desk: CommandDesk) -> None:
+        self._desk = desk
+
+    def settled(self, first: int, count: int) -> None:
+        """See `Settler`."""
+        self._desk.core.event_safe(range(first, first + count))
+
+    def flush(self) -> None:
+        """See `Settler`. It is written now and then (`CommandKeeper.run`)."""

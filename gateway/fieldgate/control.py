@@ -151,7 +151,7 @@ class ControlServer:
     async def _answer(self, line: bytes, writer: asyncio.StreamWriter, *, is_one_too_many: bool) -> None:
         last: dict[str, Any] = {"done": True}
         try:
-            request = msgspec.json.decode(line, type=dict[str, Any])
+            request = _request(line)
             name = request.pop("do", None)
             handler = self._handlers.get(str(name))
             if handler is None:
@@ -166,6 +166,13 @@ class ControlServer:
             last = {"error": str(error)}
         writer.write(msgspec.json.encode(last) + b"\n")
         await writer.drain()
+
+
+def _request(line: bytes) -> dict[str, Any]:
+    try:
+        return msgspec.json.decode(line, type=dict[str, Any])
+    except RecursionError:
+        raise ControlError("what is asked is nested too deep") from None
 
 
 async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

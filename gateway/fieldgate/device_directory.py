@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
+from itertools import islice
+from typing import Final
 
 from fieldgate.decide.desk_contract import Refusal, Target
-from fieldgate.decide.orders import Executor, Order
+from fieldgate.decide.orders import CLI, Executor, Order
 from fieldgate.device_watch import DeviceWatch
 from fieldgate_devices.catalogue import Assigned, Catalogue
 from fieldgate_devices.command import Command, CommandRefused
@@ -15,6 +17,10 @@ from fieldgate_devices.event import GENERIC
 from fieldgate_devices.files.validate import did_you_mean
 
 __all__ = ["DeviceDirectory", "Known"]
+
+_NEAR: Final = 2  # characters by which a name that was mistyped is longer or shorter
+_MAX_COMPARED: Final = 2000
+_MAX_NAME: Final = 100
 
 Choose = Callable[[object, str], Executor | None]
 """Takes a request and the device's topic; returns who carries it out."""
@@ -58,8 +64,10 @@ class DeviceDirectory:
     def _assigned_names(self) -> set[str]:
         return {one.device for one in self._assigned.values()}
 
-    def find(self, device: str) -> list[Known]:
+    def find(self, device: str, *, is_for_person: bool = True) -> list[Known]:
         """Return what is known of the devices of this name, the one that was heard last first.
+
+        ``is_for_person``: a refusal says which name may have been meant; programs do not pay for that.
 
         Raises:
             Refusal: there is none, or none with a profile.
@@ -72,9 +80,13 @@ class DeviceDirectory:
             raise Refusal(f"{device!r} has no profile, so nothing is known of what it can be told")
         if (missing := next((one for one in self._assigned.values() if one.device == device), None)) is not None:
             raise Refusal(f"{device!r} is of profile {missing.profile!r}, which is not in use")
+        raise Refusal(f"no device {device!r} is known{self._like(device) if is_for_person else ''}")
+
+    def _like(self, device: str) -> str:
         names = {name for _, name in self._devices.registry.devices} | self._assigned_names()
-        like = difflib.get_close_matches(device, names, n=1, cutoff=0.6)
-        raise Refusal(f"no device {device!r} is known{f'; did you mean {like[0]!r}?' if like else ''}")
+        near = (name for name in names if abs(len(name) - len(device)) <= _NEAR)
+        like = difflib.get_close_matches(device, islice(near, _MAX_COMPARED), n=1) if len(device) <= _MAX_NAME else []
+        return f"; did you mean {like[0]!r}?" if like else ""
 
     def _heard(self, device: str) -> Iterator[Known]:
         contracts = self._catalogue.contracts
@@ -92,13 +104,13 @@ class DeviceDirectory:
             if one.device == device and one.profile in self._catalogue.contracts:
                 yield Known(device, self._catalogue.contracts[one.profile], topic, {"device": device})
 
-    def command(self, device: str, name: str) -> tuple[Known, Command]:
+    def command(self, device: str, name: str, *, is_for_person: bool = True) -> tuple[Known, Command]:
         """Return what a device is told by a command of this name.
 
         Raises:
             Refusal: the device is not known, or has no such command.
         """
-        found = self.find(device)
+        found = self.find(device, is_for_person=is_for_person)
         for known in found:
             if name in known.contract.profile.commands:
                 return known, self._command(known.contract, name)
@@ -117,7 +129,7 @@ class DeviceDirectory:
 
     def target(self, order: Order) -> Target:
         """See `Directory`."""
-        known, command = self.command(order.device, order.name)
+        known, command = self.command(order.device, order.name, is_for_person=order.origin == CLI)
         try:
             request = command.request(command.check(order.arguments), known.captures, order.id)
         except CommandRefused as refused:

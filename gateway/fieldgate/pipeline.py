@@ -291,10 +291,12 @@ class Pipeline:
             self._tell("clock", self.config.gateway.id, data, Lane.NORMAL)
         self.keeper.time_became_known(BootRecord(os_boot, offset_ns, TimeQuality.SYNCED))
 
-    def _tell(self, kind: str, device: str, data: bytes, lane: int) -> None:
-        """Make an event of the gateway's own."""
+    def _tell(
+        self, kind: str, device: str, data: bytes, lane: int, settler: Settler | None = None, position: int = 0
+    ) -> None:
+        """Make an event of the gateway's own; ``settler`` hears when it is safe."""
         event = Event(Address(device, kind, f"fieldgate/{kind}"), self.now_stamp(), data, True, 0, lane)
-        self._accept([event], None, 0, now_s=clock.boot_s(), size_bytes=len(data))
+        self._accept([event], settler, position, now_s=clock.boot_s(), size_bytes=len(data))
 
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)

@@ -124,6 +124,13 @@ def test_no_argument_makes_another_topic(entity: str) -> None:
         sent(made, {"entity": entity})
 
 
+def test_no_id_makes_another_topic() -> None:
+    """An id comes from whoever gives the command, as its arguments do."""
+    made = command(publish="dev/{command_id}/set")
+    with pytest.raises(CommandRefused, match="command_id: 'a/other' cannot be a level of a topic"):
+        made.request({}, {}, "a/other")
+
+
 def test_a_device_with_levels_in_its_name_keeps_them() -> None:
     request = sent(TARGET, {"target": 50}, {"device": "kitchen/lamp", "site": "a"})
 

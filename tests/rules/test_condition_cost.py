@@ -17,7 +17,7 @@ from fieldgate_rules.condition import read_condition
 from fieldgate_rules.condition.bounds import MAX_CHARACTERS, MAX_LEVELS, MAX_STEPS
 
 OPERATIONS_PER_STEP = 15
-"""Python's own operations: a step is about 50 ns, one of these 3."""
+"""Python's own operations: a step is 85 ns at most, one of these 5."""
 
 
 def operations(run: Any, *arguments: Any) -> int:
@@ -92,7 +92,8 @@ def test_what_could_take_too_long_is_refused_when_it_is_read():
     many = " or ".join(f'contains(message, "{letter}")' for letter in "abcdefghij")
 
     assert problems(many)[0].startswith("this takes up to")
-    assert problems('contains(lower(message), "a") or contains(lower(label), "b")') == []
+    assert problems('contains(lower(message), "a") or label == "b"') == []
+    assert problems('contains(lower(message), "a") or contains(lower(label), "b")') != []
     assert problems(" or ".join(['weekday(now) == "mon"'] * 30)) == []
     assert problems(row("(t*t+t/t-t%t)>-9", " and "), scope())[0].endswith("; write several rules, or say it with less")
     assert problems(row("hour(now)>22", " or "))[0].endswith("; write several rules, or say it with less")
@@ -118,19 +119,26 @@ def test_levels_are_counted():
     assert problems(f"-{deepest} > 1", scope()) == [f"this is nested too deep; allowed: {MAX_LEVELS} levels"]
 
 
+def as_many(clause: str) -> str:
+    """As many clauses as are accepted in one condition."""
+    count = MAX_CHARACTERS // (len(clause) + 4)
+    while problems(" or ".join([clause] * count)):
+        count -= 1
+    return " or ".join([clause] * count)
+
+
 WORST = {
     "three comparisons": 'temperature > 80 and state != "fault" and flow > 1',
-    "200 clauses": row("flow<1", " or "),
-    "arithmetic": row("(flow*flow+flow/flow-flow)<0", " or "),
-    "least of eight": row("min(flow,flow,flow,flow,flow,flow,flow,flow)<0", " or "),
-    "rates": row("rate(flow)<-1e9", " or "),
-    "lower case": 'contains(lower(message), "İx") or contains(lower(label), "xx")',
-    "patterns": 'matches(message, "error.*timeout") or matches(label, "(?i)x[ab]+y") or matches(prev.label, "[äö]+x")',
-    "parts": row(f'contains(message, "{"a" * 60}b")', " or ")[:400].rsplit(" or ", 1)[0],
-    "two texts": "message == prev.message or label == prev.label",
+    "comparisons": "flow<1",
+    "arithmetic": "(flow*flow+flow/flow-flow)<0",
+    "least of eight": "min(flow,flow,flow,flow,flow,flow,flow,flow)<0",
+    "rates": "rate(flow)<-1e9",
+    "lower case": 'contains(lower(message), "İx")',
+    "upper case": 'endswith(upper(message), "x")',
+    "patterns": 'matches(message, "error.*timeout")',
+    "parts": f'contains(message, "{"a" * 60}b")',
+    "two texts": "message == prev.message",
 }
-REFERENCE_LOOP_US = 30.0
-"""What a loop over a thousand numbers takes on the machine of which the bounds are meant."""
 
 
 def microseconds(statement: str, *, number: int, **names: object) -> float:
@@ -140,20 +148,18 @@ def microseconds(statement: str, *, number: int, **names: object) -> float:
 
 @pytest.mark.long
 def test_the_time_that_conditions_take(figure):
-    """0.5 µs for three comparisons, 100 µs at worst: beside a loop of known length, because machines differ.
+    """0.5 µs for three comparisons, 100 µs at worst.
 
     What must hold here is twice that, because a machine that has other things to do is slow at times.
     """
     values = {"temperature": 85.0, "state": "heating", "flow": 3.2}
-    slower = microseconds("for one in numbers: total = one + 1", number=20, numbers=range(1_000)) / REFERENCE_LOOP_US
     for name, text in WORST.items():
-        run = condition(text).evaluate
+        asked = condition(text if "and" in text else as_many(text))
         worst_us = 0.0
         for long in LONG if "message" in text else LONG[:1]:
             fields = {**values, "message": long, "label": long[::-1]}
-            before = {**values, "message": long + "x", "label": long[1:]}
-            given = facts(fields, prev=before)
-            worst_us = max(worst_us, microseconds("run(given)", number=20, run=run, given=given))
-        figure(f"{name}: {worst_us:.2f} µs here, {worst_us / slower:.2f} µs on the machine of reference")
+            given = facts(fields, prev={**values, "message": long + "x", "label": long[1:]})
+            worst_us = max(worst_us, microseconds("run(given)", number=20, run=asked.evaluate, given=given))
+        figure(f"{name}: {worst_us:.2f} µs, {asked.steps} steps")
 
-        assert worst_us / slower <= (1.0 if name == "three comparisons" else 200)
+        assert worst_us <= (1.0 if name == "three comparisons" else 200)

@@ -134,6 +134,35 @@ async def _is_away(gateway: Gateway) -> bool:
     return bool((await gateway.status())["local_delivery"]["sessions_away"])
 
 
+async def test_what_a_device_got_from_its_session_right_before_a_kill_it_does_not_get_again(gateway: Gateway) -> None:
+    """Sessions are stored once a second; in between the file still held the command that was done."""
+    boiler = Boiler(gateway, "b7")
+    await boiler.connect(kept_s=3600)
+    await RawClient.close_all()
+    await eventually("it is away", lambda: _is_away(gateway))
+    accepted = await give(gateway, "b7", 1)
+    await boiler.connect(clean=False, kept_s=3600)
+    assert boiler.client is not None
+    got = await boiler.client.receive()
+    assert isinstance(got, Publish)
+    boiler.client.write(PubAck(got.packet_id))
+    await gateway.kill()
+    await RawClient.close_all()
+    await gateway.start()
+    await boiler.connect(clean=False, kept_s=3600)
+    boiler.client.publish(5, b'{"temperature": 20}', topic="site/boiler/b7/telemetry")
+    first = await boiler.client.receive()
+    async with serving(boiler):
+        second = await give(gateway, "b7", 2)
+        answer = await give(gateway, "b7", 1)
+
+    assert isinstance(first, PubAck)
+    assert (second["status"], second["reason"]) == ("done", "")
+    assert accepted["status"] == "accepted"
+    assert boiler.executed == {2: 1}  # counted since the kill
+    assert answer["status"] in ("unknown", "done")
+
+
 async def test_a_device_that_returns_too_late_never_gets_it(gateway: Gateway) -> None:
     """The door must not open an hour after the button was pressed."""
     boiler = Boiler(gateway, "b7")
@@ -156,6 +185,24 @@ async def test_a_device_that_returns_too_late_never_gets_it(gateway: Gateway) ->
 
     assert answers == ["accepted", "refused"]
     assert isinstance(packet, PubAck)  # and no command before it
+
+
+async def test_what_waits_for_a_device_is_given_up_in_time_after_a_restart_too(gateway: Gateway) -> None:
+    """Nothing else may come that would wake the desk."""
+    boiler = Boiler(gateway, "b7")
+    await boiler.connect(kept_s=3600)
+    await RawClient.close_all()
+    await eventually("it is away", lambda: _is_away(gateway))
+    accepted = await give(gateway, "b7", 1, max_age_s=2.5)
+    await gateway.kill()
+    await gateway.start()
+
+    async def is_given_up() -> bool:
+        return [one["status"] for one in await trail(gateway)] == ["refused"]
+
+    await eventually("it is given up", is_given_up)
+
+    assert accepted["status"] == "accepted"
 
 
 async def test_a_reply_confirms_where_the_profile_says_so(gateway: Gateway) -> None:
@@ -220,6 +267,24 @@ async def test_every_command_becomes_an_event_of_the_gateway(gateway: Gateway) -
         "arguments": {"n": 1},
     }  # fmt: skip
     assert (json.loads(refused["data"])["device"], json.loads(refused["data"])["status"]) == ("b9", "refused")
+
+
+async def test_the_event_of_a_command_outlives_a_kill_right_after_its_answer(gateway: Gateway) -> None:
+    """What the caller was told, the platform hears, too: the answer is on disk before its event is."""
+    boiler = Boiler(gateway, "b7")
+    await boiler.connect()
+    async with serving(boiler):
+        answers = [await give(gateway, "b7", number) for number in range(3)]
+        await gateway.kill()
+    await gateway.start()
+
+    async def all_are_there() -> set[str] | None:
+        found = {f"{data['id']} {data['status']}" for one in await stored(gateway) if (data := json.loads(one["data"]))}
+        return found if len(found) == 3 else None
+
+    found = await eventually("their events are stored", all_are_there)
+
+    assert found == {f"{answer['id']} {answer['status']}" for answer in answers}
 
 
 async def test_the_message_says_which_command_it_is_and_until_when(gateway: Gateway) -> None:

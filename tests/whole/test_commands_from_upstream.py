@@ -121,7 +121,10 @@ async def test_what_no_process_has_an_age_for_is_refused_as_stale(tmp_path: Path
 
 
 async def test_answers_survive_a_restart_of_the_broker(tmp_path: Path) -> None:
-    """The broker goes between the command and its answer; the platform's session gets it later."""
+    """The broker goes between the command and its answer; the platform's session gets it later.
+
+    An answer whose PUBACK the broker's end has swallowed comes a second time, word for word.
+    """
     lines = ("persistence true", f"persistence_location {tmp_path}/", "autosave_on_changes true", "autosave_interval 1")
     async with mosquitto(tmp_path, *lines) as port:
         gateway = gateway_of(tmp_path, port)
@@ -135,11 +138,12 @@ async def test_answers_survive_a_restart_of_the_broker(tmp_path: Path) -> None:
     async with mosquitto(tmp_path, *lines, port=port):
         with client(gateway.port, "valve", "valves/v1/set") as device:
             await eventually("the device has it", lambda: device.got)
-            await eventually("the answer has come", lambda: len(platform.got) >= 2)
+            await eventually("the answer has come", lambda: any(said(one)["status"] == "done" for one in platform.got))
     platform.close()
     await gateway.kill()
 
-    assert [said(one)["status"] for one in platform.got] == ["accepted", "done"]
+    different = list(dict.fromkeys(one.payload for one in platform.got))
+    assert [json.loads(one)["status"] for one in different] == ["accepted", "done"]
 
 
 async def test_commands_switched_off_leave_nothing_behind(tmp_path: Path) -> None:

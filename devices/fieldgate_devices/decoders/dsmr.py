@@ -7,7 +7,8 @@ every log of power failures. It is imported with the first telegram: it brings 1
 A record bears ``header`` and the values under dsmr-parser's names in small letters; times are ISO 8601 in UTC. What
 other meters on the same bus say is under ``gas``, ``water``, ``heat`` … (``mbus_1`` where their kind is not said), with
 ``value``, ``unit`` and ``time``. Energy is in kWh and power in kW, also of meters that write Wh and W. Codes that the
-tables do not know are under ``other``, as they stand.
+tables do not know are under ``other``, as they stand; so are, under a checksum, values that are not what they say: the
+same code is another thing in another country.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ _TELEGRAM: Final = re.compile(r"/([^\n!]{1,200})\n(.*?)\n?!([0-9A-Fa-f]{4})?\s*"
 _LINE: Final = re.compile(
     r"([0-9]{1,3})-([0-9]{1,3}):([0-9]{1,3}(?:\.[0-9]{1,3}){2})(?:\*[0-9]{1,3})?((?:\([^()]*\))+)"
 )
+_NOT_ASCII: Final = re.compile(rb"[\x80-\xff]")  # some meters fill a text with ff; without a checksum it is noise
 _VERSION: Final = re.compile(r"^(?:1-3:0\.2\.8|0-0:96\.1\.4)\(", re.MULTILINE)  # DSMR 4 and later, e-MUCS
 _MEDIA: Final = {2: "electricity", 3: "gas", 4: "heat", 6: "hot_water", 7: "water", 10: "cooling", 12: "heat"}
 _CRC_TABLE: Final[list[int]] = []
@@ -73,17 +75,16 @@ class DsmrDecoder:
         check_payload(payload, limit_bytes=_MAX_BYTES)
         if self._table is None:
             self._table = load_table(self._version)
-        try:
-            text = payload.decode("ascii")
-        except UnicodeDecodeError as error:
-            raise Undecodable(f"byte 0x{payload[error.start]:02x} at position {error.start} is not ASCII") from None
-        text = text.strip(" \t\r\n\0")
+        text = payload.decode("latin-1").strip(" \t\r\n\0")
         match = _TELEGRAM.fullmatch(text.replace("\r\n", "\n"))
+        is_sealed = match is not None and match[3] is not None
+        if not is_sealed and (byte := _NOT_ASCII.search(payload)):
+            raise Undecodable(f"byte 0x{byte[0][0]:02x} at position {byte.start()} is not ASCII")
         if match is None:
             raise Undecodable(f"no telegram, which begins with '/' and ends with '!': {excerpt(text)}")
         self._check(text, match[3], self._table)
         record: Record = {"header": match[1].strip()}
-        return checked([_filled(record, _lines(match[2]), self._table)])
+        return checked([_filled(record, _lines(match[2]), self._table, is_sealed=is_sealed)])
 
     def _check(self, text: str, checksum: str | None, table: Table) -> None:
         """Verify the checksum; a relay may have changed the ends of lines."""
@@ -92,7 +93,7 @@ class DsmrDecoder:
             if self._checksum == "required" or (self._checksum == "auto" and has_one):
                 raise Undecodable("the telegram has no checksum after '!'")
             return
-        if problem := checksum_problem(text[: text.rindex("!") + 1].encode(), checksum):
+        if problem := checksum_problem(text[: text.rindex("!") + 1].encode("latin-1"), checksum):
             raise Undecodable(problem)
 
 
@@ -133,7 +134,7 @@ def _lines(body: str) -> list[str]:
     return lines
 
 
-def _filled(record: Record, lines: list[str], table: Table) -> Record:
+def _filled(record: Record, lines: list[str], table: Table, *, is_sealed: bool) -> Record:
     meters: dict[int, Record] = {}
     other: Record = {}
     for number, line in enumerate(lines, start=2):
@@ -149,7 +150,10 @@ def _filled(record: Record, lines: list[str], table: Table) -> Record:
         try:
             value = values_of(code, groups)
         except Undecodable as error:
-            raise Undecodable(f"line {number} ({name}): {error.reason}") from None
+            if not is_sealed:
+                raise Undecodable(f"line {number} ({name}): {error.reason}") from None
+            other[name] = match[4]
+            continue
         channel = int(match[2])
         if match[1] == "0" and channel:
             _add_to_meter(meters.setdefault(channel, {}), code, value)

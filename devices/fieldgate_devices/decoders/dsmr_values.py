@@ -17,6 +17,7 @@ _TIME: Final = re.compile(r"([0-9]{12})([SW])?")
 _THOUSANDTHS: Final = frozenset({"W", "Wh", "var", "varh", "VA", "VAh"})  # of what most meters write: kW, kWh …
 _SUMMER: Final = timezone(timedelta(hours=2))
 _WINTER: Final = timezone(timedelta(hours=1))
+_NEVER: Final = "632525252525"  # bytes ff as a time: a meter on the bus that was not heard, a month without a peak
 _OLD_READING: Final = 7  # groups of a gas reading before DSMR 4
 
 
@@ -41,13 +42,14 @@ def values_of(code: Code, groups: list[str]) -> Value:
 
 
 def _reading(groups: list[str]) -> Record:
-    """Time, value and unit of another meter's reading."""
+    """Time, value and unit of another meter's reading; no value where it was never heard."""
     if len(groups) == _OLD_READING:
         return {"time": _time(groups[0]), "value": _number(groups[6]), "unit": groups[5] or None}
     if len(groups) != 2:
         raise Undecodable(f"a reading has 2 groups (7 before DSMR 4), not {len(groups)}")
     number, _, unit = groups[1].partition("*")
-    return {"time": _time(groups[0]), "value": _number(number), "unit": unit or None}
+    value = None if groups[0].startswith(_NEVER) else _number(number)
+    return {"time": _time(groups[0]), "value": value, "unit": unit or None}
 
 
 def _peaks(groups: list[str]) -> list[Value]:
@@ -83,7 +85,7 @@ def _count(groups: list[str]) -> int:
 
 def _value(kind: str, group: str) -> Value:
     text, _, unit = group.partition("*")
-    if not text:
+    if not text.strip("\xff"):  # a text that was never written
         return None
     if kind == "timestamp":
         return _time(text)
@@ -110,9 +112,9 @@ def _time(text: str) -> str | None:
     Before DSMR 4 the letter is missing; then the calendar of the Netherlands decides.
     """
     match = _TIME.fullmatch(text)
+    if text.startswith(_NEVER) or not text.strip("0-"):
+        return None  # a meter that does not know
     if match is None:
-        if not text.strip("0-"):
-            return None  # a meter that does not know
         raise Undecodable(f"{excerpt(text)} is no time")
     zone = {"S": _SUMMER, "W": _WINTER, None: ZoneInfo("Europe/Amsterdam")}[match[2]]
     try:

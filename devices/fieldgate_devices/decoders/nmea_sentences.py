@@ -1,7 +1,8 @@
 """The fields of the sentences of NMEA 0183 that are known by name.
 
-Positions are degrees, south and west negative. ``time`` is given where a sentence has date and time; a leap second
-counts as the one before. A field that is empty or not there is None; fields that later versions add are passed over.
+Positions are degrees, south and west negative; one that cannot be (``8960.0000,N``) is None where there is no fix.
+``time`` is given where a sentence has date and time; a leap second counts as the one before. A field that is empty or
+not there is None; fields that later versions add are passed over.
 """
 
 from __future__ import annotations
@@ -135,6 +136,9 @@ _SENTENCES: Final[dict[str, tuple[Part, ...]]] = {
     "HDT": (("heading_deg", _number), _SKIP),
 }
 
+_NO_FIX: Final = {"GGA": (5, "0"), "RMC": (1, "V"), "GLL": (5, "V")}
+"""Which field says that there is no fix, and how."""
+
 
 def values_of(sentence: str, fields: Sequence[str]) -> Record | None:
     """Return the values of a sentence; None where it is not known.
@@ -156,6 +160,9 @@ def values_of(sentence: str, fields: Sequence[str]) -> Record | None:
             else:
                 values[name] = read(text) if text else None
         except Undecodable as error:
+            if name in {"latitude", "longitude"} and _has_no_fix(sentence, fields):
+                values[name] = None  # receivers write something there that is no place
+                continue
             raise Undecodable(f"{sentence}: {name}: {error.reason}") from None
     if sentence == "GSA":
         values["satellites_used"] = [_whole(one) for one in fields[2:14] if one]
@@ -166,6 +173,11 @@ def values_of(sentence: str, fields: Sequence[str]) -> Record | None:
     elif sentence in {"RMC", "ZDA"}:
         values["time"] = _time_of(sentence, values, fields)
     return values
+
+
+def _has_no_fix(sentence: str, fields: Sequence[str]) -> bool:
+    place, sign = _NO_FIX.get(sentence, (0, None))
+    return place < len(fields) and fields[place] == sign
 
 
 def _position(angle: str, side: str, name: str) -> Value:

@@ -24,6 +24,7 @@ __all__ = ["NotSeenFromHere", "Outcome", "did_you_mean", "validate"]
 
 M = TypeVar("M", bound=Section)
 
+_MAX_WORD: Final = 100  # nobody mistypes a longer one, and comparing costs
 _MAX_ROUNDS: Final = 8
 _WANTED: Final = {
     "bool_type": "is neither true nor false",
@@ -229,5 +230,7 @@ def _describe(written: object) -> str:
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """``; did you mean 'x'?`` for the known word that is most like ``word``; empty where none is."""
+    if len(word) > _MAX_WORD:
+        return ""
     matches = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.6)
     return f"; did you mean {matches[0]!r}?" if matches else ""

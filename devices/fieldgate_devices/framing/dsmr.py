@@ -18,7 +18,7 @@ from fieldgate_devices.framing.scanner import Broken, Intact, Scanner, Verdict, 
 __all__ = ["DsmrFramer", "DsmrOptions"]
 
 _START: Final = re.compile(rb"/(?:[A-Za-z]{3}[!-~]|[A-Za-z]{0,3}\Z)")  # three letters of the maker, and the baud rate
-_WRONG: Final = re.compile(rb"[^\t\r\n -~]")
+_WRONG: Final = re.compile(rb"[^\t\r\n -~\x80-\xff]")  # some meters fill a text with ff
 _END: Final = re.compile(rb"!([0-9A-Fa-f]{4})?\r?\n")
 _END_BEGUN: Final = re.compile(rb"![0-9A-Fa-f]{0,4}\r?\Z")
 
@@ -79,6 +79,8 @@ class DsmrFramer(Scanner):
         checksum = behind.strip().decode()
         if checksum and (problem := checksum_problem(covered + b"!", checksum)):
             return Broken(end - at, "checksum", problem)
+        if not checksum and not telegram.isascii():
+            return Broken(end - at, "malformed", "there are bytes that are not ASCII, and no checksum")
         return Intact(end - at, telegram)
 
     def encode(self, payload: bytes) -> bytes:

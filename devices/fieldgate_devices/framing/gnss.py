@@ -32,6 +32,7 @@ _LINE_END: Final = re.compile(rb"[^ -~]")
 _TAG: Final = re.compile(rb"\\[^\\]{0,200}\*[0-9A-Fa-f]{2}\\(?=[$!])")
 _ADDRESS: Final = re.compile(rb"[$!][A-Z][A-Z0-9]{2,11},")
 _SENTENCE: Final = re.compile(rb"[$!]([A-Z][A-Z0-9]{2,11}(?:,[^*$]*)?)(?:\*([0-9A-Fa-f]{2}))?[ \t]*")
+_UNENDED: Final = re.compile(rb"[$!]([A-Z][A-Z0-9]{2,11},[^*$]*)\*([0-9A-Fa-f]{2})(?=[$!\\])")  # its end was lost
 
 Kinds = Annotated[tuple[Literal["nmea", "ubx", "rtcm3"], ...], Field(strict=False, min_length=1, max_length=3)]
 
@@ -137,8 +138,8 @@ class GnssFramer(Scanner):
             if len(buffer) - at >= longest:
                 return None
             return Wait(len(buffer) - at + 1, is_begun=_SENTENCE.match(buffer, begin) is not None)
-        sentence = _SENTENCE.fullmatch(buffer, begin, end.start())
-        size = end.start() - at
+        sentence = _SENTENCE.fullmatch(buffer, begin, end.start()) or _UNENDED.match(buffer, begin, end.start())
+        size = (end.start() if sentence is None else sentence.end()) - at
         if sentence is None:
             if _ADDRESS.match(buffer, begin) is None:
                 return None
@@ -149,10 +150,12 @@ class GnssFramer(Scanner):
             if problem := self._nmea.problem(b"*" + sentence[2], self._nmea.written(sentence[1])):
                 return Broken(size, "checksum", problem)
         elif end[0] not in (b"\r", b"\n"):
+            if b"," not in sentence[1]:
+                return None
             return Broken(size, "truncated", f"byte 0x{end[0][0]:02x} stands in a sentence")
         elif self._needs_checksum:
             return Broken(size, "checksum", "there is no checksum (checksum: optional takes it without one)")
-        return Intact(size, bytes(buffer[at : end.start()]))
+        return Intact(size, bytes(buffer[at : at + size]))
 
     def noise_in(self, buffer: bytearray, start: int, end: int) -> int:
         """Ends of lines are none."""

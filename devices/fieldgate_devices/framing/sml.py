@@ -22,6 +22,7 @@ __all__ = ["SmlFramer", "SmlOptions"]
 _ESCAPE: Final = b"\x1b" * 4
 _START: Final = _ESCAPE + b"\x01" * 4
 _END_SIZE: Final = 8
+_MOST_FILLED: Final = 4  # 3 by the standard; the DZG DVS74 writes 4 where there is nothing to fill
 _RUN: Final = re.compile(rb"\x1b{4,}")
 
 
@@ -77,8 +78,10 @@ class SmlFramer(Enclosed):
                 size, "checksum", f"check {found.hex(' ')} is wrong; {wanted.hex(' ')} is right for what came"
             )
         content = bytes(buffer[at + len(_START) : end]).replace(_ESCAPE * 2, _ESCAPE)
-        if fill > 3 or fill > len(content):
-            return Broken(size, "malformed", f"{fill} bytes at the end are said to mean nothing; 3 at most")
+        if fill > _MOST_FILLED or fill > len(content):
+            return Broken(
+                size, "malformed", f"{fill} bytes at the end are said to mean nothing; {_MOST_FILLED} at most"
+            )
         return Intact(size, content[: len(content) - fill])
 
     def encode(self, payload: bytes) -> bytes:

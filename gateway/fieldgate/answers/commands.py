@@ -13,7 +13,7 @@ from fieldgate import clock
 from fieldgate.control import BEAT, Answer, ControlError, Handler
 from fieldgate.decide.desk_contract import Refusal
 from fieldgate.decide.order_facts import RowQuery, row_facts
-from fieldgate.decide.orders import CLI, MAX_ID_CHARS, Order
+from fieldgate.decide.orders import CLI, LONGEST_AGE_S, MAX_ID_CHARS, Order, is_too_deep
 from fieldgate.decide.orders import Answer as OrderAnswer
 from fieldgate.journal.history import HistoryQuery
 from fieldgate.pipeline import Pipeline
@@ -74,12 +74,15 @@ async def _give(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     asked = msgspec.convert(request, _Give)
     if asked.id is not None and not 0 < len(asked.id) <= MAX_ID_CHARS:
         raise ControlError(f"an id has 1 to {MAX_ID_CHARS} characters, not {len(asked.id)}")
-    if asked.max_age_s is not None and not 0 < asked.max_age_s <= 86_400:
+    if asked.max_age_s is not None and not 0 < asked.max_age_s <= LONGEST_AGE_S:
         raise ControlError("a command may be at most a day old when it is carried out")
+    arguments = asked.arguments | _read(pipeline, asked)
+    if is_too_deep(arguments):
+        raise ControlError("the arguments are nested too deep")
     order = Order(
         device=asked.device,
         name=asked.name,
-        arguments=asked.arguments | _read(pipeline, asked),
+        arguments=arguments,
         origin=CLI,
         id=asked.id or secrets.token_hex(8),
         is_ours=asked.id is None,

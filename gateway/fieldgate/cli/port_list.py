@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import grp
 import os
 import stat
@@ -14,7 +13,7 @@ from typing import Final
 
 from serial.tools import list_ports
 
-from fieldgate.ingest.serial_problems import lock_holder
+from fieldgate.ingest.serial_problems import lock_holder, this_user
 
 __all__ = ["SerialPort", "find_ports", "named_port"]
 
@@ -121,7 +120,7 @@ def _problem(name: str, device: str) -> str:
 
 def _denied(about: os.stat_result) -> str:
     """What this user must do to be let in."""
-    user = getpass.getuser()
+    user = this_user()
     if not about.st_mode & stat.S_IRGRP or about.st_gid == 0:
         return f"not for {user}: only root may use it"
     try:

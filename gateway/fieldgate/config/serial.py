@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
@@ -35,7 +36,7 @@ def check_port(text: str) -> str:
         if not _USB.fullmatch(text):
             raise ValueError(f"{text!r} is no USB identity; write usb:VID:PID or usb:VID:PID:SERIAL, as usb:0403:6001")
     elif is_url:
-        if scheme.lower() not in _SCHEMES:
+        if scheme not in _SCHEMES:
             known = ", ".join(f"{one}://" for one in _SCHEMES)
             raise ValueError(f"{text!r} is a URL that no driver knows; allowed: {known}")
         if scheme in ("rfc2217", "socket"):
@@ -71,11 +72,10 @@ def _check_text(text: str) -> str:
 
 
 def _check_hex(text: str) -> str:
-    try:
-        bytes.fromhex(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is not hexadecimal; write two digits for each byte, as '02 30 03'") from None
-    return text
+    with suppress(ValueError):
+        if bytes.fromhex(text):
+            return text
+    raise ValueError(f"{text!r} is not hexadecimal; write two digits for each byte, as '02 30 03'")
 
 
 def _on_or_off(written: object) -> object:

@@ -12,6 +12,7 @@ Laws of this file:
 - One command at a time per device, in the order in which they came; devices do not wait for each other. A command that
   waits for its device's return (accepted) does not keep others waiting: the device's session keeps the order.
 - All that is open is bounded, per device and together; what is too much is refused.
+- Right after the start devices are not back yet: what comes then waits a moment for its device.
 
 It will not do: decide how a command reaches its device (`Executor`), or what it must look like (`Directory`).
 """
@@ -21,19 +22,34 @@ from __future__ import annotations
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from math import inf
 
 from fieldgate.decide.desk_contract import DeskLimits, Directory, Refusal, Target
-from fieldgate.decide.open_order import INTERRUPTED, Hearer, OpenOrder, answer_of, is_same, stale_text, to_this_boot
+from fieldgate.decide.open_order import (
+    INTERRUPTED,
+    Hearer,
+    OpenOrder,
+    answer_of,
+    is_same,
+    job_again,
+    job_of,
+    new_row,
+    stale_text,
+    to_this_boot,
+)
 from fieldgate.decide.order_ages import expiry, is_over
 from fieldgate.decide.order_book import OrderBook
 from fieldgate.decide.order_row import Moment, Row, RowChanges, Stage
-from fieldgate.decide.orders import Answer, Executor, Hears, Job, Order, Outcome, Status
+from fieldgate.decide.orders import Answer, Executor, Hears, Order, Outcome, Status
+from fieldgate.decide.refusal_notes import RefusalNotes
 
 __all__ = ["OrderDesk"]
 
 
 class OrderDesk:
-    """``tell`` hears of every final answer once it is recorded, with when it was started (UTC in ns, 0: it was not).
+    """``tell`` hears of every final answer once it is recorded, with its row; without one where there is none.
+
+    `event_safe` says that what it made of that is safe. Until then it hears of it again after a restart.
 
     ``attention`` is called when there is a row to write.
 
@@ -47,7 +63,7 @@ class OrderDesk:
         *,
         executors: Sequence[Executor],
         attention: Callable[[], None],
-        tell: Callable[[Order, Answer, int], None],
+        tell: Callable[[Order, Answer, Row | None], None],
         now: Callable[[], Moment],
         limits: DeskLimits | None = None,
     ) -> None:
@@ -60,6 +76,8 @@ class OrderDesk:
         self._tell = tell
         self._now = now
         self._limits = limits or DeskLimits()
+        self._notes = RefusalNotes()
+        self._devices_back_s = 0.0  # until then those who lost their connection at the restart may come
         self._open: dict[int, OpenOrder] = {}
         self._lines: dict[str, deque[OpenOrder]] = {}  # by device, in the order in which they came
         self._writing: list[tuple[OpenOrder, Stage, list[Answer]]] = []
@@ -89,18 +107,10 @@ class OrderDesk:
             reason = f"too many commands: the record holds {len(self.book):,}, all of them too young to be forgotten"
             self._refuse_at_once(order, hears, reason, now)
             return
-        expires_boot_s, expires_wall_ns = expiry(order, None, now)
-        row = Row(
-            number=self.book.take_number(),
-            order=order,
-            stage=Stage.RECEIVED,
-            os_boot=now.os_boot,
-            received_s=now.journal_s,
-            expires_boot_s=expires_boot_s,
-            expires_wall_ns=expires_wall_ns,
-            has_id=self.book.find(order.origin, order.id) is None,
-        )
+        row = new_row(self.book.take_number(), order, now)
+        row.has_id = self.book.find(order.origin, order.id) is None
         one = self._open[row.number] = OpenOrder(row, hears)
+        one.patient_until_s = self._devices_back_s
         try:
             if not row.has_id:
                 raise Refusal(f"the id {order.id!r} was given to another command before")
@@ -111,6 +121,22 @@ class OrderDesk:
             self._place(one, target, now)
         except Refusal as refusal:
             self._answer(one, Outcome(Status.REFUSED, str(refusal)), now)
+        self._changed(one)
+
+    def note(self, order: Order, answer: Answer) -> None:
+        """See `Desk`."""
+        now = self._now()
+        if self.problem or not self.book.make_room(now):
+            self._notes.leave_out()
+            return
+        noted = self._notes.take(answer, now.boot_s)
+        if noted is None:
+            return
+        row = new_row(self.book.take_number(), order, now)
+        row.stage, row.answer, row.owes_event = Stage.ANSWERED, noted, True
+        row.has_id, row.is_told = False, True
+        one = self._open[row.number] = OpenOrder(row, None)
+        one.answers.append(noted)
         self._changed(one)
 
     def _joins(self, order: Order, hears: Hears) -> bool:
@@ -137,23 +163,13 @@ class OrderDesk:
             raise Refusal(f"too many commands: {len(line)} wait for {order.device!r} already")
         problem = ""
         if line is None:
-            problem = target.executor.problem(self._job(one, target, now))
-            if problem and not one.is_patient:
+            problem = target.executor.problem(job_of(one.row, target, now))
+            if problem and now.boot_s >= one.patient_until_s:
                 raise Refusal(problem)
             line = self._lines[order.device] = deque()
         line.append(one)
         if line[0] is one and not problem:
             self._begin(one, now)
-
-    def _job(self, one: OpenOrder, target: Target, now: Moment) -> Job:
-        return Job(
-            order=one.row.order,
-            mark=one.row.mark,
-            request=target.request,
-            topic=target.topic,
-            expires_at_s=one.row.expires_boot_s,
-            gives_up_at_s=now.boot_s + target.timeout_s,
-        )
 
     def _begin(self, one: OpenOrder, now: Moment) -> None:
         one.is_begun = True
@@ -165,7 +181,7 @@ class OrderDesk:
         answer = answer_of(order, Outcome(Status.REFUSED, reason), now)
         self.counts[Status.REFUSED] += 1
         Hearer(hears).tell(order, answer)
-        self._tell(order, answer, 0)
+        self._tell(order, answer, None)
 
     def refuse(self, order: Order, hears: Hears, reason: str) -> None:
         """Refuse an order that came when none is taken any more."""
@@ -188,6 +204,14 @@ class OrderDesk:
         if row is not None and row.answer == answer and answer.status.is_final and not row.is_told:
             row.is_told = True
             self.book.changed(row)
+
+    def event_safe(self, numbers: Iterable[int]) -> None:
+        """The events of these rows are safe; that is written with the next change."""
+        for number in numbers:
+            row = self.book.numbered(number)
+            if row is not None and row.owes_event:
+                row.owes_event = False
+                self.book.changed(row)
 
     # -- the disk -------------------------------------------------------------------------------------------------
 
@@ -244,7 +268,7 @@ class OrderDesk:
             self._changed(one)
             return
         one.is_out = True
-        one.job = self._job(one, target, now)
+        one.job = job_of(one.row, target, now)
         one.executor = target.executor
         target.executor.execute(one.job, partial(self._reported, one))
 
@@ -265,7 +289,7 @@ class OrderDesk:
         row.answer = answer
         one.answers.append(answer)
         if outcome.status.is_final:
-            row.stage = Stage.ANSWERED
+            row.stage, row.owes_event = Stage.ANSWERED, True
         self._leave_line(one, now)
 
     def _leave_line(self, one: OpenOrder, now: Moment) -> None:
@@ -284,8 +308,8 @@ class OrderDesk:
             problem = stale_text(one.row.order, now) if is_over(one.row, now) else ""
             if not problem:
                 assert one.target is not None
-                problem = one.target.executor.problem(self._job(one, one.target, now))
-                if problem and one.is_patient:
+                problem = one.target.executor.problem(job_of(one.row, one.target, now))
+                if problem and now.boot_s < one.patient_until_s:
                     return
             if problem:
                 line.popleft()
@@ -306,7 +330,7 @@ class OrderDesk:
         for hearer in one.hears:
             hearer.tell(one.row.order, answer)
         if is_final:
-            self._tell(one.row.order, answer, one.row.started_wall_ns)
+            self._tell(one.row.order, answer, one.row)
 
     # -- time -----------------------------------------------------------------------------------------------------
 
@@ -344,14 +368,11 @@ class OrderDesk:
             return
         else:
             text = "the device did not confirm it in time"
-        has_not_left = self._cancel(one, job)
+        has_not_left = one.executor is not None and one.executor.cancel(job)
         status = Status.REFUSED if has_not_left else Status.TIMEOUT
         if one.row.stage is not Stage.ANSWERED:
             self._answer(one, Outcome(status, f"{text}{'; it was not sent' if has_not_left else ''}"), now)
             self._changed(one)
-
-    def _cancel(self, one: OpenOrder, job: Job) -> bool:
-        return one.executor is not None and one.executor.cancel(job)
 
     # -- start ----------------------------------------------------------------------------------------------------
 
@@ -359,8 +380,11 @@ class OrderDesk:
         """Go on where an earlier process ended; to be called once, before anything else."""
         self.book.restore(rows)
         now = self._now()
+        self._devices_back_s = now.boot_s + self._limits.grace_s
         for row in self.book:
             if row.stage is Stage.ANSWERED:
+                if row.owes_event and row.answer is not None:
+                    self._tell(row.order, row.answer, row)
                 continue
             one = self._open[row.number] = OpenOrder(row, None)
             if row.stage is Stage.RECEIVED:
@@ -375,7 +399,7 @@ class OrderDesk:
     def _place_again(self, one: OpenOrder, now: Moment) -> None:
         """It was never started."""
         row = one.row
-        one.is_patient = True
+        one.patient_until_s = inf
         try:
             if is_over(row, now):
                 raise Refusal("stale: the gateway was stopped before its turn came, and it is too old now")
@@ -389,14 +413,7 @@ class OrderDesk:
         """Whether something still waits for the device."""
         row = one.row
         to_this_boot(row, now)
-        one.job = Job(
-            order=row.order,
-            mark=row.mark,
-            request=None,
-            topic="",
-            expires_at_s=row.expires_boot_s,
-            gives_up_at_s=row.expires_boot_s,
-        )
+        one.job = job_again(row)
         one.is_begun = one.is_out = True
         for executor in self._executors:
             if executor.resume(one.job, partial(self._reported, one)):

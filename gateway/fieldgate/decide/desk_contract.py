@@ -37,7 +37,8 @@ class Directory(Protocol):
 
 
 class DeskLimits(msgspec.Struct, frozen=True):
-    """How much may be open: for one device, and for all."""
+    """How much may be open: for one device, and for all; and how long after the start devices may take to be back."""
 
     max_of_device: int = 64
     max_open: int = 1024
+    grace_s: float = 10.0

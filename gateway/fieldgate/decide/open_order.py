@@ -5,14 +5,40 @@ from __future__ import annotations
 from typing import Final
 
 from fieldgate.decide.desk_contract import Target
-from fieldgate.decide.order_row import Moment, Row
+from fieldgate.decide.order_ages import expiry
+from fieldgate.decide.order_row import Moment, Row, Stage
 from fieldgate.decide.orders import Answer, Executor, Hears, Job, Order, Outcome
 
-__all__ = ["INTERRUPTED", "Hearer", "OpenOrder", "answer_of", "is_same", "stale_text", "to_this_boot"]
+__all__ = [
+    "INTERRUPTED",
+    "Hearer",
+    "OpenOrder",
+    "answer_of",
+    "is_same",
+    "job_again",
+    "job_of",
+    "new_row",
+    "stale_text",
+    "to_this_boot",
+]
 
 _MAX_REASON: Final = 500
 
 INTERRUPTED: Final = "the gateway was stopped while it was carried out; it may have been, and is not repeated"
+
+
+def new_row(number: int, order: Order, now: Moment) -> Row:
+    """Return the row of an order that comes now, of whose profile nothing is known yet."""
+    expires_boot_s, expires_wall_ns = expiry(order, None, now)
+    return Row(
+        number=number,
+        order=order,
+        stage=Stage.RECEIVED,
+        os_boot=now.os_boot,
+        received_s=now.journal_s,
+        expires_boot_s=expires_boot_s,
+        expires_wall_ns=expires_wall_ns,
+    )
 
 
 def to_this_boot(row: Row, now: Moment) -> None:
@@ -42,10 +68,30 @@ def stale_text(order: Order, now: Moment) -> str:
     return f"stale: it was received {now.boot_s - order.received_boot_ns / 1e9:.1f} s ago"
 
 
+def job_of(row: Row, target: Target, now: Moment) -> Job:
+    """Return what an executor is to do for the order of ``row``."""
+    return Job(
+        order=row.order,
+        mark=row.mark,
+        request=target.request,
+        topic=target.topic,
+        expires_at_s=row.expires_boot_s,
+        gives_up_at_s=now.boot_s + target.timeout_s,
+    )
+
+
+def job_again(row: Row) -> Job:
+    """Return what an earlier process gave to an executor that said `Status.ACCEPTED`."""
+    expires_s = row.expires_boot_s
+    return Job(order=row.order, mark=row.mark, request=None, topic="", expires_at_s=expires_s, gives_up_at_s=expires_s)
+
+
 class OpenOrder:
     """An order that has no final answer on disk yet."""
 
-    __slots__ = ("answers", "executor", "hears", "is_begun", "is_out", "is_patient", "job", "row", "said", "target")
+    __slots__ = (
+        "answers", "executor", "hears", "is_begun", "is_out", "job", "patient_until_s", "row", "said", "target"
+    )  # fmt: skip
 
     def __init__(self, row: Row, hears: Hears | None) -> None:
         self.row = row
@@ -53,7 +99,7 @@ class OpenOrder:
         self.target: Target | None = None
         self.job: Job | None = None
         self.executor: Executor | None = None  # which has it
-        self.is_patient = False  # of an earlier process: its device may not be back yet
+        self.patient_until_s = 0.0  # the gateway has just started: its device may not be back yet
         self.is_begun = False  # its start is on its way to the disk, or there
         self.is_out = False  # the executor has it
         self.answers: list[Answer] = []  # decided, and not told yet

@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import Final
 
 from fieldgate.decide.order_row import Moment, Row
-from fieldgate.decide.orders import MAX_AGE_S, Order
+from fieldgate.decide.orders import LONGEST_AGE_S, MAX_AGE_S, Order
 
 __all__ = ["expiry", "is_over"]
 
 _NS: Final = 1_000_000_000
-_MOST_S: Final = 86_400.0  # its id must be known for as long: nobody fills the record for a year
 
 
 def expiry(order: Order, profile_max_s: float | None, now: Moment) -> tuple[float, int]:
@@ -23,7 +22,7 @@ def expiry(order: Order, profile_max_s: float | None, now: Moment) -> tuple[floa
     What its sender and its profile say both hold, and a day at the most. A sender whose clock is ahead gains nothing.
     """
     limits = [one for one in (order.max_age_s, profile_max_s) if one is not None]
-    max_age_s = min(*limits, _MOST_S) if limits else MAX_AGE_S
+    max_age_s = min(*limits, LONGEST_AGE_S) if limits else MAX_AGE_S
     age_s = max(0.0, now.boot_s - order.received_boot_ns / _NS)
     if order.made_at_ns is not None and now.is_synced:
         age_s = max(age_s, (now.wall_ns - order.made_at_ns) / _NS)

@@ -84,6 +84,10 @@ class OrderBook:
         number = self._by_id.get((origin, order_id))
         return None if number is None else self._rows[number]
 
+    def numbered(self, number: int) -> Row | None:
+        """Return the row of this number, if it is there still."""
+        return self._rows.get(number)
+
     def changed(self, row: Row) -> None:
         """``row`` is new, or not what it was."""
         self._put(row)

@@ -37,12 +37,14 @@ class Moment(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, kw_only=True):
-    """``number`` is its place in the record; ``has_id`` is False where its id belonged to another command already.
+    """``number`` is its place in the record; ``has_id`` is False where its id belonged to another command already,
+    or to none.
 
     ``os_boot`` is the OS boot that ``expires_boot_s`` and the order's boot time are of; ``expires_wall_ns`` is the same
     moment in UTC, 0 where the clock was not set. ``received_s`` is on the journal's clock, which runs on over restarts.
     ``answer`` may be `Status.ACCEPTED` before it is final. ``is_told``:
-    whoever gave the order has acknowledged the final answer.
+    whoever gave the order has acknowledged the final answer. ``owes_event``: the event that says what became of it
+    is not known to be safe.
     """
 
     number: int
@@ -56,6 +58,7 @@ class Row(msgspec.Struct, kw_only=True):
     answer: Answer | None = None
     is_told: bool = False
     has_id: bool = True
+    owes_event: bool = False
 
     @property
     def mark(self) -> str:

@@ -21,16 +21,27 @@ from typing import Any, Final, Protocol
 import msgspec
 
 __all__ = [
-    "CLI", "MAX_AGE_S", "MAX_ID_CHARS", "Answer", "Desk", "Executor", "Hears", "Job", "Order", "Outcome", "Report",
-    "Status", "uplink_origin",
+    "CLI", "LONGEST_AGE_S", "MAX_AGE_S", "MAX_ID_CHARS", "Answer", "Desk", "Executor", "Hears", "Job", "Order",
+    "Outcome", "Report", "Status", "is_too_deep", "uplink_origin",
 ]  # fmt: skip
 
 CLI: Final = "cli"
 """The origin of what is told by ``fieldgate command``."""
 MAX_AGE_S: Final = 60.0
 """How old a command may be when it is carried out, where neither its sender nor the profile says so."""
+LONGEST_AGE_S: Final = 86_400.0
+"""How old a command may be at the most, whatever its sender says: its id must be known for as long."""
 MAX_ID_CHARS: Final = 256
 """How long the id of a command may be; who takes one from outside refuses a longer one."""
+
+
+def is_too_deep(value: object, levels: int = 32) -> bool:
+    """Whether ``value`` is nested deeper than that, which not all who handle arguments can take: it is refused."""
+    if isinstance(value, dict):
+        return levels == 0 or any(is_too_deep(one, levels - 1) for one in value.values())
+    if isinstance(value, list):
+        return levels == 0 or any(is_too_deep(one, levels - 1) for one in value)
+    return False
 
 
 def uplink_origin(name: str) -> str:
@@ -117,6 +128,12 @@ class Desk(Protocol):
         """Check the order, record it durably, have it carried out, and say to ``hears`` what became of it.
 
         ``hears`` may be called before this returns. An order whose id is known joins the one that came before it.
+        """
+
+    def note(self, order: Order, answer: Answer) -> None:
+        """Leave a trace of what was refused before it was a command, and answered: of a few; the others are counted.
+
+        ``order`` holds what is known of it, without arguments.
         """
 
     def join(self, origin: str, hears: Hears) -> None:

@@ -4,12 +4,16 @@ Done when the device acknowledges (QoS 0: once it is written), or replies as its
 gets it from its session when it returns: accepted once the session is on disk, and a later answer when it
 acknowledges. The message expires with the command, so that who returns later never gets a stale one [MQTT5 3.3.2.3.3].
 
+Before a device that returns is sent a command from its session, that session without it is on disk: whatever happens
+then, an earlier process's session holds only what was never sent. What was sent and not acknowledged a client that
+resumes its session gets again with DUP, as MQTT has it [MQTT-4.4.0-1], while this process lives, and not afterwards.
+
 Sans-io: the owner saves the sessions while `has_unsaved`, and says so by `saved`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final, Protocol
 
@@ -57,6 +61,9 @@ class CommandBroker(Protocol):
     def withdraw(self, message: Message, client_ids: Iterable[str]) -> bool:
         """Take it back; return whether it has left for any of them."""
 
+    def go_on(self, state: SessionState, delivery: Delivery, now_s: float) -> None:
+        """Deliver what was taken out of a session's queue."""
+
 
 class _Way:
     """One command on its way. ``waiting`` are those whose answer is not there yet."""
@@ -83,6 +90,9 @@ class PublishExecutor:
         self._now_s = now_s
         self._ways: dict[str, _Way] = {}  # by mark
         self._unsaved: dict[str, _Way] = {}
+        self._leaving: list[tuple[SessionState, Delivery]] = []  # as soon as the session without them is on disk
+        self._leaving_asked = 0  # how many of them `unsaved` has named
+        self._behind: list[tuple[Job, Report]] = []  # what came meanwhile for the same clients
 
     # -- Executor -------------------------------------------------------------------------------------------------
 
@@ -106,6 +116,9 @@ class PublishExecutor:
             report(Outcome(Status.REFUSED, problem))
             return
         reach = [one for one in self._broker.reach(request.topic, request.qos) if one.is_connected or one.is_kept]
+        if self._leaving and self._are_leaving(client_id for one in reach for client_id in one.client_ids):
+            self._behind.append((job, report))
+            return
         way = self._ways[job.mark] = _Way(job, report, request.reply)
         way.waiting = {one.name for one in reach}
         way.client_ids = tuple(client_id for one in reach for client_id in one.client_ids)
@@ -132,15 +145,19 @@ class PublishExecutor:
         """See `Executor`."""
         way = self._ways.get(job.mark)
         if way is None:
-            return False
+            before = len(self._behind)
+            self._behind = [one for one in self._behind if one[0].mark != job.mark]
+            return len(self._behind) < before
         self._forget(way)
         return not self._take_back(way)
 
     def resume(self, job: Job, report: Report) -> bool:
-        """See `Executor`. Only what is in a session on disk is there after a restart."""
+        """See `Executor`. Only what is in a session on disk is there after a restart; what was sent may be done."""
         way = _Way(job, report, None)
-        for state, delivery in self._marked():
-            if _mark_of(delivery.message) == job.mark:
+        for state in self._broker.sessions:
+            for delivery in state.outbound.queue:
+                if _mark_of(delivery.message) != job.mark:
+                    continue
                 way.message = delivery.message
                 way.client_ids += (state.client_id,)
                 way.waiting.add(state.client_id)
@@ -153,15 +170,44 @@ class PublishExecutor:
 
     def resumed(self) -> None:
         """All that goes on was resumed: what an earlier process left beside that must not be sent again."""
-        for state, delivery in list(self._marked()):
-            if _mark_of(delivery.message) not in self._ways:
-                self._broker.withdraw(delivery.message, [state.client_id])
-
-    def _marked(self) -> Iterator[tuple[SessionState, Delivery]]:
         for state in self._broker.sessions:
-            for delivery in (*state.outbound.in_flight.values(), *state.outbound.queue):
+            outbound = state.outbound
+            sent, queued = list(outbound.in_flight.values()), list(outbound.queue)
+            for delivery in (*sent, *(one for one in queued if _mark_of(one.message) not in self._ways)):
                 if _mark_of(delivery.message):
-                    yield state, delivery
+                    self._broker.withdraw(delivery.message, [state.client_id])
+
+    # -- devices that return --------------------------------------------------------------------------------------
+
+    def returning(self, state: SessionState) -> None:
+        """A client takes up its session: the commands that wait there leave once that is on disk, in their order."""
+        if self._ways:
+            waiting = [one for one in state.outbound.queue if _mark_of(one.message) in self._ways]
+            for one in waiting:
+                self._broker.withdraw(one.message, [state.client_id])
+            self._leaving += [(state, one) for one in waiting]
+
+    def _are_leaving(self, client_ids: Iterable[str]) -> bool:
+        return not {state.client_id for state, _ in self._leaving}.isdisjoint(client_ids)
+
+    def _leave(self, problem: str) -> None:
+        """The sessions without those that were asked for are on disk, or cannot be: send them, or do not."""
+        ready, self._leaving = self._leaving[: self._leaving_asked], self._leaving[self._leaving_asked :]
+        self._leaving_asked = 0
+        for state, delivery in ready:
+            way = self._ways.get(_mark_of(delivery.message))
+            if way is None:  # given up meanwhile
+                continue
+            self._unsaved.pop(way.job.mark, None)
+            if problem:
+                self._forget(way)
+                status = Status.TIMEOUT if self._take_back(way) else Status.REFUSED
+                way.report(Outcome(status, f"that it leaves cannot be recorded, so it was not sent: {problem}"))
+            else:
+                self._broker.go_on(state, delivery, self._now_s())
+        behind, self._behind = self._behind, []
+        for job, report in behind:
+            self.execute(job, report)
 
     # -- what comes of it -----------------------------------------------------------------------------------------
 
@@ -191,15 +237,18 @@ class PublishExecutor:
 
     @property
     def has_unsaved(self) -> bool:
-        """Whether commands wait in sessions that are not known to be on disk."""
-        return bool(self._unsaved)
+        """Whether commands wait for their sessions to be on disk: to be told as accepted, or to leave."""
+        return bool(self._unsaved or self._leaving)
 
     def unsaved(self) -> list[str]:
         """Return the marks of these commands."""
-        return list(self._unsaved)
+        self._leaving_asked = len(self._leaving)
+        return [*self._unsaved, *(_mark_of(delivery.message) for _, delivery in self._leaving)]
 
     def saved(self, marks: Iterable[str], problem: str) -> None:
-        """The sessions with these commands are on disk now, or cannot be, for the reason ``problem``."""
+        """The sessions of these commands are on disk as they were, or cannot be, for the reason ``problem``."""
+        if self._leaving_asked:
+            self._leave(problem)
         for mark in marks:
             way = self._unsaved.pop(mark, None)
             if way is None or self._ways.get(mark) is not way:

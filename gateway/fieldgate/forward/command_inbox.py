@@ -221,6 +221,7 @@ class CommandInbox:
             at_ns=receipt.wall_ns,
         )
         self._replies.reply(request, answer, None)
+        self._desk.note(self._reader.trace(request, answer, receipt), answer)
 
     def _acknowledge(self, code: int) -> None:
         if code:

@@ -11,18 +11,19 @@ The second is for whoever wants to say when the command was given, and for comma
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import msgspec
 
-from fieldgate.decide.orders import MAX_ID_CHARS
+from fieldgate.decide.orders import LONGEST_AGE_S, MAX_ID_CHARS, is_too_deep
 
 __all__ = ["Asked", "BadCommand", "id_in", "read_payload"]
 
 _MAX_BYTES: Final = 64 * 1024
 _LONG_FORM: Final = ("arguments", "id", "at", "max_age")
-_MAX_AGE_S: Final = 365 * 86_400.0
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_NS: Final = (1 << 63) - 1
 
 
 class BadCommand(ValueError):
@@ -58,6 +59,7 @@ def read_payload(payload: bytes) -> Asked:
     if not isinstance(said, dict):
         raise BadCommand('the payload is not a JSON object; write the arguments as {"name": value}')
     if "arguments" not in said:
+        _check_depth(said)
         return Asked({name: value for name, value in said.items() if name != "id"}, _id(said.get("id")))
     for name in said:
         if name not in _LONG_FORM:
@@ -67,6 +69,7 @@ def read_payload(payload: bytes) -> Asked:
     arguments = said["arguments"]
     if not isinstance(arguments, dict):
         raise BadCommand("'arguments' is not a JSON object")
+    _check_depth(arguments)
     return Asked(arguments, _id(said.get("id")), _at(said.get("at")), _max_age(said.get("max_age")))
 
 
@@ -79,6 +82,11 @@ def id_in(payload: bytes) -> str:
         return _id(said.get("id")) if isinstance(said, dict) else ""
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, BadCommand):
         return ""
+
+
+def _check_depth(arguments: dict[str, Any]) -> None:
+    if is_too_deep(arguments):
+        raise BadCommand("the arguments are nested too deep")
 
 
 def _id(said: object) -> str:
@@ -102,12 +110,15 @@ def _at(said: object) -> int | None:
         made_at = None
     if made_at is None or made_at.tzinfo is None:
         raise BadCommand("'at' is not a time of RFC 3339 with its zone, such as '2026-05-01T10:00:00Z'")
-    return round(made_at.timestamp() * 1_000_000) * 1000
+    made_at_ns = (made_at - _EPOCH) // timedelta(microseconds=1) * 1000
+    if not 0 <= made_at_ns <= _MAX_NS:
+        raise BadCommand(f"'at' is {said!r}; allowed: from 1970 to 2262")
+    return made_at_ns
 
 
 def _max_age(said: object) -> float | None:
     if said is None:
         return None
-    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= _MAX_AGE_S:
-        raise BadCommand(f"'max_age' is not a number of seconds; allowed: more than 0, at most {_MAX_AGE_S:,.0f}")
+    if isinstance(said, bool) or not isinstance(said, int | float) or not 0 < said <= LONGEST_AGE_S:
+        raise BadCommand(f"'max_age' is not a number of seconds; allowed: more than 0, at most {LONGEST_AGE_S:,.0f}")
     return float(said)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fieldgate.decide.orders import MAX_ID_CHARS, Order
+from fieldgate.decide.orders import MAX_ID_CHARS, Answer, Order
 from fieldgate.forward.command_payload import BadCommand, read_payload
 from fieldgate.forward.command_requests import Receipt, Request
 from fieldgate.forward.command_topics import Ambiguous, CommandTopics, DeviceNames
@@ -13,6 +13,7 @@ from fieldgate.mqtt.packets import Properties, Publish
 __all__ = ["CommandReader", "Doubtful"]
 
 _NS = 1_000_000_000
+_MAX_NAME = 512
 _NONE = Properties()
 
 
@@ -59,6 +60,8 @@ class CommandReader:
             raise BadCommand(f"the correlation data is longer than an id may be, {MAX_ID_CHARS} characters")
         if not request.device or not request.name:
             raise BadCommand("the topic names no device or no command")
+        if max(len(request.device), len(request.name)) > _MAX_NAME:
+            raise BadCommand(f"the name of a device or a command has at most {_MAX_NAME} characters")
         asked = read_payload(packet.payload)
         own_id = request.id or asked.id
         if is_doubtful and not own_id:
@@ -90,6 +93,18 @@ class CommandReader:
             max_age_s=min(limits_s, default=None),
             reply_to=request.reply_to,
             correlation=request.correlation,
+        )
+
+    def trace(self, request: Request, answer: Answer, receipt: Receipt) -> Order:
+        """Return what is to be recorded of a message that is no command."""
+        return Order(
+            device=request.device[:_MAX_NAME],
+            name=request.name[:_MAX_NAME],
+            arguments={},
+            origin=self._origin,
+            id=answer.id,
+            received_boot_ns=receipt.boot_ns,
+            received_wall_ns=receipt.wall_ns,
         )
 
 

@@ -14,7 +14,16 @@ from typing import Final, Literal
 
 from fieldgate.errors import FieldgateError
 
-__all__ = ["PortProblem", "SerialDown", "SerialError", "lock_holder", "lost_problem", "open_problem", "unfit_problem"]
+__all__ = [
+    "PortProblem",
+    "SerialDown",
+    "SerialError",
+    "lock_holder",
+    "lost_problem",
+    "open_problem",
+    "this_user",
+    "unfit_problem",
+]
 
 _GONE: Final = frozenset({errno.EIO, errno.ENXIO, errno.ENODEV, errno.EBADF})
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENXIO, errno.ENODEV, errno.ENOTDIR, errno.ELOOP})
@@ -126,7 +135,7 @@ def _denied(path: str, code: int) -> str:
         node = Path(path).stat()
     except OSError as error:
         return f"{path}: permission denied on the way to it ({_words(error)})"
-    user, group = _user(), _group(node.st_gid)
+    user, group = this_user(), _group(node.st_gid)
     mode = f"{stat.S_IMODE(node.st_mode):04o}"
     if code == errno.EPERM:
         return f"{path}: not permitted to this service: its unit needs a DeviceAllow= for this kind of device"
@@ -143,7 +152,8 @@ def _denied(path: str, code: int) -> str:
     )
 
 
-def _user() -> str:
+def this_user() -> str:
+    """The name this process runs under; its number where it has none, as in many containers."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -218,14 +218,19 @@ class SerialSource:
         while True:
             await self._is_up.wait()
             with suppress(SerialDown):
-                await asyncio.sleep(self._config.init_after)
+                await self._pause(self._config.init_after)
                 for one in self._config.init:
                     await self._send(one.content)
                 self._is_ready.set()
                 while (poll := self._config.poll) is not None:
                     await self._send(poll.send.content)
-                    await asyncio.sleep(poll.every)
-            await self._is_down.wait()
+                    await self._pause(poll.every)
+                await self._is_down.wait()
+
+    async def _pause(self, wait_s: float) -> None:
+        """Wait; `SerialDown` if the port is lost meanwhile, also where it is open again by now."""
+        if await _wait(self._is_down, wait_s):
+            raise SerialDown(self._reason)
 
     async def _send(self, content: bytes) -> None:
         try:

@@ -53,7 +53,7 @@ class SourceCommands:
             )
         if not self._is_connected:
             return f"the broker of source {self._source!r} is not connected"
-        size_bytes = len(request.topic.encode()) + len(request.payload) + len(job.order.id) + _OVERHEAD_BYTES
+        size_bytes = len(request.topic.encode()) + len(request.payload) + len(job.order.id.encode()) + _OVERHEAD_BYTES
         if self._max_packet_bytes is not None and size_bytes > self._max_packet_bytes:
             return f"the broker of source {self._source!r} takes no message of {size_bytes:,} bytes"
         return ""

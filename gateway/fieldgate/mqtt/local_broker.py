@@ -49,7 +49,10 @@ class BrokerLimits(msgspec.Struct, frozen=True):
 
 
 class LocalBroker:
-    """Local delivery. ``drops`` counts messages that a subscriber did not get, ``refused`` what limits refused."""
+    """Local delivery. ``drops`` counts messages that a subscriber did not get, ``refused`` what limits refused.
+
+    ``returning`` is told a session that a client takes up again, before it is sent anything of what waits there.
+    """
 
     def __init__(self, limits: BrokerLimits | None = None) -> None:
         self._limits = limits or BrokerLimits()
@@ -58,6 +61,7 @@ class LocalBroker:
             max_away=self._limits.max_sessions, max_expiry_s=self._limits.max_session_s, forget=self._forget
         )
         self.retained = RetainedStore(max_count=self._limits.max_retained, max_bytes=self._limits.max_retained_bytes)
+        self.returning: Callable[[SessionState], None] | None = None
         self.delivered = 0
         self.drops: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
@@ -82,6 +86,8 @@ class LocalBroker:
         )
         if is_present and accepted.rights is not None:
             self._pass_on(state.outbound.keep_only(accepted.rights.may_receive), now_s)
+        if is_present and self.returning is not None:
+            self.returning(state)
         return state, is_present
 
     def new_session(self, client_id: str, *, max_bytes: int) -> SessionState:
@@ -191,6 +197,27 @@ class LocalBroker:
             if self.sessions.is_kept(state):
                 self.sessions.away_bytes += state.outbound.kept_bytes - before
         return has_left
+
+    def go_on(self, state: SessionState, delivery: Delivery, now_s: float) -> None:
+        """Deliver what was taken out of the queue of ``state`` by `withdraw`."""
+        client, outbound = state.client, state.outbound
+        is_permitted = state.rights is None or state.rights.may_receive(delivery.message.topic)
+        if self.sessions.find(state.client_id) is not state or not is_permitted or delivery.message.is_expired(now_s):
+            delivery.tell(Fate.LOST)
+            return
+        kept_bytes = outbound.kept_bytes
+        try:
+            if not outbound.deliver(delivery, now_s):
+                delivery.tell(Fate.LOST)
+        except Violation as violation:
+            assert client is not None
+            client.fail(violation.reason, str(violation))
+            delivery.tell(Fate.LOST)
+        if client is None:
+            self.sessions.away_bytes += outbound.kept_bytes - kept_bytes
+        else:
+            self._touched.add(client)
+        self.flush()
 
     def route(self, publishes: Sequence[Publish], origin: str, now_s: float) -> None:
         """Deliver what a client published to those who subscribe to it; the caller flushes."""

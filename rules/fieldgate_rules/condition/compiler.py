@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final, assert_never
 
 from fieldgate_rules.condition.bounds import MAX_NUMBER, cut, finite
-from fieldgate_rules.condition.comparing import comparing, looking_up
+from fieldgate_rules.condition.comparing import comparing, fused, looking_up
 from fieldgate_rules.condition.facts import Closure, Facts, Value
 from fieldgate_rules.condition.nodes import (
     Age,
@@ -71,7 +71,7 @@ def _joined(node: Node, parts: list[Closure]) -> Closure:
         case Not():
             return _not(*parts)
         case AllOf():
-            return _all_of(parts)
+            return fused(node, _all_of(parts))
         case AnyOf():
             return _any_of(parts)
         case Comparison():

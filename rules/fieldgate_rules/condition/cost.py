@@ -30,7 +30,7 @@ from fieldgate_rules.condition.text_functions import is_cut, is_long
 
 __all__ = ["cost_complaint", "steps"]
 
-_CUT_STEPS: Final = 110
+_CUT_STEPS: Final = 150
 
 
 def steps(node: Node) -> int:

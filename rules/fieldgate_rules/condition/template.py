@@ -26,7 +26,7 @@ UNKNOWN: Final = "?"
 _BRACES: Final = re.compile(r"\{\{|\}\}|\{|\}")
 _INSIDE: Final = re.compile(r"""("[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')|[{}:]""")
 _FORMAT: Final = re.compile(r"\+?,?(?:(?:\.[0-9])?[fe%]|d)?")
-_CUT_STEPS: Final = 110
+_CUT_STEPS: Final = 150
 _FORMAT_STEPS: Final = 20
 _MAX_WHOLE: Final = 10**15
 

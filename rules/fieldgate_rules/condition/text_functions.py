@@ -17,9 +17,9 @@ __all__ = ["TEXT_FUNCTIONS", "is_cut", "is_long"]
 
 _TEXT: Final = Parameter("text", Wants.TEXT)
 _NEVER: Final = "it cannot be told"
-_CASE_STEPS: Final = 580
-_SEARCH_STEPS: Final = 180
-_MATCH_STEPS: Final = 200
+_CASE_STEPS: Final = 650
+_SEARCH_STEPS: Final = 160
+_MATCH_STEPS: Final = 220
 
 
 def is_long(node: Node) -> bool:

@@ -213,6 +213,17 @@ def test_a_meter_may_not_know(line: bytes, name: str, value: object) -> None:
     [
         (b"hello\r\n", "line 2 is no code with values: 'hello'"),
         (b"1-0:1.7.0\r\n", "line 2 is no code with values"),
+        (b"1-0:1.7.0(1)\r\n" * 501, "the telegram has more than 500 lines"),
+        (b"1-0:1.7.0(1)\r\n" * 2_000, "this decoder reads 16384 at most"),
+    ],
+)
+def test_lines_that_are_none_are_refused(lines: bytes, reason: str) -> None:
+    assert reason in refused("dsmr", sealed(b"/KAM5\r\n\r\n" + lines))
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
         (b"1-0:1.7.0(x*kW)\r\n", "line 2 (1-0:1.7.0): 'x' is no number"),
         (b"1-0:1.7.0(NaN)\r\n", "line 2 (1-0:1.7.0): 'NaN' is no number"),
         (b"0-0:1.0.0(109909113020W)\r\n", "line 2 (0-0:1.0.0): '109909113020W' is no time"),
@@ -220,12 +231,46 @@ def test_a_meter_may_not_know(line: bytes, name: str, value: object) -> None:
         (b"0-1:24.2.1(101209112500W)\r\n", "line 2 (0-1:24.2.1): a reading has 2 groups (7 before DSMR 4), not 1"),
         (b"1-0:99.97.0(3)(0-0:96.7.19)(101208152415W)(1*s)\r\n", "3 entries do not fit 4 groups"),
         (b"1-0:99.97.0(99999999)()\r\n", "'99999999' is no count"),
-        (b"1-0:1.7.0(1)\r\n" * 501, "the telegram has more than 500 lines"),
-        (b"1-0:1.7.0(1)\r\n" * 2_000, "this decoder reads 16384 at most"),
+        (b"0-0:96.13.0(\xff\xff)\r\n", "byte 0xff at position 21 is not ASCII"),
     ],
 )
-def test_lines_that_are_none_are_refused(lines: bytes, reason: str) -> None:
-    assert reason in refused("dsmr", sealed(b"/KAM5\r\n\r\n" + lines))
+def test_values_that_are_none_are_refused_where_no_checksum_vouches_for_them(lines: bytes, reason: str) -> None:
+    """Under a checksum the meter said so: the line is kept as it stands, and breaks no telegram."""
+    telegram = b"/KAM5\r\n\r\n" + lines
+
+    assert reason in refused("dsmr", telegram + b"!\r\n", {"checksum": "optional"})
+    assert decoded("dsmr", sealed(telegram))[0]["header"] == "KAM5"
+
+
+def test_a_hungarian_meter_uses_a_code_of_belgium_and_fills_its_text_with_ff() -> None:
+    """What AUX meters of E.ON send each ten seconds: all of it would be lost for two lines that nobody reads."""
+    lines = (
+        b"0-0:1.0.0(230817171430S)\r\n1-0:1.8.0(000812.421*kWh)\r\n"
+        b"0-0:98.1.0(230801000000S)(000663.924*kWh)(12.212*kW)\r\n0-0:96.13.0(" + b"\xff" * 2048 + b")\r\n"
+    )
+
+    record = decoded("dsmr", sealed(b"/AUX59903218166\r\n\r\n" + lines), {"version": "any"})[0]
+
+    assert record["electricity_imported_total"] == 812.421
+    assert record["text_message"] is None
+    assert record["other"] == {"0-0:98.1.0": "(230801000000S)(000663.924*kWh)(12.212*kW)"}
+
+
+def test_a_month_without_a_peak_and_a_gas_meter_that_was_not_heard() -> None:
+    """Meters write bytes ff as 632525252525W, Belgian ones in each telegram of their first year."""
+    lines = (
+        b"0-0:98.1.0(2)(1-0:1.6.0)(1-0:1.6.0)(230801000000S)(632525252525W)(00.000*kW)"
+        b"(240601000000S)(240523000000S)(03.701*kW)\r\n"
+        b"0-1:24.1.0(003)\r\n0-1:24.2.1(632525252525S)(00000.000)\r\n"
+    )
+
+    record = decoded("dsmr", sealed(b"/FLU5\r\n\r\n" + lines), {"version": "any"})[0]
+
+    assert record["belgium_maximum_demand_13_months"] == [
+        {"month": "2023-07-31T22:00:00Z", "time": None, "value": 0.0},
+        {"month": "2024-05-31T22:00:00Z", "time": "2024-05-22T22:00:00Z", "value": 3.701},
+    ]
+    assert record["gas"] == {"type": 3, "time": None, "value": None, "unit": None}, "0 m³ was never measured"
 
 
 @pytest.mark.parametrize(

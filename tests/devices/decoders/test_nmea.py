@@ -176,6 +176,20 @@ def test_what_is_not_known_is_kept_apart_where_all_is_one_reading() -> None:
     assert merged["sentences"] == ["VDM", "GLL"]
 
 
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "GPRMC,235946.005,V,8960.000000,N,00000.000000,E,0.000,0.00,050180,,,N",
+        "GPGGA,235946.005,8960.000000,N,00000.000000,E,0,0,,137.000,M,13.000,M,,",
+        "GPGLL,36000.0000,N,72000.0000,E,000452.981,V",
+    ],
+)
+def test_a_place_that_is_none_is_no_fault_where_there_is_no_fix(sentence: str) -> None:
+    """MediaTek's MT3301 and Globalsat's TN-200 after they were switched on; with a fix it is one."""
+    assert decoded("nmea", sealed(sentence))[0]["latitude"] is None
+    assert "is no latitude" in refused("nmea", sealed(sentence.replace(",V", ",A").replace(",E,0,0,", ",E,1,0,")))
+
+
 def test_a_sentence_may_lack_its_checksum_where_that_is_said() -> None:
     assert refused("nmea", b"$GPHDT,1,T") == "line 1: GPHDT has no checksum"
     assert decoded("nmea", b"$GPHDT,1,T", {"checksum": "optional"})[0]["heading_deg"] == 1.0

@@ -82,9 +82,9 @@ def file_of(*entries: bytes, at: bytes = b"\x01", kind: bytes = b"\x63\x07\x01")
     return message + b"\x63" + crc16_x25(message).to_bytes(2, "little") + b"\x00"
 
 
-def sent(file: bytes) -> bytes:
+def sent(file: bytes, *, filled: int | None = None) -> bytes:
     """The file as it goes over the wire."""
-    filled = -len(file) % 4
+    filled = -len(file) % 4 if filled is None else filled
     content = START + file.replace(b"\x1b" * 4, b"\x1b" * 8) + bytes(filled) + b"\x1b\x1b\x1b\x1b\x1a" + bytes([filled])
     return content + crc16_x25(content).to_bytes(2, "little")
 
@@ -293,6 +293,8 @@ def test_what_is_wrong_is_said_with_its_place(payload: bytes, reason: str) -> No
 
 def test_zeros_that_fill_up_are_no_message() -> None:
     assert decoded("sml", SML_FILE + bytes(3)) == decoded("sml", SML_FILE)
+    assert decoded("sml", sent(SML_FILE, filled=4)) == decoded("sml", SML_FILE), "as the DZG DVS74 sends it"
+    assert "without meaning" in refused("sml", sent(SML_FILE, filled=5))
 
 
 def test_a_code_is_written_as_people_do() -> None:

@@ -6,9 +6,16 @@ import pytest
 
 from decoder_kit import NMEA, TELEGRAM
 from fieldgate_devices.decoders import make_decoder
+from fieldgate_devices.decoders.dsmr import crc16
 from fieldgate_devices.framing import Frame, make_framer
 from framing_kit import hear
 
+DVS74_FILE = (  # of a DZG DVS74, whose transport fills up 4 bytes where none are missing
+    "76051C414C02620062007263010176010102310B0A01445A47000282C0B07262016505471C2A620263F9380076051D414C0262006200726307"
+    "0177010B0A01445A47000282C0B0070100620AFFFF7262016505471C2A7477070100603201010172620162006200520004445A470177070100"
+    "600100FF017262016200620052000B0A01445A47000282C0B00177070100010800FF641C01047262016200621E520363344F01770701000208"
+    "00FF017262016200621E520362000101016393770076051E414C026200620072630201710163E6BA00"
+)
 SML_FILE = (  # an ISKRA meter's
     "7605006345516200620072630101760101050021171B0B0A0149534B00047A5544726201650021155A620163828E0076050063455262006200"
     "7263070177010B0A0149534B00047A5544070100620AFFFF726201650021155A757707010060320101010101010449534B0177070100600100"
@@ -51,6 +58,7 @@ VECTORS = [
     # Modbus RTU: read ten holding registers of unit 1
     ("modbus_rtu", {}, "01 03 00 00 00 0a c5 cd", "01 03 00 00 00 0a"),
     ("sml", {}, f"1b1b1b1b01010101 {SML_FILE} 1b1b1b1b1a00d54b", SML_FILE),
+    ("sml", {}, f"1b1b1b1b01010101 {DVS74_FILE} 00000000 1b1b1b1b1a04dad0", DVS74_FILE),
     ("sml", {}, "1b1b1b1b01010101 12 1b1b1b1b1b1b1b1b 000000 1b1b1b1b1a03be25", "12 1b1b1b1b"),
     ("ubx", {}, f"b562 {NAV_PVT}", NAV_PVT[:4] + NAV_PVT[8:-4]),
     ("gnss", {}, f"b562 {NAV_PVT}", f"b562 {NAV_PVT}"),
@@ -178,3 +186,37 @@ def test_a_meter_with_the_other_crc_can_be_read() -> None:
 
 def test_a_cul_stick_says_lines() -> None:
     assert make_framer("lines").feed_bytes(b"b2E4493157856341233037A\r\n", 0.0) == [Frame(b"b2E4493157856341233037A")]
+
+
+def test_a_sentence_whose_end_was_lost_is_one_where_the_next_begins() -> None:
+    """Of a Globalsat BU-353 log: its checksum is right, and what follows is whole."""
+    stream = b"$GPGSA,A,1,,,,,,,,,,,,,,,*1E$GPRMC,235949.00,V,0000.0000,N,00000.0000,E,,,161206,,,N*44\r\n"
+
+    for size in (1, 7, len(stream)):
+        framer = make_framer("nmea")
+        heard = [one for at in range(0, len(stream), size) for one in framer.feed_bytes(stream[at : at + size], 0.0)]
+        assert heard == [Frame(stream[:28]), Frame(stream[28:-2])]
+    assert [one.fault for one in make_framer("nmea").feed_bytes(stream.replace(b"*1E", b"*1F"), 0.0)] == [
+        "checksum",
+        "",
+    ]
+
+
+def test_letters_in_a_binary_stream_are_no_sentence() -> None:
+    """A receiver that speaks a protocol of its own must not fill the dead letters."""
+    framer = make_framer("gnss")
+
+    assert framer.feed_bytes(b"\x01!C4B\xc1$ABC\x02", 0.0) == []
+    assert framer.skipped_bytes > 0
+
+
+def test_a_telegram_may_hold_a_text_of_ff_under_a_checksum() -> None:
+    """AUX meters in Hungary fill theirs with it; without a checksum such bytes are noise."""
+    body = b"/AUX59903218166\r\n\r\n0-0:96.13.0(" + b"\xff" * 100 + b")\r\n!"
+    telegram = body + b"%04X\r\n" % crc16(body)
+
+    assert make_framer("dsmr").feed_bytes(telegram, 0.0) == [Frame(telegram)]
+    assert [one.fault for one in make_framer("dsmr").feed_bytes(body + b"\r\n", 0.0)] == ["malformed"]
+    assert [one.fault for one in make_framer("dsmr").feed_bytes(telegram.replace(b"\xff)", b"\xfe)"), 0.0)] == [
+        "checksum"
+    ]

@@ -188,6 +188,12 @@ def test_who_may_not_use_a_port_is_told_the_group(line: PtyLine, monkeypatch: py
     assert f"is not in group {group.gr_name}: sudo usermod -aG {group.gr_name} " in found.problem
     assert not found.is_free
 
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "geteuid", lambda: 123_456)
+    monkeypatch.setattr(os, "getuid", lambda: 123_456)
+    assert named_port(str(line.link)).problem.startswith("not for 123456, "), "a container's user has no name"
+
 
 def test_the_ports_of_the_system_have_names_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The name to write is the one that leads to the same adapter tomorrow."""

@@ -7,7 +7,7 @@ import pytest
 from desk_world import NS, WALL_S, World
 from fieldgate.decide.desk_contract import DeskLimits
 from fieldgate.decide.order_book import Bounds
-from fieldgate.decide.orders import Status
+from fieldgate.decide.orders import Answer, Status
 
 
 @pytest.fixture
@@ -298,6 +298,40 @@ def test_after_a_crash_a_device_may_take_a_moment_to_be_back(world: World) -> No
     assert world.devices.executed == ["a", "b"]
 
 
+def test_right_after_the_start_a_command_waits_a_moment_for_its_device(world: World) -> None:
+    """Whoever restarts the gateway and tells a device something at once means the device, not its reconnecting."""
+    world.devices.absent = "nobody is subscribed"
+    world.submit("a")
+    world.submit("b", device="e")
+    world.write()
+    waiting = (list(world.caller.answers), list(world.devices.executed))
+    world.now_s += 3
+    world.devices.absent = ""
+    world.desk.tick()
+    world.write()
+
+    assert waiting == ([], [])
+    assert world.devices.executed == ["a", "b"]
+
+
+def test_a_device_that_is_not_there_a_while_after_the_start_is_not_waited_for(world: World) -> None:
+    """Neither by what came in the first moment, nor by what comes later."""
+    world.devices.absent = "nobody is subscribed"
+    world.submit("a")
+    world.submit("b", device="e", max_age_s=2.0)
+    world.write()
+    for _ in range(10):
+        world.now_s += 1
+        world.desk.tick()
+    world.submit("c", device="f")
+    world.write()
+
+    assert world.caller.last("a") == (Status.REFUSED, "nobody is subscribed")
+    assert world.caller.last("b")[1].startswith("stale: ")
+    assert world.caller.last("c") == (Status.REFUSED, "nobody is subscribed")
+    assert world.desk.open_count == 0
+
+
 def test_a_device_that_does_not_come_back_is_given_up_when_the_command_is_too_old(world: World) -> None:
     world.submit("a")
     world.submit("b")
@@ -396,6 +430,71 @@ def test_ids_are_forgotten_only_when_their_commands_are_too_old_to_be_carried_ou
     assert world.devices.executed[-1] == "c"
     assert [row.order.id for row in world.rows()] == ["a1", "a2", "c"]
     assert len(world.disk) == 3
+
+
+def test_an_answer_whose_event_was_not_safe_at_a_crash_is_told_again(world: World) -> None:
+    """The trail upstream must say what the trail here says."""
+    world.events_are_safe = False
+    world.submit("a")
+    world.write()
+    world.report("a")
+    world.write()
+    world.crash()
+    told_again = list(world.told)
+    world.desk.event_safe([1, 7])
+    world.write()
+    world.crash()
+
+    assert told_again == [("a", Status.DONE)] * 2
+    assert world.told == told_again
+
+
+def _note(world: World, order_id: str) -> None:
+    order = world.order(order_id, origin="uplink:cloud")
+    answer = Answer(id=order_id, device="d", name="set", status=Status.REFUSED, reason="not JSON", at_ns=1)
+    world.desk.note(order, answer)
+
+
+def test_what_was_refused_before_it_was_a_command_leaves_its_trace(world: World) -> None:
+    """Whoever looks for what was told to a device finds what did not work, too; it was answered already."""
+    _note(world, "")
+    _note(world, "x")
+    world.write()
+    world.crash()
+    world.desk.join("uplink:cloud", world.caller)
+    world.submit("x", origin="uplink:cloud")
+    world.write()
+
+    noted = [(row.order.id, row.answer.reason) for row in world.rows() if row.answer is not None]
+    assert noted == [("", "not JSON"), ("x", "not JSON")]
+    assert world.told == [("", Status.REFUSED), ("x", Status.REFUSED)]
+    assert world.caller.answers == {}
+    assert world.devices.executed == ["x"]
+
+
+def test_a_flood_of_rubbish_leaves_few_traces_and_a_count(world: World) -> None:
+    """It must not push out the trail of what was really told, nor wear the flash."""
+    for _ in range(1000):
+        _note(world, "")
+        world.write()
+    world.now_s += 61
+    _note(world, "")
+    _note(world, "")
+    world.write()
+
+    rows = world.rows()
+    assert len(rows) == 21
+    assert rows[-1].answer is not None
+    assert rows[-1].answer.reason == "not JSON (980 more before it left no trace)"
+    assert len(world.told) == 21
+
+
+def test_rubbish_is_not_recorded_where_nothing_can_be(world: World) -> None:
+    world.submit("a")
+    world.write("disk full")
+    _note(world, "")
+
+    assert [row.order.id for row in world.rows()] == ["a"]
 
 
 def test_the_trail_goes_back_no_further_than_it_may() -> None:

@@ -134,6 +134,11 @@ def test_a_payload_says_this(payload: bytes, asked: Asked) -> None:
         (b'{"arguments": {}, "max_age": 0}', "'max_age' is not a number of seconds"),
         (b'{"arguments": {}, "max_age": "5s"}', "'max_age' is not a number of seconds"),
         (b'{"arguments": {}, "max_age": 1e300}', "'max_age' is not a number of seconds"),
+        (b'{"arguments": {}, "max_age": 86401}', "at most 86,400"),
+        (b'{"arguments": {}, "at": "9999-12-31T23:59:59Z"}', "allowed: from 1970 to 2262"),
+        (b'{"arguments": {}, "at": "0001-01-01T00:00:00+14:00"}', "allowed: from 1970 to 2262"),
+        (b'{"a": %s1%s}' % (b"[" * 33, b"]" * 33), "nested too deep"),
+        (b'{"arguments": {"a": %s1%s}}' % (b'{"a":' * 900, b"}" * 900), "nested too deep"),
     ],
 )
 def test_what_is_no_command_is_told_with_what_is_wrong(payload: bytes, words: str) -> None:
@@ -169,6 +174,22 @@ def order_of(
     assert request is not None
     receipt = receipt or Receipt(1000 * NS, WALL_NS, True, 0.0)
     return reader.order(packet, request, receipt, is_doubtful=is_doubtful)
+
+
+def test_a_name_that_no_device_can_have_goes_no_further_and_its_trace_is_short() -> None:
+    """A topic may have 64 KB: the record must not."""
+    topics = CommandTopics(TEMPLATE, gateway="gw")
+    reader = CommandReader(topics, DeviceNames(list, lambda: 0), origin="uplink:cloud", new_id=lambda: "own")
+    packet = Publish(TOPIC.replace("v1", "x" * 60_000), b"{}", qos=1, packet_id=1)
+    receipt = Receipt(1000 * NS, WALL_NS, True, 0.0)
+    request = reader.request(packet)
+    assert request is not None
+    with pytest.raises(BadCommand, match="at most 512 characters"):
+        reader.order(packet, request, receipt, is_doubtful=False)
+    answer = Answer(id="", device=request.device, name=request.name, status=Status.REFUSED, at_ns=1)
+    trace = reader.trace(request, answer, receipt)
+
+    assert (trace.device, trace.origin, trace.arguments) == ("x" * 512, "uplink:cloud", {})
 
 
 def test_a_command_of_now_is_as_old_as_its_receipt() -> None:

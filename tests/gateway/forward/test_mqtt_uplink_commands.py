@@ -161,6 +161,9 @@ async def test_a_retained_command_is_never_carried_out(broker, desk):
 
     assert desk.orders == []
     assert [(said["status"], "retained" in said["reason"]) for _, said in answers(broker)] == [("refused", True)]
+    assert [(order.device, order.name, answer.status) for order, answer in desk.notes] == [
+        ("valve-1", "set", "refused")
+    ]  # for the audit trail
 
 
 @pytest.mark.clause("MQTT5-4.6.0-2", "MQTT311-4.6.0-2")

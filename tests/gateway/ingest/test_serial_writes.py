@@ -52,6 +52,25 @@ async def test_a_question_is_asked_again_and_again(device: PtyDevice) -> None:
         await eventually("it is asked again", lambda: hear(b"hello\n???"))
 
 
+async def test_a_port_that_comes_back_between_two_questions_is_set_up_anew(device: PtyDevice) -> None:
+    """The device has forgotten what was sent first, and commands wait for that."""
+    heard = bytearray()
+
+    def hear(what: bytes) -> bool:
+        heard.extend(device.heard())
+        return what in heard
+
+    poll = {"send": "?", "every": "1h"}
+    async with reading(SettlingIntake(), device.link, init=["hello\\n"], poll=poll) as source:
+        await eventually("it is asked", lambda: hear(b"hello\n?"))
+        device.unplug()
+        await eventually("it is lost", lambda: not source.is_connected)
+        device.plug()
+        heard.clear()
+        await eventually("it is asked again", lambda: hear(b"hello\n?"))
+        await source.write(b"command")
+
+
 async def test_without_the_port_a_write_is_refused_and_not_kept(tmp_path: Path) -> None:
     """A command for a device that is away must not be carried out an hour later."""
     device = PtyDevice(tmp_path / "by-id")
