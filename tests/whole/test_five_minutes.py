@@ -7,7 +7,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -16,11 +16,10 @@ import aiomqtt
 
 from fieldgate.mqtt.packets import Publish
 from gateway_kit import Gateway, eventually, running
+from readme_kit import chapter, is_shown
 from uplink_kit import Peer, ScriptedBroker
 
-README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-CHAPTER = README.partition("## Add your device in five minutes\n")[2].partition("\n## ")[0]
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", CHAPTER, re.MULTILINE | re.DOTALL)
+BLOCKS = chapter("Add your device in five minutes")
 STATES = ({"bar": 2.5, "mode": "auto", "running": True}, {"bar": 2.6, "mode": "manual", "running": False})
 
 
@@ -57,15 +56,6 @@ async def shell(line: str, folder: Path) -> str:
     out, err = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0, f"{line}\n{out.decode()}{err.decode()}"
     return out.decode().replace(f"{folder}/", "")
-
-
-def is_shown(shown: Sequence[str], printed: Sequence[str]) -> bool:
-    """Whether ``printed`` is what the chapter shows, where ``…`` stands for any lines."""
-    if not shown:
-        return not printed
-    if shown[0] == "…":
-        return any(is_shown(shown[1:], printed[place:]) for place in range(len(printed) + 1))
-    return bool(printed) and shown[0] == printed[0] and is_shown(shown[1:], printed[1:])
 
 
 def test_the_pumps_of_the_test_are_those_that_a_reader_can_be() -> None:

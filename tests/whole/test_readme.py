@@ -29,6 +29,8 @@ from readme_kit import README, ROOT, blocks
 from tls_kit import Authority
 
 HOME = "/home/pi/gateway"
+PROFILES = [text for text in blocks("yaml") if text.startswith("profile: ")]
+CONFIGURATIONS = [text for text in blocks("yaml") if text not in PROFILES]
 USER = pwd.getpwuid(os.geteuid()).pw_name  # as root, mosquitto would become a user who cannot read the folder
 
 
@@ -101,12 +103,17 @@ def furnish(folder: Path) -> None:
     (folder / "acl.yaml").write_text("all_users: []\n", encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", range(len(blocks("yaml"))))
+@pytest.mark.parametrize("number", range(len(CONFIGURATIONS)))
 def test_every_configuration_passes_check(number, tmp_path):
     """The first thing that a reader copies."""
     furnish(tmp_path)
+    (tmp_path / "devices.d").mkdir()
+    for text in PROFILES:
+        name = text.split()[1]
+        assert f"`devices.d/{name}.yaml`" in README
+        (tmp_path / "devices.d" / f"{name}.yaml").write_text(text, encoding="utf-8")
     config = tmp_path / "fieldgate.yaml"
-    config.write_text(settle_in(blocks("yaml")[number], tmp_path), encoding="utf-8")
+    config.write_text(settle_in(CONFIGURATIONS[number], tmp_path), encoding="utf-8")
 
     checked = fieldgate("check", "-c", str(config), cwd=tmp_path, env={"CREDENTIALS_DIRECTORY": str(tmp_path)})
 

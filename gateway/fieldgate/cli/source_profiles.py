@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from fieldgate.cli.profile_sources import Profiles
+from fieldgate.cli.profile_sources import Profiles, UnknownProfile
 from fieldgate.config.finding import Finding
 from fieldgate.config.loader import Reading
 from fieldgate_devices.files.document import Loc, Problem
-from fieldgate_devices.files.validate import did_you_mean
 
 __all__ = ["problems_with_source_profiles"]
 
@@ -34,7 +33,7 @@ def _findings(reading: Reading, profiles: Profiles) -> Iterator[Finding]:
     for loc, name in _named(reading):
         contract = contracts.get(name)
         if contract is None:
-            yield Finding(loc, f"profile: there is no profile {name!r}{did_you_mean(name, contracts)}")
+            yield Finding(loc, f"profile: {UnknownProfile(name, list(contracts))}")
         elif loc[2] == "modbus" and contract.profile.modbus is None:
             yield Finding(loc, f"profile: {name!r} has no registers (modbus), so nothing can be read")
 

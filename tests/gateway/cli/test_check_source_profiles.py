@@ -25,7 +25,7 @@ async def test_profiles_that_are_not_there_or_have_no_registers_are_named(tmp_pa
 
     assert answer.code == 1
     assert [line.partition("fieldgate.yaml:")[2] for line in answer.out.splitlines()[:-1]] == [
-        "4:60: profile: there is no profile 'scael'",
+        "4:60: profile: there is no profile 'scael'; 'fieldgate devices list' prints those that are there",
         "6:57: profile: there is no profile 'sdm121'; did you mean 'sdm120'?",
         "6:85: profile: 'tasmota' has no registers (modbus), so nothing can be read",
     ]

@@ -25,7 +25,6 @@ NOT_NEEDED = (
     "dsmr_parser",
     "importlib.resources.readers",
     "pymodbus",
-    "serial",
     "fieldgate.contract_export",
     "fieldgate.cli.devices_infer",
     "fieldgate_devices.infer",
