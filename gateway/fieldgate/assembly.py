@@ -21,7 +21,6 @@ from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.publish_executor import PublishExecutor
-from fieldgate.decide.register_executor import RegisterExecutor
 from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
@@ -34,7 +33,6 @@ from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
-from fieldgate.ingest.serial_executor import SerialExecutor
 from fieldgate.ingest.source import Intake
 from fieldgate.ingest.source_commands import SourceCommands
 from fieldgate.ingest.source_record import SourceRecord
@@ -306,8 +304,12 @@ def source_executors(
             source.commands.replies = replies
             executors[f"mqtt/{source.name}"] = source.commands
         elif one.modbus is not None:
+            from fieldgate.decide.register_executor import RegisterExecutor  # what few need, as the sources below
+
             executors[f"modbus/{source.name}"] = RegisterExecutor(cast("ModbusSource", source))
         else:
+            from fieldgate.ingest.serial_executor import SerialExecutor
+
             executors[one.topic] = SerialExecutor(cast("SerialSource", source), one.topic, replies)
     return executors
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fieldgate import clock
 from fieldgate.config.command_topic import OFF, command_filter
 from fieldgate.config.uplink import MqttUplinkConfig
 from fieldgate.decide.orders import Desk
 from fieldgate.device_watch import DeviceWatch
-from fieldgate.forward.command_port import CommandPort
-from fieldgate.forward.command_topics import DeviceNames
 from fieldgate.forward.session_record import SessionRecord
 from fieldgate.forward.uplink_memory import UplinkMemory
 from fieldgate.journal.keeper import Keeper
+
+if TYPE_CHECKING:
+    from fieldgate.forward.command_port import CommandPort
 
 __all__ = ["Hearing"]
 
@@ -41,6 +43,9 @@ class Hearing:
         memory = UplinkMemory(name, record, self._save, wanted=wanted)
         if not wanted:
             return None, memory
+        from fieldgate.forward.command_port import CommandPort  # with a dozen files that few need
+        from fieldgate.forward.command_topics import DeviceNames
+
         port = CommandPort(
             name,
             mqtt.commands,

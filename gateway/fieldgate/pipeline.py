@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, cast
 
 import msgspec
 import structlog
@@ -43,7 +44,6 @@ from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
-from fieldgate.ingest.serial_executor import SerialExecutor
 from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
 from fieldgate.journal.dead_letter_box import Replay
@@ -56,6 +56,10 @@ from fieldgate.observe.health import RateMeter
 from fieldgate.odd_reads import OddReads
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
+from fieldgate_devices.matching import SERIAL
+
+if TYPE_CHECKING:
+    from fieldgate.ingest.serial_executor import SerialExecutor
 
 __all__ = ["Pipeline"]
 
@@ -145,7 +149,7 @@ class Pipeline:
             for one in config.sources
         ]
         by_source.update(source_executors(config, self.sources, replies))
-        self._writers = [one for one in by_source.values() if isinstance(one, SerialExecutor)]
+        self._writers = [cast("SerialExecutor", one) for topic, one in by_source.items() if topic.startswith(SERIAL)]
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick

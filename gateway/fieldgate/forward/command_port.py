@@ -25,9 +25,9 @@ from fieldgate.mqtt.client_happenings import Announced, Subscribed, reason_text,
 from fieldgate.mqtt.client_session import ClientSession
 from fieldgate.mqtt.endings import Cause, End
 
-__all__ = ["RECEIVE_MAXIMUM", "CommandPort"]
+__all__ = ["CommandPort"]
 
-RECEIVE_MAXIMUM: Final = 32
+_RECEIVE_MAXIMUM: Final = 32
 """How many commands a server may send before one of them is acknowledged (MQTT 5)."""
 _POISONED: Final = 2  # connections in a row that ended over what the server delivered
 
@@ -40,7 +40,10 @@ class CommandPort:
     ``read_on`` is told False when nothing more can be taken for now, and True later. All are the uplink's to set.
 
     ``away_since_s`` is until when an earlier process is known to have heard the server (boot time), if it is.
+    ``receive_maximum`` is how many messages the server may have on the way [MQTT5 3.1.2.11.3].
     """
+
+    receive_maximum: Final = _RECEIVE_MAXIMUM
 
     def __init__(
         self,

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from random import Random
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 import structlog
 
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
-from fieldgate.forward.command_port import RECEIVE_MAXIMUM, CommandPort
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
@@ -32,6 +31,9 @@ from fieldgate.mqtt.framing import packet_size
 from fieldgate.mqtt.packets import Publish, Reason
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
 from fieldgate.net.login import client_settings
+
+if TYPE_CHECKING:
+    from fieldgate.forward.command_port import CommandPort
 
 __all__ = ["MqttUplink"]
 
@@ -78,7 +80,7 @@ class MqttUplink:
             will=self._presence.will() if self._presence is not None else None,
         )
         if commands is not None:
-            settings = msgspec.structs.replace(settings, receive_maximum=RECEIVE_MAXIMUM)
+            settings = msgspec.structs.replace(settings, receive_maximum=commands.receive_maximum)
         open_inbox = None if commands is None else self._open_inbox
         self._session = ClientSession(settings, delivered=self._delivered, open_inbox=open_inbox)
         timing = timing or Timing()
