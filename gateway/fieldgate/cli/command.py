@@ -121,7 +121,7 @@ def _list_commands(found: list[dict[str, Any]], device: str, as_json: bool) -> N
             typer.echo(json.dumps(one))
         return
     if not found:
-        typer.echo(safe(f"{device} has no commands"), err=True)
+        typer.echo(safe(f"{device} has no commands: its profile names none"), err=True)
     for one in found:
         words = [f"{name}={_meaning(spec)}" for name, spec in one["arguments"].items()]
         about = f"   {one['description']}" if one["description"] else ""
