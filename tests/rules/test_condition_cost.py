@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import timeit
 from types import FrameType
@@ -31,11 +32,13 @@ def operations(run: Any, *arguments: Any) -> int:
         return trace
 
     before = sys.gettrace()
+    gc.disable()  # what others left to be finalized would be counted here
     sys.settrace(trace)
     try:
         run(*arguments)
     finally:
         sys.settrace(before)
+        gc.enable()
     return count
 
 
