@@ -102,7 +102,7 @@ class World:
     def _tell(self, order: Order, answer: Answer, row: Row | None) -> None:
         self.told.append((order.id, answer.status))
         if row is not None and self.events_are_safe:
-            self.desk.event_safe([row.number])
+            self.desk.book.event_safe([row.number])
 
     def now(self) -> Moment:
         return Moment(

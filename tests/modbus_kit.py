@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import textwrap
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 from fieldgate.config.source import SourceConfig
@@ -16,6 +15,7 @@ from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.modbus import make_registers
 from fieldgate_devices.reading import read_profile
 from fieldgate_simulators.modbus_unit import ModbusUnit
+from source_run import run_source
 
 __all__ = ["PUMP", "catalogue_of", "make_unit", "modbus_config", "running_modbus"]
 
@@ -72,13 +72,7 @@ async def running_modbus(
     intake: Intake, units: list[dict[str, Any]] | None = None, *, catalogue: Catalogue | None = None, **modbus: Any
 ) -> AsyncIterator[ModbusSource]:
     """A source that runs until the block ends."""
-    source = make_modbus_source(modbus_config(units, **modbus), intake, catalogue=catalogue or catalogue_of())
-    task = asyncio.create_task(source.run(), name="source")
-    try:
+    async with run_source(
+        make_modbus_source(modbus_config(units, **modbus), intake, catalogue=catalogue or catalogue_of())
+    ) as source:
         yield source
-    finally:
-        await source.stop_reading()
-        await source.stop()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -6,12 +6,11 @@ unplugging is to a real port, and throws away what waits.
 
 from __future__ import annotations
 
-import asyncio
 import os
 import select
 import tty
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -21,6 +20,7 @@ from fieldgate.ingest.serial_source import SerialSource
 from fieldgate.ingest.source import Intake
 from fieldgate_devices.framing.framer import Framer
 from fieldgate_devices.framing.spec import framer_of
+from source_run import run_source
 
 __all__ = ["PtyDevice", "make_serial", "reading", "serial_config"]
 
@@ -107,13 +107,5 @@ def make_serial(intake: Intake, port: object, *, framer: Framer | None = None, *
 @asynccontextmanager
 async def reading(intake: Intake, port: object, **changes: Any) -> AsyncIterator[SerialSource]:
     """A source that runs until the block ends."""
-    source = make_serial(intake, port, **changes)
-    task = asyncio.create_task(source.run(), name="source")
-    try:
+    async with run_source(make_serial(intake, port, **changes)) as source:
         yield source
-    finally:
-        await source.stop_reading()
-        await source.stop()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -16,6 +15,7 @@ from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.mqtt.packets import ConnAck, Packet, SubAck, Subscribe, UnsubAck, Unsubscribe
 from fieldgate.net.broker_connection import Timing
 from listener_kit import HeldIntake
+from source_run import run_source
 from uplink_kit import FAST, Peer, ScriptedBroker
 
 __all__ = ["OWN_RUN", "GoodBroker", "make_source", "running", "source_config"]
@@ -61,16 +61,8 @@ def make_source(
 @asynccontextmanager
 async def running(intake: HeldIntake, port: int, **changes: Any) -> AsyncIterator[MqttSource]:
     """A source that runs until the block ends."""
-    source = make_source(intake, port, **changes)
-    task = asyncio.create_task(source.run(), name="source")
-    try:
+    async with run_source(make_source(intake, port, **changes)) as source:
         yield source
-    finally:
-        await source.stop_reading()
-        await source.stop()
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 class GoodBroker(ScriptedBroker):

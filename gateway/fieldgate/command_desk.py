@@ -213,7 +213,7 @@ class _Events:
 
     def settled(self, first: int, count: int) -> None:
         """See `Settler`."""
-        self._desk.core.event_safe(range(first, first + count))
+        self._desk.core.book.event_safe(range(first, first + count))
 
     def flush(self) -> None:
         """See `Settler`. It is written now and then (`CommandKeeper.run`)."""

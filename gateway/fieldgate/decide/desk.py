@@ -34,9 +34,11 @@ from fieldgate.decide.open_order import (
     job_again,
     job_of,
     new_row,
+    noted_row,
+    overdue_text,
     stale_text,
     to_this_boot,
-)
+)  # fmt: skip
 from fieldgate.decide.order_ages import expiry, is_over
 from fieldgate.decide.order_book import OrderBook
 from fieldgate.decide.order_row import Moment, Row, RowChanges, Stage
@@ -49,11 +51,9 @@ __all__ = ["OrderDesk"]
 class OrderDesk:
     """``tell`` hears of every final answer once it is recorded, with its row; without one where there is none.
 
-    `event_safe` says that what it made of that is safe. Until then it hears of it again after a restart.
-
-    ``attention`` is called when there is a row to write.
-
-    ``counts`` are final answers by status, since the start; ``problem`` is why nothing can be recorded now.
+    `OrderBook.event_safe` says that what it made of that is safe. Until then it hears of it again after a restart.
+    ``attention`` is called when there is a row to write. ``counts`` are final answers by status, since the start;
+    ``problem`` is why nothing can be recorded now.
     """
 
     def __init__(
@@ -99,13 +99,13 @@ class OrderDesk:
         """See `Desk`."""
         if self._joins(order, hears):
             return
-        now = self._now()
         if self.problem:
-            self._refuse_at_once(order, hears, f"no command can be recorded: {self.problem}", now)
+            self.refuse(order, hears, f"no command can be recorded: {self.problem}")
             return
+        now = self._now()
         if not self.book.make_room(now):
             reason = f"too many commands: the record holds {len(self.book):,}, all of them too young to be forgotten"
-            self._refuse_at_once(order, hears, reason, now)
+            self.refuse(order, hears, reason)
             return
         row = new_row(self.book.take_number(), order, now)
         row.has_id = self.book.find(order.origin, order.id) is None
@@ -132,9 +132,7 @@ class OrderDesk:
         noted = self._notes.take(answer, now.boot_s)
         if noted is None:
             return
-        row = new_row(self.book.take_number(), order, now)
-        row.stage, row.answer, row.owes_event = Stage.ANSWERED, noted, True
-        row.has_id, row.is_told = False, True
+        row = noted_row(self.book.take_number(), order, noted, now)
         one = self._open[row.number] = OpenOrder(row, None)
         one.answers.append(noted)
         self._changed(one)
@@ -172,20 +170,14 @@ class OrderDesk:
             self._begin(one, now)
 
     def _begin(self, one: OpenOrder, now: Moment) -> None:
-        one.is_begun = True
-        one.row.stage = Stage.STARTED
-        one.row.started_wall_ns = now.wall_ns
+        one.begin(now)
 
-    def _refuse_at_once(self, order: Order, hears: Hears, reason: str, now: Moment) -> None:
-        """Without a trace: there is nowhere to leave one."""
-        answer = answer_of(order, Outcome(Status.REFUSED, reason), now)
+    def refuse(self, order: Order, hears: Hears, reason: str) -> None:
+        """Refuse an order of which no trace can be left, or that came when none is taken any more."""
+        answer = answer_of(order, Outcome(Status.REFUSED, reason), self._now())
         self.counts[Status.REFUSED] += 1
         Hearer(hears).tell(order, answer)
         self._tell(order, answer, None)
-
-    def refuse(self, order: Order, hears: Hears, reason: str) -> None:
-        """Refuse an order that came when none is taken any more."""
-        self._refuse_at_once(order, hears, reason, self._now())
 
     def join(self, origin: str, hears: Hears) -> None:
         """See `Desk`."""
@@ -199,19 +191,8 @@ class OrderDesk:
                 hears.answered(row.order, row.answer)
 
     def told(self, order: Order, answer: Answer) -> None:
-        """See `Desk`. It is written with the next change: an answer that is told twice does no harm."""
-        row = self.book.find(order.origin, order.id)
-        if row is not None and row.answer == answer and answer.status.is_final and not row.is_told:
-            row.is_told = True
-            self.book.changed(row)
-
-    def event_safe(self, numbers: Iterable[int]) -> None:
-        """The events of these rows are safe; that is written with the next change."""
-        for number in numbers:
-            row = self.book.numbered(number)
-            if row is not None and row.owes_event:
-                row.owes_event = False
-                self.book.changed(row)
+        """See `Desk`."""
+        self.book.told(order, answer)
 
     # -- the disk -------------------------------------------------------------------------------------------------
 
@@ -264,8 +245,7 @@ class OrderDesk:
         target = one.target
         assert target is not None
         if is_over(one.row, now):
-            self._answer(one, Outcome(Status.REFUSED, stale_text(one.row.order, now)), now)
-            self._changed(one)
+            self._refuse_as_stale(one, now)
             return
         one.is_out = True
         one.job = job_of(one.row, target, now)
@@ -353,21 +333,19 @@ class OrderDesk:
         if line[0] is one:
             self._call_next(one.row.order.device, line, now)
         elif is_over(one.row, now):
-            self._answer(one, Outcome(Status.REFUSED, stale_text(one.row.order, now)), now)
-            self._changed(one)
+            self._refuse_as_stale(one, now)
+
+    def _refuse_as_stale(self, one: OpenOrder, now: Moment) -> None:
+        self._answer(one, Outcome(Status.REFUSED, stale_text(one.row.order, now)), now)
+        self._changed(one)
 
     def _look_at(self, one: OpenOrder, now: Moment) -> None:
         """An executor has this one: has it taken too long?"""
-        job, answer = one.job, one.row.answer
+        job = one.job
         assert job is not None
-        if answer is not None:  # accepted: the device may come until it is too old
-            if now.boot_s < max(job.expires_at_s, job.gives_up_at_s):
-                return
-            text = "the device did not come for it in time"
-        elif now.boot_s < job.gives_up_at_s:
+        text = overdue_text(job, is_accepted=one.row.answer is not None, now=now)
+        if not text:
             return
-        else:
-            text = "the device did not confirm it in time"
         has_not_left = one.executor is not None and one.executor.cancel(job)
         status = Status.REFUSED if has_not_left else Status.TIMEOUT
         if one.row.stage is not Stage.ANSWERED:

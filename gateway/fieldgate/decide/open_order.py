@@ -18,6 +18,8 @@ __all__ = [
     "job_again",
     "job_of",
     "new_row",
+    "noted_row",
+    "overdue_text",
     "stale_text",
     "to_this_boot",
 ]
@@ -39,6 +41,14 @@ def new_row(number: int, order: Order, now: Moment) -> Row:
         expires_boot_s=expires_boot_s,
         expires_wall_ns=expires_wall_ns,
     )
+
+
+def noted_row(number: int, order: Order, answer: Answer, now: Moment) -> Row:
+    """Return the row of what was refused on its way here, and told: a trace, by whose id nobody is known again."""
+    row = new_row(number, order, now)
+    row.stage, row.answer, row.owes_event = Stage.ANSWERED, answer, True
+    row.has_id, row.is_told = False, True
+    return row
 
 
 def to_this_boot(row: Row, now: Moment) -> None:
@@ -66,6 +76,17 @@ def stale_text(order: Order, now: Moment) -> str:
     if order.made_at_ns is not None and now.is_synced:
         return f"stale: it was given {(now.wall_ns - order.made_at_ns) / 1e9:.1f} s ago"
     return f"stale: it was received {now.boot_s - order.received_boot_ns / 1e9:.1f} s ago"
+
+
+def overdue_text(job: Job, *, is_accepted: bool, now: Moment) -> str:
+    """Return why an executor is not waited for any longer; empty while it is.
+
+    ``is_accepted``: the device may come until the order is too old.
+    """
+    if is_accepted:
+        is_late = now.boot_s >= max(job.expires_at_s, job.gives_up_at_s)
+        return "the device did not come for it in time" if is_late else ""
+    return "the device did not confirm it in time" if now.boot_s >= job.gives_up_at_s else ""
 
 
 def job_of(row: Row, target: Target, now: Moment) -> Job:
@@ -104,6 +125,12 @@ class OpenOrder:
         self.is_out = False  # the executor has it
         self.answers: list[Answer] = []  # decided, and not told yet
         self.said: Answer | None = None  # the one that was told last
+
+    def begin(self, now: Moment) -> None:
+        """Its turn has come: its start is to be written."""
+        self.is_begun = True
+        self.row.stage = Stage.STARTED
+        self.row.started_wall_ns = now.wall_ns
 
 
 class Hearer:

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from fieldgate.decide.order_row import Moment, Row, RowChanges, Stage
+from fieldgate.decide.orders import Answer, Order
 
 __all__ = ["Bounds", "OrderBook", "decode_row", "encode_row"]
 
@@ -92,6 +93,21 @@ class OrderBook:
         """``row`` is new, or not what it was."""
         self._put(row)
         self._dirty[row.number] = None
+
+    def told(self, order: Order, answer: Answer) -> None:
+        """The sender has ``answer``; that is written with the next change: to be told twice does no harm."""
+        row = self.find(order.origin, order.id)
+        if row is not None and row.answer == answer and answer.status.is_final and not row.is_told:
+            row.is_told = True
+            self.changed(row)
+
+    def event_safe(self, numbers: Iterable[int]) -> None:
+        """The events of these rows are safe; that is written with the next change."""
+        for number in numbers:
+            row = self.numbered(number)
+            if row is not None and row.owes_event:
+                row.owes_event = False
+                self.changed(row)
 
     def drop(self, row: Row) -> None:
         """Forget a row that could not be written."""

@@ -7,6 +7,7 @@ behind it one after the other is not blamed for the silence of the first.
 from __future__ import annotations
 
 import asyncio
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
 from fieldgate.errors import FieldgateError
@@ -24,32 +25,32 @@ class ChannelDown(FieldgateError):
         self.is_refusal = is_refusal
 
 
-class Channel:
+class Channel(ABC):
     """A way to the units of a source; see `modbus_tcp` and `modbus_serial`."""
 
     where = ""
     """What it leads to while it is open."""
     late = 0
 
+    @abstractmethod
     async def open(self) -> None:
         """Connect.
 
         Raises:
             ChannelDown: it cannot be done now.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def ask(self, unit: int, what: Request | Write, timeout_s: float) -> Answer | None:
         """Return the answer, None where there is none in time.
 
         Raises:
             ChannelDown: the connection is gone.
         """
-        raise NotImplementedError
 
+    @abstractmethod
     async def close(self) -> None:
         """Connect no more."""
-        raise NotImplementedError
 
 
 class _Waiting:

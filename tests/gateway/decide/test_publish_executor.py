@@ -4,56 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from fieldgate.decide.orders import Job, Order, Outcome, Status
-from fieldgate.decide.publish_executor import MARK, PublishExecutor
-from fieldgate.decide.replies import Replies
+from fieldgate.decide.orders import Outcome, Status
+from fieldgate.decide.publish_executor import MARK
 from fieldgate.mqtt.memory import BrokerMemory
 from fieldgate.mqtt.packets import Properties, PubAck, PubComp, Publish, PubRec, PubRel, Subscription
 from fieldgate.mqtt.session_roles import Accepted
-from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredState
-from fieldgate_devices.command import Publication
 from fieldgate_devices.command_model import ReplySpec
 from fieldgate_devices.command_reply import Reply
-from session_kit import Client, Server, may
-
-TOPIC = "boiler/b7/set"
-
-
-class Desk:
-    """Gives jobs and hears of them."""
-
-    def __init__(self, server: Server) -> None:
-        self.server = server
-        self.replies = Replies()
-        self.executor = PublishExecutor(server.broker, self.replies, lambda: server.now_s)
-        server.broker.returning = self.executor.returning
-        self.outcomes: list[Outcome] = []
-
-    def job(self, *, qos: int = 1, mark: str = "m1", max_age_s: float = 60.0, reply: Reply | None = None) -> Job:
-        order = Order(
-            device="b7", name="set", arguments={}, origin="cli", id="id-1", received_boot_ns=0, received_wall_ns=0
-        )  # fmt: skip
-        now_s = self.server.now_s
-        return Job(
-            order=order,
-            mark=mark,
-            request=Publication(TOPIC, b'{"target":55}', qos, False, reply),
-            topic="boiler/b7/telemetry",
-            expires_at_s=now_s + max_age_s,
-            gives_up_at_s=now_s + 10,
-        )
-
-    def execute(self, job: Job) -> None:
-        self.executor.execute(job, self.outcomes.append)
-
-    def save(self, problem: str = "") -> None:
-        """The sessions are on disk, or not."""
-        assert self.executor.has_unsaved
-        self.executor.saved(self.executor.unsaved(), problem)
-
-    @property
-    def statuses(self) -> list[Status]:
-        return [one.status for one in self.outcomes]
+from publish_desk_kit import TOPIC, Desk, device, got, state_of
+from session_kit import Server, may
 
 
 @pytest.fixture
@@ -64,21 +23,6 @@ def server() -> Server:
 @pytest.fixture
 def desk(server: Server) -> Desk:
     return Desk(server)
-
-
-def device(
-    server: Server, name: str = "b7", *filters: str, version: int = 5, qos: int = 1, kept: bool = False
-) -> Client:
-    properties = Properties(session_expiry_s=3600) if kept and version == 5 else None
-    client = server.connect(name, version=version, clean=not kept, properties=properties)
-    client.subscribe(*(Subscription(one, qos) for one in filters or (TOPIC,)))
-    return client
-
-
-def got(client: Client) -> Publish:
-    (packet,) = client.received()
-    assert isinstance(packet, Publish)
-    return packet
 
 
 def test_it_is_done_when_the_device_acknowledges(server: Server, desk: Desk) -> None:
@@ -313,7 +257,7 @@ def test_after_a_restart_what_was_accepted_goes_on_and_the_rest_is_taken_back(se
         desk.execute(desk.job(mark=mark))
     stored = memory.everything(server.now_s)
     later = Server()
-    BrokerMemory(later.broker, base_s=0.0).restore(_state_of(stored), max_bytes=2**20, now_s=later.now_s)
+    BrokerMemory(later.broker, base_s=0.0).restore(state_of(stored), max_bytes=2**20, now_s=later.now_s)
     desk = Desk(later)
     assert desk.executor.resume(desk.job(mark="m1"), desk.outcomes.append)
     assert not desk.executor.resume(desk.job(mark="m3"), desk.outcomes.append)
@@ -326,139 +270,3 @@ def test_after_a_restart_what_was_accepted_goes_on_and_the_rest_is_taken_back(se
     assert message.properties is not None
     assert message.properties.user == ((MARK, "m1"),)
     assert desk.statuses == [Status.DONE]
-
-
-RETURN = Properties(session_expiry_s=3600)
-
-
-def test_what_leaves_for_a_device_that_returned_is_on_no_disk_any_more(server: Server, desk: Desk) -> None:
-    """A crash right after the device got it must not give it to the device once more."""
-    memory = BrokerMemory(server.broker, base_s=0.0)
-    device(server, kept=True).vanish()
-    desk.execute(desk.job())
-    stored = memory.changes(server.now_s)
-    desk.save()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    marks = desk.executor.unsaved()
-    changes = memory.changes(server.now_s)
-    before = client.early
-    desk.executor.saved(marks, "")
-
-    assert list(stored.deliveries) == [(1, 1)]
-    assert changes.deliveries == {(1, 1): None}
-    assert before == []
-    assert got(client).payload == b'{"target":55}'
-
-
-def test_what_was_saved_while_it_was_there_does_not_let_it_leave(server: Server, desk: Desk) -> None:
-    """The disk holds it still: it leaves after the next time."""
-    device(server, kept=True).vanish()
-    desk.execute(desk.job())
-    marks = desk.executor.unsaved()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    desk.executor.saved(marks, "")
-    before = client.received()
-    desk.save()
-
-    assert before == []
-    assert desk.statuses == [Status.ACCEPTED]
-    assert got(client).payload == b'{"target":55}'
-
-
-def test_what_was_sent_and_not_acknowledged_does_not_go_on_after_a_restart(server: Server, desk: Desk) -> None:
-    """The device may have done it: nobody knows, and it is not repeated."""
-    memory = BrokerMemory(server.broker, base_s=0.0)
-    device(server, kept=True).vanish()
-    desk.execute(desk.job())
-    desk.save()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    desk.save()
-    got(client)
-    client.vanish()
-    later = Server()
-    stored = _state_of(memory.everything(server.now_s))
-    BrokerMemory(later.broker, base_s=0.0).restore(stored, max_bytes=2**20, now_s=later.now_s)
-    desk = Desk(later)
-    goes_on = desk.executor.resume(desk.job(), desk.outcomes.append)
-    desk.executor.resumed()
-
-    assert len(stored.deliveries) == 1
-    assert not goes_on
-    assert later.connect("b7", version=5, clean=False).early == []
-
-
-def test_commands_stay_in_order_while_a_device_returns(server: Server, desk: Desk) -> None:
-    """Open, then close, must not end open."""
-    device(server, kept=True).vanish()
-    for mark in ("m1", "m2"):
-        desk.execute(desk.job(mark=mark))
-    desk.save()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    desk.execute(desk.job(mark="m3"))
-    early = client.received()
-    desk.save()
-    told = [
-        packet.properties.user[0][1]
-        for packet in client.received()
-        if isinstance(packet, Publish) and packet.properties
-    ]
-
-    assert early == []
-    assert told == ["m1", "m2", "m3"]
-
-
-def test_what_is_given_up_while_it_waits_to_leave_does_not_leave(server: Server, desk: Desk) -> None:
-    device(server, kept=True).vanish()
-    first, later = desk.job(), desk.job(mark="m2")
-    desk.execute(first)
-    desk.save()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    desk.execute(later)
-    taken_back = [desk.executor.cancel(first), desk.executor.cancel(later)]
-    desk.save()
-
-    assert taken_back == [True, True]
-    assert client.received() == []
-    assert not desk.executor.has_unsaved
-
-
-def test_a_device_that_is_away_again_before_it_got_it_gets_it_later(server: Server, desk: Desk) -> None:
-    device(server, kept=True).vanish()
-    desk.execute(desk.job())
-    desk.save()
-    server.connect("b7", version=5, clean=False, properties=RETURN).vanish()
-    kept_bytes = server.broker.sessions.away_bytes
-    desk.save()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    desk.save()
-    client.send(PubAck(got(client).packet_id))
-
-    assert kept_bytes == 0
-    assert server.broker.sessions.away_bytes == 0
-    assert desk.statuses == [Status.ACCEPTED, Status.DONE]
-
-
-def test_what_cannot_be_recorded_does_not_leave(server: Server, desk: Desk) -> None:
-    device(server, kept=True).vanish()
-    desk.execute(desk.job())
-    desk.save()
-    client = server.connect("b7", version=5, clean=False, properties=RETURN)
-    desk.save("disk full")
-
-    assert client.received() == []
-    assert desk.outcomes[-1] == Outcome(
-        Status.REFUSED, "that it leaves cannot be recorded, so it was not sent: disk full"
-    )
-
-
-def _state_of(changes: Changes) -> StoredState:
-    deliveries: dict[int, dict[int, StoredDelivery]] = {}
-    for (session, position), one in changes.deliveries.items():
-        if one is not None:
-            deliveries.setdefault(session, {})[position] = one
-    return StoredState(
-        sessions={key: one for key, one in changes.sessions.items() if one is not None},
-        deliveries=deliveries,
-        messages={key: one for key, one in changes.messages.items() if one is not None},
-        retained={},
-    )
