@@ -12,11 +12,11 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane", "Stamp", "TimeQuality"]
+__all__ = ["GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane", "Publish", "Stamp", "TimeQuality"]
 
 GENERIC: Final = "generic"
 """The type of events of devices that no profile names."""
-OWN_TYPES: Final = frozenset({GENERIC, "back", "clock", "command", "gap", "silent"})
+OWN_TYPES: Final = frozenset({GENERIC, "alert", "back", "clock", "command", "gap", "publish", "silent"})
 """Types that no profile may have: the gateway gives them to events itself."""
 
 
@@ -64,11 +64,27 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
     quality: int = TimeQuality.SYNCED
 
 
+class Publish(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A message that a rule sends to an uplink as it is: the event's data under this topic."""
+
+    topic: str
+    qos: int = 1
+    retain: bool = False
+
+
 class Extra(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """What few events have: the device's own time (UTC in ns since 1970), and whether it was a dead letter before."""
+    """What few events have: the device's own time (UTC in ns since 1970), and whether it was a dead letter before.
+
+    Rules add: ``cause``, the id (``RUN-SEQ``) of the event that this one comes of; ``uplinks``, the only ones that it
+    goes to; ``notify``, the uplinks of kind webhook that are told of it; ``publish``, where it is no event for them.
+    """
 
     at_ns: int | None = None
     is_replayed: bool = False
+    cause: str = ""
+    uplinks: tuple[str, ...] | None = None
+    notify: tuple[str, ...] = ()
+    publish: Publish | None = None
 
 
 class Event(msgspec.Struct, array_like=True, gc=False):
