@@ -118,7 +118,7 @@ def _seqs(job: WriteJob) -> list[int]:
 
 
 def test_what_rules_made_of_a_read_is_never_put_off_to_the_next_commit() -> None:
-    """A cause that is on disk without its alarm is an alarm that is lost with a kill -9: nobody sends the cause again."""
+    """A cause on disk without its alarm is an alarm lost with a kill -9: nobody sends the cause again."""
     queue = make_queue()
     queue.append(_batch(1, count=2_500))  # more than one commit takes
     queue.append(_batch(2_501, lane=0, is_bound=True))
