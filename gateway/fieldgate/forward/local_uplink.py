@@ -184,7 +184,7 @@ class LocalUplink:
         self.kick()
 
     def _ship(self, shipment: Shipment, now_s: float) -> None:
-        batch, events, _, _, is_stored = shipment
+        batch, events, _, _, is_stored, _ = shipment
         for first, end in unexpired(shipment, self._expiry, self._feed, now_s):
             self._sent += end - first
             if not self._subscribers.is_listening and not self._config.retain:

@@ -241,7 +241,7 @@ class Pump:
 
     def _ship(self, shipment: Shipment, now_s: float) -> None:
         """Send one run of events."""
-        batch, events, start, stop, is_stored = shipment
+        batch, events, start, stop, is_stored, _ = shipment
         count = stop - start
         run = events if count == len(events) else events[start:stop]
         if self._expiry is not None and any(event.expiry_s is not None for event in run):
@@ -269,7 +269,7 @@ class Pump:
 
     def _ship_expiring(self, expiry: Expiry, shipment: Shipment, now_s: float) -> None:
         """Send a run in which publishers said when some events end: those by themselves, with the time that is left."""
-        batch, events, start, stop, is_stored = shipment
+        batch, events, start, stop, is_stored, _ = shipment
         plain = start
         for index in range(start, stop):
             ends_s = expiry.ends_s(events[index], now_s)
@@ -308,7 +308,7 @@ class Pump:
             wanted = min(batcher.max_events - batcher.count, self._allowed(now_s))
             if wanted > 0:
                 for shipment in self._feed.take(wanted):
-                    batch, events, _, _, is_stored = shipment
+                    batch, events, _, _, is_stored, _ = shipment
                     for start, stop in unexpired(shipment, self._expiry, self._feed, now_s):
                         envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
                         self._gather(batcher, batch, start, envelopes, now_s)
