@@ -45,6 +45,7 @@ NAMES: Final = {
     "devices.damaged": "the file of the registry was damaged; what could be read of it was taken over",
     "devices.not_stored": "what is known of devices cannot be stored for now",
     "devices.stored_again": "what is known of devices is stored again",
+    "events.routed_nowhere": "a rule routed an event to uplinks of which none takes it: it went nowhere",
     "gateway.failed": "the gateway ends because of this problem",
     "gateway.no_uplink": "no uplink is configured, and what to write",
     "gateway.started": "the journal is open and everything is about to start",
