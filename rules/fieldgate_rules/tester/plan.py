@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -61,13 +61,19 @@ class Plan:
 
 
 def plan_tests(
-    tests: Sequence[TestSpec], document: Document, *, rules: RuleSet, catalogue: Catalogue, recordings: Recordings
+    tests: Sequence[TestSpec],
+    document: Document,
+    *,
+    rules: RuleSet,
+    own: Collection[str],
+    catalogue: Catalogue,
+    recordings: Recordings,
 ) -> tuple[list[Plan], list[Problem]]:
     """Return the tests of a file that can be run, and what is wrong with the others, with warnings.
 
-    ``document`` is the file, ``rules`` are those that run in its tests.
+    ``document`` is the file; ``rules`` are those that run in its tests, of which ``own`` are tested.
     """
-    planning = _Planning(document, rules, catalogue, recordings)
+    planning = _Planning(document, rules, own, catalogue, recordings)
     plans = []
     names: dict[str, Location] = {}
     for number, spec in enumerate(tests):
@@ -82,11 +88,18 @@ def plan_tests(
 class _Planning:
     """One file."""
 
-    def __init__(self, document: Document, rules: RuleSet, catalogue: Catalogue, recordings: Recordings) -> None:
+    def __init__(
+        self,
+        document: Document,
+        rules: RuleSet,
+        own: Collection[str],
+        catalogue: Catalogue,
+        recordings: Recordings,
+    ) -> None:
         self.problems: list[Problem] = []
         self._document = document
         self._rules = rules
-        self._by_id = {rule.id: rule for rule in rules.rules}
+        self._by_id = {rule.id: rule for rule in rules.rules if rule.id in own}
         self._catalogue = catalogue
         self._messages = Messages(catalogue)
         self._recordings = recordings
@@ -234,7 +247,7 @@ class _Planning:
             text = f"rule: no rule {spec.rule!r} is tested here{hint}"
             self.problem(self._document.where((*loc, "rule")), text)
             return
-        rules = self._rules.rules if rule is None else (rule,)
+        rules = tuple(self._by_id.values()) if rule is None else (rule,)
         if spec.kind is not None and not any(_does(one, spec.kind) for one in rules):
             key = "resolved" if spec.resolved and spec.alert is None else spec.kind
             who = f"rule {rule.id!r} does" if rule is not None else "the rules that are tested here do"
