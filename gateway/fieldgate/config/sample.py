@@ -39,6 +39,7 @@ _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that
     "MqttUplinkConfig": frozenset({"url", "username", "password"}),
     "DevicesConfig": frozenset[str](),
     "DeadLettersConfig": frozenset[str](),
+    "RulesConfig": frozenset[str](),
     "LocalConfig": frozenset[str](),
     "JournalConfig": frozenset[str](),
 }

@@ -38,6 +38,7 @@ _RAW_NAMES: Final = (
     "drained",
     "receivedat",
     "replayed",
+    "cause",
 )
 _QOS: Final = {"mqtt": {"qos": 1, "bindingVersion": "0.2.0"}}
 _RETAINED: Final = {"mqtt": {"qos": 1, "retain": True, "bindingVersion": "0.2.0"}}

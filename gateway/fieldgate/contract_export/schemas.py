@@ -40,6 +40,11 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
     "drained": {"const": True, "description": "Newer events have passed this one (drain: live_first)."},
     "receivedat": {**_TIME, "description": "When it was received, where time is the device's own."},
     "replayed": {"const": True, "description": "The message was a dead letter before."},
+    "cause": {
+        "type": "string",
+        "pattern": "^[0-9a-f]{16}-[0-9]+$",
+        "description": "Of what a rule has made: the id of the event that it comes of.",
+    },
     "contentid": {
         "type": "string",
         "pattern": "^[0-9a-f]{16}$",

@@ -11,6 +11,7 @@ however often it is made. Members, in this order:
     drained         true where newer events have passed this one (``drain: live_first``)
     receivedat      when it was received, where ``time`` is the device's own
     replayed        true where the message was a dead letter before
+    cause           of what a rule has made: the id (without a suffix) of the event that it comes of
     contentid       16 hex digits; equal for what a device sent again because its acknowledgement was lost
     data            the JSON text exactly as stored, or data_base64
 
@@ -119,6 +120,8 @@ def extra_texts(extra: Extra | None, stamp: Stamp, time_text: Callable[[int], by
     said = {} if extra.at_ns is None else {"receivedat": received_at}
     if extra.is_replayed:
         said["replayed"] = "true"
+    if extra.cause:
+        said["cause"] = extra.cause
     return (received_at if extra.at_ns is None else time_text(extra.at_ns).decode()), said
 
 
@@ -199,6 +202,8 @@ class CloudEvents:
             tail += b',"receivedat":"%b"' % said["receivedat"].encode()
         if "replayed" in said:
             tail += b',"replayed":true'
+        if "cause" in said:
+            tail += b',"cause":%b' % msgspec.json.encode(said["cause"])
         return b'{"specversion":"1.0","id":"%016x-' % stamp.run, tail
 
     def _address_part(self, address: Address) -> bytes:

@@ -2,7 +2,7 @@
 
 Properties: content type (JSON or octet stream), then ``fieldgate-time``, ``-id``, ``-contentid`` and, as in
 ``encode`` and only where they say something, ``-lane``, ``-timequality``, ``-osboot``, ``-uptimems``, ``-drained``,
-``-receivedat``, ``-replayed``.
+``-receivedat``, ``-replayed``, ``-cause``.
 Gateway, device and type are in the topic; a property costs the broker more than it costs us.
 """
 

@@ -116,8 +116,9 @@ class Outbox:
         *,
         now_s: float,
         size_bytes: int,
+        is_bound: bool = False,
     ) -> None:
-        """Take events of one lane and read, in order, and number them."""
+        """Take events of one lane and read, in order, and number them; ``is_bound``: see `Batch`."""
         seq = self.next_seq
         for event in events:
             event.seq = seq
@@ -130,7 +131,15 @@ class Outbox:
             waits = bytes([self._bits_of(event) for event in events])
         else:
             waits = bytes((self._all_bits,)) * count
-        batch = Batch(events, waits, settler=settler, positions=positions, accepted_s=now_s, size_bytes=size_bytes)
+        batch = Batch(
+            events,
+            waits,
+            settler=settler,
+            positions=positions,
+            accepted_s=now_s,
+            size_bytes=size_bytes,
+            is_bound=is_bound,
+        )
         for feed in self._feeds:
             feed.add_routed(batch.count_wanted_by(feed.bit_number) if self._has_filters else count)
         self.lanes[events[0].lane].append(batch)
@@ -138,6 +147,12 @@ class Outbox:
         if self._has_filters and self._is_relay:
             for start, stop in batch.runs_unwanted(0, count):
                 self._settle(batch, start, stop)
+        self.changed()
+
+    def settle(self, settler: Settler, position: int) -> None:
+        """Settle a message of which nothing is left: rules have absorbed all that came of it."""
+        settler.settled(position, 1)
+        self._touched[settler] = None
         self.changed()
 
     def stalled(self, *, is_far: bool = False) -> None:

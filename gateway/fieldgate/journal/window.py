@@ -26,7 +26,7 @@ class Batch:
 
     ``waits[i]`` has bit ``u`` set while uplink number ``u`` has not acknowledged ``events[i]``.
     ``positions`` is the settler's position of the first event when they are consecutive, else a list. ``size_bytes``
-    is what the batch takes in memory.
+    is what the batch takes in memory. ``is_bound``: it is written in the same commit as the batch accepted before it.
     """
 
     __slots__ = (
@@ -34,6 +34,7 @@ class Batch:
         "events",
         "handed_out",
         "handed_out_at_write",
+        "is_bound",
         "is_settled",
         "is_writing",
         "is_written",
@@ -53,6 +54,7 @@ class Batch:
         positions: int | list[int] = 0,
         accepted_s: float = 0.0,
         size_bytes: int = 0,
+        is_bound: bool = False,
     ) -> None:
         self.events = events
         self.waits = bytearray(waits)
@@ -60,6 +62,7 @@ class Batch:
         self.positions = positions
         self.accepted_s = accepted_s
         self.size_bytes = size_bytes
+        self.is_bound = is_bound
         self.is_written = False
         self.is_writing = False
         self.is_settled = settler is None
