@@ -163,6 +163,8 @@ class GivenSpec(Section):
             raise ValueError("times and until belong to every")
         if self.every is not None and self.times is None and self.until is None:
             raise ValueError("every needs times or until")
+        if self.until is not None and self.until < self.at:
+            raise ValueError("until is before at")
         if self.every is not None and self.kind in ("restart", "clock", "recording"):
             raise ValueError(f"{self.kind} happens once; leave out every")
         return self

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -102,8 +101,10 @@ def shown(kind: str, facts: Mapping[str, object]) -> str:
 
 def when(at_ns: int) -> str:
     """``30s``, ``1h``, ``90.5s``: to the millisecond."""
-    at_ms = Decimal(at_ns) / 1_000_000
-    return format_duration(float(at_ms.quantize(Decimal(1)) / 1000))
+    at_ms = round(at_ns / 1_000_000)
+    if at_ms % 1000 == 0:
+        return format_duration(at_ms / 1000)
+    return f"{at_ms / 1000:.3f}".rstrip("0") + "s"
 
 
 def quoted(value: object) -> str:
