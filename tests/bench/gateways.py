@@ -69,6 +69,18 @@ fields:
   note: {type: string}
 """
 
+# Ten rules, as the design's targets want it: one is asked about each event, and its condition is false.
+RULES = "rules:\n" + "".join(
+    f"""\
+  - id: {name}
+    on: {{device: "{devices}", profile: sensor}}
+    when: temperature > 84 and humidity > 90 and note != "test"
+    do:
+      - alert: {{severity: critical, text: "{{device}} is at {{temperature:.1f}} °C"}}
+"""
+    for name, devices in [("asked", "*"), *((f"other-{number}", f"pump-{number}") for number in range(9))]
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -130,6 +142,8 @@ class Gateway:
         else:
             (folder / "devices.d").mkdir()
             (folder / "devices.d" / "sensor.yaml").write_text(PROFILE)
+            (folder / "rules.d").mkdir()
+            (folder / "rules.d" / "bench.yaml").write_text(RULES)
             conf = folder / "fieldgate.yaml"
             conf.write_text(
                 FIELDGATE_CONF.format(

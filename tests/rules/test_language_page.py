@@ -62,9 +62,11 @@ def test_every_kind_of_argument_is_said_in_words():
     assert used == set(Wants)
 
 
-def test_what_the_readme_shows_to_programmers_runs():
+def test_what_is_shown_to_programmers_runs():
     """Whoever builds on the language begins there."""
-    (code,) = re.findall(r"((?:^    .*\n|^\n)+)\Z", (PAGE.parent / "README.md").read_text(), re.MULTILINE)
+    (code,) = re.findall(
+        r"((?:^    .*\n|^\n)+)\Z", (PAGE.parent / "fieldgate_rules/README.md").read_text(), re.MULTILINE
+    )
     content = "when: level > 3\n"
     names = {"text": "level > 3", "content": content, "where": Location("r.yaml", 1, 7), "profile": profile(FIELDS)}
     names["facts"] = facts({"level": 5.0})

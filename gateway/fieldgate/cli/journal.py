@@ -14,9 +14,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from fieldgate import clock
 from fieldgate.cli.journal_source import answers
 from fieldgate.cli.options import AsJson, ConfigFile, written_config
+from fieldgate.cli.progress import Progress
 from fieldgate.cli.words import count, size
 from fieldgate.config import Config
 from fieldgate.control import ControlError
@@ -26,7 +26,6 @@ from fieldgate_devices.files.quantities import format_size
 __all__ = ["register"]
 
 _MAX_TAIL: Final = 100_000
-_TELL_EVERY_S: Final = 1.0
 
 Since = Annotated[
     str | None,
@@ -186,21 +185,8 @@ def _for_people(event: dict[str, Any]) -> str:
     return f"{event['time']}{mark}  {event['id']}  {event['lane']:<6}  {event['device']}  {' '.join(data.splitlines())}"
 
 
-class _Progress:
-    """A line on stderr now and then, for a person who waits."""
-
-    def __init__(self, *, is_quiet: bool) -> None:
-        self._is_quiet = is_quiet
-        self._due_s = clock.boot_s() + _TELL_EVERY_S
-
-    def tell(self, text: str) -> None:
-        if not self._is_quiet and clock.boot_s() >= self._due_s:
-            self._due_s = clock.boot_s() + _TELL_EVERY_S
-            typer.echo(text, err=True)
-
-
 async def _export(config: Config, request: dict[str, Any], file: Path, *, is_quiet: bool) -> int:
-    progress = _Progress(is_quiet=is_quiet)
+    progress = Progress(is_quiet=is_quiet)
     written = 0
     with export_file(file) as target:
         async for event in answers(config, request):
@@ -214,7 +200,7 @@ async def _export(config: Config, request: dict[str, Any], file: Path, *, is_qui
 
 
 async def _replay(config: Config, request: dict[str, Any], *, is_quiet: bool) -> dict[str, Any]:
-    progress = _Progress(is_quiet=is_quiet)
+    progress = Progress(is_quiet=is_quiet)
     last: dict[str, Any] = {}
     async for last in answers(config, request):
         waits = "" if last["state"] in ("connected", "ready") else f" (waiting: {last['state']}, {last['reason']})"

@@ -20,6 +20,7 @@ from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.loops import broker_place
 from fieldgate.config.model import Config
 from fieldgate.config.places import kind_of
+from fieldgate.config.rules_checks import rules_errors, rules_warnings
 from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
@@ -45,6 +46,7 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     yield from command_errors(config)
     yield from source_errors(config)
     yield from devices_errors(config)
+    yield from rules_errors(config)
     yield from _journal_errors(config)
 
 
@@ -65,6 +67,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     yield from command_warnings(config)
     yield from source_warnings(config)
     yield from devices_warnings(config, document)
+    yield from rules_warnings(config, document)
     yield from _journal_warnings(config, document)
 
 

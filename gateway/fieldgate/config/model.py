@@ -16,6 +16,7 @@ from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
 from fieldgate.config.places import default_gateway_id
+from fieldgate.config.rules import RulesConfig
 from fieldgate.config.section import Name
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
@@ -53,6 +54,7 @@ class Config(Section):
         "is one.",
     )
     devices: DevicesConfig = Field(default_factory=DevicesConfig, description="What devices may say.")
+    rules: RulesConfig = Field(default_factory=RulesConfig, description="What is done about events.")
     local: LocalConfig = Field(
         default_factory=LocalConfig, description="What is kept for the clients of all listeners together."
     )
@@ -62,7 +64,7 @@ class Config(Section):
     @classmethod
     def _look_beside_the_file(cls, written: object) -> object:
         """A default that is a place beside the file is only found if its section is read like one of the file."""
-        return {"devices": {}, **written} if isinstance(written, dict) else written
+        return {"devices": {}, "rules": {}, **written} if isinstance(written, dict) else written
 
     @property
     def assigned(self) -> dict[str, Assigned]:

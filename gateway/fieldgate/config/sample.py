@@ -40,6 +40,7 @@ _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that
     "WebhookConfig": frozenset({"url"}),
     "DevicesConfig": frozenset[str](),
     "DeadLettersConfig": frozenset[str](),
+    "RulesConfig": frozenset[str](),
     "LocalConfig": frozenset[str](),
     "JournalConfig": frozenset[str](),
 }

@@ -115,9 +115,10 @@ class Outbox:
         *,
         now_s: float,
         size_bytes: int,
+        is_bound: bool = False,
         is_routed: bool = False,
     ) -> None:
-        """Take events of one lane and read, in order, and number them.
+        """Take events of one lane and read, in order, and number them; ``is_bound``: see `Batch`.
 
         ``is_routed``: a rule has said of some where they go (`Extra.uplinks`, ``notify``, ``publish``).
         """
@@ -130,8 +131,15 @@ class Outbox:
         self.next_seq = seq
         self.accepted += count
         routing = self.routing
-        waits = routing.waits(events, is_routed=is_routed)
-        batch = Batch(events, waits, settler=settler, positions=positions, accepted_s=now_s, size_bytes=size_bytes)
+        batch = Batch(
+            events,
+            routing.waits(events, is_routed=is_routed),
+            settler=settler,
+            positions=positions,
+            accepted_s=now_s,
+            size_bytes=size_bytes,
+            is_bound=is_bound,
+        )
         is_even = routing.is_even and not is_routed
         if is_routed:
             routing.note(batch)
@@ -142,6 +150,12 @@ class Outbox:
         if not is_even and self._is_relay:
             for start, stop in batch.runs_unwanted(0, count):
                 self._settle(batch, start, stop)
+        self.changed()
+
+    def settle(self, settler: Settler, position: int) -> None:
+        """Settle a message of which nothing is left: rules have absorbed all that came of it."""
+        settler.settled(position, 1)
+        self._touched[settler] = None
         self.changed()
 
     def stalled(self, *, is_far: bool = False) -> None:

@@ -26,7 +26,8 @@ class Batch:
 
     ``waits[i]`` has bit ``u`` set while uplink number ``u`` has not acknowledged ``events[i]``.
     ``positions`` is the settler's position of the first event when they are consecutive, else a list. ``size_bytes``
-    is what the batch takes in memory. ``has_publishes``: see `Shipment`.
+    is what the batch takes in memory. ``is_bound``: it is written in the same commit as the batch accepted before it.
+    ``has_publishes``: see `Shipment`.
     """
 
     __slots__ = (
@@ -35,6 +36,7 @@ class Batch:
         "handed_out",
         "handed_out_at_write",
         "has_publishes",
+        "is_bound",
         "is_settled",
         "is_writing",
         "is_written",
@@ -54,6 +56,7 @@ class Batch:
         positions: int | list[int] = 0,
         accepted_s: float = 0.0,
         size_bytes: int = 0,
+        is_bound: bool = False,
     ) -> None:
         self.events = events
         self.waits = bytearray(waits)
@@ -61,6 +64,7 @@ class Batch:
         self.positions = positions
         self.accepted_s = accepted_s
         self.size_bytes = size_bytes
+        self.is_bound = is_bound
         self.is_written = False
         self.is_writing = False
         self.is_settled = settler is None

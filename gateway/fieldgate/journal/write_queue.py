@@ -164,13 +164,21 @@ class WriteQueue:
         return count, is_wanted
 
     def take(self, now_s: float, *, everything: bool) -> WriteJob:
-        """Take out what must be written now, or ``everything`` whether due or not; no more than one commit takes."""
+        """Take out what must be written now, or ``everything`` whether due or not; no more than one commit takes.
+
+        Batches that are bound to each other are never divided: what must be on disk together may be more than that.
+        """
         job = WriteJob()
         batches = self._batches
-        while batches and job.count < _JOB_EVENTS and job.size_bytes < self._job_bytes:
+        has_begun = False
+        while batches:
             batch = batches[0]
-            if not everything and batch.accepted_s + self._hold_of(batch) > now_s:
-                break
+            if not (has_begun and batch.is_bound):
+                if job.count >= _JOB_EVENTS or job.size_bytes >= self._job_bytes:
+                    break
+                if not everything and batch.accepted_s + self._hold_of(batch) > now_s:
+                    break
+            has_begun = True
             batches.popleft()
             events: Sequence[Event] = batch.events
             if not self.keeps_delivered:

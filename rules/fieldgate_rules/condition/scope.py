@@ -44,6 +44,18 @@ class EventKind:
         keeps = profile.other_fields == "keep"
         return cls(f"profile {profile.profile!r}", profile.fields, profile.repeated, keeps)
 
+    def specs_of(self, name: str) -> list[FieldSpec]:
+        """What is declared of a field: its own, or the templates that say most of its name; empty where nothing is."""
+        if (spec := self.fields.get(name)) is not None:
+            return [spec]
+        made = [
+            (len(PART.sub("", template)), spec)
+            for template, spec in self.repeated.items()
+            if re.fullmatch("[a-z0-9_]+".join(map(re.escape, PART.split(template)[::2])) + "(_[0-9]+)?", name)
+        ]
+        most = max((said for said, _ in made), default=0)
+        return [spec for said, spec in made if said == most]
+
 
 @dataclass(frozen=True, slots=True)
 class Found:
@@ -111,16 +123,8 @@ def _find(name: str, kinds: tuple[EventKind, ...], *, is_open: bool) -> Found | 
 
 
 def _declared(kind: EventKind, name: str) -> Shape | None:
-    """The shape of a field: its own, or that of the templates that say most of its name; None where there is none."""
-    if (spec := kind.fields.get(name)) is not None:
-        return _shape(spec, kind)
-    made = [
-        (len(PART.sub("", template)), spec)
-        for template, spec in kind.repeated.items()
-        if re.fullmatch("[a-z0-9_]+".join(map(re.escape, PART.split(template)[::2])) + "(_[0-9]+)?", name)
-    ]
-    most = max((said for said, _ in made), default=0)
-    shapes = [_shape(spec, kind) for said, spec in made if said == most]
+    """The shape of a field; None where there is none."""
+    shapes = [_shape(spec, kind) for spec in kind.specs_of(name)]
     return reduce(both_of, shapes) if shapes else None
 
 

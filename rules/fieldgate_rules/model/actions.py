@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from fieldgate_devices.files.section import Section
-from fieldgate_devices.profile_values import FieldName
+from fieldgate_devices.profile_values import FieldName, Number
 from fieldgate_rules.model.values import Condition, Hold, TextTemplate, Words
 
 __all__ = [
@@ -34,6 +34,10 @@ class AlertSpec(Section):
     text: TextTemplate = Field(
         description="What is said.", min_length=1, examples=["{device} is at {temperature:.1f} °C"]
     )
+    resolved: TextTemplate | None = Field(
+        None, min_length=1, description="What is said when it ends. Default: the text that was said last.",
+        examples=["{device} is back at {temperature:.1f} °C"],
+    )  # fmt: skip
     key: TextTemplate = Field(
         "{device}", description="What makes it one and the same alert of this rule: raised again it is only updated."
     )
@@ -105,12 +109,26 @@ class SampleSpec(Section):
     """Let few through and drop the others."""
 
     one_in: int | None = Field(None, ge=2, le=1_000_000, description="Every so manieth event of a device.")
-    per: Hold | None = Field(None, description="One event of a device in so long.", examples=["10s"])
+    per: Hold | None = Field(
+        None,
+        description="One event of a device in so long; with changed: one at least, whether it has changed or not.",
+        examples=["10s"],
+    )
+    changed: Words = Field(
+        (), description="Only events in which one of these fields is another than in the last that was let through."
+    )
+    by: Number | None = Field(
+        None, gt=0, description="With changed: only if it differs by so much from the last that was let through."
+    )
 
     @model_validator(mode="after")
-    def _check_one(self) -> Self:
-        if (self.one_in is None) == (self.per is None):
-            raise ValueError("needs one of one_in and per")
+    def _check_together(self) -> Self:
+        if self.one_in is not None and (self.per is not None or self.changed):
+            raise ValueError("one_in stands alone; leave per and changed out")
+        if self.one_in is None and self.per is None and not self.changed:
+            raise ValueError("needs one of one_in, per and changed")
+        if self.by is not None and len(self.changed) != 1:
+            raise ValueError("by needs changed with one field")
         return self
 
 

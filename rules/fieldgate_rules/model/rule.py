@@ -43,8 +43,11 @@ class Body(Section):
     count: CountSpec | None = Field(None, description="So many events for which when is true, within a time.")
     sequence: SequenceSpec | None = Field(None, description="One thing after the other, within a time.")
     absent: Hold | None = Field(None, description="No event for which when is true for so long.", examples=["5m"])
-    for_: Hold | None = Field(
-        None, alias="for", description="It fires once it has held for so long without a break.", examples=["30s"]
+    for_: Annotated[float, Duration("0s", "365d")] | None = Field(
+        None,
+        alias="for",
+        description="It fires once it has held for so long without a break; 0s is at once.",
+        examples=["30s"],
     )
     until: Condition | None = Field(
         None, description="Once it has fired it holds until this is true (hysteresis). Default: until it is false."
@@ -110,7 +113,7 @@ class RuleSpec(Body):
     )
     with_: dict[FieldName, Any] = Field(
         default_factory=dict, alias="with", max_length=32, description="The template's parameters.",
-        examples=[{"threshold": 80}],
+        examples=[{"limit": 80}],
     )  # fmt: skip
 
     @model_validator(mode="after")

@@ -28,7 +28,7 @@ GATEWAY_KINDS: Final[dict[str, tuple[str, ...]]] = {
     "time_known": ("offset_s",),
     "rules_refused": ("problem",),
 }
-"""The gateway's own events, and the fields that a rule may look at.
+"""The gateway's own events, and the fields that a rule may look at, besides ``kind``: which of them it is.
 
 The device of ``silent`` and ``back`` is that device, of the others the gateway.
 """

@@ -1,0 +1,1 @@
+"""Why a rule did what it did, or did not."""
