@@ -214,7 +214,7 @@ class ExpectSpec(Section):
     text: str | None = Field(None, description="What an alert or a line of the log says.")
     key: str | None = Field(None, description="Which alert of the rule.")
     fields: dict[str, Any] | None = Field(None, description="Fields of an alert or event; others may be there, too.")
-    payload: Any = Field(None, description="What is published: a text, or what the JSON holds.")
+    payload: Any = Field(None, description="What is published: a text, or what the JSON holds, among other members.")
     count: int | None = Field(None, ge=1, le=1_000_000, description="So many of these, and no more.")
 
     @property

@@ -28,10 +28,7 @@ from fieldgate_rules.tester.outcome import when
 from fieldgate_rules.tester.short_form import NotInContract, ShortForms
 from fieldgate_rules.tester.timeline import Action, Entry, Noticed, Recorded, Recording, Restarted, Spoken, Stepped
 
-__all__ = ["GATEWAY", "Plan", "Recordings", "plan_tests"]
-
-GATEWAY: Final = "test-gateway"
-"""The id of the gateway in tests."""
+__all__ = ["Plan", "Recordings", "plan_tests"]
 
 Recordings = Callable[[str], Recording | str]
 """Finds a recording by its name in the file, or says why there is none."""
@@ -210,6 +207,8 @@ class _Planning:
     def _noticed(self, spec: GivenSpec, loc: Loc) -> Iterator[Noticed]:
         assert spec.gateway is not None
         known = GATEWAY_KINDS[spec.gateway]
+        if spec.profile is not None and "profile" not in known:
+            self.problem(self._document.where_key((*loc, "profile")), f"{spec.gateway} has no field 'profile'")
         for name in spec.others:
             if name not in known:
                 hint = did_you_mean(name, [*known, *key_names(GivenSpec)]) or f"; known: {', '.join(known) or 'none'}"
@@ -218,7 +217,8 @@ class _Planning:
             needs = "needs a device" if spec.gateway in _OF_DEVICES else "is of the gateway; leave out device"
             self.problem(self._document.where((*loc, "gateway")), f"gateway: {spec.gateway} {needs}")
         for device in spec.device or ("",):
-            yield Noticed(spec.gateway, device, {**spec.others, **spec.fields})
+            profile = {} if spec.profile is None else {"profile": spec.profile}
+            yield Noticed(spec.gateway, device, {**profile, **spec.others, **spec.fields})
 
     def _check_downtime(self, entries: Sequence[Entry]) -> None:
         down = [
