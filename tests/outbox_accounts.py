@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fieldgate.journal.uplink_state import Route
 from fieldgate_devices.event import Event
 
 Id = tuple[int, int]
@@ -11,6 +12,14 @@ Id = tuple[int, int]
 
 def id_of(event: Event) -> Id:
     return event.stamp.run, event.seq
+
+
+def wants(route: Route, event: Event) -> bool:
+    """Whether an uplink is to get an event, as the model has it."""
+    extra = event.extra
+    named, told = (None, ()) if extra is None else (extra.uplinks, extra.notify)
+    is_meant = route.name in told if route.is_told_only else named is None or route.name in named
+    return is_meant and (route.is_wanted is None or route.is_wanted(event))
 
 
 def is_gap(event: Event) -> bool:
@@ -55,3 +64,4 @@ class Chances:
     replay: float = 0
     retry: float = 0
     drop: float = 0
+    route: float = 0  # of a hundred events

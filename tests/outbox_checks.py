@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fieldgate.journal.feed import UplinkFeed
-from outbox_accounts import Account, Id, id_of
+from outbox_accounts import Account, Id, id_of, wants
 
 if TYPE_CHECKING:
     from outbox_process import Process
@@ -17,9 +17,7 @@ def check_safe(world: Process, own: Id) -> None:
     event = world.event_of[own]
     on_disk = any(id_of(stored) == own for stored in world.disk.stored())
     wanting = [
-        name
-        for name, feed in world.feeds.items()
-        if (feed.route.is_wanted is None or feed.route.is_wanted(event)) and own in world.accounts[name].pending
+        name for name, feed in world.feeds.items() if wants(feed.route, event) and own in world.accounts[name].pending
     ]
     assert on_disk or not wanting, f"{own} was settled but is not safe"
 
@@ -63,9 +61,9 @@ def check_all(world: Process) -> None:
     for route in world.routes:
         name, account, state = route.name, world.accounts[route.name], world.feeds[route.name].state
         arrived = world.arrived[name]
-        wanted = {own for own in world.acked if route.is_wanted is None or route.is_wanted(world.event_of[own])}
+        wanted = {own for own in world.acked if wants(route, world.event_of[own])}
         gone = account.lost.keys() | account.damaged
-        assert all(route.is_wanted is None or route.is_wanted(world.event_of[own]) for own in arrived)
+        assert all(wants(route, world.event_of[own]) for own in arrived)
         assert world.due[name] - gone <= wanted
         missing = world.due[name] - arrived - gone
         assert not missing, f"{name} never got {sorted(missing)[:5]}"

@@ -10,8 +10,8 @@ from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.extras import ExtraBatch
 from fieldgate.journal.parking import ParkedKey
 from fieldgate.journal.records import ParkedEvent
-from fieldgate_devices.event import Address, Event, TimeQuality
-from outbox_accounts import Id, id_of, is_gap
+from fieldgate_devices.event import Address, Event, Extra, TimeQuality
+from outbox_accounts import Id, id_of, is_gap, wants
 from outbox_process import TRUE_START_NS, Process
 
 ADDRESSES = [Address(f"d{number}", "message", f"t/{number}") for number in range(4)]
@@ -24,7 +24,9 @@ class Peers(Process):
         lane = self.rng.choice([0, 1, 1, 1, 2])
         count = self.rng.randint(1, 6)
         stamp = self.stamp()
-        events = [Event(self.rng.choice(ADDRESSES), stamp, b"1", True, 0, lane) for _ in range(count)]
+        extras = [self._some_extra() for _ in range(count)]
+        events = [Event(self.rng.choice(ADDRESSES), stamp, b"1", True, 0, lane, extra=extra) for extra in extras]
+        is_routed = any(extra is not None for extra in extras)
         first = self.device.sent
         self.device.sent += count
         for offset, event in enumerate(events):
@@ -33,9 +35,16 @@ class Peers(Process):
             self.event_of[own] = event
             self.true_ns[own] = TRUE_START_NS + self.now_ns
             for name, feed in self.feeds.items():
-                if feed.route.is_wanted is None or feed.route.is_wanted(event):
+                if wants(feed.route, event):
                     self.accounts[name].routed.add(own)
-        self.outbox.accept(events, self.device, first, now_s=self.now_s, size_bytes=count * 100)
+        self.outbox.accept(events, self.device, first, now_s=self.now_s, size_bytes=count * 100, is_routed=is_routed)
+
+    def _some_extra(self) -> Extra | None:
+        """What a rule may have said of an event."""
+        if not self.chances.route or self.rng.random() * 100 >= self.chances.route:
+            return None
+        some = [name for name in ("a", "b", "c", "gone") if self.rng.random() < 0.4]
+        return Extra(uplinks=tuple(some) if self.rng.random() < 0.7 else None, notify=tuple(some))
 
     def take(self, name: str) -> None:
         if self.feeds[name].down:

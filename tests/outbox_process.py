@@ -17,7 +17,7 @@ from fieldgate.journal.records import BootRecord, Commit
 from fieldgate.journal.uplink_state import Route, decode_states, highest_seq
 from fieldgate_devices.event import LANES, Event, Stamp, TimeQuality
 from memory_journal import MemoryJournal, SlowWriter
-from outbox_accounts import Account, Chances, Id, id_of
+from outbox_accounts import Account, Chances, Id, id_of, wants
 from outbox_checks import check_safe
 
 TRUE_START_NS = 1_700_000_000 * 10**9  # UTC at the first OS boot; what an unset clock says is far from it
@@ -145,13 +145,14 @@ class Process:
         saved = self.saved_accounts.get(name)
         route = self.feeds[name].route
         feed = self.feeds[name]
-        stored = [event for event in self.disk.stored() if route.is_wanted is None or route.is_wanted(event)]
+        stored = [event for event in self.disk.stored() if wants(route, event)]
         ids = {id_of(event) for event in stored}
+        above = {id_of(event) for event in stored if feed.streams[event.lane].wants(event.seq)}
         if saved is None and name and NOBODY_NAME in self.saved_accounts and route.starts_at_oldest:
             nobody = self.saved_accounts[NOBODY_NAME].copy()
-            nobody.routed, nobody.filter = set(nobody.lost) | (ids & nobody.pending), route.filter
+            routed = above - nobody.routed  # to this one, while nobody was there: stored at level `journal` only
+            nobody.routed, nobody.filter = set(nobody.lost) | (ids & nobody.pending) | routed, route.filter
             return nobody
-        above = {id_of(event) for event in stored if feed.streams[event.lane].wants(event.seq)}
         if saved is None:
             return Account(above, filter=route.filter)
         account = saved.copy()

@@ -47,6 +47,7 @@ class Scenario:
         return world.drain()
 
 
+PAGER = Route("c", is_told_only=True, filter="told", is_required=False)
 TIME = {"is_synced": False}
 CLOCKS = Chances(learn_time=0.5, forget_time=0.2, reboot=0.5, crash=1)
 SCENARIOS = {
@@ -91,10 +92,20 @@ SCENARIOS = {
     "from now on": Scenario([[A], [A, Route("b", starts_at_oldest=False)]], Chances(evict=2, park=2), steps=150),
     "away and back": Scenario([[A], [], [A]], steps=150),
     "away and back, an unset clock": Scenario([[A], [], [A, Route("c", is_live_first=True)]], CLOCKS, TIME, steps=150),
+    "routed": Scenario([[A, B]], Chances(route=40, crash=2)),
+    "routed, filter, live first": Scenario(
+        [[PART, Route("b", is_live_first=True)]], Chances(route=30, park=2, evict=2)
+    ),
+    "routed and told": Scenario([[A, PAGER]], Chances(route=30, crash=2, park=3, retry=3)),
+    "told only": Scenario([[PAGER]], Chances(route=30, crash=2)),
+    "routed, damage": Scenario([[A, B, PAGER]], Chances(route=20, damage=5, lose_connection=15, crash=2)),
+    "routed, history and replay": Scenario([[LIVE, B]], Chances(route=30, replay=2), {"keeps_history": True}),
+    "routed, to nobody, then two": Scenario([[], [A, PAGER]], Chances(route=30, evict=1), steps=150),
+    "routed, away and back": Scenario([[A, B], [B], [A, B, PAGER]], Chances(route=30), steps=150),
     "everything": Scenario(
         [[Route("a", is_wanted=is_odd, filter="odd", max_size_bytes=3_000), Route("b", is_live_first=True),
           Route("c", is_required=False, max_age_s=8)]],
-        Chances(park=1, evict=1, damage=0.5, limits=1, learn_time=0.5, forget_time=0.2, reboot=0.3, replay=1),
+        Chances(park=1, evict=1, damage=0.5, limits=1, learn_time=0.5, forget_time=0.2, reboot=0.3, replay=1, route=10),
         {"keeps_history": True, **TIME},
     ),
 }  # fmt: skip

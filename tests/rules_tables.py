@@ -30,7 +30,7 @@ from fieldgate_rules.model.actions import (
 from fieldgate_rules.model.file import ParameterSpec, RuleFileSpec, TemplateSpec
 from fieldgate_rules.model.rule import Body, RuleSpec
 from fieldgate_rules.model.stages import CountSpec, RateSpec, SequenceSpec, StepSpec, ThrottleSpec
-from fieldgate_rules.model.tests import TestSpec
+from fieldgate_rules.model.tests import ClockSpec, ExpectedCommand, ExpectSpec, GivenSpec, RestartSpec, TestSpec
 from fieldgate_rules.model.triggers import GATEWAY_KINDS, TriggerSpec
 from fieldgate_rules.model.windows import ValueSpec, WindowSpec
 
@@ -62,6 +62,11 @@ MODELS: dict[str, type[Section]] = {
     "template": TemplateSpec,
     "parameter": ParameterSpec,
     "test": TestSpec,
+    "given": GivenSpec,
+    "restart": RestartSpec,
+    "clock": ClockSpec,
+    "expect": ExpectSpec,
+    "expected command": ExpectedCommand,
 }
 
 
@@ -87,7 +92,9 @@ def keys(name: str) -> str:
 
 
 def _fields(model: type[Section]) -> Mapping[str, FieldInfo]:
-    """What is its own comes before what it shares; of a template nothing else."""
+    """Of a rule, what is its own before what it shares with a template; of a template nothing else."""
+    if not issubclass(model, Body):
+        return model.model_fields
     own = {name: field for name, field in model.model_fields.items() if name not in Body.model_fields}
     return own if model is TemplateSpec else {**own, **model.model_fields}
 

@@ -71,7 +71,8 @@ class MemoryFeed:
         while self._ready and max_events:
             batch, start, stop = self._ready[0]
             end = min(stop, start + max_events)
-            shipments.append(Shipment(batch, batch, start, end, self.is_stored))
+            has_publishes = any(event.extra is not None and event.extra.publish is not None for event in batch)
+            shipments.append(Shipment(batch, batch, start, end, self.is_stored, has_publishes))
             self._out.append([batch, start, end])
             self.handed_out += end - start
             max_events -= end - start

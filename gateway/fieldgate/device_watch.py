@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -45,8 +45,22 @@ Tell = Callable[[str, str, bytes, int], None]
 """Takes an event of the gateway about a device: its type, the device's name, JSON data, and its lane."""
 
 
+class Notice(Protocol):
+    """Is told, beside the event, that a device is silent or back."""
+
+    def __call__(self, kind: str, device: str, /, **fields: object) -> None:
+        """``fields`` are those that rules may look at."""
+
+
+def _nobody(_kind: str, _device: str, **_fields: object) -> None:
+    pass
+
+
 class DeviceWatch:
-    """``registry`` with its file and its listeners; implements `fieldgate.journal.device_keeper.KnownDevices`."""
+    """``registry`` with its file and its listeners; implements `fieldgate.journal.device_keeper.KnownDevices`.
+
+    ``notice`` is told what falls silent and what is back.
+    """
 
     def __init__(
         self,
@@ -62,6 +76,7 @@ class DeviceWatch:
         self.take = registry.take
         self._offsets_ns = offsets_ns
         self._tell = tell
+        self.notice: Notice = _nobody
         self._contracts: Mapping[str, Contract] = {}
         self._silence = Silence(os_boot=registry.os_boot, now_s=clock.boot_s())
         self._discoveries: list[tuple[HomeAssistant, Callable[[], None]]] = []
@@ -144,6 +159,7 @@ class DeviceWatch:
         contract = self._contracts.get(device.type)
         lane = None if contract is None else contract.profile.lane
         self._tell(kind, device.name, text, Lane.NORMAL if lane is None else Lane[lane.upper()])
+        self.notice(kind, device.name, **{name: data[name] for name in ("profile", "for_s") if name in data})
 
     # -- for others -----------------------------------------------------------------------------------------------
 

@@ -272,8 +272,12 @@ class Pipeline:
 
     async def _watch_clock(self) -> None:
         """Sample the rates, and notice when the time becomes known."""
+        was_nowhere = False
         while True:
             self.rate_in.sample(self.outbox.accepted, clock.boot_s())
+            if self.outbox.routing.nowhere and not was_nowhere:
+                was_nowhere = True
+                log.warning("events.routed_nowhere", meaning="rules route events to uplinks of which none takes them")
             match self._boot_clock.look(is_synced=clock.is_synced()):
                 case "known":
                     self._time_became_known()
@@ -316,9 +320,9 @@ class Pipeline:
         """How far the clock can be trusted now."""
         return self._boot_clock.quality
 
-    def filters(self) -> dict[str, Callable[[Event], bool] | None]:
-        """Return by the name of each state that is kept which events it is about; None is all."""
-        return {feed.name: feed.route.is_wanted for feed in self.outbox.all_feeds()}
+    def filters(self) -> dict[str, Callable[[Event], bool]]:
+        """Return by the name of each state that is kept which events it is about."""
+        return {feed.name: feed.route.takes for feed in self.outbox.all_feeds()}
 
     def _attention(self) -> None:
         self._loop.call_soon(self.keeper.turn)

@@ -112,8 +112,12 @@ class Decided(msgspec.Struct):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something has happened to the gateway; see `fieldgate_rules.model.triggers.GATEWAY_KINDS`."""
+    """Something has happened to the gateway; see `fieldgate_rules.model.triggers.GATEWAY_KINDS`.
+
+    ``threshold`` is the percent that the buffer has passed: a trigger with another one does not take it.
+    """
 
     kind: str
     device: str
     fields: Mapping[str, Any] = {}
+    threshold: int | None = None

@@ -52,6 +52,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "uptime_s": round(now_s - pipeline.started_s, 1),
         "clock": TimeQuality(pipeline.quality).name.lower(),
         "events_in": outbox.accepted,
+        "routed_nowhere": outbox.routing.nowhere,
         "rate_in": round(pipeline.rate_in.per_s, 1),
         "unsettled_bytes": outbox.unsettled_bytes,
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],

@@ -19,7 +19,7 @@ from fieldgate.journal.facts import dead_letter_facts, event_facts, parked_facts
 from fieldgate.journal.history import HistoryQuery, NewestEvents, Place, history_step
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.records import VerifyReport
-from fieldgate.journal.uplink_state import NOBODY_NAME
+from fieldgate.journal.uplink_state import NOBODY_NAME, Route
 
 __all__ = ["answers"]
 
@@ -119,8 +119,8 @@ def _verify(stored: Inspection, config: Config) -> dict[str, Any]:
         while not walk.step():
             pass
         report = walk.report()
-    filters = {name: route_of(name, uplink).is_wanted for name, uplink in config.uplinks.items()}
-    count = PendingCount(stored, filters or {NOBODY_NAME: None})
+    filters = {name: route_of(name, uplink).takes for name, uplink in config.uplinks.items()}
+    count = PendingCount(stored, filters or {NOBODY_NAME: Route(NOBODY_NAME).takes})
     while not count.step():
         pass
     return verify_facts(report, count.facts(), notes=stored.notes)

@@ -59,6 +59,8 @@ def _for_people(answer: dict[str, Any]) -> str:
         f"events   {answer['events_in']:,} accepted since its start   {answer['rate_in']:,.1f}/s   "
         f"{size(answer['unsettled_bytes'])} not safe yet",
     ]
+    if nowhere := answer["routed_nowhere"]:
+        lines.append(f"events   {nowhere:,} NOWHERE: rules routed them to uplinks of which none takes them")
     for listener in answer["listeners"]:
         lines += _listener(listener)
     for name, source in answer["sources"].items():

@@ -43,7 +43,7 @@ class Expiry:
 
 def unexpired(shipment: Shipment, expiry: Expiry | None, feed: Feed, now_s: float) -> list[tuple[int, int]]:
     """Return the ranges of a run that may be sent; the rest is told to the feed as expired."""
-    batch, events, start, stop, _ = shipment
+    batch, events, start, stop, _, _ = shipment
     if expiry is None:
         return [(start, stop)]
     ranges: list[tuple[int, int]] = []

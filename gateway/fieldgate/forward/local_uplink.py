@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from fieldgate import clock
 from fieldgate.config.uplink import UplinkConfig
+from fieldgate.forward.as_is import ONLY_BROKERS, pieces
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry, unexpired
 from fieldgate.forward.home_assistant import HomeAssistant
@@ -80,7 +81,7 @@ class LocalUplink:
         self._fault: asyncio.Future[None] | None = None  # of the present `run`
         self._is_busy = False
         self._since_s = clock.boot_s()
-        self._sent = 0
+        self._sent = self._parked = 0
         self._size_bytes = 0
 
     @property
@@ -100,7 +101,7 @@ class LocalUplink:
             acked=self._sent,
             retries=0,
             reconnects=0,
-            parked=0,
+            parked=self._parked,
             stray_acks=0,
             size_bytes=self._size_bytes,
         )
@@ -184,7 +185,10 @@ class LocalUplink:
         self.kick()
 
     def _ship(self, shipment: Shipment, now_s: float) -> None:
-        batch, events, _, _, is_stored = shipment
+        batch, events, _, _, is_stored, has_publishes = shipment
+        if has_publishes:
+            self._ship_mixed(shipment, now_s)
+            return
         for first, end in unexpired(shipment, self._expiry, self._feed, now_s):
             self._sent += end - first
             if not self._subscribers.is_listening and not self._config.retain:
@@ -203,6 +207,15 @@ class LocalUplink:
                 )
                 self._size_bytes += len(topic) + len(payload)
             self._feed.delivered(batch, first, end)
+
+    def _ship_mixed(self, shipment: Shipment, now_s: float) -> None:
+        """A message that a rule has for a broker elsewhere is none for local subscribers."""
+        for part, wish in pieces(shipment):
+            if wish is None:
+                self._ship(part, now_s)
+            else:
+                self._parked += 1
+                self._feed.parked(part.batch, part.start, part.stop, ONLY_BROKERS)
 
     def _properties(self, event: Event, block: bytes, now_s: float) -> Properties | None:
         """The message's properties as a value: subscribers of both protocol versions get it."""

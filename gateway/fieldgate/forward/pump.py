@@ -13,12 +13,13 @@ from random import Random
 from typing import Final
 
 from fieldgate.config.uplink import UplinkConfig
+from fieldgate.forward.as_is import AsIs, pieces
 from fieldgate.forward.batch import Batcher
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry, unexpired
-from fieldgate.forward.rate import TokenBucket
+from fieldgate.forward.rate import Pace
 from fieldgate.forward.retries import Retries
-from fieldgate.forward.shape import Messages, Shape
+from fieldgate.forward.shape import Messages, Shape, too_large_text
 from fieldgate.forward.suspicion import Suspicion
 from fieldgate.forward.uplink import Feed, Shipment
 from fieldgate.mqtt.client_happenings import Rejected, reason_text, says
@@ -33,7 +34,6 @@ _MAX_BYTES: Final = 4 * 1024 * 1024  # in flight at the same time, whatever the 
 _FIRST_TAKE: Final = 16  # events taken before their size is known
 _MAX_TAKE: Final = 200  # events taken at once, so that a change of their size is noticed in time
 _MAX_SPLIT: Final = 60_000  # messages in flight above which a batch is not taken apart
-_BURST_S: Final = 0.1
 _NOTICED_AFTER_S: Final = 1.0  # a PUBACK that takes longer is worth a word
 _NEVER: Final = frozenset({
     Reason.NOT_AUTHORIZED, Reason.TOPIC_NAME_INVALID, Reason.PAYLOAD_FORMAT_INVALID, Reason.PACKET_TOO_LARGE,
@@ -72,13 +72,12 @@ class Pump:
         self._session = session
         self._window = config.mqtt.window
         self._expiry = expiry
+        self._as_is = AsIs(session, feed, park=self._book_parked)
         self._suspicion = Suspicion(session.in_flight)
         self._retries = Retries(session.in_flight, rng=rng, base_s=retry_base_s, cap_s=retry_cap_s)
         self._shape = Shape(config, topic=config.mqtt.topic, gateway=gateway, os_boot_of=os_boot_of)
-        self._bucket: TokenBucket | None = None
-        if config.rate is not None:
-            batch = 1 if self._shape.batcher is None else config.batch.max_events
-            self._bucket = TokenBucket(config.rate, burst=max(config.rate * _BURST_S, min(config.rate, batch)))
+        batch = 1 if self._shape.batcher is None else config.batch.max_events
+        self._pace = Pace(config.rate, batch=batch, at_once=_MAX_TAKE)
         self._event_bytes = _MAX_BYTES // _FIRST_TAKE
         self._acked_before = 0
         self._acked_seen = 0
@@ -141,9 +140,9 @@ class Pump:
 
     def may_add(self, now_s: float) -> bool:
         """Whether one message that is no event may go beside the events now; it counts against the rate."""
-        if self._session.room(self._window) <= 0 or not self._allowed(now_s):
+        if self._session.room(self._window) <= 0 or not self._pace.allowed(now_s):
             return False
-        self._spend(1)
+        self._pace.spend(1)
         return True
 
     def start_over(self) -> None:
@@ -151,6 +150,7 @@ class Pump:
         self._session.in_flight.clear()
         self._suspicion.clear()
         self._retries.clear()
+        self._as_is.clear()
         if self._shape.batcher is not None:
             self._shape.batcher.clear()
         self._feed.put_back()
@@ -167,9 +167,7 @@ class Pump:
             return "one message at a time, to find the one over which the server ends the connection"
         if len(retries):
             return f"{len(retries)} refused for now wait for another try: {retries.reason}"
-        if self._bucket is not None and not self._bucket.available(now_s):
-            return f"paused by rate: {self._bucket.rate:g} events per second at most"
-        return ""
+        return self._pace.quiet(now_s)
 
     # -- filling ----------------------------------------------------------------------------------------------
 
@@ -192,7 +190,7 @@ class Pump:
         if session.in_flight.held:
             room -= self._send_again(room, now_s)
             if session.in_flight.held:
-                return self._rate_wait_s(now_s)
+                return self._pace.wait_s(now_s)
         if self._retries.is_full:
             return None
         if self._shape.batcher is None:
@@ -200,34 +198,21 @@ class Pump:
             wait_s = None
         else:
             wait_s = self._fill_batches(self._shape.batcher, room, now_s)
-            is_idle = not self._shape.batcher.count
+            is_idle = not self._shape.batcher.count and not self._as_is
         if is_idle and self._suspicion.suspects and not len(session.in_flight):
             self._suspicion.acquit()
             self._send_again(1, now_s)
-        rate_wait_s = self._rate_wait_s(now_s)
+        rate_wait_s = self._pace.wait_s(now_s)
         if wait_s is None or rate_wait_s is None:
             return rate_wait_s if wait_s is None else wait_s
         return min(wait_s, rate_wait_s)
-
-    def _allowed(self, now_s: float) -> int:
-        """Return how many events the rate lets pass now."""
-        return _MAX_TAKE if self._bucket is None else self._bucket.available(now_s)
-
-    def _rate_wait_s(self, now_s: float) -> float | None:
-        if self._bucket is None or self._bucket.available(now_s):
-            return None
-        return self._bucket.wait_s()
-
-    def _spend(self, events: int) -> None:
-        if self._bucket is not None:
-            self._bucket.spend(events)
 
     def _fill_single(self, room: int, now_s: float) -> bool:
         """Send one message per event; return whether there was anything to send, or no room for it."""
         in_flight = self._session.in_flight
         while True:
             fitting = (_MAX_BYTES - in_flight.size_bytes) // self._event_bytes
-            limit = min(room, fitting, _MAX_TAKE, self._allowed(now_s))
+            limit = min(room, fitting, _MAX_TAKE, self._pace.allowed(now_s))
             if limit <= 0:
                 return True
             shipments = self._feed.take(limit)
@@ -241,7 +226,10 @@ class Pump:
 
     def _ship(self, shipment: Shipment, now_s: float) -> None:
         """Send one run of events."""
-        batch, events, start, stop, is_stored = shipment
+        batch, events, start, stop, is_stored, has_publishes = shipment
+        if has_publishes:
+            self._ship_mixed(shipment, now_s)
+            return
         count = stop - start
         run = events if count == len(events) else events[start:stop]
         if self._expiry is not None and any(event.expiry_s is not None for event in run):
@@ -262,14 +250,30 @@ class Pump:
                 if index > at:
                     self._publish(messages.part(at, index), batch, start + at, now_s)
                 if index < count:
-                    self._book_parked(batch, start + index, start + index + 1, _too_large(limit))
+                    self._book_parked(batch, start + index, start + index + 1, too_large_text(limit))
                 at = index + 1
             return
         self._publish(messages, batch, start, now_s)
 
+    def _ship_mixed(self, shipment: Shipment, now_s: float) -> None:
+        """Send a run in which a rule has messages of its own; in order."""
+        for part, wish in pieces(shipment):
+            if wish is None:
+                self._ship(part, now_s)
+            else:
+                self._as_is.add(part, wish)
+                self._send_as_is(1, now_s)
+
+    def _send_as_is(self, room: int, now_s: float) -> int:
+        """Send up to ``room`` messages of rules; return how many."""
+        sent, size_bytes = self._as_is.send(room, now_s)
+        self.size_bytes += size_bytes
+        self._pace.spend(sent)
+        return sent
+
     def _ship_expiring(self, expiry: Expiry, shipment: Shipment, now_s: float) -> None:
         """Send a run in which publishers said when some events end: those by themselves, with the time that is left."""
-        batch, events, start, stop, is_stored = shipment
+        batch, events, start, stop, is_stored, _ = shipment
         plain = start
         for index in range(start, stop):
             ends_s = expiry.ends_s(events[index], now_s)
@@ -285,7 +289,7 @@ class Pump:
             messages = self._shape.with_expiry(messages, ends_s - now_s)
             limit = self._session.terms.max_packet_bytes
             if limit is not None and messages.too_large(limit):
-                self._book_parked(batch, index, index + 1, _too_large(limit))
+                self._book_parked(batch, index, index + 1, too_large_text(limit))
                 continue
             self._publish(messages, batch, index, now_s)
             self._session.in_flight.sent[-1].expires_at_s = ends_s
@@ -299,20 +303,19 @@ class Pump:
         count = len(messages.payloads)
         self.size_bytes += size
         self._event_bytes = size // count + 1
-        self._spend(count)
+        self._pace.spend(count)
 
     def _fill_batches(self, batcher: Batcher, room: int, now_s: float) -> float | None:
         """Send messages of many events; return in how many seconds the next one is due."""
         in_flight = self._session.in_flight
         while room > 0 and in_flight.size_bytes < _MAX_BYTES:
-            wanted = min(batcher.max_events - batcher.count, self._allowed(now_s))
+            wanted = 0 if self._as_is else min(batcher.max_events - batcher.count, self._pace.allowed(now_s))
             if wanted > 0:
                 for shipment in self._feed.take(wanted):
-                    batch, events, _, _, is_stored = shipment
-                    for start, stop in unexpired(shipment, self._expiry, self._feed, now_s):
-                        envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
-                        self._gather(batcher, batch, start, envelopes, now_s)
-                        self._spend(stop - start)
+                    self._take_for_batches(batcher, shipment, now_s)
+            if self._as_is:
+                room -= self._send_as_is(room, now_s)
+                continue
             wait_s = batcher.wait_s(now_s)
             if wait_s is None or wait_s > 0:
                 return wait_s
@@ -322,6 +325,21 @@ class Pump:
             room -= 1
         return None
 
+    def _take_for_batches(self, batcher: Batcher, shipment: Shipment, now_s: float) -> None:
+        """Let events wait for their message; those of rules go apart, as they are."""
+        batch, events, _, _, is_stored, has_publishes = shipment
+        if has_publishes:
+            for part, wish in pieces(shipment):
+                if wish is None:
+                    self._take_for_batches(batcher, part, now_s)
+                else:
+                    self._as_is.add(part, wish)
+            return
+        for start, stop in unexpired(shipment, self._expiry, self._feed, now_s):
+            envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
+            self._gather(batcher, batch, start, envelopes, now_s)
+            self._pace.spend(stop - start)
+
     def _gather(self, batcher: Batcher, batch: object, start: int, envelopes: list[bytes], now_s: float) -> None:
         """Let envelopes wait for their message, but for those that are too large for any."""
         limit = self._session.terms.max_packet_bytes
@@ -330,7 +348,7 @@ class Pump:
             return
         for index, envelope in enumerate(envelopes, start):
             if self._shape.size_of_joint(batcher.pack([envelope])) > limit:
-                self._book_parked(batch, index, index + 1, _too_large(limit))
+                self._book_parked(batch, index, index + 1, too_large_text(limit))
             else:
                 batcher.add(batch, index, [envelope], now_s)
 
@@ -338,7 +356,7 @@ class Pump:
         """Send up to ``room`` messages that an earlier connection left, oldest first; return how many."""
         session, sent = self._session, 0
         limit = session.terms.max_packet_bytes
-        while (run := session.in_flight.next_held(min(room - sent, self._allowed(now_s)))) is not None:
+        while (run := session.in_flight.next_held(min(room - sent, self._pace.allowed(now_s)))) is not None:
             parts = [run]
             if limit is not None and max(map(len, run.packets())) > limit:
                 parts = [*(run.cut(1) for _ in range(run.count - 1)), run]
@@ -348,11 +366,11 @@ class Pump:
                         self._feed.expired(*piece)
                     continue
                 if limit is not None and part.count == 1 and len(part.packets()[0]) > limit:
-                    self._park(part, _too_large(limit))
+                    self._park(part, too_large_text(limit))
                     continue
                 session.resend(part, now_s)
                 sent += part.count
-                self._spend(sum(stop - start for _, start, stop in part.carries()))
+                self._pace.spend(sum(stop - start for _, start, stop in part.carries()))
         return sent
 
     # -- parking ----------------------------------------------------------------------------------------------
@@ -380,7 +398,3 @@ class Pump:
         self.parked += stop - start
         self.park_reason = reason
         self._feed.parked(batch, start, stop, reason)
-
-
-def _too_large(limit: int) -> str:
-    return f"too large: the server takes packets of {limit} bytes at most"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["TokenBucket"]
+__all__ = ["Pace", "TokenBucket"]
 
 _BURST_S = 0.1
 
@@ -37,3 +37,37 @@ class TokenBucket:
         """Return how long after the last `available` that many may pass (the burst, if that is fewer)."""
         missing = min(float(count), self._burst) - self._tokens
         return max(0.0, missing / self.rate)
+
+
+class Pace:
+    """The rate of an uplink, which may have none; no more than ``at_once`` events are taken at the same time.
+
+    ``batch`` is how many events a message carries, so that a slow rate may still fill one.
+    """
+
+    def __init__(self, rate: float | None, *, batch: int, at_once: int) -> None:
+        self._bucket: TokenBucket | None = None
+        if rate is not None:
+            self._bucket = TokenBucket(rate, burst=max(rate * _BURST_S, min(rate, batch)))
+        self._at_once = at_once
+
+    def allowed(self, now_s: float) -> int:
+        """Return how many events may pass now."""
+        return self._at_once if self._bucket is None else self._bucket.available(now_s)
+
+    def wait_s(self, now_s: float) -> float | None:
+        """Return in how many seconds another one may; None where none is held up."""
+        if self._bucket is None or self._bucket.available(now_s):
+            return None
+        return self._bucket.wait_s()
+
+    def spend(self, events: int) -> None:
+        """Note that so many have passed."""
+        if self._bucket is not None:
+            self._bucket.spend(events)
+
+    def quiet(self, now_s: float) -> str:
+        """Say in words what holds up sending; empty where this does not."""
+        if self._bucket is None or self._bucket.available(now_s):
+            return ""
+        return f"paused by rate: {self._bucket.rate:g} events per second at most"

@@ -19,10 +19,15 @@ from fieldgate.mqtt.framing import packet_size
 from fieldgate.mqtt.packets import Properties
 from fieldgate_devices.event import Event
 
-__all__ = ["EVENT_TYPE", "Messages", "Shape"]
+__all__ = ["EVENT_TYPE", "Messages", "Shape", "too_large_text"]
 
 EVENT_TYPE: Final = "application/cloudevents+json"
 _MAX_INTERVAL_S: Final = 0xFFFF_FFFF
+
+
+def too_large_text(limit: int) -> str:
+    """Say why a message is parked that is longer than the server takes."""
+    return f"too large: the server takes packets of {limit} bytes at most"
 
 
 class Messages(NamedTuple):

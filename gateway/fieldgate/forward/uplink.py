@@ -18,7 +18,8 @@ class Shipment(NamedTuple):
     """A run of consecutive events of one batch that the feed handed out: ``events[start:stop]``.
 
     ``batch`` is opaque to the uplink and goes back with `Feed.delivered`. ``is_stored`` marks events that
-    passed later ones because of ``drain: live_first``.
+    passed later ones because of ``drain: live_first``. ``has_publishes``: some of the batch's events are messages that
+    a rule sends as they are (`Extra.publish`); else none is.
     """
 
     batch: object
@@ -26,6 +27,7 @@ class Shipment(NamedTuple):
     start: int
     stop: int
     is_stored: bool = False
+    has_publishes: bool = False
 
 
 class Feed(Protocol):

@@ -24,7 +24,10 @@ from fieldgate_devices.catalogue import Assigned, Catalogue
 from fieldgate_devices.files.document import MAX_FILE_BYTES
 from fieldgate_devices.reading import read_catalogue
 
-__all__ = ["LoadedProfiles", "ProfileFiles", "ProfileWatch", "profile_paths", "read_profile_file", "unknown_profiles"]
+__all__ = [
+    "LoadedProfiles", "ProfileFiles", "ProfileWatch", "Signature", "profile_paths", "read_profile_file",
+    "signature_of", "unknown_profiles", "why_unreadable",
+]  # fmt: skip
 
 log = structlog.get_logger("fieldgate")
 
@@ -67,7 +70,8 @@ def read_profile_file(path: Path) -> bytes:
         return file.read(MAX_FILE_BYTES + 1)
 
 
-def _why(error: OSError) -> str:
+def why_unreadable(error: OSError) -> str:
+    """Return the reason in words."""
     return os.strerror(error.errno).lower() if error.errno else str(error)
 
 
@@ -77,6 +81,14 @@ def _state(path: Path) -> tuple[str, int, int, int]:
     except OSError:  # a link that leads nowhere
         return path.name, 0, 0, 0
     return path.name, status.st_mtime_ns, status.st_size, status.st_ino
+
+
+def signature_of(folder: Path) -> Signature | None:
+    """Return what changes when a file of ``folder`` does; None where the folder cannot be read."""
+    try:
+        return tuple(map(_state, profile_paths(folder)))
+    except OSError:
+        return None
 
 
 def unknown_profiles(assigned: Iterable[Assigned], catalogue: Catalogue) -> list[str]:
@@ -102,10 +114,7 @@ class ProfileFiles:
 
     def signature(self) -> Signature | None:
         """Return what changes when a profile does; None where the folder cannot be read."""
-        try:
-            return tuple(map(_state, profile_paths(self.folder)))
-        except OSError:
-            return None
+        return signature_of(self.folder)
 
     def load(self) -> LoadedProfiles:
         """Read everything; never raises, what is wrong is in the answer. Takes some milliseconds per profile."""
@@ -118,7 +127,7 @@ class ProfileFiles:
             paths = []
         except OSError as error:
             paths = []
-            problems.append(f"{self.folder}: the folder cannot be read: {_why(error)}")
+            problems.append(f"{self.folder}: the folder cannot be read: {why_unreadable(error)}")
         if len(paths) > _MAX_FILES:
             problems.append(f"{self.folder}: {len(paths)} profiles are too many; allowed: {_MAX_FILES}")
             paths = []
@@ -126,7 +135,7 @@ class ProfileFiles:
             try:
                 own[str(path)] = read_profile_file(path)
             except OSError as error:
-                problems.append(f"{path}: the file cannot be read: {_why(error)}")
+                problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
         catalogue, files = read_catalogue(builtin_profiles(), own, self._assigned)
         problems += [str(problem) for file in files for problem in file.problems]
         problems += unknown_profiles(self._assigned.values(), catalogue)

@@ -17,7 +17,7 @@ __all__ = ["PendingCount", "Wanted"]
 
 _READ_BYTES: Final = 1 << 20
 
-Wanted = Callable[[Event], bool] | None
+Wanted = Callable[[Event], bool]
 
 
 @dataclass(slots=True)
@@ -33,7 +33,7 @@ class _Account:
         for event in events:
             seq = event.seq
             if seq > floor and seq not in uncounted and seq not in done:
-                self.stored += self.is_wanted is None or self.is_wanted(event)
+                self.stored += self.is_wanted(event)
 
 
 class PendingCount:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.gaps import GapLine, gap_event
-from fieldgate.journal.window import Batch
+from fieldgate.journal.window import Batch, holds_publishes
 from fieldgate_devices.event import Event
 
 __all__ = ["ExtraBatch", "Extras"]
@@ -28,6 +28,7 @@ class ExtraBatch(Batch):
         self, events: Sequence[Event], *, is_gap: bool = False, is_retry: bool = False, is_stored: bool = False
     ) -> None:
         super().__init__(events, b"")
+        self.has_publishes = holds_publishes(events)
         self.is_gap = is_gap
         self.is_retry = is_retry
         self.is_stored = is_stored
@@ -77,7 +78,7 @@ class Extras:
         ready = [batch for batch in self.retries if not batch.given][: max(0, limit)]
         for batch in ready:
             batch.given = 1
-            shipments.append(Shipment(batch, batch.events, 0, 1, batch.is_stored))
+            shipments.append(Shipment(batch, batch.events, 0, 1, batch.is_stored, batch.has_publishes))
         return len(ready)
 
     def take_replay(self, limit: int, shipments: list[Shipment]) -> None:
@@ -85,7 +86,7 @@ class Extras:
         for batch in self.replays:
             start, stop = batch.given, min(len(batch.events), batch.given + limit)
             if start < stop:
-                shipments.append(Shipment(batch, batch.events, start, stop, batch.is_stored))
+                shipments.append(Shipment(batch, batch.events, start, stop, batch.is_stored, batch.has_publishes))
                 batch.given = stop
                 limit -= stop - start
             if limit <= 0:

@@ -189,8 +189,7 @@ class UplinkFeed:
 
     def is_past(self, event: Event) -> bool:
         """Whether this uplink gets such events and does not wait for this stored one (any more)."""
-        is_wanted = self.route.is_wanted
-        return (is_wanted is None or is_wanted(event)) and not self._still_wants(event)
+        return self.route.takes(event) and not self._still_wants(event)
 
     def replay(self, events: Sequence[Event], *, is_stored: bool = False) -> None:
         """Send kept events once more, under their old ids, after everything else; counted apart."""
@@ -204,7 +203,7 @@ class UplinkFeed:
         """Take what was read from disk for ``stream``; see `Stream.chunk_read`."""
         if self.state.times.corrections:
             events = [corrected(event, self.state.times.corrections) for event in events]
-        wanted = stream.chunk_read(events, through_seq=through_seq, is_wanted=self.route.is_wanted, handed=handed)
+        wanted = stream.chunk_read(self.route.chosen(events), through_seq=through_seq, handed=handed)
         self._balance.found(stream.lane, wanted, through_seq=stream.ready_to)
 
     def give_up(self, lane: int, through_seq: int, events: Sequence[Event], *, reason: str) -> None:
@@ -213,14 +212,14 @@ class UplinkFeed:
         self._balance.gave_up(lane, lost, through_seq=through_seq, reason=reason)
         self._forget_through(lane, through_seq)
 
-    def damaged(self, lane: int, first_seq: int, last_seq: int, *, count: int, is_exact: bool, run: int) -> None:
-        """``count`` events of that range (or more, unless ``is_exact``) cannot be read any more.
+    def damaged(self, hole: Hole, *, is_exact: bool, may_differ: bool) -> None:
+        """What ``hole`` counts (or more, unless ``is_exact``) cannot be read any more.
 
         Where it is certain how many of them this uplink still wanted, they are booked now; else once its cursor has
-        passed and what is pending can be counted.
+        passed and what is pending can be counted. ``may_differ``: a rule may have routed some of them.
         """
-        wants_all = self.route.is_wanted is None and self.streams[lane].is_untouched(first_seq, last_seq)
-        hole = Hole(lane, "corrupt", count, run, first_seq, last_seq)
+        gets_all = self.route.is_wanted is None and not self.route.is_told_only and not may_differ
+        wants_all = gets_all and self.streams[hole.lane].is_untouched(hole.first_seq, hole.last_seq)
         if self._balance.damaged(hole, wants_all=wants_all, is_exact=is_exact):
             self._changed()
 
@@ -349,9 +348,7 @@ class UplinkFeed:
 
     def _still_wants(self, event: Event) -> bool:
         """Whether a stored event is not done yet."""
-        if self.route.is_wanted is not None and not self.route.is_wanted(event):
-            return False
-        return self._cursors.of(event).wants(event.seq)
+        return self.route.takes(event) and self._cursors.of(event).wants(event.seq)
 
     def _forget_through(self, lane: int, seq: int) -> None:
         self._cursors.skip_through(lane, seq)

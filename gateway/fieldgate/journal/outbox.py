@@ -20,6 +20,7 @@ from fieldgate.journal.gaps import Hole
 from fieldgate.journal.parking import Parking
 from fieldgate.journal.policy import UplinkDemand
 from fieldgate.journal.records import ParkedHead
+from fieldgate.journal.routing import Routing
 from fieldgate.journal.uplink_state import NOBODY_NAME, Route, UplinkState, starting_state
 from fieldgate.journal.window import MAX_UPLINKS, Batch, LaneLog
 from fieldgate.journal.write_queue import WriteJob, WriteQueue
@@ -100,9 +101,7 @@ class Outbox:
             self.parking.forget_uplink(name)
         for feed in self._feeds:
             feed.is_dirty |= bool(self.forgotten)  # what they took over is stored with what is forgotten
-        self._all_bits = sum(1 << feed.bit_number for feed in self._feeds)
-        self._has_filters = any(route.is_wanted is not None for route in routes)
-        self._bits_cache: dict[tuple[object, int], int] = {}
+        self.routing = Routing(routes, states.values())
         self._touched: dict[Settler, None] = {}
         self._is_attentive = False
 
@@ -117,8 +116,12 @@ class Outbox:
         now_s: float,
         size_bytes: int,
         is_bound: bool = False,
+        is_routed: bool = False,
     ) -> None:
-        """Take events of one lane and read, in order, and number them; ``is_bound``: see `Batch`."""
+        """Take events of one lane and read, in order, and number them; ``is_bound``: see `Batch`.
+
+        ``is_routed``: a rule has said of some where they go (`Extra.uplinks`, ``notify``, ``publish``).
+        """
         seq = self.next_seq
         for event in events:
             event.seq = seq
@@ -127,24 +130,24 @@ class Outbox:
         size_bytes += _BATCH_BYTES + _EVENT_BYTES * count
         self.next_seq = seq
         self.accepted += count
-        if self._has_filters:
-            waits = bytes([self._bits_of(event) for event in events])
-        else:
-            waits = bytes((self._all_bits,)) * count
+        routing = self.routing
         batch = Batch(
             events,
-            waits,
+            routing.waits(events, is_routed=is_routed),
             settler=settler,
             positions=positions,
             accepted_s=now_s,
             size_bytes=size_bytes,
             is_bound=is_bound,
         )
+        is_even = routing.is_even and not is_routed
+        if is_routed:
+            routing.note(batch)
         for feed in self._feeds:
-            feed.add_routed(batch.count_wanted_by(feed.bit_number) if self._has_filters else count)
+            feed.add_routed(count if is_even else batch.count_wanted_by(feed.bit_number))
         self.lanes[events[0].lane].append(batch)
         self._queue.append(batch)
-        if self._has_filters and self._is_relay:
+        if not is_even and self._is_relay:
             for start, stop in batch.runs_unwanted(0, count):
                 self._settle(batch, start, stop)
         self.changed()
@@ -271,10 +274,11 @@ class Outbox:
         """Return every uplink's state for the next commit; `states_saved` must follow if that succeeds."""
         saved = {}
         counted_to = [log.writing_to for log in self.lanes]
+        self.routing.forget_through([min(feed.floor(lane) for feed in self._feeds) for lane in LANES])
         for feed in self._feeds:
             in_memory = self.pending_in_memory(feed)
             state = saved[feed.name] = feed.snapshot(in_memory=in_memory)
-            state.counted_to = counted_to
+            state.counted_to, state.chosen = counted_to, list(self.routing.chosen)
             feed.is_dirty = False
         return saved
 
@@ -296,8 +300,10 @@ class Outbox:
 
     def damaged(self, lane: int, first_seq: int, last_seq: int, *, count: int, is_exact: bool = True, run: int) -> None:
         """Stored events cannot be read any more; see `UplinkFeed.damaged`."""
+        hole = Hole(lane, "corrupt", count, run, first_seq, last_seq)
+        may_differ = self.routing.may_hold_routed(lane, first_seq, last_seq)
         for feed in self._feeds:
-            feed.damaged(lane, first_seq, last_seq, count=count, is_exact=is_exact, run=run)
+            feed.damaged(hole, is_exact=is_exact, may_differ=may_differ)
 
     def time_became_unknown(self) -> None:
         """From now on events are unsynced again."""
@@ -359,20 +365,7 @@ class Outbox:
 
     def _hurries(self) -> bool:
         """Whether an event that is not delivered yet will hardly be in time: while an uplink is known to be down."""
-        return not self._is_relay or any(feed.down for feed in self._feeds)
-
-    def _bits_of(self, event: Event) -> int:
-        key = (event.address, event.lane)
-        bits = self._bits_cache.get(key)
-        if bits is None:
-            bits = 0
-            for feed in self._feeds:
-                if feed.route.is_wanted is None or feed.route.is_wanted(event):
-                    bits |= 1 << feed.bit_number
-            if len(self._bits_cache) >= 10_000:
-                self._bits_cache.clear()
-            self._bits_cache[key] = bits
-        return bits
+        return not self._is_relay or any(feed.down for feed in self._feeds if not feed.route.is_told_only)
 
     def _settle(self, batch: Batch, start: int, stop: int) -> None:
         settler = batch.settler

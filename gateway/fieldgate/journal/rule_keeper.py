@@ -95,6 +95,11 @@ class RuleKeeper:
         self._idle.set()
         self._is_stopping = False
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether a crash would lose anything that cannot wait."""
+        return not self._idle.is_set() or bool(self.problem) or (self._records is not None and self._records.urgent > 0)
+
     def take_rows(self) -> RuleRows:
         """Return what the file held at start; once, so that it is in memory but once."""
         rows, self._file.rows = self._file.rows, {}

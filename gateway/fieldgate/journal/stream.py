@@ -9,12 +9,12 @@ ahead (`absorb`) is passed over; until it is acknowledged it holds the floor dow
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.intervals import IntervalSet
 from fieldgate.journal.segments import Segment, cut_through, first_seq, last_seq, not_in, parts, stop_at, take_out
-from fieldgate.journal.window import Batch, LaneLog
+from fieldgate.journal.window import Batch, LaneLog, holds_publishes
 from fieldgate_devices.event import Event
 
 __all__ = ["Stream"]
@@ -151,7 +151,7 @@ class Stream:
                 if mark:
                     self._ship_marked(batch, first, end, shipments)
                 else:
-                    shipments.append(Shipment(batch, batch.events, first, end))
+                    shipments.append(Shipment(batch, batch.events, first, end, False, batch.has_publishes))
                 taken += end - first
             self._batch, self._index = batch, stop
             self.read_seq = batch.events[stop - 1].seq
@@ -296,10 +296,9 @@ class Stream:
         events: Sequence[Event],
         *,
         through_seq: int,
-        is_wanted: Callable[[Event], bool] | None,
         handed: Sequence[tuple[int, int]] = (),
     ) -> list[Event]:
-        """Take what was read from disk after ``ready_to``, which covers everything up to ``through_seq``.
+        """Take what this uplink is to get of what was read from disk after ``ready_to``, up to ``through_seq``.
 
         ``handed`` are the ranges that this uplink was handed before they were written. Return what will be handed out.
         """
@@ -310,10 +309,9 @@ class Stream:
         if self._passed is not None:
             passed = self._passed
             wanted = [event for event in wanted if event.seq not in passed]
-        if is_wanted is not None:
-            wanted = [event for event in wanted if is_wanted(event)]
         for part, was_handed in parts(wanted, handed):
             chunk = Batch(part, b"")
+            chunk.has_publishes = holds_publishes(part)
             chunk.handed_out_at_write = {self._bit_number: len(part) if was_handed else 0}
             self._chunks.append(chunk)
         self._ready_events += len(wanted)
@@ -359,7 +357,7 @@ class Stream:
         if mark:
             self._ship_marked(chunk, start, stop, shipments)
         else:
-            shipments.append(Shipment(chunk, chunk.events, start, stop))
+            shipments.append(Shipment(chunk, chunk.events, start, stop, False, chunk.has_publishes))
         self.read_seq = chunk.events[stop - 1].seq
         self.sent_to = max(self.sent_to, self.read_seq)
         self._chunk_index = stop
@@ -376,9 +374,9 @@ class Stream:
         at_write = batch.handed_out_at_write
         border = stop if at_write is None else min(max(at_write.get(self._bit_number, 0), start), stop)
         if start < border:
-            shipments.append(Shipment(batch, batch.events, start, border))
+            shipments.append(Shipment(batch, batch.events, start, border, False, batch.has_publishes))
         if border < stop:
-            shipments.append(Shipment(batch, batch.events, border, stop, is_stored=True))
+            shipments.append(Shipment(batch, batch.events, border, stop, True, batch.has_publishes))
         if batch.handed_out is None:
             batch.handed_out = {}
         batch.handed_out[self._bit_number] = max(stop, batch.handed_out.get(self._bit_number, 0))

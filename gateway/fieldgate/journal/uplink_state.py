@@ -10,7 +10,7 @@ import msgspec
 
 from fieldgate.journal.gaps import Hole
 from fieldgate.journal.times import Correction, TimeRules
-from fieldgate_devices.event import LANES, Event
+from fieldgate_devices.event import LANES, Event, Extra
 
 __all__ = [
     "NOBODY_NAME",
@@ -30,7 +30,9 @@ NOBODY_NAME: Final = ""  # the row that keeps what came before the first uplink 
 class Route(msgspec.Struct, frozen=True):
     """What the outbox must know of an uplink.
 
-    ``is_wanted`` is None where it gets every event; ``filter`` is the same as a text, to know it again.
+    ``is_wanted`` is None where it gets every event; ``filter`` is the same as a text, to know it again. One that
+    ``is_told_only`` gets only the events that name it in their ``notify``; the others all but those that a rule routes
+    elsewhere; its ``filter`` says that it is. `takes` says all of that together.
     """
 
     name: str
@@ -41,6 +43,24 @@ class Route(msgspec.Struct, frozen=True):
     starts_at_oldest: bool = True
     max_size_bytes: int | None = None
     max_age_s: float | None = None
+    is_told_only: bool = False
+
+    def takes(self, event: Event) -> bool:
+        """Whether this uplink is to get ``event``."""
+        return self.is_meant(event.extra) and (self.is_wanted is None or self.is_wanted(event))
+
+    def is_meant(self, extra: Extra | None) -> bool:
+        """Whether an event with that `Extra` may go here, whatever the filter says."""
+        if self.is_told_only:
+            return extra is not None and self.name in extra.notify
+        return extra is None or extra.uplinks is None or self.name in extra.uplinks
+
+    def chosen(self, events: Sequence[Event]) -> Sequence[Event]:
+        """Return those of ``events`` that this uplink is to get."""
+        is_plain = self.is_wanted is None and not self.is_told_only
+        if is_plain and not any(event.extra is not None for event in events):
+            return events
+        return [event for event in events if self.takes(event)]
 
 
 class LaneState(msgspec.Struct, array_like=True):
@@ -57,7 +77,8 @@ class UplinkState(msgspec.Struct):
     ``pending`` counts events that lie on disk and are not done; it is kept apart from ``routed`` so that the
     equation of P4 can fail. ``filter`` is the filter that the counts were made with. ``counted_to`` is per lane the
     highest number on disk with this state, -1 where that is not known: what was stored after it is in no count.
-    ``unsure`` are ranges in which damage took a number of events that is not known yet.
+    ``unsure`` are ranges in which damage took a number of events that is not known yet. ``chosen`` is per lane the
+    range that holds all stored events which rules routed, of whatever uplink (0, 0: there are none).
     """
 
     lanes: list[LaneState] = msgspec.field(default_factory=lambda: [LaneState() for _ in LANES])
@@ -70,6 +91,7 @@ class UplinkState(msgspec.Struct):
     times: TimeRules = msgspec.field(default_factory=TimeRules)
     filter: str = ""
     counted_to: list[int] = msgspec.field(default_factory=lambda: [-1 for _ in LANES])
+    chosen: list[tuple[int, int]] = msgspec.field(default_factory=lambda: [(0, 0) for _ in LANES])
 
     @property
     def corrections(self) -> list[Correction]:
@@ -92,6 +114,8 @@ def starting_state(
     own, nobody = states.get(route.name), states.get(NOBODY_NAME)
     if own is None and nobody is not None and route.starts_at_oldest:
         state = _copy(nobody)
+        if any(last for _, last in state.chosen):  # what was routed to this one is in no count of nobody's
+            _count_again(state, stored_to)
     elif own is None:
         state = _first_state(route, states, stored_to, stored_boot)
     else:
@@ -163,7 +187,7 @@ def decode_states(stored: dict[str, bytes]) -> dict[str, UplinkState]:
 
 def state_of_unknown(stored_to: Sequence[int]) -> UplinkState:
     """Return what an uplink goes on with whose state cannot be read: it gets again what is stored, as it was sent."""
-    state = UplinkState(counted_to=list(stored_to))
+    state = UplinkState(counted_to=list(stored_to), chosen=[(min(1, last), last) for last in stored_to])
     state.times.may_have_sent_unsynced = True
     _count_again(state, stored_to)
     return state

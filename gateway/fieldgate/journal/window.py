@@ -12,7 +12,7 @@ from typing import Final
 from fieldgate.ingest.source import Settler
 from fieldgate_devices.event import Event
 
-__all__ = ["MAX_UPLINKS", "Batch", "LaneLog"]
+__all__ = ["MAX_UPLINKS", "Batch", "LaneLog", "holds_publishes"]
 
 MAX_UPLINKS: Final = 8
 _CLEAR: Final = tuple(bytes(value & ~(1 << bit) & 0xFF for value in range(256)) for bit in range(8))
@@ -27,6 +27,7 @@ class Batch:
     ``waits[i]`` has bit ``u`` set while uplink number ``u`` has not acknowledged ``events[i]``.
     ``positions`` is the settler's position of the first event when they are consecutive, else a list. ``size_bytes``
     is what the batch takes in memory. ``is_bound``: it is written in the same commit as the batch accepted before it.
+    ``has_publishes``: see `Shipment`.
     """
 
     __slots__ = (
@@ -34,6 +35,7 @@ class Batch:
         "events",
         "handed_out",
         "handed_out_at_write",
+        "has_publishes",
         "is_bound",
         "is_settled",
         "is_writing",
@@ -66,6 +68,7 @@ class Batch:
         self.is_written = False
         self.is_writing = False
         self.is_settled = settler is None
+        self.has_publishes = False
         self.next: Batch | None = None
         self.handed_out: dict[int, int] | None = None  # by uplinks that mark what was stored first: events handed out
         self.handed_out_at_write: dict[int, int] | None = None  # the same when the first write began
@@ -109,6 +112,11 @@ class Batch:
     def count_wanted_by(self, bit_number: int) -> int:
         """Return how many events uplink ``bit_number`` still wants."""
         return self.waits.translate(_HAS[bit_number]).count(1)
+
+
+def holds_publishes(events: Sequence[Event]) -> bool:
+    """Whether some of these are messages that a rule sends as they are (`Extra.publish`)."""
+    return any(event.extra is not None and event.extra.publish is not None for event in events)
 
 
 def _runs(flags: bytearray, value: int, offset: int) -> list[tuple[int, int]]:

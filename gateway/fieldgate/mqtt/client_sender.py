@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from enum import Enum
 
+import msgspec
+
 from fieldgate.mqtt.client_announcement import Announcements
 from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.client_terms import ServerTerms
@@ -97,6 +99,28 @@ class ClientSender:
             size += len(wire)
         self.sent += total
         return size
+
+    def publish_one(self, message: Publish, *, batch: object, start: int, now_s: float) -> int:
+        """Send ``events[start]`` of ``batch`` as ``message`` says, RETAIN included; return its size. As `publish` else.
+
+        At QoS 0 nothing is kept of it, and nobody acknowledges it.
+        """
+        self.sent += 1
+        if not message.qos:
+            wire = encode(message, self.version)
+            self._write(wire, now_s)
+            return len(wire)
+        if not self.in_flight.sent_count:
+            self._watch.waiting_since_s = now_s
+        first_id, _ = self.in_flight.span(1)
+        wire = encode(msgspec.structs.replace(message, packet_id=first_id), self.version)
+        self.in_flight.add(Run(first_id, 1, wire, batch=batch, start=start))
+        self._write(wire, now_s)
+        return len(wire)
+
+    def size_of(self, message: Publish) -> int:
+        """Return the length of the packet that `publish_one` makes of it."""
+        return len(encode(msgspec.structs.replace(message, packet_id=1 if message.qos else 0), self.version))
 
     def publish_joint(
         self, topic: bytes, properties: bytes, payload: bytes, *, pieces: tuple[Piece, ...], now_s: float

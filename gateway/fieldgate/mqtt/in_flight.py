@@ -32,7 +32,7 @@ Piece = tuple[object, int, int]
 """``(batch, start, stop)``: ``events[start:stop]`` of a batch."""
 
 _MAX_ID: Final = 65_535
-_DUP: Final = b"\x3a"  # first byte of a PUBLISH of QoS 1 with DUP
+_DUP: Final = 0x08  # in the first byte of a PUBLISH
 
 
 class Run:
@@ -127,7 +127,11 @@ class Run:
     def again(self) -> bytes:
         """Return the bytes to send on a later connection; DUP is set where the server may know the packets."""
         packets = self.packets()
-        return b"".join([_DUP + packet[1:] for packet in packets] if self.is_known else packets)
+        return b"".join([_with_dup(packet) for packet in packets] if self.is_known else packets)
+
+
+def _with_dup(packet: bytes) -> bytes:
+    return b"%c%b" % (packet[0] | _DUP, packet[1:])
 
 
 def _order(run: Run) -> int:

@@ -45,6 +45,7 @@ NAMES: Final = {
     "devices.damaged": "the file of the registry was damaged; what could be read of it was taken over",
     "devices.not_stored": "what is known of devices cannot be stored for now",
     "devices.stored_again": "what is known of devices is stored again",
+    "events.routed_nowhere": "a rule routed an event to uplinks of which none takes it: it went nowhere",
     "gateway.failed": "the gateway ends because of this problem",
     "gateway.no_uplink": "no uplink is configured, and what to write",
     "gateway.started": "the journal is open and everything is about to start",
@@ -69,6 +70,12 @@ NAMES: Final = {
     "rules.state_damaged": "the file of the rules' state was damaged; what could be read of it was taken over",
     "rules.state_not_stored": "timers and windows of rules cannot be stored for now",
     "rules.state_stored_again": "timers and windows of rules are stored again",
+    "rule.command_done_again": "a device has carried out a command of a rule, after one that was not done",
+    "rule.command_not_done": "a command of a rule was not carried out, and why; said again when the reason changes",
+    "rule.publish_refused": "a rule's message has no topic that a message can have",
+    "rule.said": "a rule says this (its action log)",
+    "rules.loaded": "the rules have changed and are in force from now on",
+    "rules.refused": "a rule cannot be used; the rules that were read before go on",
     "serial.connected": "the port of a serial source is open",
     "serial.lost": "a serial port that was open is not any more, and why",
     "serial.not_understood": "much comes from a serial port, and no intact frame is in it",
@@ -105,7 +112,7 @@ NAMES: Final = {
     "uplink.version_changed": "the broker does not speak this MQTT version; the other one is tried",
 }
 
-_WHOSE: Final = ("uplink", "source", "listener", "task")
+_WHOSE: Final = ("uplink", "source", "listener", "task", "rule")
 _EventDict = MutableMapping[str, Any]
 
 

@@ -14,8 +14,10 @@ from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.gaps import GapLine, Hole
 from fieldgate.journal.outbox import Outbox, WriteJob
 from fieldgate.journal.parking import Parking
+from fieldgate.journal.routing import Routing
 from fieldgate.journal.shelf import Shelf
 from fieldgate.journal.stream import Stream
+from fieldgate.journal.uplink_state import Route
 from fieldgate.journal.write_queue import WriteQueue
 from outbox_checks import check_all
 from outbox_scenarios import SCENARIOS, leave_memory_soon
@@ -220,3 +222,32 @@ def test_a_retried_event_that_counts_before_it_arrived_is_found_out(monkeypatch:
     )
 
     assert is_found_out("parked, tried again")
+
+
+def test_a_routed_event_that_is_looked_at_in_memory_only_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: what is read back from disk goes to every uplink, whatever a rule has said."""
+    monkeypatch.setattr(Route, "chosen", lambda self, events: events)
+
+    assert is_found_out("routed")
+
+
+def test_forgetting_that_a_rule_routed_some_of_what_damage_took_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: an uplink without a filter counts everything that damage took as its own."""
+    monkeypatch.setattr(Routing, "may_hold_routed", lambda self, lane, first_seq, last_seq: False)
+
+    assert is_found_out("routed, damage")
+
+
+def test_a_range_of_routed_events_that_a_crash_forgets_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: after a start nobody knows that a rule routed some of what is stored."""
+    monkeypatch.setattr(Routing, "_join", lambda self, lane, first_seq, last_seq: None)
+
+    assert is_found_out("routed, damage", "routed, to nobody, then two")
+
+
+def test_a_told_uplink_that_gets_what_goes_to_all_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: a webhook gets events in which nobody named it."""
+    is_meant = Route.is_meant
+    monkeypatch.setattr(Route, "is_meant", lambda self, extra: extra is None or is_meant(self, extra))
+
+    assert is_found_out("routed and told")

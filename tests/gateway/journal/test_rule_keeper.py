@@ -137,11 +137,13 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
 
 def test_a_timer_is_on_disk_within_half_a_second(site: Site) -> None:
     site.records.put("b1")
+    was_behind = site.keeper.is_behind
 
     site.passes(0.6)
 
     assert site.keeper.commits == 1
     assert site.records.dirty == {}
+    assert (was_behind, site.keeper.is_behind) == (True, False)
 
 
 def test_many_timers_are_on_disk_after_the_commit_delay(site: Site) -> None:
