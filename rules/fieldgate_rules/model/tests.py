@@ -86,7 +86,10 @@ class ClockSpec(Section):
     def _take_words(cls, written: object) -> object:
         """``clock: set`` and ``clock: unset``."""
         words = {"set": {"set": "right"}, "unset": {"unset": True}}
-        return words.get(written, written) if isinstance(written, str) else written
+        if isinstance(written, str) and written not in words:
+            hint = did_you_mean(written, words)
+            raise ValueError(f"{written!r} is not known; write one of: set, unset, {{set: TIME}}, {{step: 1h}}{hint}")
+        return words[written] if isinstance(written, str) else written
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:

@@ -6,9 +6,9 @@ from fieldgate_rules.tester.junit import TestedFile, junit_xml
 from fieldgate_rules.tester.messages import Messages, Said
 from fieldgate_rules.tester.outcome import Outcome, when
 from fieldgate_rules.tester.replay import Replay
-from fieldgate_rules.tester.result import Failure, TestResult, report_lines
+from fieldgate_rules.tester.result import Failure, TestResult, is_error, report_lines
 from fieldgate_rules.tester.run import Run
-from fieldgate_rules.tester.session import TestFile, Why, run_tests
+from fieldgate_rules.tester.session import TestFile, Why, run_tests, tests_in
 from fieldgate_rules.tester.timeline import Happening, Noticed, Recording, Spoken, recorded
 
 __all__ = [
@@ -32,9 +32,11 @@ __all__ = [
     "TestResult",
     "TestedFile",
     "Why",
+    "is_error",
     "junit_xml",
     "recorded",
     "report_lines",
     "run_tests",
+    "tests_in",
     "when",
 ]

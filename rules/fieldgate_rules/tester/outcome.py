@@ -35,7 +35,10 @@ class Outcome:
     @property
     def text(self) -> str:
         """What was done, without when and by whom."""
-        return shown(self.kind, self.facts)
+        facts = self.facts
+        if self.kind == "alert" and facts.get("key") == self.device:  # as it is where the rule does not say
+            facts = {name: one for name, one in facts.items() if name != "key"}
+        return shown(self.kind, facts)
 
     @property
     def line(self) -> str:

@@ -180,8 +180,8 @@ class _Planning:
             except NotInContract as error:
                 self._of_field(loc, error.name, str(error), spec)
                 return
-            if not forms.is_on(device):
-                text = f"device: no rule that is tested here is on {device!r}"
+            if not forms.is_taken(said[-1]):
+                text = f"device: no rule that is tested here is on this event of {device!r}"
                 self.problem(self._document.where((*loc, "device")), text, is_warning=True)
         yield Spoken(tuple(said), _ns(spec.late), spec.replayed)
 
@@ -196,8 +196,14 @@ class _Planning:
         lane = Lane.NORMAL if spec.lane is None else LANES_BY_NAME[spec.lane]
         try:
             said = self._messages.read(spec.topic or "", _payload(spec), lane=lane)
-        except (ValueError, binascii.Error) as error:
-            self.problem(self._document.where((*loc, key)), f"{key}: {str(error).lower()}")
+        except (ValueError, binascii.Error):
+            hint = (
+                "write two digits a byte, such as d7 00 50"
+                if key == "hex"
+                else "its alphabet is A-Z, a-z, 0-9, + and /"
+            )
+            text = f"{key}: {getattr(spec, key)!r} is not {'hexadecimal' if key == 'hex' else 'base64'}; {hint}"
+            self.problem(self._document.where((*loc, key)), text)
         except Breach as breach:
             text = f"{key}: it breaks the contract of its profile, and is no event: {breach.detail}"
             self.problem(self._document.where((*loc, key)), text)
@@ -250,8 +256,8 @@ class _Planning:
         rules = tuple(self._by_id.values()) if rule is None else (rule,)
         if spec.kind is not None and not any(_does(one, spec.kind) for one in rules):
             key = "resolved" if spec.resolved and spec.alert is None else spec.kind
-            who = f"rule {rule.id!r} does" if rule is not None else "the rules that are tested here do"
-            self.problem(self._document.where_key((*loc, key)), f"{key}: {who} no {spec.kind}")
+            who = f"rule {rule.id!r} has" if rule is not None else "the rules that are tested here have"
+            self.problem(self._document.where_key((*loc, key)), f"{key}: {who} no such action")
         elif spec.emit is not None and spec.emit not in (types := [one.type for rule in rules for one in rule.emits]):
             hint = did_you_mean(spec.emit, types) or f"; known: {', '.join(types[:12])}"
             self.problem(self._document.where((*loc, "emit")), f"emit: nobody makes events of type {spec.emit!r}{hint}")

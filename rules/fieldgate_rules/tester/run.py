@@ -97,24 +97,19 @@ class Run:
 
     def _speak(self, spoken: Sequence[Spoken]) -> None:
         stamp = self.clock.stamp
-        events = [
-            Event(
-                said.address, stamp, said.data, said.is_json, 0, said.lane, 0, None, None,
-                self._extra(one, said.at_ns),
-            )
-            for one in spoken
-            for said in one.said
-        ]  # fmt: skip
+        events: list[Event] = []
+        for one in spoken:
+            extra = _REPLAYED if one.is_replayed else None
+            if one.late_ns is not None:
+                extra = Extra(self.clock.wall_ns - one.late_ns, one.is_replayed)
+            for said in one.said:
+                of_said = extra
+                if said.at_ns is not None and one.late_ns is None:
+                    of_said = Extra(said.at_ns, one.is_replayed)
+                events.append(Event(said.address, stamp, said.data, said.is_json, 0, said.lane, 0, None, None, of_said))
         decided = self.engine.feed(events, stamp)
         if decided is not None or self._is_killed:
             self._note(decided, events)
-
-    def _extra(self, one: Spoken, at_ns: int | None) -> Extra | None:
-        if one.late_ns is not None:
-            at_ns = self.clock.wall_ns - one.late_ns
-        if at_ns is None:
-            return _REPLAYED if one.is_replayed else None
-        return Extra(at_ns, one.is_replayed)
 
     def _notice(self, kind: str, device: str, fields: Mapping[str, object]) -> None:
         self._note(self.engine.notice(Notice(kind, device or GATEWAY, fields), self.clock.stamp))

@@ -9,8 +9,9 @@ from typing import Final
 
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Stamp
-from fieldgate_devices.files.document import Document
+from fieldgate_devices.files.document import Document, read_yaml
 from fieldgate_rules.model import TestSpec
+from fieldgate_rules.reading.sections import read_file
 from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.chosen import active, with_what_they_need
 from fieldgate_rules.tester.deciding import Deciding, Make
@@ -18,11 +19,11 @@ from fieldgate_rules.tester.junit import TestedFile
 from fieldgate_rules.tester.messages import Messages
 from fieldgate_rules.tester.outcome import Outcome
 from fieldgate_rules.tester.plan import Plan, Recordings, plan_tests
-from fieldgate_rules.tester.result import Failure, TestResult, failures_of
+from fieldgate_rules.tester.result import Failure, TestResult, failures_of, is_error
 from fieldgate_rules.tester.run import Run
 from fieldgate_rules.tester.timeline import Restarted, Timeline
 
-__all__ = ["MAX_OUTCOMES", "TestFile", "Why", "run_tests"]
+__all__ = ["MAX_OUTCOMES", "TestFile", "Why", "run_tests", "tests_in"]
 
 MAX_OUTCOMES: Final = 100_000
 _MAX_WHYS: Final = 5
@@ -64,10 +65,16 @@ def run_tests(
         file.tests, file.document, rules=needed, own=own, catalogue=catalogue, recordings=recordings
     )
     results: list[TestResult] = []
-    if not any(not one.is_warning for one in problems):
+    if not any(map(is_error, problems)):
         tester = _Tester(needed, own, catalogue, make, why, on_moment)
         results = [tester.result(plan) for plan in plans if is_wanted(plan.name)]
     return TestedFile(file.path, tuple(problems), tuple(results))
+
+
+def tests_in(path: str, content: bytes, rules: RuleSet) -> TestFile:
+    """Return the tests of a file that was read without problems; ``rules`` are all that were read with it."""
+    own = [rule.id for rule in rules.rules if rule.where.path == path]
+    return TestFile(path, read_yaml(content, path), read_file(path, content).spec.tests, own)
 
 
 class _TooMuch(Exception):

@@ -251,7 +251,7 @@ def test_an_alert_that_is_published_again_at_a_start_is_no_second_alert():
     happen(run, 10, Restarted(RestartSpec()))
 
     assert len(made) == 2
-    assert [one.text for one in run.outcomes] == ['alert info "hot" key "b1"']
+    assert [one.text for one in run.outcomes] == ['alert info "hot"']
 
 
 def test_rules_that_stop_the_time_are_found_out():
