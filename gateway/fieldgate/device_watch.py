@@ -48,7 +48,7 @@ Tell = Callable[[str, str, bytes, int], None]
 class Notice(Protocol):
     """Is told, beside the event, that a device is silent or back."""
 
-    def __call__(self, kind: str, device: str, **fields: object) -> None:
+    def __call__(self, kind: str, device: str, /, **fields: object) -> None:
         """``fields`` are those that rules may look at."""
 
 
