@@ -79,6 +79,7 @@ async def test_routed_events_come_from_disk_to_whom_the_rule_named_and_to_nobody
     await gateway.start(*SCRIPT)
     await publish_all(gateway, *KINDS)
     before = await gateway.status()
+    await eventually("the log says it", lambda: "events.routed_nowhere" in gateway.log_text())
     down = await fieldgate("status", config=gateway.config)
     await gateway.kill()
 
