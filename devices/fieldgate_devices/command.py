@@ -95,7 +95,7 @@ class Command:
             if value is None:
                 value = spec.default
             if value is not None:
-                checked[name] = _checked(name, spec, value)
+                checked[name] = check_argument(name, spec, value)
             elif not spec.optional:
                 raise CommandRefused(f"{name} is missing; {self.name} takes {', '.join(known)}")
         return checked
@@ -166,7 +166,7 @@ def _by_name(spec: FieldSpec, text: str) -> object:
     return next((one for one in spec.values if str(one).lower() == text.strip().lower()), text)
 
 
-def _checked(name: str, spec: FieldSpec, value: object) -> object:
+def check_argument(name: str, spec: FieldSpec, value: object) -> object:
     """The value as the argument's type has it."""
     match spec.type:
         case "float" | "int":

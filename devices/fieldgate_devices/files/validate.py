@@ -101,6 +101,8 @@ class _Validation(Generic[M]):
 
     def _drop_empty_lists(self, content: dict[str, Any]) -> None:
         """``uplinks:`` with nothing below it means what leaving it out means."""
+        if None not in content.values():
+            return
         for name, field in self._tree.root.model_fields.items():
             is_many = not field.is_required() and self._tree.model_at((name,)) is None and section_of(field.annotation)
             if is_many and content.get(name, name) is None:

@@ -1,7 +1,14 @@
 """The language of conditions and templates; ``rules/LANGUAGE.md`` is its manual."""
 
 from fieldgate_rules.condition.explain import Clause
-from fieldgate_rules.condition.expression import Expression, ReadExpression, Reads, read_condition, read_expression
+from fieldgate_rules.condition.expression import (
+    Expression,
+    ReadExpression,
+    Reads,
+    read_condition,
+    read_expression,
+    read_number,
+)
 from fieldgate_rules.condition.facts import Closure, Facts, Reading, Value
 from fieldgate_rules.condition.place import PlacedText, Span, placed, with_caret
 from fieldgate_rules.condition.scope import EventKind, Scope
@@ -28,6 +35,7 @@ __all__ = [
     "placed",
     "read_condition",
     "read_expression",
+    "read_number",
     "read_template",
     "with_caret",
 ]

@@ -160,6 +160,7 @@ class Checker:
         if name in self.scope.parameters:
             value = self.scope.parameters[name]
             return Literal(span, shape_of_value(value, is_given=True), value)
+        name = self.scope.aliases.get(name, name)
         match name:
             case "true" | "false":
                 return self._constant(_TRUTHS[name], span)
@@ -198,7 +199,8 @@ class Checker:
 
     def _attribute(self, tree: ast.Attribute, span: Span) -> Node:
         if isinstance(tree.value, ast.Name) and tree.value.id == "prev":
-            return Prev(span, self._field(tree.attr, span, self.scope.find(tree.attr)), tree.attr)
+            name = self.scope.aliases.get(tree.attr, tree.attr)
+            return Prev(span, self._field(name, span, self.scope.find(name)), name)
         whole = self._parsed.source(span)
         if isinstance(tree.value, ast.Name) and tree.value.id == "last":
             raise Wrong(span, f'write last("DEVICE", "{tree.attr}")')

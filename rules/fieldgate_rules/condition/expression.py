@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldgate_devices.files.document import Problem
+from fieldgate_rules.condition.agreement import agree_on_units
 from fieldgate_rules.condition.checker import Checker
 from fieldgate_rules.condition.compiler import compiled
 from fieldgate_rules.condition.cost import cost_complaint, steps
@@ -20,7 +21,15 @@ from fieldgate_rules.condition.shapes import Kind, Shape
 from fieldgate_rules.condition.syntax import BadSyntax, parse
 from fieldgate_rules.condition.wants import Wrong
 
-__all__ = ["Expression", "ReadExpression", "Reads", "check_expression", "read_condition", "read_expression"]
+__all__ = [
+    "Expression",
+    "ReadExpression",
+    "Reads",
+    "check_expression",
+    "read_condition",
+    "read_expression",
+    "read_number",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +73,14 @@ class Expression:
         """As it was written."""
         return self.placed.text
 
+    def at(self, placed: PlacedText) -> Expression:
+        """The same expression where it stands once more, at ``placed``."""
+        other = object.__new__(Expression)
+        for name in ("_node", "evaluate", "reads", "shape", "steps"):
+            object.__setattr__(other, name, getattr(self, name))
+        other.placed = placed
+        return other
+
     @property
     def literal(self) -> bool | float | str | None:
         """What it always is; None where it has to be asked."""
@@ -88,23 +105,28 @@ class ReadExpression:
 
 def read_condition(placed: PlacedText, scope: Scope) -> ReadExpression:
     """Read an expression that is true, false or unknown. Nothing is raised for what is wrong with it."""
-    return _read(placed, scope, is_condition=True)
+    return _read(placed, scope, wanted=Kind.TRUTH)
 
 
 def read_expression(placed: PlacedText, scope: Scope) -> ReadExpression:
     """Read an expression that is any value, such as what a window is made of."""
-    return _read(placed, scope, is_condition=False)
+    return _read(placed, scope, wanted=Kind.ANY)
 
 
-def _read(placed: PlacedText, scope: Scope, *, is_condition: bool) -> ReadExpression:
-    node, complaints = check_expression(placed.text, scope, is_condition=is_condition)
+def read_number(placed: PlacedText, scope: Scope) -> ReadExpression:
+    """Read an expression that is a number or unknown, such as what a mean is taken of."""
+    return _read(placed, scope, wanted=Kind.NUMBER)
+
+
+def _read(placed: PlacedText, scope: Scope, *, wanted: Kind) -> ReadExpression:
+    node, complaints = check_expression(placed.text, scope, wanted=wanted)
     problems = [placed.problem(one) for one in complaints]
     expression = None if node is None else Expression(node, placed)
     return ReadExpression(expression, problems, [one.span for one in complaints])
 
 
-def check_expression(text: str, scope: Scope, *, is_condition: bool) -> tuple[Node | None, list[Complaint]]:
-    """Return the checked expression, or all that is wrong with it."""
+def check_expression(text: str, scope: Scope, *, wanted: Kind) -> tuple[Node | None, list[Complaint]]:
+    """Return the checked expression, or all that is wrong with it; ``wanted`` is a truth, a number or any value."""
     try:
         parsed = parse(text)
     except BadSyntax as error:
@@ -115,12 +137,23 @@ def check_expression(text: str, scope: Scope, *, is_condition: bool) -> tuple[No
         return None, checker.complaints
     complaints = list(contradictions(node, checker.source))
     try:
-        node = _as_condition(checker, node) if is_condition else _as_value(checker, node)
+        node = _as_wanted(checker, node, wanted)
     except Wrong as wrong:
         complaints.append(wrong.complaint)
     if dear := cost_complaint(node, checker.source):
         complaints.append(dear)
     return (None, sorted(complaints)) if complaints else (node, [])
+
+
+def _as_wanted(checker: Checker, node: Node, wanted: Kind) -> Node:
+    match wanted:
+        case Kind.TRUTH:
+            return _as_condition(checker, node)
+        case Kind.NUMBER:
+            (node,) = agree_on_units([checker.number(node, "a figure")], checker.source)
+            return node
+        case _:
+            return _as_value(checker, node)
 
 
 def _as_condition(checker: Checker, node: Node) -> Node:

@@ -75,7 +75,8 @@ class Scope:
 
     ``kinds`` are the events that its rule is on; ``is_open`` where there are events without a contract too, and where
     there are no kinds at all. ``parameters`` are names that stand for a value; ``zone`` is where hours and weekdays are
-    counted. ``kind_of`` says what a device sends, None where nobody knows it yet.
+    counted. ``kind_of`` says what a device sends, None where nobody knows it yet. ``aliases`` are names that stand for
+    a field: what a template calls ``field`` is the one that it was given.
     """
 
     kinds: tuple[EventKind, ...] = ()
@@ -83,6 +84,7 @@ class Scope:
     parameters: Mapping[str, Value] = field(default_factory=dict)
     zone: tzinfo = UTC
     kind_of: Callable[[str], EventKind | None] = _nobody
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Found | str:
         """Return the field of that name, or what is wrong with the name."""

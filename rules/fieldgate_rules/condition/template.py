@@ -33,10 +33,14 @@ _MAX_WHOLE: Final = 10**15
 
 @dataclass(frozen=True, slots=True)
 class _Hole:
-    """An expression in a template; ``form`` is how its number is written, empty for the shortest way."""
+    """An expression in a template, which begins at ``start`` of the text.
+
+    ``form`` is how its number is written, empty for the shortest way.
+    """
 
     expression: Expression
     form: str
+    start: int
 
     @property
     def steps(self) -> int:
@@ -47,12 +51,14 @@ class _Hole:
 class Template:
     """``text_for`` gives the text. ``reads`` is what all expressions in it look at."""
 
-    __slots__ = ("_parts", "expressions", "placed", "reads")
+    __slots__ = ("_parts", "_starts", "expressions", "placed", "reads")
 
     def __init__(self, placed: PlacedText, parts: list[str | _Hole]) -> None:
         self.placed = placed
         self._parts = [part if isinstance(part, str) else _writer(part) for part in parts]
-        self.expressions = [part.expression for part in parts if isinstance(part, _Hole)]
+        holes = [part for part in parts if isinstance(part, _Hole)]
+        self.expressions = [hole.expression for hole in holes]
+        self._starts = [hole.start for hole in holes]
         reads = Reads()
         for expression in self.expressions:
             reads |= expression.reads
@@ -62,6 +68,19 @@ class Template:
     def text(self) -> str:
         """As it was written."""
         return self.placed.text
+
+    def at(self, placed: PlacedText) -> Template:
+        """The same text where it stands once more, at ``placed``."""
+        other = object.__new__(Template)
+        other._parts, other.reads = self._parts, self.reads
+        other._starts = self._starts
+        other.placed = placed
+        spots = placed.spots
+        pairs = zip(self.expressions, self._starts, strict=True)
+        other.expressions = [
+            one.at(PlacedText(one.text, placed.path, spots[start : start + len(one.text) + 1])) for one, start in pairs
+        ]
+        return other
 
     @property
     def only(self) -> Expression | None:
@@ -147,7 +166,7 @@ def _fill(placed: PlacedText, span: Span, scope: Scope, parts: list[str | _Hole]
     inside = placed.text[span.start : span.end]
     colon = _find(inside, ":", 0)
     text, form = (inside, "") if colon < 0 else (inside[:colon], inside[colon + 1 :])
-    node, wrong = check_expression(text, scope, is_condition=False)
+    node, wrong = check_expression(text, scope, wanted=Kind.ANY)
     complaints += [Complaint(Span(at.start + span.start, at.end + span.start), said) for at, said in wrong]
     place = Span(span.start + colon + 1, span.end)
     if colon >= 0 and not (form and _FORMAT.fullmatch(form)):
@@ -157,7 +176,7 @@ def _fill(placed: PlacedText, span: Span, scope: Scope, parts: list[str | _Hole]
         complaints.append(Complaint(place, said))
     elif node is not None:
         spots = placed.spots[span.start : span.start + len(text) + 1]
-        parts.append(_Hole(Expression(node, PlacedText(text, placed.path, spots)), form))
+        parts.append(_Hole(Expression(node, PlacedText(text, placed.path, spots)), form, span.start))
 
 
 def _writer(hole: _Hole) -> Callable[[Facts], str]:

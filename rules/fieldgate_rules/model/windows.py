@@ -25,7 +25,7 @@ class ValueSpec(Section):
     min: Of | None = Field(None, description="The least.")
     max: Of | None = Field(None, description="The greatest.")
     sum: Of | None = Field(None, description="All together.")
-    count: Of | bool | None = Field(
+    count: bool | Of | None = Field(
         None, description="How many events; with a condition: those for which it is true.", examples=[True]
     )
     first: Of | None = Field(None, description="The first.")

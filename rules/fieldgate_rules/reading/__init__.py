@@ -1,0 +1,7 @@
+"""Files of rules in, rules that can be run out, or everything that is wrong with them."""
+
+from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
+from fieldgate_rules.reading.library import library_names
+from fieldgate_rules.reading.read import read_rules
+
+__all__ = ["Known", "ReadRules", "TemplateFacts", "library_names", "read_rules"]

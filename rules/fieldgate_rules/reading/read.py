@@ -1,0 +1,261 @@
+"""Read all files of rules at once: every rule that is right, and everything that is wrong with the others.
+
+A rule with a problem is left out of the set, and hides no problem of another. Rules are read after those that emit what
+they are on, so that their conditions are checked against what comes; where rules wait for each other, nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fieldgate_devices.catalogue import Catalogue
+from fieldgate_devices.files.document import Document, Loc, Node, Problem, Scalar
+from fieldgate_devices.files.location import Location
+from fieldgate_devices.files.validate import did_you_mean, validate
+from fieldgate_rules.model import RuleSpec
+from fieldgate_rules.reading.kinds import Kinds
+from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
+from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
+from fieldgate_rules.reading.part import RulePart
+from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule
+from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
+from fieldgate_rules.reading.source import SourceFile
+from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
+from fieldgate_rules.reading.texts import Scopes, Texts
+from fieldgate_rules.reading.triggers import Tags
+from fieldgate_rules.rule import Rule, RuleSet
+
+__all__ = ["read_rules"]
+
+
+def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
+    """Read files of rules, by their paths as messages show them; nothing is raised for what is wrong with them."""
+    return _Reading(catalogue, known or Known()).read(files)
+
+
+@dataclass(slots=True)
+class _Entry:
+    """A rule as it is written, with what its template says. ``problems`` are its own."""
+
+    path: str
+    node: Node
+    number: int
+    given: Given
+    use_at: Location | None = None
+    template: str = ""
+    spec: RuleSpec | None = None
+    broken: frozenset[Loc] = frozenset()
+    has_problem: bool = False
+
+
+class _Reading:
+    """One reading of all files."""
+
+    def __init__(self, catalogue: Catalogue, known: Known) -> None:
+        self._catalogue = catalogue
+        self._known = known
+        self._kinds = Kinds(catalogue, known)
+        self._texts = Texts()
+        self._scopes = Scopes(self._kinds.of_device)
+        self._problems: dict[Problem, None] = {}
+        self._sources: dict[str, SourceFile] = {}
+        self._templates: dict[str, TemplateEntry] = {}
+
+    def read(self, files: Mapping[str, bytes]) -> ReadRules:
+        parts = [read_file(path, content) for path, content in files.items()]
+        for one in parts:
+            self._problems.update(dict.fromkeys(one.problems))
+            self._sources[one.path] = one.source
+        for one in parts:
+            self._take_templates(one)
+        entries = [entry for one in parts for node in one.rules if (entry := self._entry(one.path, node)) is not None]
+        for number, entry in enumerate(entries):
+            entry.number = number
+        ids = self._ids(entries)
+        self._kinds.announce(type_ for one in entries if one.spec is not None for type_ in emitted_types(one.spec))
+        around = Around(self._kinds, self._scopes, self._tags(parts), ids)
+        rules: dict[int, Rule] = {}
+        for entry in _emitters_first(entries):
+            rule = self._rule(entry, around)
+            if rule is not None:
+                rules[entry.number] = rule
+        kept = tuple(rules[number] for number in sorted(rules))
+        used = {one.spec.id: one.template for one in entries if one.spec is not None and one.template}
+        return ReadRules(RuleSet(kept), tuple(sorted(self._problems)), self._facts(), used)
+
+    # -- templates ----------------------------------------------------------------------------------------------------
+
+    def _take_templates(self, part: FileParts) -> None:
+        for name, (at, node) in part.templates.items():
+            if (first := self._templates.get(name)) is not None:
+                said = f"there is a template {name!r} in {first.where} already"
+                self._say(Problem(at, said))
+                continue
+            self._templates[name] = read_template_entry(name, at, node, self._say)
+
+    def _template(self, name: str) -> TemplateEntry | None:
+        """The template of that name: one of the files, else one of the library."""
+        if name not in self._templates and (found := library_file(name)) is not None:
+            path, content = found
+            parts = read_file(path, content)
+            self._sources[path] = parts.source
+            at, node = parts.templates[name]
+            self._templates[name] = read_template_entry(name, at, node, self._say)
+        return self._templates.get(name)
+
+    def _facts(self) -> dict[str, TemplateFacts]:
+        return {
+            name: TemplateFacts(name, one.where, one.description, one.parameters)
+            for name, one in self._templates.items()
+        }
+
+    # -- rules --------------------------------------------------------------------------------------------------------
+
+    def _entry(self, path: str, node: Node) -> _Entry | None:
+        """The rule at ``node``, checked against the models; None where no more can be said of it."""
+        entry = _Entry(path, node, 0, Given())
+        if isinstance(node.content, dict):
+            self._fill(entry, node.content)
+        if entry.has_problem:
+            return None
+        outcome = validate(Document(path, entry.node), RULE_TREE)
+        for problem in outcome.problems:
+            self._say_of(entry, problem)
+        entry.spec, entry.broken = outcome.model, outcome.broken
+        return entry
+
+    def _fill(self, entry: _Entry, written: dict[str, tuple[Location, Node]]) -> None:
+        """Put what its template says into a rule, and what it is given in the place of names."""
+        body = dict(written)
+        name: Scalar | object = written["use"][1].content if "use" in written else None
+        if isinstance(name, str):
+            at = written["use"][1].at
+            entry.use_at, entry.template = at, name
+            template = self._template(name)
+            if template is None:
+                hint = did_you_mean(name, [*self._templates, *library_names()])
+                known = hint or "; 'fieldgate rules list --library' shows all"
+                self._say_of(entry, Problem(at, f"there is no template {name!r}{known}"))
+                return
+            if not template.is_usable:
+                entry.has_problem = True
+                return
+            given = written.get("with")
+            entries = given[1].content if given is not None else None
+            entry.given = given_to(
+                template, entries if isinstance(entries, dict) else {}, at, lambda problem: self._say_of(entry, problem)
+            )
+            below = template.node.content
+            assert isinstance(below, dict)
+            own = {key: one for key, one in written.items() if key not in ("use", "with")}
+            body = {key: one for key, one in below.items() if key not in ("parameters", "description")} | own
+            if given is not None and not isinstance(entries, dict | None):
+                body["with"] = given
+        own_parameters = written["parameters"][1].content if "parameters" in written else None
+        if isinstance(own_parameters, dict):
+            for key, (_, node) in own_parameters.items():
+                entry.given.add(key, node)
+        entry.node = filled(Node(entry.node.at, body, entry.node.size), entry.given)
+
+    def _ids(self, entries: Sequence[_Entry]) -> set[str]:
+        """All ids; one that stands twice is a problem of the later rule."""
+        first: dict[str, Location] = {}
+        for one in entries:
+            if one.spec is None or ("id",) in one.broken:
+                continue
+            at = Document(one.path, one.node).where(("id",))
+            if one.spec.id in first:
+                self._say_of(one, Problem(at, f"there is a rule {one.spec.id!r} in {first[one.spec.id]} already"))
+            else:
+                first[one.spec.id] = at
+        return set(first)
+
+    def _rule(self, entry: _Entry, around: Around) -> Rule | None:
+        if entry.spec is None or () in entry.broken:
+            return None
+        part = RulePart(
+            entry.spec,
+            Document(entry.path, entry.node),
+            broken=entry.broken,
+            given=entry.given,
+            sources=self._sources,
+            texts=self._texts,
+            say=lambda problem: self._say_of(entry, problem),
+        )
+        rule, _, _ = read_rule(part, around)
+        return None if entry.has_problem else rule
+
+    # -- the rest -----------------------------------------------------------------------------------------------------
+
+    def _tags(self, parts: Sequence[FileParts]) -> Tags:
+        devices: dict[str, tuple[str, ...]] = {}
+        for part in parts:
+            for tag, globs in part.spec.tags.items():
+                devices[tag] = (*devices.get(tag, ()), *globs)
+        return Tags(devices, {})
+
+    def _say(self, problem: Problem) -> None:
+        self._problems[problem] = None
+
+    def _say_of(self, entry: _Entry, problem: Problem) -> None:
+        """Something is wrong with a rule; what is wrong in a template is said where it is used."""
+        if not problem.is_warning and not problem.is_note:
+            entry.has_problem = True
+        path = problem.where.path
+        if path.startswith(IN_LIBRARY) and entry.use_at is not None:
+            said = f"in template {entry.template!r}: {problem.message}"
+            problem = replace(problem, where=entry.use_at, message=said)
+        elif entry.use_at is not None and problem.where in _lines_of(self._templates.get(entry.template), path):
+            problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
+        self._problems[problem] = None
+
+
+def _lines_of(template: TemplateEntry | None, path: str) -> _Lines:
+    return _Lines(None, path) if template is None else _Lines(template.node, template.where.path)
+
+
+class _Lines:
+    """The lines of a template."""
+
+    def __init__(self, node: Node | None, path: str) -> None:
+        self._path = path
+        self._first = node.at.line if node is not None else 1
+        self._last = _last_line(node) if node is not None else 0
+
+    def __contains__(self, where: Location) -> bool:
+        return where.path == self._path and self._first <= where.line <= self._last
+
+
+def _last_line(node: Node) -> int:
+    match node.content:
+        case dict() as entries if entries:
+            return max(_last_line(one) for _, one in entries.values())
+        case list() as items if items:
+            return max(map(_last_line, items))
+        case str() as text:
+            return node.at.line + text.count("\n") + 1
+        case _:
+            return node.at.line
+
+
+def _emitters_first(entries: Sequence[_Entry]) -> list[_Entry]:
+    """The rules in an order in which each comes after those that emit what it is on, as far as there is one."""
+    makers: dict[str, list[_Entry]] = {}
+    for one in entries:
+        for type_ in emitted_types(one.spec) if one.spec is not None else ():
+            makers.setdefault(type_, []).append(one)
+    done: set[int] = set()
+    ordered: list[_Entry] = []
+    for start in entries:
+        waiting = [(start, False)]
+        while waiting:
+            one, is_ready = waiting.pop()
+            if is_ready:
+                ordered.append(one)
+            elif one.number not in done:
+                done.add(one.number)
+                waiting.append((one, True))
+                types = [type_ for trigger in one.spec.on for type_ in trigger.profile] if one.spec is not None else []
+                waiting += [(maker, False) for type_ in types for maker in makers.get(type_, ())]
+    return ordered

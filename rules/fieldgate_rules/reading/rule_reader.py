@@ -1,0 +1,268 @@
+"""One rule, from what is written to what can be run."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from fieldgate_devices.field_model import FieldSpec
+from fieldgate_devices.files.document import Loc, Node
+from fieldgate_devices.files.location import Location
+from fieldgate_devices.names import RESERVED
+from fieldgate_rules.condition import Expression, Reads, Scope
+from fieldgate_rules.model import ActionSpec, RuleSpec
+from fieldgate_rules.model.actions import EmitSpec
+from fieldgate_rules.reading.actions import ReadActions, emitted_fields, read_actions
+from fieldgate_rules.reading.kinds import Kinds
+from fieldgate_rules.reading.part import RulePart
+from fieldgate_rules.reading.texts import Scopes
+from fieldgate_rules.reading.triggers import ReadTriggers, Tags, read_triggers
+from fieldgate_rules.reading.windows import ReadWindow, read_window
+from fieldgate_rules.rule import Action, DerivedKind, EventTrigger, Rule, Step
+
+__all__ = ["Around", "emitted_types", "read_rule"]
+
+_WINDOW_FIELDS: Final[Mapping[str, FieldSpec]] = {
+    "start": FieldSpec(type="string", optional=True),
+    "end": FieldSpec(type="string", optional=True),
+    "partial": FieldSpec(type="bool", optional=True),
+}
+_NO_MEANING: Final = frozenset({"description", "use", "with"})
+_SHALLOW: Final = frozenset({"rate", "count", "sequence", "window", "throttle"})
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What all rules of a reading share."""
+
+    kinds: Kinds
+    scopes: Scopes
+    tags: Tags
+    rule_ids: Collection[str]
+
+
+def emitted_types(spec: RuleSpec) -> list[str]:
+    """The types of events that a rule makes."""
+    types = [one.emit.type or spec.id for one in spec.do if one.emit is not None]
+    return types or ([spec.id] if spec.window is not None else [])
+
+
+def read_rule(part: RulePart, around: Around) -> tuple[Rule, ReadTriggers, ReadActions]:
+    """Return the rule; what is wrong with it is said, and then it is not to be run."""
+    spec = part.spec
+    zone = ZoneInfo(spec.zone)
+    triggers = read_triggers(part, around.kinds, around.tags, around.rule_ids)
+    given = part.given
+
+    def scope_of(kinds: Any, *, is_open: bool) -> Scope:
+        return around.scopes.of(kinds, is_open=is_open, zone=zone, parameters=given.values, aliases=given.aliases)
+
+    scope = scope_of(triggers.kinds, is_open=triggers.is_open)
+    fits = not part.is_broken(("on",)) and _check_given(part, scope)
+    figures_scope, window = scope, None
+    when = until = having = None
+    steps: tuple[Step, ...] = ()
+    actions = ReadActions()
+    if fits:
+        when = part.condition(spec.when, ("when",), scope)
+        until = part.condition(spec.until, ("until",), scope)
+        steps = _steps(part, scope)
+        _check_fields(part, scope)
+        if spec.window is not None and not part.is_broken(("window",)):
+            window = read_window(part, spec.window, scope)
+            figures_scope = scope_of((window.kind,), is_open=window.is_open)
+            having = part.condition(spec.window.having, ("window", "having"), figures_scope)
+        actions = read_actions(part, figures_scope)
+    if spec.window is not None and not any(one.emit is not None for one in spec.do):
+        actions.actions.append(_own_emit(part, len(spec.do), figures_scope))
+        actions.values_at.append(())
+    rule = Rule(
+        id=spec.id,
+        spec=spec,
+        where=part.document.where(("id",)),
+        places=dict(_places(part)),
+        fingerprint=_fingerprint(part, triggers),
+        zone=zone,
+        triggers=triggers.triggers,
+        when=when,
+        until=until,
+        steps=steps,
+        window=() if window is None else window.values,
+        having=having,
+        actions=tuple(actions.actions),
+        reads=Reads(),
+        emits=_emits(part, around.kinds, actions.actions, window, is_read=fits),
+    )
+    return replace(rule, reads=_reads(rule, window)), triggers, actions
+
+
+def _own_emit(part: RulePart, number: int, scope: Scope) -> Action:
+    """What a window does that says nothing of it."""
+    loc: Loc = ("window",)
+    emit = EmitSpec()
+    device = part.template(emit.device, loc, scope)
+    texts = {} if device is None else {"device": device}
+    return Action("emit", number, part.where(loc), ActionSpec(emit=emit), texts=texts)
+
+
+def _check_given(part: RulePart, scope: Scope) -> bool:
+    """Whether names that were given can be used here: those of fields must be known, others no fields'."""
+    is_right = True
+    for name, field_name in part.given.aliases.items():
+        found = scope.find(field_name)
+        if isinstance(found, str) and name in part.given.where:
+            part.say_at(part.given.where[name], f"{name}: {found}")
+            is_right = False
+        elif isinstance(found, str):
+            part.complain(("use",), f"{name}: {found}; write with: {{{name}: …}}")
+            is_right = False
+    for name in part.spec.parameters:
+        loc: Loc = ("parameters", name)
+        label = next((kind.label for kind in scope.kinds if name in kind.fields), None)
+        if name in RESERVED or name in ("true", "false"):
+            part.complain(loc, f"{name!r} is a word of the language; choose another name", at_key=True)
+        elif label is not None:
+            part.complain(loc, f"{name!r} is a field of {label}; choose another name", at_key=True)
+    return is_right
+
+
+def _steps(part: RulePart, scope: Scope) -> tuple[Step, ...]:
+    if part.spec.sequence is None:
+        return ()
+    made = []
+    for number, step in enumerate(part.spec.sequence.steps):
+        loc: Loc = ("sequence", "steps", number)
+        at = (*loc, "when") if part.node((*loc, "when")) is not None else loc
+        when = part.condition(step.when, at, scope)
+        if when is not None:
+            made.append(Step(when, step.device, part.where(at)))
+    return tuple(made)
+
+
+def _check_fields(part: RulePart, scope: Scope) -> None:
+    """Fields that are named outside of conditions."""
+    spec = part.spec
+    named: list[tuple[str, Loc]] = [(name, ("changed", number)) for number, name in enumerate(spec.changed)]
+    if spec.rate is not None:
+        named.append((spec.rate.of, ("rate", "of")))
+    if spec.group_by not in ("device", "all"):
+        named.append((spec.group_by, ("group_by",)))
+    for number, action in enumerate(spec.do):
+        if action.sample is not None:
+            named += [(name, ("do", number, "sample", "changed", at)) for at, name in enumerate(action.sample.changed)]
+    is_number = {("rate", "of")} | ({("changed", 0)} if spec.by is not None else set())
+    for name, loc in named:
+        if part.is_broken(loc):
+            continue
+        found = scope.find(name)
+        if isinstance(found, str):
+            part.complain(loc, found)
+        elif loc in is_number and found.shape.kind.value not in ("number", "any"):
+            part.complain(
+                loc, f"{name} is {found.shape.kind.phrase}; {loc[0] if loc[0] == 'rate' else 'by'} takes numbers"
+            )
+
+
+def _emits(
+    part: RulePart, kinds: Kinds, actions: list[Action], window: ReadWindow | None, *, is_read: bool
+) -> tuple[DerivedKind, ...]:
+    """The contracts of what the rule emits, one for each type."""
+    made: dict[str, DerivedKind] = {}
+    for action in actions:
+        emit = action.spec.emit
+        if emit is None:
+            continue
+        type_ = emit.type or part.spec.id
+        own, is_open = emitted_fields(action)
+        fields = dict(own)
+        if window is not None:
+            fields = {**window.figures, **own, **_WINDOW_FIELDS}
+            is_open = is_open or window.is_open
+        known = made.get(type_)
+        made[type_] = DerivedKind(type_, emit.version, part.spec.id, {**(known.fields if known else {}), **fields})
+        if is_read:
+            kinds.settle(type_, fields, is_open=is_open)
+    return tuple(made.values())
+
+
+def _reads(rule: Rule, window: ReadWindow | None) -> Reads:
+    """What all of its expressions look at; those over the figures of a window only for what is none."""
+    reads = Reads()
+    own = set() if window is None else {*window.kind.fields, *(one.name for one in window.values)}
+    for one in _over_events(rule):
+        reads |= one.reads
+    over_figures = [one.reads for one in _over_figures(rule)]
+    for read in over_figures:
+        reads |= replace(read, fields=read.fields - own, prev=read.prev - own) if window is not None else read
+    spec = rule.spec
+    named = {*spec.changed, *(name for one in spec.do if one.sample for name in one.sample.changed)}
+    if spec.rate is not None:
+        named.add(spec.rate.of)
+    if spec.group_by not in ("device", "all"):
+        named.add(spec.group_by)
+    return reads | Reads(fields=frozenset(named)) if named else reads
+
+
+def _over_events(rule: Rule) -> Iterator[Expression]:
+    for one in (rule.when, rule.until, *(step.when for step in rule.steps), *(value.of for value in rule.window)):
+        if one is not None:
+            yield one
+
+
+def _over_figures(rule: Rule) -> Iterator[Expression]:
+    if rule.having is not None:
+        yield rule.having
+    for action in rule.actions:
+        if action.condition is not None:
+            yield action.condition
+        for template in action.texts.values():
+            yield from template.expressions
+        for leaf in action.fields.values():
+            for template in leaf.templates():
+                yield from template.expressions
+
+
+def _fingerprint(part: RulePart, triggers: ReadTriggers) -> str:
+    """What changes when the rule means something else: what it says, what it is given, and what its tags stand for."""
+    root = part.document.root
+    written = root.value() if root is not None else None
+    said = {key: one for key, one in written.items() if key not in _NO_MEANING} if isinstance(written, dict) else None
+    tagged = [
+        [one.tagged_devices, sorted(one.tagged_types)]
+        for one in triggers.triggers
+        if isinstance(one, EventTrigger) and one.tagged_devices is not None
+    ]
+    given = [part.given.values, part.given.aliases]
+    text = msgspec.json.encode([said, given, tagged], order="sorted")
+    return hashlib.blake2b(text, digest_size=8).hexdigest()
+
+
+def _places(part: RulePart) -> Iterator[tuple[str, Location]]:
+    """Where keys stand, by the names that `Rule.place` takes."""
+    root = part.document.root
+    if root is None or not isinstance(root.content, dict):
+        return
+    for key, (at, node) in root.content.items():
+        yield key, at if isinstance(node.content, dict | list) else node.at
+        if key in _SHALLOW and isinstance(node.content, dict):
+            yield from _below(key, node)
+        elif key in ("on", "do"):
+            entries = node.content if isinstance(node.content, list) else [node]
+            for number, one in enumerate(entries):
+                yield f"{key}[{number}]", one.at
+                if isinstance(one.content, dict):
+                    yield from _below(f"{key}[{number}]", one)
+
+
+def _below(prefix: str, node: Node) -> Iterator[tuple[str, Location]]:
+    assert isinstance(node.content, dict)
+    for key, (at, below) in node.content.items():
+        yield f"{prefix}.{key}", at if isinstance(below.content, dict | list) else below.at
+        if key == "steps" and isinstance(below.content, list):
+            for number, step in enumerate(below.content):
+                yield f"{prefix}.{key}[{number}]", step.at
