@@ -116,7 +116,8 @@ def test_a_rule_with_a_problem_is_left_out_and_hides_no_other():
 def test_a_condition_on_what_a_rule_emits_is_checked_against_it():
     """Whatever the order in which the two stand."""
     reader = "  - id: weak\n    on: {profile: heat}\n    when: power < 500 and powr > 1\n    do: [{log: x}]\n"
-    maker = "  - id: made\n    on: {profile: boiler}\n    do: [{emit: {type: heat, fields: {power: '{temperature * 2}'}}}]\n"
+    emit = "{type: heat, fields: {power: '{temperature * 2}'}}"
+    maker = f"  - id: made\n    on: {{profile: boiler}}\n    do: [{{emit: {emit}}}]\n"
 
     assert said(f"rules:\n{reader}{maker}") == ["r.yaml:4:27: unknown field 'powr'; did you mean 'power'?"]
     assert [one.id for one in read(f"rules:\n{maker}{reader.replace('powr', 'power')}").rules.rules] == ["made", "weak"]
