@@ -52,7 +52,7 @@ class Notice(Protocol):
         """``fields`` are those that rules may look at."""
 
 
-def _nobody(_kind: str, _device: str, **_fields: object) -> None:
+def _nobody(kind: str, device: str, /, **fields: object) -> None:
     pass
 
 
