@@ -6,7 +6,7 @@ they are on, so that their conditions are checked against what comes; where rule
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 
 from fieldgate_devices.catalogue import Catalogue
@@ -17,6 +17,7 @@ from fieldgate_rules.model import RuleSpec
 from fieldgate_rules.reading.kinds import Kinds
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
+from fieldgate_rules.reading.lint import Linted, lint_rules, lint_template
 from fieldgate_rules.reading.part import RulePart
 from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule
 from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
@@ -24,7 +25,7 @@ from fieldgate_rules.reading.source import SourceFile
 from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
 from fieldgate_rules.reading.texts import Scopes, Texts
 from fieldgate_rules.reading.triggers import Tags
-from fieldgate_rules.rule import Rule, RuleSet
+from fieldgate_rules.rule import RuleSet
 
 __all__ = ["read_rules"]
 
@@ -74,15 +75,17 @@ class _Reading:
             entry.number = number
         ids = self._ids(entries)
         self._kinds.announce(type_ for one in entries if one.spec is not None for type_ in emitted_types(one.spec))
-        around = Around(self._kinds, self._scopes, self._tags(parts), ids)
-        rules: dict[int, Rule] = {}
+        around = Around(self._kinds, self._scopes, self._known, self._tags(parts), ids)
+        rules: dict[int, Linted] = {}
         for entry in _emitters_first(entries):
             rule = self._rule(entry, around)
             if rule is not None:
                 rules[entry.number] = rule
-        kept = tuple(rules[number] for number in sorted(rules))
+        kept = [rules[number] for number in sorted(rules)]
+        lint_rules(kept, self._known)
         used = {one.spec.id: one.template for one in entries if one.spec is not None and one.template}
-        return ReadRules(RuleSet(kept), tuple(sorted(self._problems)), self._facts(), used)
+        self._lint_templates({*used.values(), *(one.template for one in entries)})
+        return ReadRules(RuleSet(tuple(one.rule for one in kept)), tuple(sorted(self._problems)), self._facts(), used)
 
     # -- templates ----------------------------------------------------------------------------------------------------
 
@@ -103,6 +106,15 @@ class _Reading:
             at, node = parts.templates[name]
             self._templates[name] = read_template_entry(name, at, node, self._say)
         return self._templates.get(name)
+
+    def _lint_templates(self, used: Set[str]) -> None:
+        for name, one in self._templates.items():
+            if one.where.path.startswith(IN_LIBRARY) or not one.is_usable:
+                continue
+            for problem in lint_template(one):
+                self._say(problem)
+            if name not in used:
+                self._say(Problem(one.where, f"template {name!r} is used by no rule", is_warning=True))
 
     def _facts(self) -> dict[str, TemplateFacts]:
         return {
@@ -171,7 +183,7 @@ class _Reading:
                 first[one.spec.id] = at
         return set(first)
 
-    def _rule(self, entry: _Entry, around: Around) -> Rule | None:
+    def _rule(self, entry: _Entry, around: Around) -> Linted | None:
         if entry.spec is None or () in entry.broken:
             return None
         part = RulePart(
@@ -183,8 +195,8 @@ class _Reading:
             texts=self._texts,
             say=lambda problem: self._say_of(entry, problem),
         )
-        rule, _, _ = read_rule(part, around)
-        return None if entry.has_problem else rule
+        rule, scope = read_rule(part, around)
+        return None if entry.has_problem else Linted(rule, part, scope)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
