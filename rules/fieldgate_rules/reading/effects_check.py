@@ -27,10 +27,12 @@ __all__ = ["check_actions"]
 def check_actions(part: RulePart, read: ReadActions, triggers: ReadTriggers, kinds: Kinds, known: Known) -> None:
     """Say what is wrong with the actions of a rule."""
     has_event = any(isinstance(one, EventTrigger) for one in triggers.triggers) or part.is_broken(("on",))
+    is_window = part.spec.window is not None
     for action, values_at in zip(read.actions, read.values_at, strict=True):
         loc: Loc = ("do", action.number, action.kind)
-        if action.kind in OF_EVENTS and not has_event:
-            said = f"{action.kind} is about an event of a device, and this rule is asked about none"
+        if action.kind in OF_EVENTS and (is_window or not has_event):
+            what = "fires at the end of a window" if is_window else "is asked about none"
+            said = f"{action.kind} is about an event of a device, and this rule {what}"
             part.complain(loc, said, at_key=True)
         match action.kind:
             case "set" | "enrich":

@@ -6,8 +6,10 @@ they are on, so that their conditions are checked against what comes; where rule
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Final
 
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.files.document import Document, Loc, Node, Problem, Scalar
@@ -29,6 +31,8 @@ from fieldgate_rules.rule import RuleSet
 
 __all__ = ["read_rules"]
 
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
+
 
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
     """Read files of rules, by their paths as messages show them; nothing is raised for what is wrong with them."""
@@ -48,6 +52,14 @@ class _Entry:
     spec: RuleSpec | None = None
     broken: frozenset[Loc] = frozenset()
     has_problem: bool = False
+    is_misfit: bool = False
+
+
+def _misread(part: FileParts, number: int) -> bool:
+    """Whether something in the lines of a rule could not be read as it was meant."""
+    first = part.rules[number].at.line
+    last = part.rules[number + 1].at.line if number + 1 < len(part.rules) else _last_line(part.rules[number]) + 1
+    return any(first <= problem.where.line < last for problem in part.misread)
 
 
 class _Reading:
@@ -60,6 +72,7 @@ class _Reading:
         self._texts = Texts()
         self._scopes = Scopes(self._kinds.of_device)
         self._problems: dict[Problem, None] = {}
+        self._misread: set[Location] = set()
         self._sources: dict[str, SourceFile] = {}
         self._templates: dict[str, TemplateEntry] = {}
 
@@ -67,10 +80,16 @@ class _Reading:
         parts = [read_file(path, content) for path, content in files.items()]
         for one in parts:
             self._problems.update(dict.fromkeys(one.problems))
+            self._misread.update(problem.where for problem in one.misread)
             self._sources[one.path] = one.source
         for one in parts:
             self._take_templates(one)
-        entries = [entry for one in parts for node in one.rules if (entry := self._entry(one.path, node)) is not None]
+        entries = [
+            entry
+            for one in parts
+            for number, node in enumerate(one.rules)
+            if (entry := self._entry(one.path, node, is_misread=_misread(one, number))) is not None
+        ]
         for number, entry in enumerate(entries):
             entry.number = number
         ids = self._ids(entries)
@@ -124,7 +143,7 @@ class _Reading:
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
-    def _entry(self, path: str, node: Node) -> _Entry | None:
+    def _entry(self, path: str, node: Node, *, is_misread: bool) -> _Entry | None:
         """The rule at ``node``, checked against the models; None where no more can be said of it."""
         entry = _Entry(path, node, 0, Given())
         if isinstance(node.content, dict):
@@ -133,7 +152,9 @@ class _Reading:
             return None
         outcome = validate(Document(path, entry.node), RULE_TREE)
         for problem in outcome.problems:
-            self._say_of(entry, problem)
+            if problem.where not in self._misread:
+                self._say_of(entry, problem)
+        entry.has_problem = entry.has_problem or is_misread
         entry.spec, entry.broken = outcome.model, outcome.broken
         return entry
 
@@ -216,8 +237,12 @@ class _Reading:
             entry.has_problem = True
         path = problem.where.path
         if path.startswith(IN_LIBRARY) and entry.use_at is not None:
-            said = f"in template {entry.template!r}: {problem.message}"
-            problem = replace(problem, where=entry.use_at, message=said)
+            if entry.is_misfit:
+                return  # the first says enough: the same value is used in several places
+            entry.is_misfit = True
+            words = set(_WORD.findall(problem.message))
+            where = next((at for name, at in entry.given.where.items() if name in words), entry.use_at)
+            problem = replace(problem, where=where, message=f"in template {entry.template!r}: {problem.message}")
         elif entry.use_at is not None and problem.where in _lines_of(self._templates.get(entry.template), path):
             problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
         self._problems[problem] = None

@@ -17,6 +17,7 @@ from fieldgate_devices.names import RESERVED
 from fieldgate_rules.condition import Expression, Reads, Scope
 from fieldgate_rules.model import ActionSpec, RuleSpec
 from fieldgate_rules.model.actions import EmitSpec
+from fieldgate_rules.model.values import type_problem
 from fieldgate_rules.reading.actions import ReadActions, emitted_fields, read_actions
 from fieldgate_rules.reading.effects_check import check_actions
 from fieldgate_rules.reading.kinds import Kinds
@@ -189,9 +190,20 @@ def _emits(
             is_open = is_open or window.is_open
         known = made.get(type_)
         made[type_] = DerivedKind(type_, emit.version, part.spec.id, {**(known.fields if known else {}), **fields})
+        loc: Loc = ("do", action.number, "emit") if action.number < len(part.spec.do) else ("window",)
+        if said := kinds.unlike(type_, fields):
+            part.complain(loc, f"{said}; give it another type", at_key=True)
+        if (emit.type is None and (said := type_problem(type_))) or (said := _taken(type_, kinds)):
+            part.complain(
+                (*loc, "type") if emit.type else loc, f"{said}; write emit: {{type: …}}", at_key=not emit.type
+            )
         if is_read:
             kinds.settle(type_, fields, is_open=is_open)
     return tuple(made.values())
+
+
+def _taken(type_: str, kinds: Kinds) -> str:
+    return f"{type_!r} is the id of a profile, whose contract it does not keep" if kinds.profile(type_) else ""
 
 
 def _reads(rule: Rule, window: ReadWindow | None) -> Reads:

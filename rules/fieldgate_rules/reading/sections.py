@@ -23,7 +23,10 @@ _MAX_RULES: Final = 10_000
 
 @dataclass(slots=True)
 class FileParts:
-    """What one file holds. ``spec`` has its tags and tests; ``problems`` are those of the file as a whole."""
+    """What one file holds. ``spec`` has its tags and tests; ``problems`` are those of the file as a whole.
+
+    ``misread`` are those of them that are about the YAML.
+    """
 
     path: str
     source: SourceFile
@@ -31,12 +34,13 @@ class FileParts:
     templates: dict[str, tuple[Location, Node]]
     spec: RuleFileSpec
     problems: list[Problem]
+    misread: list[Problem]
 
 
 def read_file(path: str, content: bytes) -> FileParts:
     """Return the parts of a file; nothing is raised for what is wrong with it."""
     document = read_yaml(content, path, limits=MAX_RULE_FILE)
-    parts = FileParts(path, SourceFile(path, content), [], {}, RuleFileSpec(), document.problems)
+    parts = FileParts(path, SourceFile(path, content), [], {}, RuleFileSpec(), document.problems, document.problems)
     if document.root is None:
         return parts
     shell = _without_parts(document.root, parts)
