@@ -40,6 +40,7 @@ _VERSION: Final = 1
 _MAX_TOPIC_BYTES: Final = 65_535  # [MQTT-1.5.4]: the length of a string has two bytes
 _MAX_SOURCE: Final = 256
 _MAX_PROBLEMS: Final = 100
+_MAX_KNOWN: Final = 10_000
 _KEYS: Final = ("at", "source", "topic", "payload", "base64", "qos", "retained")
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _LATEST_NS: Final = 2**63 - 1  # in 2262
@@ -137,6 +138,7 @@ class RecordingReader:
         self._number = 0
         self._has_head = False
         self._latest_ns = 0
+        self._known: set[tuple[str, str]] = set()  # sources and topics that are right
         self._time_of = _TimeReader()
 
     def feed(self, chunk: bytes) -> list[tuple[int, Heard]]:
@@ -199,6 +201,7 @@ class RecordingReader:
         return None
 
     def _message(self, line: bytes) -> Heard:
+        # runs for each line of a day: what lines share (source, topic, second) is looked at once
         try:
             said = _read_line(line)
         except msgspec.ValidationError as error:
@@ -206,13 +209,20 @@ class RecordingReader:
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _Wrong("", f"this is not JSON: {error}") from error
         at_ns = self._time_of(said.at)
-        _check(said)
+        key = (said.source, said.topic)
+        if key not in self._known or said.qos:
+            _check(said)
+            if len(self._known) >= _MAX_KNOWN:
+                self._known.clear()
+            self._known.add(key)
+        text = said.payload
+        payload = text.encode() if text is not None and said.base64 is None else _payload(said)
         if at_ns < self._latest_ns:
             was = rfc3339(self._latest_ns)
             self._tell(f"the time {said.at} lies before {was} of an earlier line, and counts as that", is_warning=True)
             at_ns = self._latest_ns
         self._latest_ns = at_ns
-        return Heard(at_ns, said.source, said.topic, _payload(said), said.qos, said.retained)
+        return Heard(at_ns, said.source, said.topic, payload, said.qos, said.retained)
 
     def _no_recording(self, how: str) -> None:
         self._number = max(self._number, 1)
@@ -274,25 +284,25 @@ def _column_of(line: bytes, wrong: _Wrong) -> int:
 
 
 class _TimeReader:
-    """Times of lines, which mostly share their day, hour and minute."""
+    """Times of lines, of which many share their second."""
 
     def __init__(self) -> None:
         self._seconds: dict[str, int] = {}
 
     def __call__(self, text: str) -> int:
-        known = self._seconds.get(text[:16])
-        if known is not None and len(text) == 30 and text[29] == "Z" and text[19] == ".":
-            second, fraction = text[17:19], text[20:29]
-            if text.isascii() and second.isdecimal() and fraction.isdecimal() and second < "60" and text[16] == ":":
-                return (known + int(second)) * 10**9 + int(fraction)
+        known = self._seconds.get(text[:20])
+        if known is not None and len(text) == 30 and text[29] == "Z" and text.isascii():
+            fraction = text[20:29]
+            if fraction.isdecimal():
+                return known + int(fraction)
         try:
             at_ns = read_rfc3339(text)
         except ValueError as error:
             raise _Wrong("at", f"at: {error}") from error
-        if len(self._seconds) > 64:
-            self._seconds.clear()
-        if len(text) == 30 and text[29] == "Z" and text[10] == "T":
-            self._seconds[text[:16]] = at_ns // 60_000_000_000 * 60
+        if len(text) == 30 and text[29] == "Z" and text[19] == ".":
+            if len(self._seconds) > 64:
+                self._seconds.clear()
+            self._seconds[text[:20]] = at_ns // 10**9 * 10**9
         return at_ns
 
 

@@ -54,6 +54,7 @@ from fieldgate_devices.command import Publication, RegisterWrite, SerialWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
 if TYPE_CHECKING:
+    from fieldgate.forward.webhook_uplink import WebhookUplink
     from fieldgate.ingest.http_listener import HttpListener
     from fieldgate.ingest.modbus_source import ModbusSource
     from fieldgate.ingest.serial_source import SerialSource
@@ -187,7 +188,7 @@ def make_uplink(
     os_boots: Mapping[int, str],
     broker: LocalBroker,
     hearing: Hearing,
-) -> MqttUplink | LocalUplink:
+) -> MqttUplink | LocalUplink | WebhookUplink:
     """Make one way out, which is a way in for commands where it is configured so."""
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
@@ -202,7 +203,13 @@ def make_uplink(
             home_assistant=home_assistant,
             os_boot_of=os_boots.get,
         )
-    commands, memory = hearing.of(name, config.mqtt, gateway=gateway)
+    if config.webhook is not None:
+        from fieldgate.forward.webhook_uplink import WebhookUplink  # with a driver that few need
+
+        return WebhookUplink(
+            name, config.webhook, feed, gateway=gateway, rng=random.Random(), os_boot_of=os_boots.get, rate=config.rate
+        )
+    commands, memory = hearing.of(name, config.broker, gateway=gateway)
     return MqttUplink(
         name,
         config,
@@ -225,9 +232,9 @@ def _make_home_assistant(config: UplinkConfig, feed: UplinkFeed, *, gateway: str
     return HomeAssistant(
         config,
         prefix=config.home_assistant.prefix,
-        topic=config.topic if is_own else config.mqtt.topic,
+        topic=config.topic if is_own else config.broker.topic,
         gateway=gateway,
-        status_topic=None if is_own or config.mqtt.status_topic == "off" else config.mqtt.status_topic,
+        status_topic=None if is_own or config.broker.status_topic == "off" else config.broker.status_topic,
         is_wanted=feed.route.is_wanted,
     )
 
@@ -360,13 +367,15 @@ def route_of(name: str, uplink: UplinkConfig) -> Route:
             and any(fnmatchcase(address.topic, glob) for glob in only.topics)
         )
 
+    is_told_only = uplink.webhook is not None
     return Route(
         name,
-        filter="" if wants_all else only.model_dump_json(),
+        filter=("told " if is_told_only else "") + ("" if wants_all else only.model_dump_json()),
         is_required=uplink.required,
         is_live_first=uplink.drain == "live_first",
         is_wanted=None if wants_all else is_wanted,
         starts_at_oldest=uplink.start == "oldest",
         max_size_bytes=uplink.max_size,
         max_age_s=uplink.max_age,
+        is_told_only=is_told_only,
     )

@@ -53,7 +53,9 @@ class OddReads:
             self._accept(events, causes, [], [], received, settler, first, stamp)
         elif odd is None and _is_altered_only(events, decided):
             size_bytes = sum(message.size_bytes for message in received)
-            self._outbox.accept(decided.events, settler, first, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
+            altered, now_s = decided.events, stamp.boot_ns / 1e9
+            is_routed = _is_routed(altered)
+            self._outbox.accept(altered, settler, first, now_s=now_s, size_bytes=size_bytes, is_routed=is_routed)
         else:
             passed = [causes[place] for place in decided.causes]
             of_derived = [None if one.cause is None else causes[one.cause] for one in decided.derived]
@@ -79,7 +81,8 @@ class OddReads:
             events = [one.event for one in derived if one.event.lane == lane]
             if events:
                 size_bytes = sum(len(event.data) for event in events)
-                self._outbox.accept(events, None, 0, now_s=stamp.boot_ns / 1e9, size_bytes=size_bytes)
+                now_s, is_routed = stamp.boot_ns / 1e9, _is_routed(events)
+                self._outbox.accept(events, None, 0, now_s=now_s, size_bytes=size_bytes, is_routed=is_routed)
 
     def _accept(
         self,
@@ -94,23 +97,27 @@ class OddReads:
     ) -> None:
         """Causes come first, so that they are there before what came of them, in each lane."""
         together = Causes(settler, first, [*causes, *of_derived])
-        accept, now_s = self._outbox.accept, stamp.boot_ns / 1e9
-        is_bound = False
+        now_s, is_bound = stamp.boot_ns / 1e9, False
+
+        def accept(of_lane: list[Event], positions: list[int], size_bytes: int) -> None:
+            is_routed = _is_routed(of_lane)
+            self._outbox.accept(
+                of_lane, together, positions, now_s=now_s, size_bytes=size_bytes, is_bound=is_bound, is_routed=is_routed
+            )
+
         for lane in LANES:
             places = [place for place, event in enumerate(events) if event.lane == lane]
             if places:
                 size_bytes = sum(received[cause].size_bytes for cause in {causes[place] for place in places})
-                of_lane = [events[place] for place in places]
-                accept(of_lane, together, places, now_s=now_s, size_bytes=size_bytes, is_bound=is_bound)
+                accept([events[place] for place in places], places, size_bytes)
                 is_bound = bool(derived)
         made = [one.event for one in derived]
         for lane in LANES:
             places = [place for place, event in enumerate(made) if event.lane == lane]
             if places:
                 of_lane = [made[place] for place in places]
-                size_bytes = sum(len(event.data) for event in of_lane)
                 positions = [len(events) + place for place in places]
-                accept(of_lane, together, positions, now_s=now_s, size_bytes=size_bytes, is_bound=is_bound)
+                accept(of_lane, positions, sum(len(event.data) for event in of_lane))
                 is_bound = True
 
     def _bury(self, refused: Refused, message: Received, settler: Settler, first: int, stamp: Stamp) -> None:
@@ -129,6 +136,15 @@ class OddReads:
             is_synced=stamp.quality == TimeQuality.SYNCED,
         )
         self._dead_letters.put(letter, settler, first + refused.index)
+
+
+def _is_routed(events: Sequence[Event]) -> bool:
+    """Whether a rule has said of any of these where they go; see `Outbox.accept`."""
+    for event in events:
+        extra = event.extra
+        if extra is not None and (extra.uplinks is not None or extra.notify or extra.publish is not None):
+            return True
+    return False
 
 
 def _is_altered_only(events: Sequence[Event], decided: Decided) -> bool:

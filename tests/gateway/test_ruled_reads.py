@@ -223,3 +223,16 @@ def test_what_is_made_of_no_message_is_taken_lane_by_lane_in_order() -> None:
 
     assert [one.seq for one in made] == [2, 1, 3]
     assert world.write().count == 3
+
+
+def test_what_a_rule_sends_elsewhere_is_wanted_there_only() -> None:
+    """Without the outbox being told, an event for one uplink would go to all of them."""
+    world = World()
+    cause, alarm = event("b1"), event("b1", Lane.HIGH)
+    alarm.extra = Extra(uplinks=("elsewhere",))
+
+    world.take([cause], Decided([cause], [0], [Derived(alarm, 0, "hot")]))
+    world.reads.take_made([Derived(event("b2"), None, "r")], STAMP)
+
+    feed = world.outbox.feeds["up"]
+    assert [batch.count_wanted_by(feed.bit_number) for lane in world.outbox.lanes for batch in lane] == [0, 1, 1]

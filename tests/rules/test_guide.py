@@ -8,9 +8,12 @@ import pytest
 
 from fieldgate_rules.model import RULES_TREE, TemplateSpec
 from fieldgate_rules.model.rule import Body
+from guide_blocks import blocks
+from rule_files_kit import read_files
 from rules_tables import EXAMPLES, LIBRARY, MARK, MODELS, PAGE, RULES, filled, templates
 
 TEXT = PAGE.read_text(encoding="utf-8")
+BLOCKS = blocks()
 _CASES = re.search(r"<!-- cases -->\n(.*?)<!-- end -->", TEXT, re.DOTALL)[1]
 _WITHOUT_CASES = {"description", "do", "zone", "max_age", "on_replay", "on_restart"}
 """Keys for which that makes no difference, or that are about it."""
@@ -70,3 +73,25 @@ def test_links_lead_somewhere(line):
 
 def test_a_template_is_documented_as_what_it_adds_to_a_rule():
     assert set(TemplateSpec.model_fields) - set(Body.model_fields) == {"parameters"}
+
+
+@pytest.mark.parametrize("block", [one for one in BLOCKS if one.problems is None], ids=lambda one: one.name)
+def test_a_block_of_the_guide_is_right(block):
+    """It is what a reader copies."""
+    read = read_files({**block.others, "block.yaml": block.text})
+
+    assert [str(problem) for problem in read.problems] == []
+
+
+@pytest.mark.parametrize("block", [one for one in BLOCKS if one.problems is not None], ids=lambda one: one.name)
+def test_a_broken_block_has_the_mistakes_that_the_guide_shows(block):
+    read = read_files({"boiler.yaml": block.text})
+
+    assert tuple(str(problem) for problem in read.problems) == block.problems
+
+
+def test_the_guide_has_blocks_of_every_kind():
+    """None is overlooked by how it is looked for."""
+    assert len(BLOCKS) == TEXT.count("```yaml\n")
+    assert sum(one.has_tests for one in BLOCKS) >= 7
+    assert sum(one.problems is not None for one in BLOCKS) >= 1

@@ -10,6 +10,7 @@ import msgspec
 
 from fieldgate import clock
 from fieldgate.control import Answer, ControlError, Handler
+from fieldgate.forward.status import UP
 from fieldgate.journal.facts import parked_facts, parked_id
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.parking import ParkedKey
@@ -71,7 +72,7 @@ async def _retry(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     states = {uplink.name: uplink.status.state for uplink in pipeline.uplinks}
     yield {
         "retried": {name: count for name, count in counts.items() if count},
-        "waiting": sorted(name for name, count in counts.items() if count and states[name] != "connected"),
+        "waiting": sorted(name for name, count in counts.items() if count and states[name] not in UP),
         "already": sum(head.is_retrying for head in heads),
         "unknown": chosen.missing(heads),
     }

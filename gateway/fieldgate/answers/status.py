@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate import clock
 from fieldgate.config.source import SourceConfig
-from fieldgate.config.uplink import OwnListeners
+from fieldgate.config.uplink import OwnListeners, UplinkConfig
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.forward.status import UP
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.server_certificate import ServerCertificate
@@ -27,6 +28,7 @@ from fieldgate.pipeline import Pipeline
 from fieldgate_devices.event import LANES, TimeQuality
 
 if TYPE_CHECKING:
+    from fieldgate.forward.webhook_uplink import WebhookUplink
     from fieldgate.ingest.http_listener import HttpListener
     from fieldgate.ingest.modbus_source import ModbusSource
     from fieldgate.ingest.serial_source import SerialSource
@@ -240,11 +242,10 @@ def _certificate(certificate: ServerCertificate | None) -> dict[str, Any] | None
 
 
 def _uplink(
-    pipeline: Pipeline, uplink: MqttUplink | LocalUplink, problem: str, stored_age_s: float | None
+    pipeline: Pipeline, uplink: MqttUplink | LocalUplink | WebhookUplink, problem: str, stored_age_s: float | None
 ) -> dict[str, Any]:
     feed = pipeline.outbox.feeds[uplink.name]
     state, status = feed.state, uplink.status
-    mqtt = pipeline.config.uplinks[uplink.name].mqtt
     in_memory = pipeline.outbox.pending_in_memory(feed)
     pending = state.pending + in_memory
     ages = [_age_in_memory(pipeline, feed)] if in_memory else []
@@ -252,13 +253,13 @@ def _uplink(
         ages.append(stored_age_s)
     accounts = check_accounts(routed=state.routed, delivered=state.delivered, pending=pending, ledger=state.ledger)
     parked = pipeline.outbox.parking.of(uplink.name)
-    is_done = status.state == "connected" and not pending and not status.in_flight
+    is_done = status.state in UP and not pending and not status.in_flight
     return {
         **asdict(status),
         "quiet": "nothing to send" if is_done else status.quiet,
         "for_s": round(clock.boot_s() - status.since_s, 1),
         "problem": problem,
-        "to": "local subscribers" if isinstance(mqtt, OwnListeners) else f"{mqtt.host}:{mqtt.port}",
+        "to": _far_side(pipeline.config.uplinks[uplink.name]),
         **accounts,
         "is_counted": state.is_counted,
         "oldest_s": max((age_s for age_s in ages if age_s is not None), default=None),
@@ -268,6 +269,13 @@ def _uplink(
         "replayed": feed.replayed,
         "replaying": feed.replay_backlog,
     }
+
+
+def _far_side(uplink: UplinkConfig) -> str:
+    if isinstance(uplink.mqtt, OwnListeners):
+        return "local subscribers"
+    far_side = uplink.broker if uplink.webhook is None else uplink.webhook  # without its path, which may be secret
+    return f"{far_side.host}:{far_side.port}"
 
 
 def _age_in_memory(pipeline: Pipeline, feed: UplinkFeed) -> float | None:

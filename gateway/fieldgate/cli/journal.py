@@ -203,6 +203,6 @@ async def _replay(config: Config, request: dict[str, Any], *, is_quiet: bool) ->
     progress = Progress(is_quiet=is_quiet)
     last: dict[str, Any] = {}
     async for last in answers(config, request):
-        waits = "" if last["state"] == "connected" else f" (waiting: {last['state']}, {last['reason']})"
+        waits = "" if last["state"] in ("connected", "ready") else f" (waiting: {last['state']}, {last['reason']})"
         progress.tell(f"{last['arrived']:,} of {last['sent']:,} …{waits}")
     return last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -38,18 +38,26 @@ class KeptEvents:
         kind = facts["type"]
         at_ns = self._time(facts)
         if kind in _NOTICED:
-            said = _decoded(facts)
-            device = str(said.get("device", facts["device"]))
-            fields: dict[str, object] = {name: said[name] for name in ("profile", "for_s") if name in said}
+            told = _decoded(facts)
+            device = str(told.get("device", facts["device"]))
+            fields: dict[str, object] = {name: told[name] for name in ("profile", "for_s") if name in told}
             yield Happening(at_ns, Noticed(kind, device, fields))
             return
         if kind in self._derived or (kind in OWN_TYPES and kind != GENERIC):
             return
-        self.events += 1
-        self.devices.add(facts["device"])
         address = Address(facts["device"], kind, facts["topic"])
         data = facts["data"].encode() if facts["is_json"] else b64decode(facts["data"])
-        yield Happening(at_ns, Spoken((Said(address, data, facts["is_json"], LANES_BY_NAME[facts["lane"]]),)))
+        said = (Said(address, data, facts["is_json"], LANES_BY_NAME[facts["lane"]]),)
+        self.count(at_ns, said)
+        yield Happening(at_ns, Spoken(said))
+
+    def count(self, at_ns: int, said: Sequence[Said]) -> None:
+        """Note events that are played."""
+        self.events += len(said)
+        self.devices.update(one.address.device for one in said)
+        self.last_ns = max(at_ns, self.last_ns)
+        if self.first_ns is None:
+            self.first_ns = self.last_ns
 
     def _time(self, facts: Mapping[str, Any]) -> int:
         run, uptime_s = facts["run"], facts["uptime_s"]
@@ -61,8 +69,6 @@ class KeptEvents:
             at_ns = read_rfc3339(facts["time"])
         self._uptime = {run: uptime_s}
         self.last_ns = max(at_ns, self.last_ns)
-        if self.first_ns is None:
-            self.first_ns = self.last_ns
         return self.last_ns
 
 

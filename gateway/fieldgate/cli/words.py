@@ -8,6 +8,7 @@ __all__ = ["STATE", "age", "count", "counts", "dump", "safe", "size", "uptime"]
 
 STATE: Final = {
     "connected": "connected",
+    "ready": "ready",
     "connecting": "NOT CONNECTED, connecting",
     "backoff": "NOT CONNECTED, tries again",
     "refused": "REFUSED, a person must mend this; tried again",

@@ -15,7 +15,7 @@ from fieldgate.config.urls import BrokerUrl, check_broker_url, split_broker_url
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
 
-__all__ = ["BrokerConfig"]
+__all__ = ["BrokerConfig", "check_header_value", "check_server_name"]
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _OWN_HEADERS: Final = re.compile(r"host|connection|upgrade|content-length|transfer-encoding|sec-websocket-.*", re.I)
@@ -41,7 +41,8 @@ def _check_header(name: str) -> str:
     return name
 
 
-def _check_header_value(value: Secret) -> Secret:
+def check_header_value(value: Secret) -> Secret:
+    """What an HTTP header may hold."""
     if not re.fullmatch(r"[ -~]*", value.reveal()):
         raise ValueError("the header's value holds what no HTTP header may; allowed: ASCII without line ends")
     return value
@@ -59,7 +60,8 @@ def _check_alpn(name: str) -> str:
     return name
 
 
-def _check_server_name(name: str) -> str:
+def check_server_name(name: str) -> str:
+    """The name of a host."""
     if not _SERVER_NAME.fullmatch(name):
         raise ValueError(f"{name!r} is not a host name, such as broker.example")
     return name
@@ -116,7 +118,7 @@ class BrokerConfig(Section):
         "0600 or 0640).",
         examples=["/etc/fieldgate/plant-7.key"],
     )
-    server_name: Annotated[str, AfterValidator(_check_server_name)] | None = Field(
+    server_name: Annotated[str, AfterValidator(check_server_name)] | None = Field(
         None,
         description="Name that the broker's certificate must bear and that is asked for (SNI), where it is not the "
         "URL's host: a broker behind an address or a tunnel. Default: the URL's host.",
@@ -130,7 +132,7 @@ class BrokerConfig(Section):
     )
     headers: dict[
         Annotated[str, AfterValidator(_check_header)],
-        Annotated[Secret, AfterValidator(once_resolved(_check_header_value))],
+        Annotated[Secret, AfterValidator(once_resolved(check_header_value))],
     ] = Field(
         default_factory=dict,
         max_length=32,

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
+from fieldgate.config.far_side import FarSide
 from fieldgate.config.finding import Finding
 from fieldgate.config.key_files import client_context, file_problem, load_own
 from fieldgate.config.secrets import Secret
 from fieldgate.config.texts import is_loopback
 from fieldgate_devices.files.document import Loc
 
-__all__ = ["broker_errors", "broker_warnings"]
+__all__ = ["broker_errors", "broker_warnings", "proxy_errors", "tls_errors"]
 
 _ENDS_SOON: Final = timedelta(days=14)
 _TLS_FILES: Final = ("ca", "certificate", "key")
@@ -25,12 +26,18 @@ _TLS_KEYS: Final = (*_TLS_FILES, "server_name", "alpn")
 
 def broker_errors(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
     """Everything below ``loc`` that cannot work."""
-    yield from _tls_errors(loc, broker)
+    plain, encrypted = ("a ws", "wss") if broker.place.is_websocket else ("an mqtt", "mqtts")
+    yield from tls_errors(loc, broker, plain=plain, encrypted=encrypted)
     yield from _login_errors(loc, broker)
     if broker.headers and not broker.place.is_websocket:
         message = "headers: have no meaning but for ws:// and wss:// URLs"
         yield Finding((*loc, "headers"), message, ((*loc, "headers"), (*loc, "url")))
-    proxy = broker.proxy
+    yield from proxy_errors(loc, broker)
+
+
+def proxy_errors(loc: Loc, far_side: FarSide) -> Iterator[Finding]:
+    """What of the proxy on the way cannot work."""
+    proxy = far_side.proxy
     if proxy is not None:
         if proxy.password is not None and proxy.username is None:
             message = "password: a proxy takes no password without a user name; add 'username'"
@@ -58,13 +65,15 @@ def broker_warnings(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
     yield from _certificate_warnings(loc, broker)
 
 
-def _tls_errors(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
-    if not broker.is_tls:
-        for key in _TLS_KEYS:
+def tls_errors(
+    loc: Loc, broker: FarSide, *, plain: str, encrypted: str, keys: Sequence[str] = _TLS_KEYS
+) -> Iterator[Finding]:
+    """What of the TLS ``keys`` cannot work; ``plain`` and ``encrypted`` are the schemes of its URLs, in words."""
+    if not broker.place.is_tls:
+        for key in keys:
             value = getattr(broker, key)
             if value:
                 shown = list(value) if key == "alpn" else str(value)
-                plain, encrypted = ("a ws", "wss") if broker.place.is_websocket else ("an mqtt", "mqtts")
                 message = f"{key}: {shown!r} has no meaning for {plain}:// URL; write {encrypted}:// for TLS"
                 yield Finding((*loc, key), message, ((*loc, key), (*loc, "url")))
         return
@@ -125,7 +134,7 @@ def _certificate_warnings(loc: Loc, broker: BrokerConfig) -> Iterator[Finding]:
         return
     try:
         validity = read_validity(broker.certificate)
-    except (OSError, ValueError):  # `_tls_errors` says so
+    except (OSError, ValueError):  # `tls_errors` says so
         return
     now = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC)
     written = f"certificate: {str(broker.certificate)!r}"

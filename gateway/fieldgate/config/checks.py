@@ -24,6 +24,7 @@ from fieldgate.config.rules_checks import rules_errors, rules_warnings
 from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
+from fieldgate.config.webhook_checks import kind_errors, webhook_errors, webhook_warnings
 from fieldgate_devices.files.document import Document, Loc
 from fieldgate_devices.files.model_tree import dotted
 from fieldgate_devices.files.quantities import format_size
@@ -96,9 +97,8 @@ def _clients_used_twice(config: Config) -> Iterator[Finding]:
 
 def _status_topics_shared(config: Config) -> Iterator[Finding]:
     seen: dict[tuple[str, int, str], str] = {}
-    for name, uplink in config.uplinks.items():
-        mqtt = uplink.mqtt
-        if isinstance(mqtt, OwnListeners) or mqtt.status_topic == "off":
+    for name, mqtt in config.brokers_up.items():
+        if mqtt.status_topic == "off":
             continue
         place = (*broker_place(mqtt), mqtt.status_topic)
         if place in seen:
@@ -112,7 +112,12 @@ def _status_topics_shared(config: Config) -> Iterator[Finding]:
 
 
 def _uplink_errors(config: Config, loc: Loc, uplink: UplinkConfig, document: Document | None) -> Iterator[Finding]:
+    yield from kind_errors(str(loc[1]), uplink)
+    if uplink.webhook is not None:
+        yield from webhook_errors(config, (*loc, "webhook"), uplink.webhook)
     mqtt = uplink.mqtt
+    if mqtt is None:
+        return
     yield from _home_assistant_errors(loc, uplink)
     if isinstance(mqtt, OwnListeners):
         yield from _own_listeners_errors(config, loc, uplink)
@@ -152,7 +157,7 @@ def _home_assistant_errors(loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
         )
         yield Finding(here, message, ((*loc, "format"),))
     is_own = isinstance(uplink.mqtt, OwnListeners)
-    topic, where = (uplink.topic, (*loc, "topic")) if is_own else (uplink.mqtt.topic, (*loc, "mqtt", "topic"))
+    topic, where = (uplink.topic, (*loc, "topic")) if is_own else (uplink.broker.topic, (*loc, "mqtt", "topic"))
     if "{lane}" in topic or not ("{topic}" in topic or ("{device}" in topic and "{type}" in topic)):
         message = (
             f"home_assistant: needs a topic for each device's own events; {topic!r} must hold {{device}} and {{type}}, "
@@ -192,7 +197,11 @@ def _journal_errors(config: Config) -> Iterator[Finding]:
 
 
 def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
+    if uplink.webhook is not None:
+        yield from webhook_warnings(config, (*loc, "webhook"), uplink.webhook)
     mqtt = uplink.mqtt
+    if mqtt is None:
+        return
     if isinstance(mqtt, OwnListeners):
         yield from _own_listeners_warnings(config, loc, uplink)
         return
@@ -208,7 +217,7 @@ def _uplink_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator
 
 
 def _own_listeners_warnings(config: Config, loc: Loc, uplink: UplinkConfig) -> Iterator[Finding]:
-    if len(config.uplinks) == 1:
+    if all(one.webhook is not None or isinstance(one.mqtt, OwnListeners) for one in config.uplinks.values()):
         message = (
             "mqtt: 'self' is the only uplink: an event is delivered, and its device told so, once the subscribers that "
             "are there now were handed it; nothing is kept for others"

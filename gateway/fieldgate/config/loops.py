@@ -45,7 +45,7 @@ def own_filters(config: Config, broker: BrokerConfig) -> list[str]:
     told = [
         f"{one.home_assistant.prefix}/+/+/+/config"
         for name, one in config.uplinks.items()
-        if one.home_assistant is not None and name in config.brokers_up and is_same_broker(one.mqtt, broker)
+        if one.home_assistant is not None and name in config.brokers_up and is_same_broker(one.broker, broker)
     ]
     orders = [
         make(one.commands, gateway)

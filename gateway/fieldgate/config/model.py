@@ -74,4 +74,8 @@ class Config(Section):
     @property
     def brokers_up(self) -> dict[str, MqttUplinkConfig]:
         """The brokers elsewhere that uplinks connect to, by the uplink's name."""
-        return {name: one.mqtt for name, one in self.uplinks.items() if not isinstance(one.mqtt, OwnListeners)}
+        return {
+            name: one.mqtt
+            for name, one in self.uplinks.items()
+            if one.mqtt is not None and not isinstance(one.mqtt, OwnListeners)
+        }

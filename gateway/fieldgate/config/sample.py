@@ -37,6 +37,7 @@ _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that
     "ModbusSourceConfig": frozenset({"port", "baud", "units"}),
     "UplinkConfig": frozenset({"mqtt", "format"}),
     "MqttUplinkConfig": frozenset({"url", "username", "password"}),
+    "WebhookConfig": frozenset({"url"}),
     "DevicesConfig": frozenset[str](),
     "DeadLettersConfig": frozenset[str](),
     "RulesConfig": frozenset[str](),
@@ -59,6 +60,10 @@ _HTTP_TOO: Final = (
     "Another kind of listener, for devices that speak HTTP. tls, auth (with tokens), origins, events, lane, "
     "max_topic_levels, max_unsettled and the limits on clients and connections mean the same as above."
 )
+_WEBHOOK_TOO: Final = (
+    "Another kind of uplink, which is told of alerts. required, max_size, max_age, rate, only and start mean the same "
+    "as above."
+)
 _MODBUS_TOO: Final = "Another kind of source, for Modbus devices. lane means the same as above."
 _SERIAL_TOO: Final = "Another kind of source, for a device on a serial port. lane means the same as above."
 
@@ -75,8 +80,14 @@ def _top_level(name: str, field: FieldInfo) -> Iterator[str]:
     if section is None:
         yield f"#{name}: {_yaml(_value(field))}"
     elif section is UplinkConfig:
-        lines = [f"{name}:", f"  {_UPLINK_NAME}:", *_keys(section, indent=4)]
+        lines = [
+            f"{name}:",
+            f"  {_UPLINK_NAME}:",
+            *_keys(section, indent=4, names=section.model_fields.keys() - {"webhook"}),
+        ]
         yield from (f"#{line}" for line in lines)
+        yield from (f"#{line}" for line in _comment(_WEBHOOK_TOO, indent=2))
+        yield from (f"#{line}" for line in ("  pager:", *_keys(section, indent=4, names={"webhook"})))
     elif section is SourceConfig:
         others = section.model_fields.keys() - {"serial", "modbus"}
         yield from (f"#{line}" for line in (f"{name}:", *_entry(section, others)))

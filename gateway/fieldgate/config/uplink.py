@@ -5,17 +5,32 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, SerializeAsAny, model_serializer
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializeAsAny,
+    model_serializer,
+    model_validator,
+)
 
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.command_topic import check_command_topic, true_is_the_default, true_too
 from fieldgate.config.secrets import Resolved
 from fieldgate.config.section import Glob, LaneName
 from fieldgate.config.texts import check_topic_template
+from fieldgate.config.webhook import WEBHOOK_MAX_AGE, WebhookConfig
 from fieldgate_devices.files.quantities import Duration, Rate, Size
 from fieldgate_devices.files.section import Section
 
-__all__ = ["BatchConfig", "FilterConfig", "HomeAssistantConfig", "MqttUplinkConfig", "OwnListeners", "UplinkConfig"]
+__all__ = [
+    "UPLINK_KINDS", "BatchConfig", "FilterConfig", "HomeAssistantConfig", "MqttUplinkConfig", "OwnListeners",
+    "UplinkConfig",
+]  # fmt: skip
+
+UPLINK_KINDS: Final = ("mqtt", "webhook")
+"""The keys of which an uplink has exactly one."""
 
 _PREFIX: Final = re.compile(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*")
 
@@ -107,7 +122,11 @@ def _take_self(written: object) -> object:
 
 
 def _self_too(schema: dict[str, Any]) -> None:
-    schema["anyOf"] = [{"const": "self"}, {"$ref": schema.pop("$ref")}]
+    schema["anyOf"].insert(0, {"const": "self"})
+
+
+def _one_kind(schema: dict[str, Any]) -> None:
+    schema["oneOf"] = [{"required": [kind]} for kind in UPLINK_KINDS]
 
 
 def _check_prefix(text: str) -> str:
@@ -128,13 +147,22 @@ class HomeAssistantConfig(Section):
 
 
 class UplinkConfig(Section):
-    """One way out, with its own place in the journal."""
+    """One way out, with its own place in the journal: exactly one of `UPLINK_KINDS`."""
 
-    mqtt: Annotated[SerializeAsAny[MqttUplinkConfig], BeforeValidator(_take_self)] = Field(
+    model_config = ConfigDict(json_schema_extra=_one_kind)
+
+    mqtt: Annotated[SerializeAsAny[MqttUplinkConfig] | None, BeforeValidator(_take_self)] = Field(
+        None,
         description="The MQTT broker that gets the events; or 'self': the local subscribers of this gateway's "
         "listeners get them.",
         examples=["{url: 'mqtts://broker.example:8883'}"],
         json_schema_extra=_self_too,
+    )
+    webhook: WebhookConfig | None = Field(
+        None,
+        description="The HTTP server that is told of alerts: it gets the events only that a rule tells it of "
+        "(notify), one request each.",
+        examples=[{"url": "https://alerts.example/hooks/plant-7"}],
     )
     topic: Annotated[str, AfterValidator(check_topic_template)] = Field(
         "fieldgate/{gateway}/{device}/{type}",
@@ -162,7 +190,7 @@ class UplinkConfig(Section):
     required: bool = Field(
         True,
         description="Whether an event is kept until this uplink has it. The backlog of one that is not required is "
-        "dropped first.",
+        "dropped first. Default for a webhook: false.",
     )
     max_size: Annotated[int, Size("64KiB", "1000TB")] | None = Field(
         None,
@@ -171,7 +199,7 @@ class UplinkConfig(Section):
     )
     max_age: Annotated[float, Duration("1s", "3650d")] | None = Field(
         None,
-        description="Events older than this are no longer sent to this uplink. Default: no limit.",
+        description="Events older than this are no longer sent to this uplink. Default: no limit; for a webhook 24h.",
         examples=["7d"],
     )
     honour_expiry: bool = Field(
@@ -192,3 +220,17 @@ class UplinkConfig(Section):
     start: Literal["oldest", "now"] = Field(
         "oldest", description="Where a new uplink begins: at the oldest event that is stored, or with the next one."
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _webhooks_are_no_archive(cls, written: object) -> object:
+        """What a webhook is for has defaults of its own: it holds up nothing, and what is old is of no use to it."""
+        if isinstance(written, dict) and written.get("webhook") is not None:
+            return {"required": False, "max_age": WEBHOOK_MAX_AGE, **written}
+        return written
+
+    @property
+    def broker(self) -> MqttUplinkConfig:
+        """The broker of an uplink that has one."""
+        assert self.mqtt is not None
+        return self.mqtt

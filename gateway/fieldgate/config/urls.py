@@ -1,4 +1,4 @@
-"""What the URLs of a configuration must look like: those of brokers and of proxies.
+"""What the URLs of a configuration must look like: those of brokers, of proxies and of webhooks.
 
 A message never shows a URL that may hold a password.
 """
@@ -11,7 +11,10 @@ from urllib.parse import SplitResult, urlsplit
 
 from fieldgate.config.secrets import Resolved
 
-__all__ = ["BrokerUrl", "ProxyUrl", "check_broker_url", "check_proxy_url", "split_broker_url", "split_proxy_url"]
+__all__ = [
+    "BrokerUrl", "ProxyUrl", "WebhookUrl", "check_broker_url", "check_proxy_url", "check_webhook_url",
+    "split_broker_url", "split_proxy_url", "split_webhook_url",
+]  # fmt: skip
 
 _HOST: Final = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})")
 _PATH: Final = re.compile(r"[!-~]*")  # what may stand in a request line
@@ -19,6 +22,7 @@ _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _BROKER_FORMS: Final = (
     "write mqtt://HOST[:PORT], mqtts://HOST[:PORT], ws://HOST[:PORT][/PATH] or wss://HOST[:PORT][/PATH]"
 )
+_WEBHOOK_FORMS: Final = "write https://HOST[:PORT][/PATH] or http://HOST[:PORT][/PATH]"
 _PROXY_FORM: Final = "write http://HOST:PORT"
 _DEFAULT_PATH: Final = "/mqtt"
 
@@ -42,6 +46,15 @@ class ProxyUrl(NamedTuple):
 
     host: str
     port: int
+
+
+class WebhookUrl(NamedTuple):
+    """Where a webhook is; ``target`` is what stands in the request line: path and query."""
+
+    host: str
+    port: int
+    is_tls: bool
+    target: str
 
 
 def split_broker_url(url: str) -> BrokerUrl:
@@ -82,6 +95,25 @@ def split_proxy_url(url: str) -> ProxyUrl:
     return ProxyUrl(host, port)
 
 
+def split_webhook_url(url: str) -> WebhookUrl:
+    """Split the URL of a webhook.
+
+    Raises:
+        ValueError: it is none; the message holds nothing of ``url``.
+    """
+    parts, host, port = _split(url, _WEBHOOK_FORMS)
+    if parts.scheme not in {"https", "http"}:
+        raise ValueError(f"is not the URL of an HTTP server; {_WEBHOOK_FORMS}")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user name or password; write them as 'authorization: Basic …'")
+    _check_place(parts, host, port, _WEBHOOK_FORMS)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    if not _PATH.fullmatch(target) or parts.fragment:
+        raise ValueError("has a path that no request can hold; allowed: letters, digits and signs, without '#'")
+    is_tls = parts.scheme == "https"
+    return WebhookUrl(host, port or (443 if is_tls else 80), is_tls, target)
+
+
 def check_broker_url(url: Resolved) -> Resolved:
     """A broker's URL; a message shows it as it was written, and not at all if it holds a password."""
     try:
@@ -95,6 +127,15 @@ def check_proxy_url(url: Resolved) -> Resolved:
     """A proxy's URL; as `check_broker_url`."""
     try:
         split_proxy_url(url.reveal())
+    except ValueError as error:
+        raise ValueError(f"{_shown(url)} {error}") from None
+    return url
+
+
+def check_webhook_url(url: Resolved) -> Resolved:
+    """A webhook's URL; as `check_broker_url`."""
+    try:
+        split_webhook_url(url.reveal())
     except ValueError as error:
         raise ValueError(f"{_shown(url)} {error}") from None
     return url

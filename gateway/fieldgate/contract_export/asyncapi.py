@@ -61,19 +61,22 @@ def asyncapi_document(
     security: Schema = {}
     arguments: Schema = {}
     for name, uplink in config.uplinks.items():
-        if not isinstance(uplink.mqtt, OwnListeners):
-            servers[name] = _server(uplink.mqtt, security)
+        if uplink.webhook is not None:  # it subscribes to nothing; its requests are those of its own documentation
+            continue
+        broker = config.brokers_up.get(name)
+        if broker is not None:
+            servers[name] = _server(broker, security)
         made = _messages(name, uplink, kinds, gateway=gateway)
         messages |= made
         _add(channels, operations, name, _channel(name, uplink, made, gateway=gateway, has_server=name in servers))
-        status = None if isinstance(uplink.mqtt, OwnListeners) else uplink.mqtt.status_topic
-        if status is not None and status != "off":
+        status = "off" if broker is None else broker.status_topic
+        if status != "off":
             key = f"{name}.status"
             messages[key] = _STATUS
             address = status.replace("{gateway}", gateway)
             _add(channels, operations, f"{name}-status", _plain_channel(name, address, [key]), _RETAINED)
-        if not isinstance(uplink.mqtt, OwnListeners) and uplink.mqtt.commands != "off":
-            parts = command_parts(name, uplink.mqtt.commands, commands, gateway=gateway)
+        if broker is not None and broker.commands != "off":
+            parts = command_parts(name, broker.commands, commands, gateway=gateway)
             channels |= parts["channels"]
             operations |= parts["operations"]
             messages |= parts["messages"]
@@ -143,7 +146,7 @@ _SECURITY: Final[dict[str, Schema]] = {
 
 
 def _channel(name: str, uplink: UplinkConfig, messages: Mapping[str, Any], *, gateway: str, has_server: bool) -> Schema:
-    template = uplink.topic if isinstance(uplink.mqtt, OwnListeners) else uplink.mqtt.topic
+    template = uplink.topic if isinstance(uplink.mqtt, OwnListeners) else uplink.broker.topic
     address = template.replace("{gateway}", gateway.replace("/", "."))
     if uplink.format == "cloudevents-batch":
         address = _PARAMETER.sub(BATCH_WORD, address)

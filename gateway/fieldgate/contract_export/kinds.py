@@ -81,10 +81,36 @@ _COMMAND: Final = _mapping(
     started={"type": ["string", "null"], "format": "date-time", "description": "When it was begun; null: it was not."},
     answered={**_TIME, "description": "When that became of it."},
 )
+_RULES: Final = _mapping(
+    ["outcome", "rules", "changed", "problems"],
+    outcome={"enum": ["loaded", "refused"], "description": "Refused: the rules that were read before go on."},
+    rules={"type": "integer", "minimum": 0, "description": "How many rules are in force."},
+    changed={
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Ids of rules that are new, altered or gone.",
+    },
+    problems={"type": "array", "items": {"type": "string"}, "description": "What is wrong, each with its place."},
+)
+_ALERT: Final = {
+    **_mapping(
+        ["state", "rule", "key", "severity", "text"],
+        state={"enum": ["raised", "updated", "resolved"]},
+        rule={"type": "string", "description": "The id of the rule."},
+        key={"type": "string", "description": "What makes it one and the same alert of this rule."},
+        severity={"enum": ["info", "warning", "critical"]},
+        text={"type": "string", "description": "What is said, for a person."},
+        since={**_TIME, "description": "When it was raised (UTC); absent where nobody knew the time."},
+        reason={"type": "string", "description": "Why it ended, where not because the rule does not hold any more."},
+    ),
+    "additionalProperties": {"description": "The fields that the rule gives it."},
+}
 _OWN: Final = (
     (GAP_TYPE, "Events that this uplink was to get and never will.", _GAP),
     ("clock", "The time became known: by how much events of an unset clock are to be corrected.", _CLOCK),
     ("command", "What became of a command that a device was given.", _COMMAND),
     ("silent", "A device has not been heard for the time that its profile allows.", _SILENCE),
     ("back", "A device that was silent is heard again.", _SILENCE),
+    ("alert", "A rule has raised, updated or resolved an alert.", _ALERT),
+    ("rules", "The files of rules have changed: what became of that.", _RULES),
 )

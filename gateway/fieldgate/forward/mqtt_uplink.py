@@ -66,7 +66,7 @@ class MqttUplink:
     ) -> None:
         self.name = name
         self._feed = feed
-        mqtt = config.mqtt
+        mqtt = config.broker
         if config.format == "cloudevents-binary":  # whose attributes 3.1.1 cannot carry: no falling back to it
             mqtt = mqtt.model_copy(update={"version": "5"})
         self._presence: Presence | None = None

@@ -70,12 +70,12 @@ class Pump:
         self.size_bytes = 0
         self._feed = feed
         self._session = session
-        self._window = config.mqtt.window
+        self._window = config.broker.window
         self._expiry = expiry
         self._as_is = AsIs(session, feed, park=self._book_parked)
         self._suspicion = Suspicion(session.in_flight)
         self._retries = Retries(session.in_flight, rng=rng, base_s=retry_base_s, cap_s=retry_cap_s)
-        self._shape = Shape(config, topic=config.mqtt.topic, gateway=gateway, os_boot_of=os_boot_of)
+        self._shape = Shape(config, topic=config.broker.topic, gateway=gateway, os_boot_of=os_boot_of)
         batch = 1 if self._shape.batcher is None else config.batch.max_events
         self._pace = Pace(config.rate, batch=batch, at_once=_MAX_TAKE)
         self._event_bytes = _MAX_BYTES // _FIRST_TAKE

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from fieldgate.net.broker_connection import ConnectionState
 
-__all__ = ["CommandStatus", "UplinkStatus"]
+__all__ = ["UP", "CommandStatus", "UplinkState", "UplinkStatus"]
+
+UplinkState = ConnectionState | Literal["ready"]
+"""``ready``: nothing is amiss with an uplink that keeps no connection."""
+UP: Final = frozenset({"connected", "ready"})
+"""The states in which an uplink takes events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,7 @@ class UplinkStatus:
     connected, empty where nothing does.
     """
 
-    state: ConnectionState
+    state: UplinkState
     reason: str
     quiet: str
     since_s: float

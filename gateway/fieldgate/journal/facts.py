@@ -49,6 +49,8 @@ def event_facts(event: Event, *, gateway: str) -> dict[str, Any]:
     }
     if event.expiry_s is not None:
         facts["expiry_s"] = event.expiry_s
+    if event.extra is not None and event.extra.cause:
+        facts["cause"] = event.extra.cause
     if event.raw is not None:
         facts["raw_base64"] = b64encode(event.raw).decode()
     return facts

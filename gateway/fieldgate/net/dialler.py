@@ -11,7 +11,7 @@ import ssl
 from typing import TYPE_CHECKING, Final
 
 from fieldgate import clock
-from fieldgate.config.broker import BrokerConfig
+from fieldgate.config.far_side import FarSide
 from fieldgate.net.connect_errors import Stage, Way, connect_problem, is_refusal
 from fieldgate.net.link import Link, LinkOwner
 from fieldgate.net.look_up import LookUp
@@ -31,10 +31,10 @@ _READ_BYTES: Final = 4096
 class Dialler:
     """Connects to the broker of ``config``. ``stage`` is how far the last attempt has come.
 
-    ``max_packet_bytes`` is the largest MQTT packet that the session takes.
+    ``max_packet_bytes`` is the largest MQTT packet that the session takes; it matters for WebSocket only.
     """
 
-    def __init__(self, config: BrokerConfig, *, max_packet_bytes: int) -> None:
+    def __init__(self, config: FarSide, *, max_packet_bytes: int = 0) -> None:
         place = config.place
         proxy = config.proxy.place if config.proxy is not None else None
         self.stage = Stage.LOOK_UP

@@ -6,8 +6,8 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
+from fieldgate.config.far_side import FarSide
 from fieldgate.config.key_files import client_context, load_own
 from fieldgate.errors import UplinkError
 
@@ -19,7 +19,7 @@ _Stamp = tuple[int, int, int]
 class TlsContexts:
     """The TLS context for one broker: always verifies, TLS 1.2 or later; made anew when a file of it has changed."""
 
-    def __init__(self, config: BrokerConfig) -> None:
+    def __init__(self, config: FarSide) -> None:
         self._ca, self._certificate, self._key = config.ca, config.certificate, config.key
         self._alpn = list(config.alpn)
         self._made: tuple[list[_Stamp | None], ssl.SSLContext] | None = None

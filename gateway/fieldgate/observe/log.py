@@ -103,6 +103,7 @@ NAMES: Final = {
     "uplink.forgotten": "an uplink is not configured any more; nothing is kept for it",
     "uplink.lost": "the connection of an uplink is over, and why",
     "uplink.lost_events": "events that this uplink never gets, and why",
+    "uplink.mended": "a webhook takes what it is told again",
     "uplink.not_noted": "what the server may keep for an uplink could not be written down",
     "uplink.refused": "the far side does not let the uplink in; a person must mend that",
     "uplink.session_given_up": "what the server kept for an uplink could not be read; it starts without it",

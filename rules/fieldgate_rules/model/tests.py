@@ -86,7 +86,10 @@ class ClockSpec(Section):
     def _take_words(cls, written: object) -> object:
         """``clock: set`` and ``clock: unset``."""
         words = {"set": {"set": "right"}, "unset": {"unset": True}}
-        return words.get(written, written) if isinstance(written, str) else written
+        if isinstance(written, str) and written not in words:
+            hint = did_you_mean(written, words)
+            raise ValueError(f"{written!r} is not known; write one of: set, unset, {{set: TIME}}, {{step: 1h}}{hint}")
+        return words[written] if isinstance(written, str) else written
 
     @model_validator(mode="after")
     def _check_one(self) -> Self:
@@ -214,7 +217,7 @@ class ExpectSpec(Section):
     text: str | None = Field(None, description="What an alert or a line of the log says.")
     key: str | None = Field(None, description="Which alert of the rule.")
     fields: dict[str, Any] | None = Field(None, description="Fields of an alert or event; others may be there, too.")
-    payload: Any = Field(None, description="What is published: a text, or what the JSON holds.")
+    payload: Any = Field(None, description="What is published: a text, or what the JSON holds, among other members.")
     count: int | None = Field(None, ge=1, le=1_000_000, description="So many of these, and no more.")
 
     @property

@@ -13,7 +13,7 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from fieldgate_devices.files.document import Problem
-from fieldgate_rules.tester.result import TestResult, report_lines
+from fieldgate_rules.tester.result import TestResult, is_error, report_lines
 
 __all__ = ["TestedFile", "junit_xml"]
 
@@ -33,7 +33,7 @@ class TestedFile:
     @property
     def is_broken(self) -> bool:
         """Whether it, or a test of it, could not be used as written."""
-        return any(not one.is_warning for one in self.problems) or any(one.is_broken for one in self.results)
+        return any(map(is_error, self.problems)) or any(one.is_broken for one in self.results)
 
     @property
     def failed(self) -> int:
@@ -69,7 +69,7 @@ def _numbers(numbers: Sequence[int]) -> str:
 
 
 def _cases(file: TestedFile) -> Iterator[tuple[str, list[str]]]:
-    errors = [one for one in file.problems if not one.is_warning]
+    errors = [one for one in file.problems if is_error(one)]
     if errors:
         text = "\n".join(map(str, errors))
         yield (
@@ -79,7 +79,7 @@ def _cases(file: TestedFile) -> Iterator[tuple[str, list[str]]]:
     for result in file.results:
         kind = "" if result.is_passed else "error" if result.is_broken else "failure"
         text = "\n".join([*report_lines(result)][1:])
-        message = next((str(one) for one in result.problems if not one.is_warning), "")
+        message = next((str(one) for one in result.problems if is_error(one)), "")
         message = message or next((one.message for one in result.failures), "")
         yield kind, list(_case(file.path, result.name, result.where.line, kind, message, text))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -26,12 +27,21 @@ class Said(msgspec.Struct, frozen=True, gc=False):
     at_ns: int | None = None
 
 
+class _Topic(msgspec.Struct, gc=False):
+    """What is known of a topic: the ``candidates``, and how its messages are read fast, with what all of them share."""
+
+    candidates: list[Candidate]
+    plain: Callable[[bytes], bytes | None] | None = None
+    address: Address | None = None
+    lane: int | None = None
+
+
 class Messages:
     """Reads messages; what depends on a topic alone is worked out once."""
 
     def __init__(self, catalogue: Catalogue) -> None:
         self._catalogue = catalogue
-        self._candidates: dict[str, list[Candidate]] = {}
+        self._topics: dict[str, _Topic] = {}
         self._addresses: dict[tuple[str, str, str], Address] = {}
 
     def read(self, topic: str, payload: bytes, *, lane: int = Lane.NORMAL) -> list[Said]:
@@ -40,23 +50,14 @@ class Messages:
         Raises:
             Breach: it is not what its profile says.
         """
-        candidates = self._candidates.get(topic)
-        if candidates is None:
-            if len(self._candidates) >= _MAX_KNOWN:
-                self._candidates.clear()
-            candidates = self._candidates[topic] = self._catalogue.candidates(topic)
-        candidate = choose(candidates, payload)
+        known = self._topics.get(topic) or self._topic(topic)
+        if known.plain is not None and known.address is not None and (data := known.plain(payload)) is not None:
+            return [Said(known.address, data, True, lane if known.lane is None else known.lane)]
+        candidate = choose(known.candidates, payload)
         if candidate is None:
             return [Said(self._address(topic.replace("/", "."), GENERIC, topic, 0), payload, _is_json(payload), lane)]
         profile = candidate.contract.profile
         own_lane = lane if profile.lane is None else LANES_BY_NAME[profile.lane]
-        fast = candidate.fast
-        if fast is not None and candidate.device is not None:
-            address = self._address(candidate.device, profile.profile, topic, profile.version)
-            if fast.plain is not None and (data := fast.plain(payload)) is not None:
-                return [Said(address, data, True, own_lane)]
-            if fast.timed is not None and (timed := fast.timed(payload)) is not None:
-                return [Said(address, timed[0], True, own_lane, timed[1])]
         return [
             Said(
                 self._address(reading.device, profile.profile, topic, profile.version),
@@ -67,6 +68,18 @@ class Messages:
             )
             for reading in candidate.contract.read(payload, candidate.captures, topic)
         ]
+
+    def _topic(self, topic: str) -> _Topic:
+        if len(self._topics) >= _MAX_KNOWN:
+            self._topics.clear()
+        found = self._topics[topic] = _Topic(self._catalogue.candidates(topic))
+        first = found.candidates[0] if found.candidates else None
+        if first is not None and first.conditions is None and first.fast is not None and first.device is not None:
+            profile = first.contract.profile
+            found.plain = first.fast.plain
+            found.address = self._address(first.device, profile.profile, topic, profile.version)
+            found.lane = None if profile.lane is None else LANES_BY_NAME[profile.lane]
+        return found
 
     def _address(self, device: str, type_: str, topic: str, version: int) -> Address:
         key = (type_, device, topic)

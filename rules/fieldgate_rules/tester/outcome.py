@@ -9,9 +9,9 @@ from typing import Final
 import msgspec
 
 from fieldgate_devices.files.quantities import format_duration
-from fieldgate_rules.effects import AlertChange, DeviceCommand, Effect, LocalPublish, LogLine
+from fieldgate_rules.effects import AlertChange, Derived, DeviceCommand, Effect, LocalPublish, LogLine
 
-__all__ = ["Outcome", "json_text", "of_effect", "quoted", "shown", "when"]
+__all__ = ["Outcome", "json_text", "of_derived", "of_effect", "quoted", "shown", "when"]
 
 _MAX_SHOWN: Final = 200
 _encode = msgspec.json.Encoder().encode
@@ -35,7 +35,10 @@ class Outcome:
     @property
     def text(self) -> str:
         """What was done, without when and by whom."""
-        return shown(self.kind, self.facts)
+        facts = self.facts
+        if self.kind == "alert" and facts.get("key") == self.device:  # as it is where the rule does not say
+            facts = {name: one for name, one in facts.items() if name != "key"}
+        return shown(self.kind, facts)
 
     @property
     def line(self) -> str:
@@ -68,6 +71,18 @@ def of_effect(effect: Effect, at_ns: int) -> Outcome:
             kind = "log"
             facts = {"level": effect.level, "text": effect.text}
     return Outcome(at_ns, (effect.rule,), effect.group, kind, facts)
+
+
+def of_derived(derived: Derived, at_ns: int) -> Outcome | None:
+    """What an event that a rule has made is in a test; None for that of an alert, which is an effect already."""
+    event, address = derived.event, derived.event.address
+    if address.type == "alert":
+        return None
+    if event.extra is not None and event.extra.publish is not None:
+        facts: dict[str, object] = {"topic": event.extra.publish.topic, "payload": event.data}
+        return Outcome(at_ns, (derived.rule,), address.device, "publish", facts)
+    facts = {"type": address.type, "fields": msgspec.json.decode(event.data)}
+    return Outcome(at_ns, (derived.rule,), address.device, "emit", facts)
 
 
 def shown(kind: str, facts: Mapping[str, object]) -> str:

@@ -28,10 +28,7 @@ from fieldgate_rules.tester.outcome import when
 from fieldgate_rules.tester.short_form import NotInContract, ShortForms
 from fieldgate_rules.tester.timeline import Action, Entry, Noticed, Recorded, Recording, Restarted, Spoken, Stepped
 
-__all__ = ["GATEWAY", "Plan", "Recordings", "plan_tests"]
-
-GATEWAY: Final = "test-gateway"
-"""The id of the gateway in tests."""
+__all__ = ["Plan", "Recordings", "plan_tests"]
 
 Recordings = Callable[[str], Recording | str]
 """Finds a recording by its name in the file, or says why there is none."""
@@ -183,8 +180,8 @@ class _Planning:
             except NotInContract as error:
                 self._of_field(loc, error.name, str(error), spec)
                 return
-            if not forms.is_on(device):
-                text = f"device: no rule that is tested here is on {device!r}"
+            if not forms.is_taken(said[-1]):
+                text = f"device: no rule that is tested here is on this event of {device!r}"
                 self.problem(self._document.where((*loc, "device")), text, is_warning=True)
         yield Spoken(tuple(said), _ns(spec.late), spec.replayed)
 
@@ -199,8 +196,14 @@ class _Planning:
         lane = Lane.NORMAL if spec.lane is None else LANES_BY_NAME[spec.lane]
         try:
             said = self._messages.read(spec.topic or "", _payload(spec), lane=lane)
-        except (ValueError, binascii.Error) as error:
-            self.problem(self._document.where((*loc, key)), f"{key}: {str(error).lower()}")
+        except (ValueError, binascii.Error):
+            hint = (
+                "write two digits a byte, such as d7 00 50"
+                if key == "hex"
+                else "its alphabet is A-Z, a-z, 0-9, + and /"
+            )
+            text = f"{key}: {getattr(spec, key)!r} is not {'hexadecimal' if key == 'hex' else 'base64'}; {hint}"
+            self.problem(self._document.where((*loc, key)), text)
         except Breach as breach:
             text = f"{key}: it breaks the contract of its profile, and is no event: {breach.detail}"
             self.problem(self._document.where((*loc, key)), text)
@@ -210,6 +213,8 @@ class _Planning:
     def _noticed(self, spec: GivenSpec, loc: Loc) -> Iterator[Noticed]:
         assert spec.gateway is not None
         known = GATEWAY_KINDS[spec.gateway]
+        if spec.profile is not None and "profile" not in known:
+            self.problem(self._document.where_key((*loc, "profile")), f"{spec.gateway} has no field 'profile'")
         for name in spec.others:
             if name not in known:
                 hint = did_you_mean(name, [*known, *key_names(GivenSpec)]) or f"; known: {', '.join(known) or 'none'}"
@@ -218,7 +223,8 @@ class _Planning:
             needs = "needs a device" if spec.gateway in _OF_DEVICES else "is of the gateway; leave out device"
             self.problem(self._document.where((*loc, "gateway")), f"gateway: {spec.gateway} {needs}")
         for device in spec.device or ("",):
-            yield Noticed(spec.gateway, device, {**spec.others, **spec.fields})
+            profile = {} if spec.profile is None else {"profile": spec.profile}
+            yield Noticed(spec.gateway, device, {**profile, **spec.others, **spec.fields})
 
     def _check_downtime(self, entries: Sequence[Entry]) -> None:
         down = [
@@ -250,8 +256,8 @@ class _Planning:
         rules = tuple(self._by_id.values()) if rule is None else (rule,)
         if spec.kind is not None and not any(_does(one, spec.kind) for one in rules):
             key = "resolved" if spec.resolved and spec.alert is None else spec.kind
-            who = f"rule {rule.id!r} does" if rule is not None else "the rules that are tested here do"
-            self.problem(self._document.where_key((*loc, key)), f"{key}: {who} no {spec.kind}")
+            who = f"rule {rule.id!r} has" if rule is not None else "the rules that are tested here have"
+            self.problem(self._document.where_key((*loc, key)), f"{key}: {who} no such action")
         elif spec.emit is not None and spec.emit not in (types := [one.type for rule in rules for one in rule.emits]):
             hint = did_you_mean(spec.emit, types) or f"; known: {', '.join(types[:12])}"
             self.problem(self._document.where((*loc, "emit")), f"emit: nobody makes events of type {spec.emit!r}{hint}")

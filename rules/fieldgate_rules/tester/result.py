@@ -12,7 +12,7 @@ from fieldgate_rules.tester.expectation import Expectation, match_all
 from fieldgate_rules.tester.outcome import Outcome
 from fieldgate_rules.tester.plan import Plan
 
-__all__ = ["Failure", "TestResult", "failures_of", "report_lines"]
+__all__ = ["Failure", "TestResult", "failures_of", "is_error", "report_lines"]
 
 _SHOWN: Final = 40
 _LOOKED_AT: Final = 5_000  # outcomes among which the nearest is looked for
@@ -22,6 +22,11 @@ _KINDS: Final = {
     "unwanted": "it must not come, and came:",
     "error": "a rule failed:",
 }
+
+
+def is_error(problem: Problem) -> bool:
+    """Whether it is to be mended before anything can be run."""
+    return not (problem.is_warning or problem.is_note)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class TestResult:
     @property
     def is_broken(self) -> bool:
         """Whether it could not be run as written."""
-        return any(not one.is_warning for one in self.problems)
+        return any(map(is_error, self.problems))
 
     @property
     def is_passed(self) -> bool:

@@ -88,14 +88,15 @@ class ShortForms:
         topic = device.replace(".", "/") if of.name == GENERIC else f"test/{device}"
         return Said(Address(device, of.name, topic, of.version), _encode({**fields, **values}), True, lane)
 
-    def is_on(self, device: str) -> bool:
-        """Whether any of the rules is on this device, or looks at its values."""
+    def is_taken(self, said: Said) -> bool:
+        """Whether any of the rules is asked about this event, or looks at what the device said."""
+        type_, device = said.address.type, said.address.device
         for rule in self._rules.rules:
             if any(device == one for one, _ in rule.reads.last):
                 return True
             if any(fnmatchcase(device, glob) for step in rule.steps for glob in step.devices):
                 return True
-        return any(_is_for(trigger, device) for trigger in self._triggers)
+        return any(trigger.takes(type_, device, said.lane) for trigger in self._triggers)
 
     def _name_of_type(self, spec: GivenSpec, device: str, written: Mapping[str, object]) -> str:
         """The type of a device's events: what the entry says, what it was before, or what the rules are on."""
@@ -119,7 +120,10 @@ class ShortForms:
         if len(fitting) > 1:
             said = f"{device!r} may be of {' or '.join(fitting)}; say which, for example profile: {fitting[0]}"
             raise NotInContract("", said)
-        return next(iter([*fitting, *types]), GENERIC)
+        if fitting:
+            return fitting[0]
+        is_any_taken = any(not one.types and not one.tagged_types for one in taking)
+        return GENERIC if is_any_taken or not types else types[0]
 
     def _type(self, name: str) -> _Type:
         found = self._types.get(name)

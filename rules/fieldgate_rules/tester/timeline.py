@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.files.document import Problem
 from fieldgate_devices.files.location import Location
@@ -35,8 +37,7 @@ Chunks = Callable[[], Iterable[bytes]]
 """Opens a recording once more, and gives its bytes in pieces."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spoken:
+class Spoken(msgspec.Struct, frozen=True, gc=False):
     """Events that come in one read. ``late_ns`` is how long before the device says that it happened."""
 
     said: Sequence[Said]
@@ -70,8 +71,7 @@ class Stepped:
 Action = Spoken | Noticed | Restarted | Stepped
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(msgspec.Struct, frozen=True, gc=False):
     """Something, ``at_ns`` after the test began."""
 
     at_ns: int
@@ -151,28 +151,35 @@ def recorded(
 ) -> Iterator[Happening]:
     """Yield what a recording says: from ``begin_ns`` on, or (None) at the times that it names, in ns since 1970.
 
-    A message that breaks its contract is no event, and is told as a warning.
+    What came at one time is one read. A message that breaks its contract is no event, and is told as a warning.
     """
     reader = RecordingReader(recording.path)
-    first_ns: int | None = None
-    told = broken = 0
+    problems = reader.problems
+    offset_ns = 0 if begin_ns is None else None
+    told = broken = now_ns = 0
+    waiting: list[Said] = []
     for line, heard in _all_of(reader, recording.chunks):
-        for problem in reader.problems[told:]:
-            tell(problem)
-        told = len(reader.problems)
-        if first_ns is None:
-            first_ns = heard.at_ns
-        at_ns = heard.at_ns if begin_ns is None else begin_ns + heard.at_ns - first_ns
+        if len(problems) > told:
+            for problem in problems[told:]:
+                tell(problem)
+            told = len(problems)
+        if offset_ns is None:
+            offset_ns = (begin_ns or 0) - heard.at_ns
+        if heard.at_ns + offset_ns != now_ns:
+            if waiting:
+                yield Happening(now_ns, Spoken(waiting))
+                waiting = []
+            now_ns = heard.at_ns + offset_ns
         try:
-            said = messages.read(heard.topic, heard.payload)
+            waiting += messages.read(heard.topic, heard.payload)
         except Breach as breach:
             broken += 1
             if broken <= _MAX_BROKEN:
                 text = f"the message on {heard.topic!r} breaks its contract, and is no event: {breach.detail}"
                 tell(Problem(Location(recording.path, line, 1), text, is_warning=True))
-            continue
-        yield Happening(at_ns, Spoken(said))
-    for problem in reader.problems[told:]:
+    if waiting:
+        yield Happening(now_ns, Spoken(waiting))
+    for problem in problems[told:]:
         tell(problem)
     if broken > _MAX_BROKEN:
         text = f"{broken - _MAX_BROKEN} more messages break their contract"

@@ -26,10 +26,11 @@ from fieldgate_devices.files.model_tree import Key
 CONFIG_FOLDER = Path(__file__).parents[3] / "deploy" / "config"
 KEYS = list(TREE.all_keys())
 REQUIRED = {
-    "uplinks.NAME.mqtt",
     "uplinks.NAME.mqtt.url",
     "uplinks.NAME.mqtt.proxy.url",
     "uplinks.NAME.mqtt.sas.key",
+    "uplinks.NAME.webhook.url",
+    "uplinks.NAME.webhook.proxy.url",
     "sources[].name",
     "sources[].mqtt.url",
     "sources[].mqtt.proxy.url",
@@ -55,7 +56,9 @@ def filled_in(sample: str) -> str:
     one_login = re.sub(r"^ *(url: tcp:|in_flight: ).*\n", "", one_login, flags=re.MULTILINE)  # a bus is no server
     over_websocket = one_login.replace("mqtts://broker.example:8883", "wss://broker.example")  # as headers need
     with_path = over_websocket.replace("transport: tcp\n", "transport: websocket\n")  # the only one that has a path
-    return with_path.replace("format: cloudevents\n", "format: cloudevents-batch\n")  # the only one with a batch
+    return with_path.replace(
+        "    format: cloudevents\n", "    format: cloudevents-batch\n", 1
+    )  # the only one with a batch
 
 
 def as_values(text: str) -> Any:
@@ -127,7 +130,7 @@ def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
 def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is shown must be right: the values of the sample are defaults or examples that load."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    for name in ("cloud-password", "cloud-header", "proxy-password"):
+    for name in ("cloud-password", "cloud-header", "proxy-password", "pager-token"):
         (tmp_path / name).write_text("x", encoding="utf-8")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
@@ -146,6 +149,7 @@ def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch:
     written = {re.sub(r"\[\d+\]", "[]", key) for key, origin in reading.loaded.origins.items() if origin != "default"}
     written.add("sources[].serial.framing")  # a name that stands for a mapping is no value of its own
     leaves = {key.path.replace(".NAME.", ".cloud.") for key in KEYS if not _has_keys_below(key)}
+    leaves = {leaf.replace("uplinks.cloud.webhook.", "uplinks.pager.webhook.") for leaf in leaves}
     left_out = r"\.sas\.|modbus\.(url|in_flight|units)|keep\.|proxy\.(username|password)"
     left_out += r"|\.(headers|tokens)$|home_assistant|send\.hex"
     aside = {leaf for leaf in leaves if re.search(left_out, leaf)}

@@ -1,0 +1,216 @@
+"""One webhook: each event that names it in ``notify`` becomes one HTTP request, in order, until the server takes it.
+
+Promises: an event is delivered when the server has answered its request with 2xx, and parked when it has answered that
+it will never take it; for everything else it is sent again, after a pause that grows, as long as the outbox keeps it.
+What goes first then is asked anew, so that what has grown too old meanwhile is not sent. One event that the server
+cannot digest does not hold up the others for ever (`Doubts`). Wired by ``pipeline.py``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Final
+
+import structlog
+
+from fieldgate import clock
+from fieldgate.config.webhook import WebhookConfig
+from fieldgate.errors import UplinkError
+from fieldgate.forward.as_is import ONLY_BROKERS, event_id
+from fieldgate.forward.encode import OsBootOf
+from fieldgate.forward.home_assistant import HomeAssistant
+from fieldgate.forward.rate import Pace
+from fieldgate.forward.status import UplinkState, UplinkStatus
+from fieldgate.forward.uplink import Feed, Shipment
+from fieldgate.forward.webhook_body import WebhookBody
+from fieldgate.forward.webhook_verdict import Doubts, is_about_event, refusal_text, retry_after_s, verdict
+from fieldgate.net.backoff import Backoff
+from fieldgate.net.broker_connection import Timing
+from fieldgate.net.http_client import HttpClient
+from fieldgate_devices.event import Event
+
+__all__ = ["WebhookUplink"]
+
+_log = structlog.get_logger()
+
+_LEAST_WAIT_S: Final = 0.1  # a server that is there, and would answer at once, is not asked in a hot loop
+
+
+class WebhookUplink:
+    """Implements `fieldgate.forward.uplink.Uplink` over HTTP/1.1."""
+
+    home_assistant: HomeAssistant | None = None
+
+    def __init__(
+        self,
+        name: str,
+        config: WebhookConfig,
+        feed: Feed,
+        *,
+        gateway: str,
+        rng: Random,
+        os_boot_of: OsBootOf = lambda _run: None,
+        rate: float | None = None,
+        timing: Timing | None = None,
+    ) -> None:
+        self.name = name
+        self._feed = feed
+        self._client = HttpClient(config)
+        self._body = WebhookBody(config, gateway=gateway, os_boot_of=os_boot_of)
+        timing = timing or Timing()
+        self._least_s = min(_LEAST_WAIT_S, timing.base_s)
+        self._backoff = Backoff(rng, base_s=timing.base_s, cap_s=timing.cap_s)
+        self._pace = Pace(rate, batch=1, at_once=1)
+        self._bell = asyncio.Event()
+        self._state: UplinkState = "connecting"
+        self._reason = "not started"
+        self._since_s = clock.boot_s()
+        self._doubts = Doubts()
+        self._is_asking = self._is_stopping = False
+        self._last = ""  # id of the event of the last request
+        self._sent = self._acked = self._again = self._parked = self._size_bytes = 0
+
+    @property
+    def status(self) -> UplinkStatus:
+        """Where the uplink is now."""
+        return UplinkStatus(
+            state=self._state,
+            reason=self._reason,
+            quiet=self._pace.quiet(clock.boot_s()) if self._state == "ready" else "",
+            since_s=self._since_s,
+            version=None,
+            in_flight=int(self._is_asking),
+            sent=self._sent,
+            acked=self._acked,
+            retries=self._again,
+            reconnects=max(0, self._client.connections - 1),
+            parked=self._parked,
+            stray_acks=0,
+            size_bytes=self._size_bytes,
+        )
+
+    # -- Uplink -----------------------------------------------------------------------------------------------
+
+    def kick(self) -> None:
+        """Look whether there is something to send."""
+        self._bell.set()
+
+    async def run(self) -> None:
+        """Send one event after the other, until cancelled."""
+        self._feed.put_back()  # what a fault left half done
+        self._enter("ready", "")
+        try:
+            while not self._is_stopping:
+                self._bell.clear()
+                if shipments := self._next():
+                    await self._send(shipments)
+                    continue
+                self._client.close()
+                wait_s = self._pace.wait_s(clock.boot_s())
+                if wait_s is None:
+                    await self._bell.wait()
+                else:
+                    await asyncio.sleep(wait_s)
+            await asyncio.Event().wait()
+        finally:
+            self._is_asking = False
+            self._client.close()
+            self._feed.is_down(True)
+
+    async def stop(self) -> None:
+        """Send nothing more; what was not answered is sent again by the next process."""
+        self._is_stopping = True
+        self._client.close()
+
+    # -- sending ----------------------------------------------------------------------------------------------
+
+    def _next(self) -> list[Shipment]:
+        """Take the next event that can be sent; two where the first one is doubted."""
+        if not self._pace.allowed(clock.boot_s()):
+            return []
+        found: list[Shipment] = []
+        for shipment in self._feed.take(2 if self._doubts.is_trial_due else 1):
+            for index in range(shipment.start, shipment.stop):
+                one = shipment._replace(start=index, stop=index + 1)
+                extra = one.events[index].extra
+                if extra is not None and extra.publish is not None:
+                    self._park(one, ONLY_BROKERS)
+                    self._bell.set()
+                else:
+                    found.append(one)
+        return found
+
+    async def _send(self, shipments: list[Shipment]) -> None:
+        """Send the first one; where the server may not like it, see first whether it takes the other."""
+        first, *others = shipments
+        for other in others:
+            if not await self._ask(other):
+                return
+        if not await self._ask(first, is_tried=bool(others)):
+            return
+        self._doubts.clear()
+
+    async def _ask(self, shipment: Shipment, *, is_tried: bool = False) -> bool:
+        """Send one event; return whether it is done with. Else all is put back, and the server had its pause.
+
+        ``is_tried``: the server has just taken another one, so it is this one that it does not take.
+        """
+        event = shipment.events[shipment.start]
+        headers, body = self._body.of(event, host=self._client.host, is_stored=shipment.is_stored)
+        self._count(event, len(body))
+        self._is_asking = True
+        try:
+            answer = await self._client.send(headers, body)
+        except (OSError, UplinkError) as error:
+            await self._wait(self._client.problem(error), is_refusal=self._client.is_refusal(error))
+            return False
+        finally:
+            self._is_asking = False
+        judged = verdict(answer.status)
+        if judged == "later" and not (is_tried and is_about_event(answer.status)):
+            self._doubts.failed(event_id(event), is_about_event=is_about_event(answer.status))
+            wall_ns = clock.wall_ns() if clock.is_synced() else None
+            await self._wait(f"the server answers {answer}", least_s=retry_after_s(answer.headers, wall_ns=wall_ns))
+            return False
+        if judged == "taken":
+            self._acked += 1
+            self._feed.delivered(shipment.batch, shipment.start, shipment.stop)
+        else:
+            self._park(shipment, refusal_text(answer, is_tried=judged == "later"))
+        self._backoff.reset()
+        self._enter("ready", "")
+        return True
+
+    def _count(self, event: Event, size_bytes: int) -> None:
+        """Count a request, and against the rate."""
+        own = event_id(event)
+        if own == self._last:
+            self._again += 1
+        else:
+            self._last, self._sent, self._size_bytes = own, self._sent + 1, self._size_bytes + size_bytes
+        self._pace.spend(1)
+
+    async def _wait(self, reason: str, *, is_refusal: bool = False, least_s: float = 0.0) -> None:
+        """Leave the server alone for a while."""
+        wait_s = max(self._backoff.next_s(), least_s, self._least_s)
+        is_news = reason != self._reason
+        self._enter("refused" if is_refusal else "backoff", reason)
+        self._feed.put_back()
+        if is_news and not self._is_stopping:
+            name = "uplink.refused" if is_refusal else "uplink.unreachable"
+            _log.warning(name, uplink=self.name, reason=reason, retry_in_s=round(wait_s, 1))
+        await asyncio.sleep(wait_s)
+
+    def _park(self, shipment: Shipment, reason: str) -> None:
+        self._parked += 1
+        self._feed.parked(shipment.batch, shipment.start, shipment.stop, reason)
+
+    def _enter(self, state: UplinkState, reason: str) -> None:
+        is_ready, was_ready = state == "ready", self._state == "ready"
+        if is_ready is not was_ready:
+            self._since_s = clock.boot_s()
+            if is_ready and self._state != "connecting":
+                _log.info("uplink.mended", uplink=self.name)
+        self._state, self._reason = state, reason
+        self._feed.is_down(not is_ready)

@@ -1,0 +1,415 @@
+"""A webhook against a real HTTP server: what it is sent, and what becomes of an alert that it does not take."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from fieldgate.forward import webhook_uplink as module
+from fieldgate.forward.webhook_uplink import WebhookUplink
+from fieldgate_devices.event import Extra, Publish
+from ports import free_port
+from tls_kit import Authority
+from uplink_kit import RUN, MemoryFeed, make_event, until
+from way_kit import ConnectProxy
+from webhook_kit import ScriptedHook, alert, answer, calling, webhook_config
+
+
+def server_context(authority: Authority, folder: Path) -> ssl.SSLContext:
+    files = authority.write_server(folder)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(files["certificate"], files["key"])
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def feed_of(*events) -> MemoryFeed:
+    feed = MemoryFeed()
+    feed.add(list(events))
+    return feed
+
+
+# -- what is sent ---------------------------------------------------------------------------------------------
+
+
+async def test_an_alert_is_one_request_with_its_envelope():
+    """A receiver of CloudEvents needs nothing of ours to read it (CloudEvents HTTP binding, structured mode)."""
+    feed = feed_of(alert(7, extra=Extra(notify=("pager",), cause=f"{RUN:016x}-6")))
+    async with ScriptedHook().serving() as hook, calling(feed, webhook_config(hook.port)) as uplink:
+        await feed.settled(1)
+        await until(lambda: uplink.status.state == "ready" and not uplink.status.in_flight)
+        status = uplink.status
+
+    (request,) = hook.requests
+    envelope = json.loads(request.body)
+    assert (request.method, request.target) == ("POST", "/hooks/plant-7?to=on-call")
+    assert request.headers["content-type"] == "application/cloudevents+json"
+    assert request.headers["host"] == f"127.0.0.1:{hook.port}"
+    assert request.headers["idempotency-key"] == envelope["id"] == f"{RUN:016x}-7"
+    assert (envelope["type"], envelope["lane"], envelope["cause"]) == ("fieldgate.alert", "high", f"{RUN:016x}-6")
+    assert envelope["data"]["text"] == "too hot"
+    assert feed.done == {7: "delivered"}
+    assert (status.sent, status.acked, status.retries, status.parked, status.size_bytes) == (
+        1,
+        1,
+        0,
+        0,
+        len(request.body),
+    )
+
+
+async def test_secrets_and_headers_of_the_configuration_go_along(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A pager's token must not stand in the file."""
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "pager").write_text("t0ken\n")
+    feed = feed_of(alert(1))
+    async with ScriptedHook().serving() as hook:
+        config = webhook_config(
+            hook.port,
+            authorization="Bearer ${credential:pager}",
+            headers={"Title": "Plant 7", "Content-Type": "application/json"},
+            method="PUT",
+        )
+        async with calling(feed, config) as uplink:
+            await feed.settled(1)
+            assert "t0ken" not in repr(config) + str(uplink.status)
+
+    (request,) = hook.requests
+    assert request.method == "PUT"
+    assert request.headers["authorization"] == "Bearer t0ken"
+    assert (request.headers["title"], request.headers["content-type"]) == ("Plant 7", "application/json")
+
+
+@pytest.mark.parametrize(
+    ("form", "kind", "body"),
+    [
+        ("text", "text/plain; charset=utf-8", b"CRITICAL boiler-1: <!channel> 90 & more"),
+        ("slack", "application/json", b'{"text":"CRITICAL boiler-1: &lt;!channel&gt; 90 &amp; more"}'),
+    ],
+)
+async def test_forms_for_people(form: str, kind: str, body: bytes):
+    """ntfy shows a text, Slack a member ``text``; what a device said must not wake up a whole channel there."""
+    feed = feed_of(alert(1, "<!channel> 90 & more"))
+    async with ScriptedHook().serving() as hook, calling(feed, webhook_config(hook.port, format=form)):
+        await feed.settled(1)
+
+    (request,) = hook.requests
+    assert (request.headers["content-type"], request.body) == (kind, body)
+
+
+async def test_alerts_go_in_order_over_one_connection_which_is_closed_when_there_are_no_more():
+    """A storm of alerts is no storm of TLS handshakes; an idle connection is nobody's."""
+    feed = feed_of(*(alert(seq) for seq in range(1, 21)))
+    async with ScriptedHook().serving() as hook, calling(feed, webhook_config(hook.port)) as uplink:
+        await feed.settled(20)
+        feed.add([alert(21)])
+        await until(lambda: not uplink._client._link)
+        uplink.kick()
+        await feed.settled(21)
+
+    assert hook.ids == [str(seq) for seq in range(1, 22)]
+    assert {request.connection for request in hook.requests[:20]} == {1}
+    assert hook.requests[20].connection == 2
+
+
+async def test_a_server_that_closes_after_each_answer_gets_a_connection_each():
+    """HTTP/1.0 servers and simple scripts do."""
+    feed = feed_of(alert(1), alert(2))
+    async with (
+        ScriptedHook(answer(204, Connection="close")).serving() as hook,
+        calling(feed, webhook_config(hook.port)),
+    ):
+        await feed.settled(2)
+
+    assert [request.connection for request in hook.requests] == [1, 2]
+
+
+async def test_the_rate_holds():
+    """Some hooks allow one message per second."""
+    feed = feed_of(*(alert(seq) for seq in range(1, 6)))
+    async with ScriptedHook().serving() as hook:
+        began_s = time.monotonic()
+        async with calling(feed, webhook_config(hook.port), rate=20.0):
+            await feed.settled(5)
+        took_s = time.monotonic() - began_s
+
+    assert took_s >= 3 / 20  # no more than two at once
+
+
+# -- what is tried again --------------------------------------------------------------------------------------
+
+
+HUNG_UP = [
+    b"",
+    b"HTTP/1.1 200 OK\r\nContent-Len",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\nConnection: close\r\n\r\nhalf",
+    b"SSH-2.0-OpenSSH_9.6\r\n",
+]
+
+
+@pytest.mark.parametrize("reply", [answer(500), answer(502), answer(503), answer(408), answer(425), answer(429)])
+async def test_what_may_pass_is_tried_again_in_order(reply: bytes):
+    """The next alert waits: a resolved one must not arrive before it was raised."""
+    feed = feed_of(alert(1), alert(2, state="resolved"))
+    async with ScriptedHook(reply, reply).serving() as hook, calling(feed, webhook_config(hook.port)) as uplink:
+        await feed.settled(2)
+        await until(lambda: uplink.status.acked == 2)
+        status = uplink.status
+
+    assert hook.ids == ["1", "1", "1", "2"]
+    assert (status.sent, status.retries, status.acked) == (2, 2, 2)
+    assert feed.down[:3] == [False, True, True]
+
+
+@pytest.mark.parametrize("cut", HUNG_UP)
+async def test_half_an_answer_is_none(cut: bytes):
+    """Whoever reads "200" and no more does not know whether the server has it; twice is better than never."""
+    feed = feed_of(alert(1))
+    hook = ScriptedHook()
+    replies = [cut]
+
+    def reply(_request) -> bytes:
+        if not replies:
+            return answer(200)
+        asyncio.get_running_loop().call_soon(hook._writers[-1].close)
+        return replies.pop()
+
+    hook.on_request = reply
+    async with hook.serving(), calling(feed, webhook_config(hook.port)):
+        await feed.settled(1)
+
+    assert hook.ids == ["1", "1"]
+    assert feed.done == {1: "delivered"}
+
+
+async def test_a_server_that_says_nothing_is_given_up_after_the_timeout():
+    """A hang must not be the end of all alerts."""
+    feed = feed_of(alert(1))
+    async with (
+        ScriptedHook(None).serving() as hook,
+        calling(feed, webhook_config(hook.port, timeout="100ms")) as uplink,
+    ):
+        await until(lambda: uplink.status.state == "backoff")
+        reason = uplink.status.reason
+        await feed.settled(1)
+
+    assert "did not answer in time" in reason
+    assert hook.ids == ["1", "1"]
+
+
+async def test_a_server_that_is_not_there_yet_gets_it_when_it_is():
+    """The way of every reboot."""
+    feed = feed_of(alert(1))
+    hook = ScriptedHook()
+    hook.port = free_port()
+    async with calling(feed, webhook_config(hook.port)) as uplink:
+        await until(lambda: uplink.status.state == "backoff")
+        assert "nothing listens there" in uplink.status.reason
+        assert feed.down[-1] is True
+        async with hook.serving():
+            await feed.settled(1)
+            await until(lambda: uplink.status.state == "ready")
+
+    assert feed.down[-2:] == [False, True]  # it came back; then the test ended
+
+
+async def test_retry_after_is_honoured():
+    """A server that asks for a second and is asked at once bans whoever does that."""
+    feed = feed_of(alert(1))
+    came_s: list[float] = []
+    hook = ScriptedHook()
+
+    def reply(_request) -> bytes:
+        came_s.append(time.monotonic())
+        return answer(429, Retry_After="1") if len(came_s) == 1 else answer(200)
+
+    hook.on_request = reply
+    async with hook.serving(), calling(feed, webhook_config(hook.port)):
+        await feed.settled(1)
+
+    assert came_s[1] - came_s[0] >= 1.0
+
+
+async def test_forgetting_retry_after_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    """Mutant: the uplink's own back-off alone."""
+    monkeypatch.setattr(module, "retry_after_s", lambda headers, *, wall_ns: 0.0)
+
+    with pytest.raises(AssertionError):
+        await test_retry_after_is_honoured()
+
+
+async def test_what_goes_first_is_asked_anew_after_each_failure():
+    """The feed may have given up an alert that has grown too old; it must not be sent then."""
+    feed = feed_of(alert(1), alert(2))
+    hook = ScriptedHook()
+    hook.on_request = lambda request: answer(500) if request.headers["idempotency-key"].endswith("-1") else answer(200)
+    async with hook.serving(), calling(feed, webhook_config(hook.port)) as uplink:
+        await hook.requested(2)
+        feed.done[1] = "expired"  # as the outbox does with what is put back
+        await feed.settled(2)
+        await until(lambda: uplink.status.acked == 1)
+
+    assert feed.done == {1: "expired", 2: "delivered"}
+
+
+# -- what is never taken --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 410, 413, 422, 501])
+async def test_what_is_refused_for_good_is_parked_with_the_servers_words(status: int):
+    """It is kept for a person, and the next alert goes on."""
+    feed = feed_of(alert(1), alert(2))
+    async with (
+        ScriptedHook(answer(status, b"no\n such\x1b[31m hook")).serving() as hook,
+        calling(feed, webhook_config(hook.port)) as uplink,
+    ):
+        await feed.settled(2)
+        parked = uplink.status.parked
+
+    assert hook.ids == ["1", "2"]
+    assert feed.done[1] == f"the server refuses it: {status} Words: no such?[31m hook"
+    assert (feed.done[2], parked) == ("delivered", 1)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed(status: int):
+    """It would take the alert, and the token with it, to a place that nobody has written down."""
+    feed = feed_of(alert(1), alert(2))
+    async with ScriptedHook().serving() as other, ScriptedHook().serving() as hook:
+        hook.replies.append(answer(status, Location=f"http://127.0.0.1:{other.port}/"))
+        async with calling(feed, webhook_config(hook.port)):
+            await feed.settled(2)
+
+    assert other.requests == []
+    assert f"http://127.0.0.1:{other.port}/" in feed.done[1]
+    assert "no redirect is followed" in feed.done[1]
+
+
+async def test_one_alert_that_breaks_the_server_does_not_hold_up_the_others_for_ever():
+    """After a few tries the next one goes first; when that is taken, it was not the server."""
+    feed = feed_of(alert(1), alert(2), alert(3))
+    hook = ScriptedHook()
+    hook.on_request = lambda request: answer(500) if request.headers["idempotency-key"].endswith("-1") else answer(200)
+    async with hook.serving(), calling(feed, webhook_config(hook.port)):
+        await feed.settled(3)
+
+    assert hook.ids == ["1"] * 5 + ["2", "1", "3"]
+    assert feed.done[1] == "the server cannot take it, and takes others: 500 Words"
+    assert (feed.done[2], feed.done[3]) == ("delivered", "delivered")
+
+
+async def test_a_server_that_takes_nothing_makes_no_alert_guilty():
+    """The control: its fault is not theirs, however long it lasts; all arrive, the oldest first."""
+    feed = feed_of(alert(1), alert(2))
+    hook = ScriptedHook(*[answer(500)] * 20)
+    async with hook.serving(), calling(feed, webhook_config(hook.port)):
+        await feed.settled(2)
+
+    assert set(feed.done.values()) == {"delivered"}
+    assert set(hook.ids[:5]) == {"1"}
+
+
+async def test_a_message_for_a_broker_is_parked():
+    """``check`` refuses such a rule; nothing is sent of what comes all the same."""
+    wish = make_event(1, b"on", extra=Extra(uplinks=("pager",), publish=Publish("house/siren")))
+    feed = feed_of(wish, alert(2))
+    async with ScriptedHook().serving() as hook, calling(feed, webhook_config(hook.port)):
+        await feed.settled(2)
+
+    assert hook.ids == ["2"]
+    assert "MQTT brokers only" in feed.done[1]
+
+
+# -- the way there --------------------------------------------------------------------------------------------
+
+
+async def test_tls_is_verified_and_speaks_http_1_1(tmp_path: Path):
+    """With its own authority; the body is not readable on the way."""
+    authority = Authority()
+    ca = authority.write_ca(tmp_path / "ca.pem")
+    feed = feed_of(alert(1))
+    async with (
+        ScriptedHook().serving(server_context(authority, tmp_path)) as hook,
+        calling(feed, webhook_config(hook.port, is_tls=True, ca=str(ca))),
+    ):
+        await feed.settled(1)
+
+    assert hook.ids == ["1"]
+
+
+@pytest.mark.parametrize(
+    ("how", "word"),
+    [({"server_name": "pager.example"}, "not for pager.example"), ({"ca": None}, "authority that is not known here")],
+)
+async def test_a_server_with_a_wrong_certificate_gets_nothing(how: dict[str, str | None], word: str, tmp_path: Path):
+    """Whoever sits in between would read every alert, and the token."""
+    authority = Authority()
+    settings = {"ca": str(authority.write_ca(tmp_path / "ca.pem")), **how}
+    feed = feed_of(alert(1))
+    async with (
+        ScriptedHook().serving(server_context(authority, tmp_path)) as hook,
+        calling(feed, webhook_config(hook.port, is_tls=True, **settings)) as uplink,
+    ):
+        await until(lambda: uplink.status.state == "refused")
+        reason = uplink.status.reason
+
+    assert word in reason
+    assert hook.requests == []
+    assert feed.done == {}
+
+
+async def test_it_goes_through_a_proxy():
+    """The only way out of many plants."""
+    feed = feed_of(alert(1))
+    async with (
+        ScriptedHook().serving() as hook,
+        ConnectProxy().serving() as proxy,
+        calling(feed, webhook_config(hook.port, proxy=f"http://127.0.0.1:{proxy.port}")),
+    ):
+        await feed.settled(1)
+
+    assert hook.ids == ["1"]
+    assert proxy.asked == [f"127.0.0.1:{hook.port}"]
+
+
+# -- its life -------------------------------------------------------------------------------------------------
+
+
+async def test_after_a_fault_everything_is_handed_out_again():
+    """The supervisor starts it anew; nothing that was on its way is forgotten."""
+    feed = feed_of(alert(1), alert(2))
+    hook = ScriptedHook(None)
+    async with hook.serving():
+        config = webhook_config(hook.port)
+        async with calling(feed, config):
+            await hook.requested(1)
+        assert feed.done == {}
+        async with calling(feed, config):
+            await feed.settled(2)
+
+    assert hook.ids == ["1", "1", "2"]
+
+
+async def test_a_kick_while_a_request_is_under_way_is_not_lost(monkeypatch: pytest.MonkeyPatch):
+    """Else an alert would wait for the next one."""
+    feed = feed_of(alert(1))
+    hook = ScriptedHook()
+    uplinks: list[WebhookUplink] = []
+
+    def reply(request) -> bytes:
+        if request.headers["idempotency-key"].endswith("-1"):
+            feed.add([alert(2)])
+            uplinks[0].kick()
+        return answer(200)
+
+    hook.on_request = reply
+    async with hook.serving(), calling(feed, webhook_config(hook.port)) as uplink:
+        uplinks.append(uplink)
+        await feed.settled(2)
+
+    assert hook.ids == ["1", "2"]

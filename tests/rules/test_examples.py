@@ -1,0 +1,68 @@
+"""``rules/examples``: complete files, each right as it stands, each with tests that pass."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from rule_files_kit import read_files
+from rules_tables import EXAMPLES, plain
+
+FILES = sorted(EXAMPLES.glob("*.yaml"))
+SCHEMA = "../../deploy/config/rules.schema.json"
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_an_example_is_right(path):
+    """No problem and no warning: it is what others copy."""
+    read = read_files({path.name: path.read_text(encoding="utf-8")})
+
+    assert [str(problem) for problem in read.problems] == []
+    assert [one.id for one in read.rules.rules] == [rule["id"] for rule in plain(path)["rules"]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_an_example_says_what_it_is_and_carries_the_editors_modeline(path):
+    first, blank, said, *_ = path.read_text(encoding="utf-8").splitlines()
+
+    assert first == f"# yaml-language-server: $schema={SCHEMA}"
+    assert blank == "#"
+    assert re.match("# [A-Z]", said)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_every_rule_of_an_example_is_named_in_a_test_of_it(path):
+    """A rule that no test names may be anything."""
+    written = plain(path)
+    tested = str(written["tests"])
+
+    for rule in written["rules"]:
+        assert f"'{rule['id']}'" in tested or rule.get("mode") == "shadow", rule["id"]
+
+
+def test_the_boiler_is_that_of_the_design():
+    """Its rule and its first test are those from which all of this was made."""
+    written = plain(EXAMPLES / "boiler-overheat.yaml")
+
+    assert written["rules"] == [
+        {
+            "id": "boiler-overheat",
+            "on": {"profile": "boiler"},
+            "when": 'temperature > 80 and state != "fault"',
+            "for": "30s",
+            "until": "temperature < 75",
+            "do": [
+                {"alert": {"severity": "critical", "text": "{device} is at {temperature} °C"}},
+                {"command": {"device": "{device}", "set_target": {"target": 20}}},
+            ],
+        }
+    ]
+    assert written["tests"][0] == {
+        "name": "fires once after 30 s",
+        "given": [
+            {"at": "0s", "device": "b1", "temperature": 85, "state": "heating"},
+            {"at": "31s", "device": "b1", "temperature": 85, "state": "heating"},
+        ],
+        "expect": [{"at": "30s", "rule": "boiler-overheat", "alert": "critical"}],
+    }
