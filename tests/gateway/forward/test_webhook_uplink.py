@@ -417,6 +417,25 @@ async def test_a_kick_while_a_request_is_under_way_is_not_lost(monkeypatch: pyte
     assert hook.ids == ["1", "2"]
 
 
+async def test_a_kick_without_an_alert_wakes_nobody():
+    """The outbox kicks at every turn, thousands of times a second; few of them bring an alert."""
+    feed = feed_of()
+    async with ScriptedHook().serving() as hook, calling(feed, webhook_config(hook.port)) as uplink:
+        await feed.until(lambda: feed.down[-1:] == [False])
+        await until(lambda: uplink._is_idle)
+        for _ in range(3):
+            uplink.kick()
+        assert not uplink._bell.is_set()
+
+        wish = make_event(1, b"on", extra=Extra(uplinks=("pager",), publish=Publish("house/siren")))
+        feed.add([wish])
+        feed.add([alert(2)])
+        uplink.kick()
+        await feed.settled(2)
+
+    assert hook.ids == ["2"]
+
+
 # -- mutants --------------------------------------------------------------------------------------------------
 
 
