@@ -12,8 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.events import (
     AliasEvent,
     DocumentStartEvent,
@@ -26,15 +24,24 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
     StreamEndEvent,
 )
-from ruamel.yaml.reader import ReaderError
 
 from fieldgate_devices.files.location import Location
-from fieldgate_devices.files.yaml_advice import yaml_advice
+from fieldgate_devices.files.quantities import format_size
+from fieldgate_devices.files.yaml_events import NotYaml, can_be_fast, fast_events, yaml_events
 
-__all__ = ["MAX_FILE_BYTES", "Document", "Loc", "Node", "Problem", "Scalar", "Value", "read_yaml"]
+__all__ = [
+    "MAX_FILE_BYTES",
+    "Document",
+    "Limits",
+    "Loc",
+    "Node",
+    "Problem",
+    "Scalar",
+    "Value",
+    "read_yaml",
+]
 
 MAX_FILE_BYTES: Final = 1024 * 1024
-_MAX_NODES: Final = 20_000
 _MAX_DEPTH: Final = 24
 
 Scalar = str | int | float | bool | None
@@ -50,6 +57,17 @@ _WORDS: Final[dict[str, Scalar]] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much a file may hold; ``max_nodes`` counts every value and mapping, aliases written out."""
+
+    max_bytes: int = MAX_FILE_BYTES
+    max_nodes: int = 20_000
+
+
+_LIMITS: Final = Limits()
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -132,18 +150,29 @@ class _Unreadable(Exception):
         self.problem = problem
 
 
-def read_yaml(content: bytes, path: str, *, private_keys: frozenset[str] = frozenset()) -> Document:
+def read_yaml(
+    content: bytes, path: str, *, private_keys: frozenset[str] = frozenset(), limits: Limits = _LIMITS
+) -> Document:
     """Read one YAML document; ``path`` is how positions name the file.
 
     Messages show nothing of what stands under a key in ``private_keys``.
     """
     document = Document(path, None)
     try:
-        if len(content) > MAX_FILE_BYTES:
-            too_long = f"the file has {len(content)} bytes; allowed: {MAX_FILE_BYTES} (1MiB)"
-            raise _Unreadable(Problem(Location(path, 1, 1), too_long))
-        reader = _Reader(_decode(content, path), document, private_keys)
-        document.root = reader.read()
+        if len(content) > limits.max_bytes:
+            allowed = f"{limits.max_bytes} ({format_size(limits.max_bytes)})"
+            raise _Unreadable(Problem(Location(path, 1, 1), f"the file has {len(content)} bytes; allowed: {allowed}"))
+        text = _decode(content, path)
+        if can_be_fast(text):
+            try:
+                document.root = _Reader(fast_events(text), document, private_keys, limits).read()
+            except NotYaml:  # the other parser says better what is wrong
+                document.problems.clear()
+            else:
+                return document
+        document.root = _Reader(yaml_events(text), document, private_keys, limits).read()
+    except NotYaml as error:
+        document.problems.append(Problem(Location(path, error.line, error.column), str(error)))
     except _Unreadable as error:
         document.problems.append(error.problem)
     return document
@@ -152,13 +181,16 @@ def read_yaml(content: bytes, path: str, *, private_keys: frozenset[str] = froze
 class _Reader:
     """Turns ruamel's events into nodes."""
 
-    def __init__(self, text: str, document: Document, private_keys: frozenset[str]) -> None:
+    def __init__(
+        self, events: Iterator[Event], document: Document, private_keys: frozenset[str], limits: Limits
+    ) -> None:
         self._path = document.path
         self._problems = document.problems
         self._private_keys = private_keys
         self._anchors: dict[str, Node | None] = {}
         self._nodes = 0
-        self._events = _events(text, document.path)
+        self._max_nodes = limits.max_nodes
+        self._events = events
 
     def read(self) -> Node:
         root = Node(Location(self._path, 1, 1), None)
@@ -267,9 +299,9 @@ class _Reader:
 
     def _count(self, nodes: int, at: Location) -> None:
         self._nodes += nodes
-        if self._nodes > _MAX_NODES:
+        if self._nodes > self._max_nodes:
             raise _Unreadable(
-                Problem(at, f"the file holds too many values, aliases written out; allowed: {_MAX_NODES}")
+                Problem(at, f"the file holds too many values, aliases written out; allowed: {self._max_nodes}")
             )
 
     def _location(self, event: Event) -> Location:
@@ -277,25 +309,6 @@ class _Reader:
 
     def _note(self, event: Event, message: str) -> None:
         self._problems.append(Problem(self._location(event), message))
-
-
-def _events(text: str, path: str) -> Iterator[Event]:
-    """ruamel's events; its errors become ours."""
-    try:
-        yield from YAML(typ="safe", pure=True).parse(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = Location(path, mark.line + 1, mark.column + 1) if mark is not None else Location(path, 1, 1)
-        begun = error.context_mark
-        where = f"; {error.context} that begins in line {begun.line + 1}" if begun is not None and error.context else ""
-        line = (text.splitlines()[at.line - 1 : at.line] or [""])[0]
-        begun_line = begun.line + 1 if begun is not None else None
-        advice = yaml_advice(str(error.problem), line, column=at.column - 1, begun_line=begun_line)
-        raise _Unreadable(Problem(at, f"this is not YAML: {advice or f'{error.problem}{where}'}")) from error
-    except ReaderError as error:
-        before = text[: error.position]
-        at = Location(path, before.count("\n") + 1, len(before) - before.rfind("\n"))
-        raise _Unreadable(Problem(at, f"the character {chr(error.character)!r} is not allowed in YAML")) from error
 
 
 def _decode(content: bytes, path: str) -> str:

@@ -75,7 +75,6 @@ class _Validation(Generic[M]):
         self._broken: set[Loc] = set()
 
     def run(self, content: dict[str, Any], context: dict[str, object]) -> Outcome[M]:
-        document = self._document
         self._drop_empty_lists(content)
         model: M | None = None
         for _ in range(_MAX_ROUNDS):
@@ -89,7 +88,7 @@ class _Validation(Generic[M]):
                     loc = tuple(step for step in detail["loc"] if step != "[key]")
                     if _rests_on(loc, left_out, is_of_whole=detail["type"] == "value_error"):
                         continue
-                    if detail["type"] == "too_short" and (node := document.node(loc)) is not None and node.content:
+                    if detail["type"] == "too_short" and any(one[: len(loc)] == loc for one in self._broken):
                         continue  # pydantic has counted only the entries that are right
                     self._problems[self._explain(loc, detail)] = None
                     self._broken.add(loc)
@@ -132,7 +131,12 @@ class _Validation(Generic[M]):
         if field is not None and field.is_required():
             section = tree.model_at(loc[:end])
             stand_in = tree.stand_ins.get(".".join(map(str, loc[end - 2 : end])), tree.stand_ins.get(key))
-            owner[key] = stand_in if section is None else self._harmless(section)
+            harmless = None if section is None else self._harmless(section)
+            is_named_by_user = harmless == {} and tree.model_at(loc[: end - 1]) is None
+            if is_named_by_user:  # one of several, of which nothing is needed by itself
+                owner.pop(key, None)
+            else:
+                owner[key] = stand_in if section is None else harmless
         else:
             owner.pop(key, None)
 
@@ -183,6 +187,8 @@ class _Validation(Generic[M]):
             field = self._tree.declared_at(loc)
             low, high = (range_of(field) if field is not None else None) or ("", "")
             return f"{shown} is out of range; allowed: {low} to {high}"
+        if kind == "too_short" and written:
+            return f"{shown} has too few entries; {detail['ctx']['min_length']} at least"
         if kind == "too_long":
             return f"{shown} has too many entries; {detail['ctx']['max_length']} at most"
         if kind == "int_type" and isinstance(written, str) and written.isdecimal():

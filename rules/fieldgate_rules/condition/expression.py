@@ -76,9 +76,9 @@ class Expression:
     def at(self, placed: PlacedText) -> Expression:
         """The same expression where it stands once more, at ``placed``."""
         other = object.__new__(Expression)
-        for name in ("_node", "evaluate", "reads", "shape", "steps"):
-            object.__setattr__(other, name, getattr(self, name))
-        other.placed = placed
+        other._node, other.placed = self._node, placed
+        other.evaluate = self.evaluate  # type: ignore[misc]  # it is being made
+        other.reads, other.shape, other.steps = self.reads, self.shape, self.steps
         return other
 
     @property

@@ -57,8 +57,8 @@ class Template:
         self.placed = placed
         self._parts = [part if isinstance(part, str) else _writer(part) for part in parts]
         holes = [part for part in parts if isinstance(part, _Hole)]
-        self.expressions = [hole.expression for hole in holes]
         self._starts = [hole.start for hole in holes]
+        self.expressions = _moved([hole.expression for hole in holes], self._starts, placed)
         reads = Reads()
         for expression in self.expressions:
             reads |= expression.reads
@@ -75,11 +75,7 @@ class Template:
         other._parts, other.reads = self._parts, self.reads
         other._starts = self._starts
         other.placed = placed
-        spots = placed.spots
-        pairs = zip(self.expressions, self._starts, strict=True)
-        other.expressions = [
-            one.at(PlacedText(one.text, placed.path, spots[start : start + len(one.text) + 1])) for one, start in pairs
-        ]
+        other.expressions = _moved(self.expressions, self._starts, placed)
         return other
 
     @property
@@ -93,6 +89,14 @@ class Template:
         return cut("".join([part if isinstance(part, str) else part(facts) for part in self._parts]))
 
 
+def _moved(expressions: list[Expression], starts: list[int], placed: PlacedText) -> list[Expression]:
+    """Expressions that stand at ``starts`` of a text."""
+    return [
+        one.at(PlacedText(one.text, placed.path, placed.spots[start : start + len(one.text) + 1]))
+        for one, start in zip(expressions, starts, strict=True)
+    ]
+
+
 @dataclass(frozen=True, slots=True)
 class ReadTemplate:
     """What came of a text: ``template`` only if there are no problems; ``spans`` as in `ReadExpression`."""
@@ -102,8 +106,12 @@ class ReadTemplate:
     spans: list[Span]
 
 
-def read_template(placed: PlacedText, scope: Scope) -> ReadTemplate:
-    """Read a template. Nothing is raised for what is wrong with it."""
+def read_template(placed: PlacedText, scope: Scope, known: dict[str, Expression] | None = None) -> ReadTemplate:
+    """Read a template. Nothing is raised for what is wrong with it.
+
+    ``known`` are expressions that were read in the same scope, by their texts; those of this one are added.
+    """
+    known = {} if known is None else known
     complaints: list[Complaint] = []
     parts: list[str | _Hole] = []
     if len(placed.text) > MAX_CHARACTERS:
@@ -117,7 +125,7 @@ def read_template(placed: PlacedText, scope: Scope) -> ReadTemplate:
                 case str():
                     parts.append(piece)
                 case Span():
-                    _fill(placed, piece, scope, parts, complaints)
+                    _fill(placed, piece, scope, known, parts, complaints)
     needed = sum(part.steps for part in parts if isinstance(part, _Hole))
     if not complaints and needed > MAX_STEPS:
         said = f"the expressions take up to {needed} steps together; allowed: {MAX_STEPS}"
@@ -161,22 +169,33 @@ def _find(text: str, sign: str, start: int) -> int:
     return -1
 
 
-def _fill(placed: PlacedText, span: Span, scope: Scope, parts: list[str | _Hole], complaints: list[Complaint]) -> None:
+def _fill(
+    placed: PlacedText,
+    span: Span,
+    scope: Scope,
+    known: dict[str, Expression],
+    parts: list[str | _Hole],
+    complaints: list[Complaint],
+) -> None:
     """Add the expression that stands at ``span``, or the complaints about it."""
     inside = placed.text[span.start : span.end]
     colon = _find(inside, ":", 0)
     text, form = (inside, "") if colon < 0 else (inside[:colon], inside[colon + 1 :])
-    node, wrong = check_expression(text, scope, wanted=Kind.ANY)
-    complaints += [Complaint(Span(at.start + span.start, at.end + span.start), said) for at, said in wrong]
+    expression = known.get(text)
+    if expression is None:
+        node, wrong = check_expression(text, scope, wanted=Kind.ANY)
+        complaints += [Complaint(Span(at.start + span.start, at.end + span.start), said) for at, said in wrong]
+        spots = placed.spots[span.start : span.start + len(text) + 1]
+        if node is not None:
+            expression = known[text] = Expression(node, PlacedText(text, placed.path, spots))
     place = Span(span.start + colon + 1, span.end)
     if colon >= 0 and not (form and _FORMAT.fullmatch(form)):
         complaints.append(Complaint(place, f"{form!r} is not a format; write one such as .1f, ,.0f, .2e, .0% or d"))
-    elif form and node is not None and node.shape.kind not in (Kind.NUMBER, Kind.ANY):
-        said = f"{form!r} is a format of numbers, and {text.strip()} is {node.shape.kind.phrase}"
+    elif form and expression is not None and expression.shape.kind not in (Kind.NUMBER, Kind.ANY):
+        said = f"{form!r} is a format of numbers, and {text.strip()} is {expression.shape.kind.phrase}"
         complaints.append(Complaint(place, said))
-    elif node is not None:
-        spots = placed.spots[span.start : span.start + len(text) + 1]
-        parts.append(_Hole(Expression(node, PlacedText(text, placed.path, spots)), form, span.start))
+    elif expression is not None:
+        parts.append(_Hole(expression, form, span.start))
 
 
 def _writer(hole: _Hole) -> Callable[[Facts], str]:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.profile_values import FieldName, Number
-from fieldgate_rules.model.values import Condition, Hold, TextTemplate, Words
+from fieldgate_rules.model.values import Condition, Hold, TextTemplate, Words, type_problem
 
 __all__ = [
     "ACTIONS", "OF_EVENTS", "ActionSpec", "AlertSpec", "CommandSpec", "EmitSpec", "LogSpec", "PublishSpec",
@@ -90,10 +90,16 @@ class PublishSpec(Section):
     )
 
 
+def _check_type(text: str) -> str:
+    if problem := type_problem(text):
+        raise ValueError(problem)
+    return text
+
+
 class EmitSpec(Section):
     """A new event, with a contract of its own; other rules may be on its type."""
 
-    type: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,63}$")] | None = Field(
+    type: Annotated[str, AfterValidator(_check_type)] | None = Field(
         None, description="Its type. Default: the rule's id.", examples=["boiler_heat"]
     )
     device: TextTemplate = Field("{device}", description="The device that it is about.")

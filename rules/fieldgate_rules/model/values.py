@@ -8,11 +8,25 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from fieldgate_devices.event import OWN_TYPES
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.profile_values import one_or_more
 
-__all__ = ["Condition", "Globs", "Hold", "RuleId", "Severity", "Span", "TextTemplate", "Words", "Zone", "as_text"]
+__all__ = [
+    "Condition",
+    "Globs",
+    "Hold",
+    "RuleId",
+    "Severity",
+    "Span",
+    "TextTemplate",
+    "Words",
+    "Zone",
+    "as_text",
+    "type_problem",
+]
 
+_TYPE: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
@@ -23,6 +37,15 @@ def _check_id(text: str) -> str:
             "64 characters at most"
         )
     return text
+
+
+def type_problem(text: str) -> str:
+    """Say why events that a rule makes cannot be of this type; empty if they can."""
+    if not _TYPE.fullmatch(text):
+        return f"{text!r} is no type of events; allowed: a to z, 0 to 9, '-' and '_', beginning with a letter"
+    if text in OWN_TYPES:
+        return f"{text!r} is the type of events that the gateway itself makes; choose another one"
+    return ""
 
 
 def _check_zone(text: str) -> str:

@@ -3,5 +3,6 @@
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import library_names
 from fieldgate_rules.reading.read import read_rules
+from fieldgate_rules.reading.sections import MAX_RULE_FILE
 
-__all__ = ["Known", "ReadRules", "TemplateFacts", "library_names", "read_rules"]
+__all__ = ["MAX_RULE_FILE", "Known", "ReadRules", "TemplateFacts", "library_names", "read_rules"]

@@ -65,6 +65,10 @@ def spec_of_shape(shape: Shape, unit: str | None = None) -> FieldSpec | None:
             return None
 
 
+def _word(spec: FieldSpec) -> str:
+    return "number" if spec.type in ("int", "float") else spec.type
+
+
 class Kinds:
     """The kinds of events by type; what rules emit is added as it becomes known."""
 
@@ -79,6 +83,18 @@ class Kinds:
     def announce(self, types: Iterable[str]) -> None:
         """There are rules that emit these; what is in them is not known yet."""
         self._emitted.update(dict.fromkeys(types))
+
+    def unlike(self, type_: str, fields: Mapping[str, FieldSpec]) -> str:
+        """Say how ``fields`` differ from what another rule emits of the same type; empty if they go together."""
+        known = self._emitted.get(type_)
+        for name, spec in fields.items():
+            other = None if known is None else known.fields.get(name)
+            if other is not None and _word(other) != _word(spec):
+                return f"another emits {type_!r} with {name} as {other.type}, here it is {spec.type}"
+            if other is not None and other.unit != spec.unit:
+                units = [one.unit or "no unit" for one in (other, spec)]
+                return f"another emits {type_!r} with {name} in {units[0]}, here it is in {units[1]}"
+        return ""
 
     def settle(self, type_: str, fields: Mapping[str, FieldSpec], *, is_open: bool) -> None:
         """What a rule emits has these fields; ``is_open``: others too, of which nobody knows the kind."""

@@ -6,8 +6,10 @@ they are on, so that their conditions are checked against what comes; where rule
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Final
 
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.files.document import Document, Loc, Node, Problem, Scalar
@@ -17,6 +19,7 @@ from fieldgate_rules.model import RuleSpec
 from fieldgate_rules.reading.kinds import Kinds
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
+from fieldgate_rules.reading.lint import Linted, lint_rules, lint_template
 from fieldgate_rules.reading.part import RulePart
 from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule
 from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
@@ -24,9 +27,11 @@ from fieldgate_rules.reading.source import SourceFile
 from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
 from fieldgate_rules.reading.texts import Scopes, Texts
 from fieldgate_rules.reading.triggers import Tags
-from fieldgate_rules.rule import Rule, RuleSet
+from fieldgate_rules.rule import RuleSet
 
 __all__ = ["read_rules"]
+
+_WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
@@ -47,6 +52,14 @@ class _Entry:
     spec: RuleSpec | None = None
     broken: frozenset[Loc] = frozenset()
     has_problem: bool = False
+    is_misfit: bool = False
+
+
+def _misread(part: FileParts, number: int) -> bool:
+    """Whether something in the lines of a rule could not be read as it was meant."""
+    first = part.rules[number].at.line
+    last = part.rules[number + 1].at.line if number + 1 < len(part.rules) else _last_line(part.rules[number]) + 1
+    return any(first <= problem.where.line < last for problem in part.misread)
 
 
 class _Reading:
@@ -59,6 +72,7 @@ class _Reading:
         self._texts = Texts()
         self._scopes = Scopes(self._kinds.of_device)
         self._problems: dict[Problem, None] = {}
+        self._misread: set[Location] = set()
         self._sources: dict[str, SourceFile] = {}
         self._templates: dict[str, TemplateEntry] = {}
 
@@ -66,23 +80,31 @@ class _Reading:
         parts = [read_file(path, content) for path, content in files.items()]
         for one in parts:
             self._problems.update(dict.fromkeys(one.problems))
+            self._misread.update(problem.where for problem in one.misread)
             self._sources[one.path] = one.source
         for one in parts:
             self._take_templates(one)
-        entries = [entry for one in parts for node in one.rules if (entry := self._entry(one.path, node)) is not None]
+        entries = [
+            entry
+            for one in parts
+            for number, node in enumerate(one.rules)
+            if (entry := self._entry(one.path, node, is_misread=_misread(one, number))) is not None
+        ]
         for number, entry in enumerate(entries):
             entry.number = number
         ids = self._ids(entries)
         self._kinds.announce(type_ for one in entries if one.spec is not None for type_ in emitted_types(one.spec))
-        around = Around(self._kinds, self._scopes, self._tags(parts), ids)
-        rules: dict[int, Rule] = {}
+        around = Around(self._kinds, self._scopes, self._known, self._tags(parts), ids)
+        rules: dict[int, Linted] = {}
         for entry in _emitters_first(entries):
             rule = self._rule(entry, around)
             if rule is not None:
                 rules[entry.number] = rule
-        kept = tuple(rules[number] for number in sorted(rules))
+        kept = [rules[number] for number in sorted(rules)]
+        lint_rules(kept, self._known)
         used = {one.spec.id: one.template for one in entries if one.spec is not None and one.template}
-        return ReadRules(RuleSet(kept), tuple(sorted(self._problems)), self._facts(), used)
+        self._lint_templates({*used.values(), *(one.template for one in entries)})
+        return ReadRules(RuleSet(tuple(one.rule for one in kept)), tuple(sorted(self._problems)), self._facts(), used)
 
     # -- templates ----------------------------------------------------------------------------------------------------
 
@@ -104,6 +126,15 @@ class _Reading:
             self._templates[name] = read_template_entry(name, at, node, self._say)
         return self._templates.get(name)
 
+    def _lint_templates(self, used: Set[str]) -> None:
+        for name, one in self._templates.items():
+            if one.where.path.startswith(IN_LIBRARY) or not one.is_usable:
+                continue
+            for problem in lint_template(one):
+                self._say(problem)
+            if name not in used:
+                self._say(Problem(one.where, f"template {name!r} is used by no rule", is_warning=True))
+
     def _facts(self) -> dict[str, TemplateFacts]:
         return {
             name: TemplateFacts(name, one.where, one.description, one.parameters)
@@ -112,7 +143,7 @@ class _Reading:
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
-    def _entry(self, path: str, node: Node) -> _Entry | None:
+    def _entry(self, path: str, node: Node, *, is_misread: bool) -> _Entry | None:
         """The rule at ``node``, checked against the models; None where no more can be said of it."""
         entry = _Entry(path, node, 0, Given())
         if isinstance(node.content, dict):
@@ -121,7 +152,9 @@ class _Reading:
             return None
         outcome = validate(Document(path, entry.node), RULE_TREE)
         for problem in outcome.problems:
-            self._say_of(entry, problem)
+            if problem.where not in self._misread:
+                self._say_of(entry, problem)
+        entry.has_problem = entry.has_problem or is_misread
         entry.spec, entry.broken = outcome.model, outcome.broken
         return entry
 
@@ -171,7 +204,7 @@ class _Reading:
                 first[one.spec.id] = at
         return set(first)
 
-    def _rule(self, entry: _Entry, around: Around) -> Rule | None:
+    def _rule(self, entry: _Entry, around: Around) -> Linted | None:
         if entry.spec is None or () in entry.broken:
             return None
         part = RulePart(
@@ -183,8 +216,8 @@ class _Reading:
             texts=self._texts,
             say=lambda problem: self._say_of(entry, problem),
         )
-        rule, _, _ = read_rule(part, around)
-        return None if entry.has_problem else rule
+        rule, scope = read_rule(part, around)
+        return None if entry.has_problem else Linted(rule, part, scope)
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
@@ -204,8 +237,12 @@ class _Reading:
             entry.has_problem = True
         path = problem.where.path
         if path.startswith(IN_LIBRARY) and entry.use_at is not None:
-            said = f"in template {entry.template!r}: {problem.message}"
-            problem = replace(problem, where=entry.use_at, message=said)
+            if entry.is_misfit:
+                return  # the first says enough: the same value is used in several places
+            entry.is_misfit = True
+            words = set(_WORD.findall(problem.message))
+            where = next((at for name, at in entry.given.where.items() if name in words), entry.use_at)
+            problem = replace(problem, where=where, message=f"in template {entry.template!r}: {problem.message}")
         elif entry.use_at is not None and problem.where in _lines_of(self._templates.get(entry.template), path):
             problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
         self._problems[problem] = None

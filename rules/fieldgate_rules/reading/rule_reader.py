@@ -17,8 +17,11 @@ from fieldgate_devices.names import RESERVED
 from fieldgate_rules.condition import Expression, Reads, Scope
 from fieldgate_rules.model import ActionSpec, RuleSpec
 from fieldgate_rules.model.actions import EmitSpec
+from fieldgate_rules.model.values import type_problem
 from fieldgate_rules.reading.actions import ReadActions, emitted_fields, read_actions
+from fieldgate_rules.reading.effects_check import check_actions
 from fieldgate_rules.reading.kinds import Kinds
+from fieldgate_rules.reading.known import Known
 from fieldgate_rules.reading.part import RulePart
 from fieldgate_rules.reading.texts import Scopes
 from fieldgate_rules.reading.triggers import ReadTriggers, Tags, read_triggers
@@ -42,6 +45,7 @@ class Around:
 
     kinds: Kinds
     scopes: Scopes
+    known: Known
     tags: Tags
     rule_ids: Collection[str]
 
@@ -52,8 +56,8 @@ def emitted_types(spec: RuleSpec) -> list[str]:
     return types or ([spec.id] if spec.window is not None else [])
 
 
-def read_rule(part: RulePart, around: Around) -> tuple[Rule, ReadTriggers, ReadActions]:
-    """Return the rule; what is wrong with it is said, and then it is not to be run."""
+def read_rule(part: RulePart, around: Around) -> tuple[Rule, Scope]:
+    """Return the rule and what its conditions may name; what is wrong is said, and then it is not to be run."""
     spec = part.spec
     zone = ZoneInfo(spec.zone)
     triggers = read_triggers(part, around.kinds, around.tags, around.rule_ids)
@@ -78,6 +82,7 @@ def read_rule(part: RulePart, around: Around) -> tuple[Rule, ReadTriggers, ReadA
             figures_scope = scope_of((window.kind,), is_open=window.is_open)
             having = part.condition(spec.window.having, ("window", "having"), figures_scope)
         actions = read_actions(part, figures_scope)
+        check_actions(part, actions, triggers, around.kinds, around.known)
     if spec.window is not None and not any(one.emit is not None for one in spec.do):
         actions.actions.append(_own_emit(part, len(spec.do), figures_scope))
         actions.values_at.append(())
@@ -98,7 +103,7 @@ def read_rule(part: RulePart, around: Around) -> tuple[Rule, ReadTriggers, ReadA
         reads=Reads(),
         emits=_emits(part, around.kinds, actions.actions, window, is_read=fits),
     )
-    return replace(rule, reads=_reads(rule, window)), triggers, actions
+    return replace(rule, reads=_reads(rule, window)), scope
 
 
 def _own_emit(part: RulePart, number: int, scope: Scope) -> Action:
@@ -185,9 +190,20 @@ def _emits(
             is_open = is_open or window.is_open
         known = made.get(type_)
         made[type_] = DerivedKind(type_, emit.version, part.spec.id, {**(known.fields if known else {}), **fields})
+        loc: Loc = ("do", action.number, "emit") if action.number < len(part.spec.do) else ("window",)
+        if said := kinds.unlike(type_, fields):
+            part.complain(loc, f"{said}; give it another type", at_key=True)
+        if (emit.type is None and (said := type_problem(type_))) or (said := _taken(type_, kinds)):
+            part.complain(
+                (*loc, "type") if emit.type else loc, f"{said}; write emit: {{type: …}}", at_key=not emit.type
+            )
         if is_read:
             kinds.settle(type_, fields, is_open=is_open)
     return tuple(made.values())
+
+
+def _taken(type_: str, kinds: Kinds) -> str:
+    return f"{type_!r} is the id of a profile, whose contract it does not keep" if kinds.profile(type_) else ""
 
 
 def _reads(rule: Rule, window: ReadWindow | None) -> Reads:

@@ -5,23 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fieldgate_devices.files.document import Document, Node, Problem, read_yaml
+from fieldgate_devices.files.document import Document, Limits, Node, Problem, read_yaml
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.validate import validate
 from fieldgate_rules.model import RULES_TREE, RuleFileSpec, RuleSpec, TemplateSpec
 from fieldgate_rules.reading.source import SourceFile
 
-__all__ = ["RULE_TREE", "TEMPLATE_TREE", "FileParts", "read_file"]
+__all__ = ["MAX_RULE_FILE", "RULE_TREE", "TEMPLATE_TREE", "FileParts", "read_file"]
 
 RULE_TREE: Final = ModelTree(RuleSpec, name="rule", stand_ins=RULES_TREE.stand_ins)
 TEMPLATE_TREE: Final = ModelTree(TemplateSpec, name="template", stand_ins=RULES_TREE.stand_ins)
+MAX_RULE_FILE: Final = Limits(max_bytes=8 * 1024 * 1024, max_nodes=1_000_000)
+"""Ten thousand rules may stand in one file."""
 _MAX_RULES: Final = 10_000
 
 
 @dataclass(slots=True)
 class FileParts:
-    """What one file holds. ``spec`` has its tags and tests; ``problems`` are those of the file as a whole."""
+    """What one file holds. ``spec`` has its tags and tests; ``problems`` are those of the file as a whole.
+
+    ``misread`` are those of them that are about the YAML.
+    """
 
     path: str
     source: SourceFile
@@ -29,12 +34,13 @@ class FileParts:
     templates: dict[str, tuple[Location, Node]]
     spec: RuleFileSpec
     problems: list[Problem]
+    misread: list[Problem]
 
 
 def read_file(path: str, content: bytes) -> FileParts:
     """Return the parts of a file; nothing is raised for what is wrong with it."""
-    document = read_yaml(content, path)
-    parts = FileParts(path, SourceFile(path, content), [], {}, RuleFileSpec(), document.problems)
+    document = read_yaml(content, path, limits=MAX_RULE_FILE)
+    parts = FileParts(path, SourceFile(path, content), [], {}, RuleFileSpec(), document.problems, document.problems)
     if document.root is None:
         return parts
     shell = _without_parts(document.root, parts)

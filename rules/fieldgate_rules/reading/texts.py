@@ -62,6 +62,7 @@ class Texts:
     def __init__(self) -> None:
         self._expressions: dict[tuple[_Reader, str, int], ReadExpression] = {}
         self._templates: dict[tuple[str, int], ReadTemplate] = {}
+        self._in_templates: dict[int, dict[str, Expression]] = {}
 
     def condition(self, placed: PlacedText, scope: Scope, say: _Say) -> Expression | None:
         """Return the condition, or None after saying what is wrong with it."""
@@ -88,7 +89,8 @@ class Texts:
         key = (placed.text, id(scope))
         known = self._templates.get(key)
         if known is None:
-            known = self._templates[key] = read_template(placed, scope)
+            inside = self._in_templates.setdefault(id(scope), {})
+            known = self._templates[key] = read_template(placed, scope, inside)
         _say_all(known, placed, say)
         return None if known.template is None else known.template.at(placed)
 

@@ -135,7 +135,7 @@ class Run:
         known = None if spec.time is None else spec.time == "known"
         clock.restart(is_other_boot=spec.boot == "other", is_known=known)
         self.engine = self._new_engine()
-        self.engine.restore(self._saved.rows, clock.stamp, clock.os_boot, was_stopped=not spec.kill)
+        self.engine.restore(self._saved.rows, was_stopped=not spec.kill)
         self._note(self.engine.start(clock.stamp), is_start=True)
 
     # -- what came of it ----------------------------------------------------------------------------------------------

@@ -66,9 +66,7 @@ class Recorder:
         self.urgent = 0
         return {("r", "b1", "all" if is_all else "urgent"): str(len(self.log)).encode()}
 
-    def restore(
-        self, rows: Mapping[tuple[str, str, str], bytes | None], stamp: Stamp, os_boot: str, *, was_stopped: bool
-    ) -> None:
+    def restore(self, rows: Mapping[tuple[str, str, str], bytes | None], *, was_stopped: bool) -> None:
         self.log.append(f"restored {sorted(kind for _, _, kind in rows)} {'stopped' if was_stopped else 'killed'}")
 
 
