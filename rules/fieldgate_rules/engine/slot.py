@@ -187,7 +187,7 @@ class Slot:
             "facts": None if facts is None else [facts.device, facts.boot_s, _plain(facts.fields)],
             "alerts": [
                 [one.key, one.severity, one.text, one.fields, one.since_boot_ns, one.since_wall_ns, list(one.notify),
-                 one.ends_itself, one.changed_s]
+                 one.ends_itself, one.changed_s, one.number]
                 for one in self.alerts.lasting.values()
             ],
         }  # fmt: skip
@@ -211,10 +211,10 @@ class Slot:
             self.facts = Facts(fields, device, move(boot_s))
 
     def _restore_alerts(self, saved: Iterable[Any], move: Move) -> None:
-        for key, severity, text, fields, since_boot_ns, since_wall_ns, notify, ends_itself, changed_s in saved:
+        for key, severity, text, fields, since_boot_ns, since_wall_ns, notify, ends_itself, changed_s, number in saved:
             self.alerts.lasting[key] = Alert(
                 key, severity, text, fields, round(move(since_boot_ns / 1e9) * 1e9), since_wall_ns, tuple(notify),
-                ends_itself, move(changed_s),
+                ends_itself, move(changed_s), number,
             )  # fmt: skip
 
 
