@@ -29,7 +29,7 @@ from fieldgate_rules.engine.index import Index
 from fieldgate_rules.engine.latest import Latest
 from fieldgate_rules.engine.moment import Moment, moment_of
 from fieldgate_rules.engine.part import Part, Tally
-from fieldgate_rules.engine.rows import STATE, VALUES, RowKey, Rows, decode_row, encode_row
+from fieldgate_rules.engine.rows import STATE, VALUES, RowKey, Rows, decode_row, encode_body, encode_row
 from fieldgate_rules.engine.schedules import Cron, Every, Schedule
 from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.stages.absence import Absent
@@ -89,6 +89,7 @@ class Engine:
         self._slots: dict[tuple[str, str], Slot] = {}
         self._urgent: dict[tuple[str, str], None] = {}
         self._slow: dict[tuple[str, str], None] = {}
+        self._given: dict[tuple[str, str], int] = {}  # of each row that was given to be written: its content
         self._latest = Latest(Reads(), max_devices=limits.max_devices)
         self._schedules: dict[tuple[str, int], tuple[Part, Schedule]] = {}
         self._began_s = self._now.boot_s
@@ -538,11 +539,17 @@ class Engine:
         ``is_all``: windows, values and what else is not urgent too.
         """
         rows: dict[RowKey, bytes | None] = {}
-        for changed in (self._urgent, self._slow) if is_all else (self._urgent,):
-            while changed and len(rows) < limit:
-                key = next(iter(changed))
-                del changed[key]
-                rows[key[0], key[1], STATE] = self._row(key)
+        while self._urgent and len(rows) < limit:
+            key = next(iter(self._urgent))
+            del self._urgent[key]
+            rows[key[0], key[1], STATE] = self._row(key)
+        while is_all and self._slow and len(rows) < limit:
+            key = next(iter(self._slow))
+            del self._slow[key]
+            known = self._given.get(key)
+            row = self._row(key)
+            if self._given.get(key) != known or row is None:  # asked about, and the same as before: no write
+                rows[key[0], key[1], STATE] = row
         while is_all and self._latest.changed and len(rows) < limit:
             device = next(iter(self._latest.changed))
             del self._latest.changed[device]
@@ -565,7 +572,12 @@ class Engine:
             body = {str(number): one.save() for (id_, number), (_, one) in self._schedules.items() if id_ == key[0]}
             return encode_row(part.rule.fingerprint, self._now, self.os_boot, body)
         slot = part.slots.get(key[1])
-        return None if slot is None else encode_row(part.rule.fingerprint, self._now, self.os_boot, slot.save())
+        if slot is None:
+            self._given.pop(key, None)
+            return None
+        body = slot.save()
+        self._given[key] = hash(encode_body(body))
+        return encode_row(part.rule.fingerprint, self._now, self.os_boot, body)
 
     def _values_row(self, device: str) -> bytes | None:
         values = self._latest.devices.get(device)
