@@ -22,6 +22,7 @@ _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
 
 _DEVICES: Final = ("list", "show", "status", "check", "eject", "try", "infer")
+_RULES: Final = ("status",)
 COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),
@@ -29,6 +30,7 @@ COMMANDS: Final = {
     "check": ("check",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
+    "rules": ("rules_app", *(f"rules_{one}" for one in _RULES)),
     "command": ("command",),
     "commands": ("commands",),
     "modbus": ("modbus",),
