@@ -132,6 +132,9 @@ def fire(rule: Rule, slot: Slot, facts: Facts, cause: Cause, now: Moment, out: O
         if is_at_once and (stopped := _too_late(rule, cause)):
             acted.append(Acted(number, action.kind, id_, stopped))
             continue
+        if is_at_once and (unknown := _unknown(action, facts)):
+            acted.append(Acted(number, action.kind, id_, f"do[{number}]", text=f"{unknown} is unknown"))
+            continue
         acted.append(Acted(number, action.kind, id_, text=_do(rule, slot, action, facts, cause, now, out, lane, id_)))
     return tuple(acted)
 
@@ -140,6 +143,17 @@ def _too_late(rule: Rule, cause: Cause) -> str:
     if cause.is_replayed and not rule.spec.on_replay:
         return "on_replay"
     return "max_age" if cause.age_s > rule.spec.max_age else ""
+
+
+def _unknown(action: Action, facts: Facts) -> str:
+    """An argument, or the payload, that is one expression and unknown; empty where there is none.
+
+    Nobody switches anything on a value that is not there.
+    """
+    for name, leaf in action.fields.items():
+        if leaf.tree is not None and leaf.value_for(facts) is None:
+            return name
+    return ""
 
 
 def _do(
@@ -231,6 +245,7 @@ def _raise(rule: Rule, slot: Slot, action: Action, facts: Facts, cause: Cause, n
         spec.notify,
         spec.resolve,
         now.boot_s,
+        action.number,
     )
     change = slot.alerts.raised(alert, cause)
     if change is not None:
@@ -264,8 +279,9 @@ def resolve_alerts(
     is_forced: bool = False,
 ) -> None:
     """End those that end when the rule does not hold any more; ``is_forced``: all."""
-    texts = [one.texts["resolved"] for one in rule.actions if one.kind == "alert" and "resolved" in one.texts]
+    texts = {one.number: one.texts["resolved"] for one in rule.actions if "resolved" in one.texts}
     for key, alert in list(slot.alerts.lasting.items()):
         if alert.ends_itself or is_forced:
-            text = texts[0].text_for(facts) if texts and not reason else ""
+            said = None if reason else texts.get(alert.number)
+            text = "" if said is None else said.text_for(facts)
             tell(slot.alerts.ended(key, cause, text=text, reason=reason), facts.device, now, out)

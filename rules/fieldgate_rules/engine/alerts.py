@@ -16,7 +16,7 @@ _MAX_KEYS: Final = 100
 
 
 class Alert(msgspec.Struct):
-    """One that lasts. ``resolved`` is what is said when it ends; ``changed_s`` is boot time."""
+    """One that lasts. ``changed_s`` is boot time; ``number`` is that of the action that raised it."""
 
     key: str
     severity: str
@@ -27,6 +27,7 @@ class Alert(msgspec.Struct):
     notify: tuple[str, ...] = ()
     ends_itself: bool = True
     changed_s: float = 0.0
+    number: int = 0
 
 
 class Alerts:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from fieldgate_devices.event import Event
 from fieldgate_rules.condition import Facts
 
-__all__ = ["Acted", "Decision"]
+__all__ = ["Acted", "Decision", "Passed"]
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -46,3 +46,17 @@ class Decision(msgspec.Struct, gc=False):
     why: str = ""
     stages: Mapping[str, Any] = _NOTHING
     acted: tuple[Acted, ...] = ()
+
+
+class Passed(NamedTuple):
+    """A decision that nothing came of, as the fast path keeps it: the condition was false, or unknown (None)."""
+
+    event: Event
+    facts: Facts
+    truth: bool | None
+
+    def decision(self) -> Decision:
+        """The same in full."""
+        facts = self.facts
+        outcome = "unknown" if self.truth is None else "false"
+        return Decision("", facts.device, self.event, facts.boot_s, facts.wall_s, facts, outcome, "when")

@@ -62,3 +62,8 @@ class Latest:
             gone = next(iter(self.devices))
             del self.devices[gone]
             self.changed[gone] = None
+
+    def restore(self, device: str, values: Mapping[str, Reading]) -> None:
+        """Take what was saved of a device."""
+        if len(self.devices) < self._max_devices:
+            self.devices[device] = values

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
 from typing import Final
 
 import msgspec
 
 from fieldgate_rules.condition import Closure, Facts
-from fieldgate_rules.engine.decisions import Decision
-from fieldgate_rules.engine.slot import Slot, fires_each, has_stages
+from fieldgate_rules.engine.decisions import Decision, Passed
+from fieldgate_rules.engine.slot import Slot, has_stages
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
 
 __all__ = ["Part", "Tally"]
@@ -30,17 +29,34 @@ class Tally(msgspec.Struct):
 
 
 class Part:
-    """``is_plain``: nothing is remembered while the condition is not true."""
+    """``is_plain``: nothing is remembered while the condition is not true; ``is_simple``: and the fast path may ask it.
 
-    __slots__ = ("gateway", "is_plain", "of_rules", "ring", "rule", "slots", "tally", "wants_resolved", "when")
+    ``ring`` are the last decisions, those of the fast path as they are made there.
+    """
+
+    __slots__ = (
+        "gateway",
+        "is_plain",
+        "is_simple",
+        "of_rules",
+        "ring",
+        "rule",
+        "slots",
+        "tally",
+        "wants_resolved",
+        "when",
+    )
 
     def __init__(self, rule: Rule, *, decisions: int) -> None:
         self.rule = rule
         self.when: Closure | None = None if rule.when is None else rule.when.evaluate
         self.slots: dict[str, Slot] = {}
-        self.ring: deque[Decision] = deque(maxlen=decisions)
+        self.ring: deque[Decision | Passed] = deque(maxlen=decisions)
         self.tally = Tally()
         self.is_plain = not has_stages(rule) and not rule.window
+        self.is_simple = (
+            self.is_plain and self.when is not None and rule.spec.group_by == DEVICE and not rule.reads.last
+        )
         self.of_rules = frozenset().union(*(one.rules for one in rule.triggers if isinstance(one, RuleTrigger)))
         self.gateway = tuple(one for one in rule.triggers if isinstance(one, GatewayTrigger))
         self.wants_resolved = rule.when is not None and "firing" in rule.when.reads.fields
@@ -57,15 +73,14 @@ class Part:
             return str(value).lower()
         return str(value) if isinstance(value, str | int | float) else None
 
-    def slot(self, group: str, made: Callable[[Slot], None]) -> Slot:
-        """Return what is remembered of a group; ``made`` hears of a new one."""
-        slot = self.slots.get(group)
-        if slot is None:
-            slot = self.slots[group] = Slot(self.rule, group)
-            made(slot)
-        return slot
+    def use(self, rule: Rule, *, decisions: int) -> None:
+        """Go on with a rule that means the same and may stand elsewhere in its file."""
+        self.rule = rule
+        self.when = None if rule.when is None else rule.when.evaluate
+        self.ring = deque(self.ring, maxlen=decisions)
+        for slot in self.slots.values():
+            slot.rule = rule
 
-    @property
-    def fires_each(self) -> bool:
-        """Whether it fires at each event."""
-        return fires_each(self.rule)
+    def decisions(self) -> list[Decision]:
+        """Return the last ones, the newest last."""
+        return [one if isinstance(one, Decision) else one.decision() for one in self.ring]

@@ -15,6 +15,7 @@ from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.alerts import Alert, Alerts
 from fieldgate_rules.engine.decisions import Decision
 from fieldgate_rules.engine.gate import Gate
+from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.sampling import Sampling
 from fieldgate_rules.engine.stages.absence import Absent
 from fieldgate_rules.engine.stages.changed import Changed
@@ -56,7 +57,8 @@ def fires_each(rule: Rule) -> bool:
 class Slot:
     """``facts`` are those of the last event for which the condition was true; ``mark`` names what began it.
 
-    ``ended`` is the window that ended last; ``note`` is what a restart did to its times.
+    ``ended`` is the window that ended last; ``note`` is what a restart did to its times. ``is_saved``: there is
+    a row of it.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class Slot:
         "group",
         "is_each",
         "is_holding",
+        "is_saved",
         "last",
         "mark",
         "note",
@@ -91,6 +94,7 @@ class Slot:
         self.window: Window | None = None
         self.ended: Ended | None = None
         self.note = ""
+        self.is_saved = False
         self.stages = _stages(rule, is_each=self.is_each)
 
     def feed(self, signal: Signal, facts: Facts) -> tuple[Turn, Signal, str]:
@@ -139,9 +143,15 @@ class Slot:
         """Return the stages that wait for a time."""
         return [stage for stage in self.stages if stage.due_s is not None]
 
+    def applies(self, signal: Signal) -> bool:
+        """Whether what is said of events themselves is said of this one, whose signal is ``signal`` in the end."""
+        if signal is True:
+            return True
+        return self.is_holding and (self.rule.until is not None or (signal is None and bool(self.stages)))
+
     def signature(self) -> tuple[object, ...]:
         """Return what, if it changes, is to be written soon."""
-        return (self.is_holding, len(self.alerts.lasting), *[stage.due_s for stage in self.stages])
+        return (self.is_holding, tuple(self.alerts.lasting), *[stage.due_s for stage in self.stages])
 
     @property
     def is_idle(self) -> bool:
@@ -155,10 +165,12 @@ class Slot:
             and all(stage.save() is None for stage in self.stages)
         )
 
-    def shown(self) -> dict[str, Any]:
+    def shown(self, now: Moment) -> dict[str, Any]:
         """Return what each stage has, as plain values."""
         shown = {stage.key: stage.shown() for stage in self.stages}
-        return shown if self.window is None else {**shown, "window": self.window.shown()}
+        if self.window is not None:
+            shown["window"] = self.window.shown()
+        return shown if self.gate is None else shown | self.gate.shown(now)
 
     # -- over a restart -----------------------------------------------------------------------------------------------
 
@@ -175,7 +187,7 @@ class Slot:
             "facts": None if facts is None else [facts.device, facts.boot_s, _plain(facts.fields)],
             "alerts": [
                 [one.key, one.severity, one.text, one.fields, one.since_boot_ns, one.since_wall_ns, list(one.notify),
-                 one.ends_itself, one.changed_s]
+                 one.ends_itself, one.changed_s, one.number]
                 for one in self.alerts.lasting.values()
             ],
         }  # fmt: skip
@@ -199,10 +211,10 @@ class Slot:
             self.facts = Facts(fields, device, move(boot_s))
 
     def _restore_alerts(self, saved: Iterable[Any], move: Move) -> None:
-        for key, severity, text, fields, since_boot_ns, since_wall_ns, notify, ends_itself, changed_s in saved:
+        for key, severity, text, fields, since_boot_ns, since_wall_ns, notify, ends_itself, changed_s, number in saved:
             self.alerts.lasting[key] = Alert(
                 key, severity, text, fields, round(move(since_boot_ns / 1e9) * 1e9), since_wall_ns, tuple(notify),
-                ends_itself, move(changed_s),
+                ends_itself, move(changed_s), number,
             )  # fmt: skip
 
 

@@ -214,7 +214,7 @@ def test_a_kill_costs_what_was_not_saved_yet():
         "start run=2 boot=1001.6 wall=1.6",
     ]
     log.clear()
-    happen(run, 31.6, kill)
+    happen(run, 31.7, kill)
     assert log[:1] == ["saved all"]
     assert "restored ['all', 'urgent'] killed" in log
 
