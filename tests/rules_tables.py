@@ -18,6 +18,7 @@ from decoder_tables import kind_of, shown
 from fieldgate_devices.files.document import MAX_FILE_BYTES, read_yaml
 from fieldgate_devices.files.model_tree import quantity_of
 from fieldgate_devices.files.section import Section
+from fieldgate_rules.engine import EngineLimits
 from fieldgate_rules.model.actions import (
     ActionSpec,
     AlertSpec,
@@ -182,6 +183,10 @@ def limits() -> str:
         ("Steps of a sequence; events that `count` counts", f"{_most(SequenceSpec, 'steps')}; "
          f"{_most(CountSpec, 'at_least')}"),
         ("Figures of a window", _most(WindowSpec, "values")),
+        ("Events in a row that rules make of events that rules made", "8"),
+        ("Timers, counts, windows and alerts over all rules, by group", f"{EngineLimits().max_states:,}"),
+        ("Devices whose last values are known", f"{EngineLimits().max_devices:,}"),
+        ("Decisions that `explain` knows", f"50 of a rule, {EngineLimits().max_decisions:,} in all"),
     ]  # fmt: skip
     return "| What | At most |\n|---|---|\n" + "".join(f"| {what} | {most} |\n" for what, most in rows)
 

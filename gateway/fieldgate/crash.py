@@ -28,6 +28,8 @@ def install(pipeline: Pipeline) -> None:
         _acknowledge_before_commit(pipeline)
     elif mutant == "ack-before-letters":
         _acknowledge_before_letters(pipeline)
+    elif mutant == "commit-divides-causes":
+        _bind_nothing(pipeline)
     elif mutant == "commit-without-sync":
         pipeline.journal._active.file.connection.execute("PRAGMA synchronous=NORMAL")
     elif mutant == "letters-without-sync":
@@ -108,6 +110,16 @@ def _acknowledge_before_commit(pipeline: Pipeline) -> None:
         return job
 
     outbox.begin_write = eager  # type: ignore[method-assign]  # that is the mutant
+
+
+def _bind_nothing(pipeline: Pipeline) -> None:
+    outbox = pipeline.outbox
+    accept = outbox.accept
+
+    def careless(*args: Any, **kwargs: Any) -> None:
+        accept(*args, **(kwargs | {"is_bound": False}))
+
+    outbox.accept = careless  # type: ignore[method-assign]  # that is the mutant
 
 
 def _acknowledge_before_letters(pipeline: Pipeline) -> None:

@@ -37,7 +37,6 @@ from fieldgate.assembly import (
 )
 from fieldgate.config import Config
 from fieldgate.decide.orders import Executor
-from fieldgate.decide.passthrough import Decide, pass_all
 from fieldgate.decide.replies import Replies
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.hearing import Hearing
@@ -54,6 +53,7 @@ from fieldgate.journal.times import BootClock
 from fieldgate.journal.writer import Writer
 from fieldgate.observe.health import RateMeter
 from fieldgate.odd_reads import OddReads
+from fieldgate.rule_assembly import make_rules
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 from fieldgate_devices.matching import SERIAL
@@ -87,7 +87,6 @@ class Pipeline:
         profiles = files.load()
         keeps_raw = any(one.format == "raw" for one in config.uplinks.values())
         self._decode = ContractDecoder(profiles.catalogue, unknown=config.devices.unknown, keeps_raw=keeps_raw)
-        self._decide: Decide = pass_all
         self._loop = asyncio.get_running_loop()
         self._os_boots = {one.run: one.os_boot for one in journal.opened.runs} | {run: clock.os_boot_id()}
         self.outbox = make_outbox(config, journal, attention=self._attention, now_stamp=self.now_stamp)
@@ -153,9 +152,25 @@ class Pipeline:
         self.rate_in = RateMeter()
         self._kicks = [uplink.kick for uplink in self.uplinks]
         self.keeper.after_turn = self.kick
+        self.rules = make_rules(
+            config,
+            writer=writer,
+            loop=self._loop,
+            broker=self.broker,
+            desk=self.commands,
+            uplinks=self.uplinks,
+            keeper=self.keeper,
+            catalogue=profiles.catalogue,
+            now_stamp=self.now_stamp,
+            take=self._odd.take_made,
+            tell=self._tell,
+        )
+        self._decide = self.rules.decide
+        self.devices.notice = self.rules.happened
         for loss in journal.opened.losses:
             self.keeper.book_loss(loss)
         self.commands.begin()
+        self.rules.begin()
 
     # -- the flow -----------------------------------------------------------------------------------------------
 
@@ -165,10 +180,13 @@ class Pipeline:
         if self.commands.awaits_replies:
             self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
-        events = self._decide(decoded.events)
-        if decoded.odd is not None or decoded.is_mixed:
+        events = decoded.events
+        decided = self._decide(events, stamp)
+        if decided is not None or decoded.odd is not None or decoded.is_mixed:
             self.devices.take_odd(decoded, received, stamp)
-            self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp)
+            self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp, decided=decided)
+            if decided is not None:
+                self.rules.done(decided, stamp)
             return
         size_bytes = 0
         for message in received:
@@ -201,7 +219,10 @@ class Pipeline:
                 decoded = self._decode.refused([Damaged(received[0], letter.reason, letter.detail)], letter.lane)
             else:
                 decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
-            self._odd.take(self._decide(decoded.events), decoded.odd, received, replay, place, stamp=stamp)
+            decided = self._decide(decoded.events, stamp)
+            self._odd.take(decoded.events, decoded.odd, received, replay, place, stamp=stamp, decided=decided)
+            if decided is not None:
+                self.rules.done(decided, stamp)
         return replay
 
     def is_open(self) -> bool:
@@ -237,6 +258,7 @@ class Pipeline:
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
         parts["commands"] = self.commands.run
+        parts["rules"] = self.rules.run
         for one in self._writers:
             parts[f"commands:{one.name}"] = one.run
         parts["clock"] = self._watch_clock
@@ -255,6 +277,7 @@ class Pipeline:
                 await uplink.stop()
         try:
             try:
+                await self.rules.stop()  # what is due by now is an event, too
                 await self.keeper.stop()
             finally:  # what was replayed is an event now, and no dead letter any more
                 await self.dead_letters.stop()
@@ -297,6 +320,7 @@ class Pipeline:
             self._boot_clock.is_told = True
             data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})
             self._tell("clock", self.config.gateway.id, data, Lane.NORMAL)
+        self.rules.happened("time_known", offset_s=offset_ns / 1e9)
         self.keeper.time_became_known(BootRecord(os_boot, offset_ns, TimeQuality.SYNCED))
 
     def _tell(
@@ -310,6 +334,7 @@ class Pipeline:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
         self.commands.directory.use(catalogue)
+        self.rules.use_profiles(catalogue)
         for listener in self.listeners:
             listener.use(catalogue)
         for source in self.sources:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-import sys
 import timeit
-from types import FrameType
-from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings, target
@@ -16,30 +12,10 @@ from condition_strategies import LONG, number_texts, truth_texts
 from condition_strategies import facts as any_facts
 from fieldgate_rules.condition import read_condition
 from fieldgate_rules.condition.bounds import MAX_CHARACTERS, MAX_LEVELS, MAX_STEPS
+from operations_kit import operations
 
 OPERATIONS_PER_STEP = 15
 """Python's own operations: a step is 85 ns at most, one of these 5."""
-
-
-def operations(run: Any, *arguments: Any) -> int:
-    """How many of Python's own operations a call takes; what is written in C counts as one."""
-    count = 0
-
-    def trace(frame: FrameType, event: str, argument: object) -> Any:
-        nonlocal count
-        frame.f_trace_opcodes = True
-        count += event == "opcode"
-        return trace
-
-    before = sys.gettrace()
-    gc.disable()  # what others left to be finalized would be counted here
-    sys.settrace(trace)
-    try:
-        run(*arguments)
-    finally:
-        sys.settrace(before)
-        gc.enable()
-    return count
 
 
 def row(clause: str, joint: str) -> str:

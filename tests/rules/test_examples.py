@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from rule_files_kit import read_files
+from rule_files_kit import failures_in, read_files
 from rules_tables import EXAMPLES, plain
 
 FILES = sorted(EXAMPLES.glob("*.yaml"))
@@ -20,6 +20,11 @@ def test_an_example_is_right(path):
 
     assert [str(problem) for problem in read.problems] == []
     assert [one.id for one in read.rules.rules] == [rule["id"] for rule in plain(path)["rules"]]
+
+
+@pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
+def test_the_tests_of_an_example_pass(path):
+    assert failures_in(path.read_text(encoding="utf-8"), path.name) == ""
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -39,6 +44,16 @@ def test_every_rule_of_an_example_is_named_in_a_test_of_it(path):
 
     for rule in written["rules"]:
         assert f"'{rule['id']}'" in tested or rule.get("mode") == "shadow", rule["id"]
+
+
+def test_a_rule_that_means_something_else_fails_its_tests():
+    """The control: the tests of an example would notice."""
+    path = EXAMPLES / "boiler-overheat.yaml"
+    written = path.read_text(encoding="utf-8")
+
+    for was, becomes in (("for: 30s", "for: 40s"), ("> 80", "> 86"), ("target: 20}}\ntests", "target: 21}}\ntests")):
+        assert written.count(was) == 1
+        assert failures_in(written.replace(was, becomes), path.name) != ""
 
 
 def test_the_boiler_is_that_of_the_design():

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from fieldgate_rules.model import RULES_TREE, TemplateSpec
 from fieldgate_rules.model.rule import Body
 from guide_blocks import blocks
-from rule_files_kit import read_files
-from rules_tables import EXAMPLES, LIBRARY, MARK, MODELS, PAGE, RULES, filled, templates
+from rule_files_kit import failures_in, read_files
+from rules_tables import EXAMPLES, LIBRARY, MARK, MODELS, PAGE, RULES, filled, plain, templates
 
 TEXT = PAGE.read_text(encoding="utf-8")
 BLOCKS = blocks()
 _CASES = re.search(r"<!-- cases -->\n(.*?)<!-- end -->", TEXT, re.DOTALL)[1]
+_CASES_FILE = Path(__file__).with_name("cases.yaml")
 _WITHOUT_CASES = {"description", "do", "zone", "max_age", "on_replay", "on_restart"}
 """Keys for which that makes no difference, or that are about it."""
 
@@ -41,6 +43,15 @@ def test_every_key_says_what_it_means_when_events_are_missing_repeated_late_or_r
 
     assert keys - said == _WITHOUT_CASES
     assert {name for name in MODELS["do"].model_fields if name not in ("if_", "log")} <= said
+
+
+def test_each_row_of_that_table_is_true():
+    """A test in ``cases.yaml`` for each, whose name begins with the row's first key."""
+    first_keys = [re.search(r"`(?:on: \{)?(\w+)", line)[1] for line in _CASES.splitlines() if line.startswith("| `")]
+    shown = {re.match(r"\w+", test["name"])[0] for test in plain(_CASES_FILE)["tests"]}
+
+    assert set(first_keys) - shown == {"drop"}  # sample is of its row
+    assert failures_in(_CASES_FILE.read_text(encoding="utf-8"), "cases.yaml") == ""
 
 
 def test_a_table_that_is_out_of_date_is_noticed():
@@ -77,10 +88,12 @@ def test_a_template_is_documented_as_what_it_adds_to_a_rule():
 
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.problems is None], ids=lambda one: one.name)
 def test_a_block_of_the_guide_is_right(block):
-    """It is what a reader copies."""
+    """It is what a reader copies; one with tests does what they say."""
     read = read_files({**block.others, "block.yaml": block.text})
 
     assert [str(problem) for problem in read.problems] == []
+    if block.has_tests:
+        assert failures_in(block.text, "block.yaml", block.others) == ""
 
 
 @pytest.mark.parametrize("block", [one for one in BLOCKS if one.problems is not None], ids=lambda one: one.name)

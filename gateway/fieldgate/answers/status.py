@@ -10,6 +10,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate import clock
+from fieldgate.answers.rules import rules_facts
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
 from fieldgate.forward.local_uplink import LocalUplink
@@ -67,6 +68,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "dead_letters": _dead_letters(pipeline),
         "devices": _devices(pipeline),
         "commands": _commands(pipeline),
+        "rules": rules_facts(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
             for uplink in pipeline.uplinks

@@ -70,6 +70,7 @@ def _for_people(answer: dict[str, Any]) -> str:
     lines += _local(answer["local_delivery"])
     lines += _devices(answer["devices"])
     lines += _commands(answer["commands"])
+    lines += _rules(answer["rules"])
     for name, uplink in answer["uplinks"].items():
         lines += _uplink(name, uplink)
     if not answer["uplinks"]:
@@ -111,16 +112,41 @@ def _commands(commands: dict[str, Any]) -> list[str]:
 
 
 def _profiles(profiles: dict[str, Any]) -> list[str]:
-    problems = profiles["problems"]
     lines = []
-    if profiles["own"] or problems:
+    if profiles["own"] or profiles["problems"]:
         built_in = profiles["count"] - len(profiles["own"])
         lines.append(f"profiles {len(profiles['own']):,} of yours   {built_in} built in")
-    if problems:
-        lines.append(f"PROBLEM  {profiles['folder']} has changed and is not in use as it is: {problems[0]}")
-        lines += [f"         {problem}" for problem in problems[1:_MAX_PROBLEMS]]
-        if len(problems) > _MAX_PROBLEMS:
-            lines.append(f"         and {len(problems) - _MAX_PROBLEMS:,} more: 'fieldgate devices check'")
+    return lines + _folder_problems(profiles, "fieldgate devices check")
+
+
+def _rules(rules: dict[str, Any]) -> list[str]:
+    lines = []
+    if rules["count"]:
+        off = rules["count"] - rules["enabled"]
+        lines.append(
+            f"rules    {rules['count']:,} in force   fired {count(rules['fired'], 'time')}"
+            + (f"   {rules['shadow']:,} in shadow mode" if rules["shadow"] else "")
+            + (f"   {off:,} disabled" if off else "")
+            + (f"   {count(rules['alerts'], 'ALERT')}" if rules["alerts"] else "")
+            + (f"   {count(rules['errors'], 'error')}" if rules["errors"] else "")
+            + "   (see: fieldgate rules status)"
+        )
+    not_done = {kind: number for kind, number in rules["done"].items() if kind.endswith("_refused")}
+    if not_done:
+        lines.append(f"         not done: {counts(not_done)}")
+    if problem := rules["stored"]["problem"]:
+        lines.append(f"PROBLEM  timers and windows of rules are not stored: {problem}")
+    return lines + _folder_problems(rules, "fieldgate rules check")
+
+
+def _folder_problems(of: dict[str, Any], command: str) -> list[str]:
+    problems = of["problems"]
+    if not problems:
+        return []
+    lines = [f"PROBLEM  {of['folder']} has changed and is not in use as it is: {problems[0]}"]
+    lines += [f"         {problem}" for problem in problems[1:_MAX_PROBLEMS]]
+    if len(problems) > _MAX_PROBLEMS:
+        lines.append(f"         and {len(problems) - _MAX_PROBLEMS:,} more: '{command}'")
     return lines
 
 

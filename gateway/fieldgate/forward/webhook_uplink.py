@@ -67,7 +67,8 @@ class WebhookUplink:
         self._reason = "not started"
         self._since_s = clock.boot_s()
         self._doubts = Doubts()
-        self._is_asking = self._is_stopping = False
+        self._is_asking = self._is_stopping = self._is_idle = False
+        self._ready: list[Shipment] = []  # taken while it rested
         self._last = ""  # id of the event of the last request
         self._sent = self._acked = self._again = self._parked = self._size_bytes = 0
 
@@ -93,52 +94,62 @@ class WebhookUplink:
     # -- Uplink -----------------------------------------------------------------------------------------------
 
     def kick(self) -> None:
-        """Look whether there is something to send."""
-        self._bell.set()
+        """Look whether there is something to send; mostly there is not, and nobody is woken."""
+        if self._is_idle and (found := self._next()):
+            self._is_idle, self._ready = False, found
+            self._bell.set()
 
     async def run(self) -> None:
         """Send one event after the other, until cancelled."""
+        self._ready = []
         self._feed.put_back()  # what a fault left half done
         self._enter("ready", "")
         try:
             while not self._is_stopping:
-                self._bell.clear()
-                if shipments := self._next():
+                shipments, self._ready = self._ready or self._next(), []
+                if shipments:
                     await self._send(shipments)
-                    continue
-                self._client.close()
-                wait_s = self._pace.wait_s(clock.boot_s())
-                if wait_s is None:
-                    await self._bell.wait()
                 else:
-                    await asyncio.sleep(wait_s)
+                    await self._rest()
             await asyncio.Event().wait()
         finally:
-            self._is_asking = False
+            self._is_asking = self._is_idle = False
             self._client.close()
             self._feed.is_down(True)
 
     async def stop(self) -> None:
         """Send nothing more; what was not answered is sent again by the next process."""
-        self._is_stopping = True
+        self._is_stopping, self._is_idle = True, False
         self._client.close()
+
+    async def _rest(self) -> None:
+        """Wait until there is something to send, or the rate allows it."""
+        self._client.close()
+        wait_s = self._pace.wait_s(clock.boot_s())
+        if wait_s is not None:
+            await asyncio.sleep(wait_s)
+            return
+        self._bell.clear()
+        self._is_idle = True
+        await self._bell.wait()
 
     # -- sending ----------------------------------------------------------------------------------------------
 
     def _next(self) -> list[Shipment]:
         """Take the next event that can be sent; two where the first one is doubted."""
-        if not self._pace.allowed(clock.boot_s()):
-            return []
         found: list[Shipment] = []
-        for shipment in self._feed.take(2 if self._doubts.is_trial_due else 1):
-            for index in range(shipment.start, shipment.stop):
-                one = shipment._replace(start=index, stop=index + 1)
-                extra = one.events[index].extra
-                if extra is not None and extra.publish is not None:
-                    self._park(one, ONLY_BROKERS)
-                    self._bell.set()
-                else:
-                    found.append(one)
+        while not found and self._pace.allowed(clock.boot_s()):
+            shipments = self._feed.take(2 if self._doubts.is_trial_due else 1)
+            if not shipments:
+                break
+            for shipment in shipments:
+                for index in range(shipment.start, shipment.stop):
+                    one = shipment._replace(start=index, stop=index + 1)
+                    extra = one.events[index].extra
+                    if extra is not None and extra.publish is not None:
+                        self._park(one, ONLY_BROKERS)
+                    else:
+                        found.append(one)
         return found
 
     async def _send(self, shipments: list[Shipment]) -> None:

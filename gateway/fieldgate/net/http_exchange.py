@@ -17,6 +17,7 @@ __all__ = ["Answer", "BadAnswer", "Headers", "HttpExchange"]
 
 Headers = Sequence[tuple[str, str]]
 
+_BEGIN: Final = b"HTTP/1."
 _MAX_HEAD_BYTES: Final = 32 * 1024
 _MAX_BODY_BYTES: Final = 64 * 1024
 _KEPT_BYTES: Final = 512
@@ -46,14 +47,14 @@ class HttpExchange:
     def __init__(self) -> None:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=_MAX_HEAD_BYTES)
         self._response: h11.Response | None = None
-        self._words = b""
+        self._begin = self._words = b""
         self._size_bytes = 0
 
     def request(self, method: str, target: str, headers: Headers, body: bytes) -> bytes:
         """Return the bytes of the next request."""
         if self._response is not None:
             self._http.start_next_cycle()
-        self._response, self._words, self._size_bytes = None, b"", 0
+        self._response, self._begin, self._words, self._size_bytes = None, b"", b"", 0
         sent = self._http.send(h11.Request(method=method, target=target, headers=list(headers))) or b""
         sent += self._http.send(h11.Data(data=body)) or b""
         return sent + (self._http.send(h11.EndOfMessage()) or b"")
@@ -64,6 +65,9 @@ class HttpExchange:
         Raises:
             BadAnswer: this will never be one.
         """
+        self._begin += chunk[: len(_BEGIN) - len(self._begin)]
+        if not _BEGIN.startswith(self._begin):  # h11 would wait for an empty line
+            raise BadAnswer(f"no HTTP answer: it begins with {printable(chunk[:16].decode('latin-1'))!r}")
         try:
             self._http.receive_data(chunk)
             while True:

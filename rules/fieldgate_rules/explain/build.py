@@ -12,7 +12,7 @@ from fieldgate_rules.explain.parts import stop_of, the_did, the_parts
 from fieldgate_rules.explain.report import Part, Place, Report, Row, Stop, clause_facts
 from fieldgate_rules.explain.seen import Seen
 from fieldgate_rules.explain.triggers import Heard, TriggerAnswer, place_of, trigger_answers
-from fieldgate_rules.rule import EventTrigger, Rule
+from fieldgate_rules.rule import CronTrigger, EventTrigger, Rule
 
 __all__ = ["build_report"]
 
@@ -25,7 +25,7 @@ def build_report(
     *,
     device: str | None,
     event: str | None,
-    heard: Sequence[Heard],
+    heard: Sequence[Heard] | None,
     now_s: float,
     now_wall_s: float | None,
     states: tuple[Part, ...] = (),
@@ -38,8 +38,8 @@ def build_report(
     about = [one for one in decisions if device in (None, one.device, one.group)]
     rows = tuple(_row(rule, one, now_s) for one in about)
     found = [one for one in about if event in (None, one.event)]
-    if found:
-        seen = found[-1]
+    if found:  # of a window it is asked what came of it, not that one more event is in the next one
+        seen = next((one for one in reversed(found) if one.outcome != "gathered"), found[-1])
         return Report(
             rule=rule.id,
             where=Place.of(rule.where),
@@ -65,7 +65,7 @@ def _never(
     rule: Rule,
     device: str | None,
     event: str | None,
-    heard: Sequence[Heard],
+    heard: Sequence[Heard] | None,
     now_s: float,
     now_wall_s: float | None,
     states: tuple[Part, ...],
@@ -73,19 +73,21 @@ def _never(
     rows: tuple[Row, ...],
 ) -> Report:
     """Why there is no decision, as far as the rule itself can tell."""
-    of_device = [one for one in heard if one.device == device]
-    answers = trigger_answers(rule, device, of_device) if device is not None else list(_of_all(rule, heard))
+    of_device = None if heard is None else [one for one in heard if one.device == device]
+    answers = list(_of_all(rule, heard or ())) if device is None else trigger_answers(rule, device, of_device)
+    if now_wall_s is None:
+        answers = [_without_time(rule, number, answer) for number, answer in enumerate(answers)]
     parts = [_trigger_part(number, answer) for number, answer in enumerate(answers)]
     stopped: Stop | None = None
     if not rule.spec.enabled:
         where = Place.of(place_of(rule, "enabled"))
         parts.insert(0, Part("enabled", where, "stopped", "the rule is disabled"))
-        stopped = Stop(where, "enabled: the rule is disabled")
+        stopped = Stop(where, "enabled", "the rule is disabled")
     elif answers and not any(answer.takes for answer in answers):
-        stopped = Stop(Place.of(answers[0].where), f"on: {answers[0].text}")
+        stopped = Stop(Place.of(answers[0].where), "on", answers[0].text)
     if of_device and rule.when is not None and any(answer.takes for answer in answers):
         notes = ("it is taken, but nothing has come of it since the rule is in force", *notes)
-    parts += list(_would_say(rule, of_device, now_s, now_wall_s))
+    parts += list(_would_say(rule, of_device or (), now_s, now_wall_s))
     return Report(
         rule=rule.id,
         where=Place.of(rule.where),
@@ -103,6 +105,13 @@ def _never(
     )
 
 
+def _without_time(rule: Rule, number: int, answer: TriggerAnswer) -> TriggerAnswer:
+    if not isinstance(rule.triggers[number], CronTrigger):
+        return answer
+    where = place_of(rule, f"on[{number}].cron", f"on[{number}]", "on")
+    return TriggerAnswer(False, f"{answer.text}; nobody knows the time yet", where)
+
+
 def _trigger_part(number: int, answer: TriggerAnswer) -> Part:
     return Part(f"on[{number}]", Place.of(answer.where), "passed" if answer.takes else "stopped", answer.text)
 
@@ -118,7 +127,7 @@ def _of_all(rule: Rule, heard: Sequence[Heard]) -> Iterator[TriggerAnswer]:
             any(trigger.takes(one.type, one.device, one.lane or 0) for one in heard if one.device == name)
             for name in names
         )
-        said = f"takes {taken} of {len(names)} devices that were heard"
+        said = f"takes {taken} of {len(names)} devices that were heard" if names else "nothing that it takes has come"
         yield TriggerAnswer(taken > 0, said, place_of(rule, f"on[{number}]", "on"))
 
 
@@ -135,7 +144,7 @@ def _would_say(rule: Rule, heard: Sequence[Heard], now_s: float, now_wall_s: flo
 
 def _row(rule: Rule, seen: Seen, now_s: float) -> Row:
     stopped = stop_of(rule, seen)
-    text = "" if stopped is None else f"{stopped.where.short} {stopped.text}"
+    text = "" if stopped is None else f"{stopped.where.short} {stopped.key}: {stopped.text}"
     return Row(
         _utc(seen.wall_s), max(0.0, now_s - seen.boot_s), seen.group, seen.device, seen.event, seen.outcome, text
     )

@@ -33,12 +33,13 @@ def report_lines(report: Report, *, has_decisions: bool = True) -> Iterator[str]
     if report.now:
         yield ""
         yield "now"
-        yield from _parts(report.now, report.where)
+        yield from _table([(one.key, _place(one.where, report.where), one.text) for one in report.now])
     for note in report.notes:
         yield f"note: {note}"
     if has_decisions and report.decisions:
         yield ""
-        yield f"the last {len(report.decisions)} decisions, the newest last"
+        count = len(report.decisions)
+        yield "the last decision" if count == 1 else f"the last {count} decisions, the newest last"
         yield from _table(
             [("time", "device", "event", "outcome", "")]
             + [

@@ -9,14 +9,22 @@ from fieldgate_devices.files.location import Location
 from fieldgate_rules.condition import Clause, Expression
 from fieldgate_rules.explain.clauses import because, culprits
 from fieldgate_rules.explain.report import Did, Part, Place, Stop, clause_facts
-from fieldgate_rules.explain.seen import Acted, Seen
+from fieldgate_rules.explain.seen import Seen
 from fieldgate_rules.explain.triggers import place_of
 from fieldgate_rules.rule import Rule
 
 __all__ = ["WAITING", "clauses_of", "keys_of", "stop_of", "the_did", "the_parts"]
 
-WAITING: Final = frozenset({"waiting", "held", "kept"})
+WAITING: Final = frozenset({"waiting", "held", "kept", "gathered"})
 """Outcomes after which time or a later event may still make the rule fire or end."""
+_REASONS: Final = {
+    "window": "it is part of a window that has not ended",
+    "window.late": "its window had ended by then",
+    "group_by": "the field that it groups by is missing",
+    "mode": "in shadow mode it only records what it would do",
+    "fires": "it has fired and holds since; it fires again once it has not",
+    "on_replay": "a replayed event: commands and local messages are not repeated",
+}
 _SOURCES: Final = ("rate", "count", "sequence", "absent", "window")
 _STAGES: Final = ("changed", *_SOURCES, "window.having", "for", "fires", "until", "throttle", "once_per")
 
@@ -58,6 +66,10 @@ def clauses_of(rule: Rule, key: str, seen: Seen) -> tuple[Clause, ...]:
         "window.having": (rule.having,),
         "sequence": tuple(step.when for step in rule.steps),
     }
+    if key.startswith("sequence.steps["):
+        conditions[key] = tuple(step.when for number, step in enumerate(rule.steps) if key.endswith(f"[{number}]"))
+    if key.startswith("do["):
+        conditions[key] = tuple(one.condition for one in rule.actions if key == f"do[{one.number}].if")
     return tuple(one.explain(facts) for one in conditions.get(key, ()) if one is not None)
 
 
@@ -95,7 +107,7 @@ def _head(rule: Rule, key: str) -> str:
 def _part(rule: Rule, key: str, seen: Seen, state: Literal["passed", "stopped", "waits", "skipped"]) -> Part:
     where = Place.of(place_of(rule, key, key.partition(".")[0]))
     if state == "skipped":
-        return Part(key, where, state)
+        return Part(key, where, state, seen.said.get(key, "") if seen.outcome == "broken" else "")
     clauses = clauses_of(rule, key, seen)
     text = seen.said.get(key, "")
     if state != "passed":
@@ -110,17 +122,22 @@ def _because(clause: Clause) -> str:
 
 
 def stop_of(rule: Rule, seen: Seen) -> Stop | None:
-    """What stopped it, with its place: that of the smallest clause where it was a condition."""
-    key = seen.stopped_by
+    """What stopped it, with its place: that of the smallest clause where it was a condition.
+
+    Of a rule that fired it is what kept the first of its actions from being done, if any was.
+    """
+    key, why, keys = seen.stopped_by, seen.why, ["when"] if seen.stopped_by == "fires" else []
+    if not key:
+        for one in seen.acted:
+            if one.stopped_by:
+                key, why, keys = one.stopped_by, one.text, [f"do[{one.number}]"]
+                break
     if not key:
         return None
-    where: Location = place_of(rule, *_outer(key))
-    text = seen.why
-    if key in ("when", "until", "window.having"):
-        for clause in clauses_of(rule, key, seen):
-            where = culprits(clause)[0].where
-            text = seen.why or _because(clause)
-    return Stop(Place.of(where), f"{_named(key)}: {text}" if text else _named(key))
+    where: Location = place_of(rule, *_outer(key), *keys)
+    for clause in clauses_of(rule, key, seen):
+        where, why = culprits(clause)[0].where, why or _because(clause)
+    return Stop(Place.of(where), key, why or _REASONS.get(key, ""))
 
 
 def _outer(key: str) -> Iterator[str]:
@@ -131,19 +148,19 @@ def _outer(key: str) -> Iterator[str]:
         yield key
 
 
-def _named(key: str) -> str:
-    return key
-
-
 def the_did(rule: Rule, seen: Seen) -> tuple[Did, ...]:
     """What its actions did, would have done, or did not do and why."""
-    return tuple(_did(rule, one) for one in seen.acted if one.number < len(rule.actions))
-
-
-def _did(rule: Rule, one: Acted) -> Did:
-    action = rule.actions[one.number]
-    keys = (one.stopped_by,) if one.stopped_by and one.stopped_by != "mode" else (f"do[{one.number}]", "do")
-    state: Literal["done", "would_do", "not_done"] = "done"
-    if one.stopped_by:
-        state = "would_do" if one.stopped_by == "mode" else "not_done"
-    return Did(action.kind, one.number, Place.of(place_of(rule, *keys)), state, one.text, one.id)
+    done: Literal["done", "would_do"] = "would_do" if seen.stopped_by == "mode" else "done"
+    by_number = {action.number: action for action in rule.actions}
+    return tuple(
+        Did(
+            by_number[one.number].kind,
+            one.number,
+            Place.of(place_of(rule, *filter(None, (one.stopped_by, f"do[{one.number}]", "do")))),
+            "not_done" if one.stopped_by else done,
+            one.text or (f"{one.stopped_by}: {_REASONS.get(one.stopped_by, 'not true')}" if one.stopped_by else ""),
+            one.id,
+        )
+        for one in seen.acted
+        if one.number in by_number
+    )

@@ -78,13 +78,14 @@ class Did(msgspec.Struct, frozen=True):
 
 
 class Stop(msgspec.Struct, frozen=True):
-    """What stopped the rule, in one line."""
+    """What stopped the rule, in one line: the key and why."""
 
     where: Place
+    key: str
     text: str
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.text}"
+        return f"{self.where}: {self.key}: {self.text}" if self.text else f"{self.where}: {self.key}"
 
 
 class Row(msgspec.Struct, frozen=True):

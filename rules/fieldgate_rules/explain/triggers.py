@@ -44,8 +44,8 @@ def place_of(rule: Rule, *keys: str) -> Location:
     return next((rule.places[key] for key in keys if key in rule.places), rule.where)
 
 
-def trigger_answers(rule: Rule, device: str, heard: Sequence[Heard]) -> list[TriggerAnswer]:
-    """Return what each entry of ``on`` says of a device, which was heard as any of ``heard`` (none: never)."""
+def trigger_answers(rule: Rule, device: str, heard: Sequence[Heard] | None) -> list[TriggerAnswer]:
+    """Return what each entry of ``on`` says of a device, which was heard as any of ``heard`` (None: not known)."""
     answers = []
     for number, trigger in enumerate(rule.triggers):
         key = f"on[{number}]"
@@ -67,11 +67,15 @@ def trigger_answers(rule: Rule, device: str, heard: Sequence[Heard]) -> list[Tri
     return answers
 
 
-def _of_events(rule: Rule, trigger: EventTrigger, number: int, device: str, heard: Sequence[Heard]) -> TriggerAnswer:
+def _of_events(
+    rule: Rule, trigger: EventTrigger, number: int, device: str, heard: Sequence[Heard] | None
+) -> TriggerAnswer:
     key = f"on[{number}]"
     if trigger.devices and not any(fnmatchcase(device, glob) for glob in trigger.devices):
         said = f"{device} is not {_any(trigger.devices)}"
         return TriggerAnswer(False, said, place_of(rule, f"{key}.device", key, "on"))
+    if heard is None:
+        return TriggerAnswer(False, f"no event of {device} has come that it takes", place_of(rule, key, "on"))
     if not heard:
         return TriggerAnswer(False, f"{device} was never heard", place_of(rule, key, "on"))
     refused: TriggerAnswer | None = None

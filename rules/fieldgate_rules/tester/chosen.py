@@ -35,7 +35,7 @@ def _rests_on(rule: Rule, maker_of: dict[str, str]) -> list[str]:
 
 
 def active(rules: RuleSet) -> RuleSet:
-    """Return the same without shadow mode: a test says what a rule would do."""
+    """Return the same without shadow mode: to see what a rule would do."""
     return RuleSet(
         tuple(
             replace(rule, spec=rule.spec.model_copy(update={"mode": "active"})) if rule.is_shadow else rule

@@ -45,7 +45,7 @@ class Deciding(Protocol):
     def changes(self, *, is_all: bool) -> Rows:
         """Return the rows that changed and were not given yet: those that are urgent, or all."""
 
-    def restore(self, rows: Rows, stamp: Stamp, os_boot: str, *, was_stopped: bool) -> None:
+    def restore(self, rows: Rows, *, was_stopped: bool) -> None:
         """Take what was saved by the process before; ``was_stopped``: it had time to save all."""
 
 

@@ -129,13 +129,16 @@ class Run:
     def _restart(self, spec: RestartSpec) -> None:
         clock = self.clock
         if not spec.kill:
+            if self.engine.due_s is not None:
+                self._note(self.engine.tick(clock.stamp))  # as a gateway that stops: what is saved is of that moment
             self._saved.save(self.engine, clock.at_ns, is_all=True)
         self.errors.update(self.engine.errors)
         clock.at_ns += round(spec.after * _NS)
         known = None if spec.time is None else spec.time == "known"
         clock.restart(is_other_boot=spec.boot == "other", is_known=known)
+        self._saved.begin(clock.at_ns)
         self.engine = self._new_engine()
-        self.engine.restore(self._saved.rows, clock.stamp, clock.os_boot, was_stopped=not spec.kill)
+        self.engine.restore(self._saved.rows, was_stopped=not spec.kill)
         self._note(self.engine.start(clock.stamp), is_start=True)
 
     # -- what came of it ----------------------------------------------------------------------------------------------

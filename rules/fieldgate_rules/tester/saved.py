@@ -28,6 +28,11 @@ class Saved:
         """When something is saved next."""
         return self._all_ns if self._urgent_ns is None else min(self._urgent_ns, self._all_ns)
 
+    def begin(self, at_ns: int) -> None:
+        """Another process starts: what the one before had not written is lost."""
+        self._urgent_ns = None
+        self._all_ns = at_ns + _ALL_NS
+
     def look(self, engine: Deciding, at_ns: int) -> None:
         """Something was decided."""
         if self._urgent_ns is None and engine.urgent:

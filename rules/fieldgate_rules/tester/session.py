@@ -60,7 +60,7 @@ def run_tests(
 ) -> TestedFile:
     """Return what came of the tests whose name is wanted. ``rules`` are all that were read with the file."""
     own = frozenset(file.own) or frozenset(rule.id for rule in rules.rules)
-    needed = active(with_what_they_need(rules, own))
+    needed = with_what_they_need(rules, own)
     plans, problems = plan_tests(
         file.tests, file.document, rules=needed, own=own, catalogue=catalogue, recordings=recordings
     )
@@ -120,7 +120,8 @@ class _Tester:
 
     def _run(self, plan: Plan) -> Run:
         kills = [one.action for one in plan.entries if isinstance(one.action, Restarted) and one.action.spec.kill]
-        return Run(self._rules, plan.start_ns, self._make, is_killed=bool(kills))
+        rules = active(self._rules) if plan.shadow_acts else self._rules
+        return Run(rules, plan.start_ns, self._make, is_killed=bool(kills))
 
     def _of_own(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         return [one for one in outcomes if not self._own.isdisjoint(one.rules)]

@@ -12,6 +12,8 @@ import pytest
 
 from fieldgate.forward import webhook_uplink as module
 from fieldgate.forward.webhook_uplink import WebhookUplink
+from fieldgate.forward.webhook_verdict import Doubts
+from fieldgate.net.http_exchange import Answer, HttpExchange
 from fieldgate_devices.event import Extra, Publish
 from ports import free_port
 from tls_kit import Authority
@@ -85,13 +87,13 @@ async def test_secrets_and_headers_of_the_configuration_go_along(tmp_path: Path,
     assert (request.headers["title"], request.headers["content-type"]) == ("Plant 7", "application/json")
 
 
-@pytest.mark.parametrize(
-    ("form", "kind", "body"),
-    [
-        ("text", "text/plain; charset=utf-8", b"CRITICAL boiler-1: <!channel> 90 & more"),
-        ("slack", "application/json", b'{"text":"CRITICAL boiler-1: &lt;!channel&gt; 90 &amp; more"}'),
-    ],
-)
+FORMS = [
+    ("text", "text/plain; charset=utf-8", b"CRITICAL boiler-1: <!channel> 90 & more"),
+    ("slack", "application/json", b'{"text":"CRITICAL boiler-1: &lt;!channel&gt; 90 &amp; more"}'),
+]
+
+
+@pytest.mark.parametrize(("form", "kind", "body"), FORMS)
 async def test_forms_for_people(form: str, kind: str, body: bytes):
     """ntfy shows a text, Slack a member ``text``; what a device said must not wake up a whole channel there."""
     feed = feed_of(alert(1, "<!channel> 90 & more"))
@@ -413,3 +415,72 @@ async def test_a_kick_while_a_request_is_under_way_is_not_lost(monkeypatch: pyte
         await feed.settled(2)
 
     assert hook.ids == ["1", "2"]
+
+
+async def test_a_kick_without_an_alert_wakes_nobody():
+    """The outbox kicks at every turn, thousands of times a second; few of them bring an alert."""
+    feed = feed_of()
+    async with ScriptedHook().serving() as hook, calling(feed, webhook_config(hook.port)) as uplink:
+        await feed.until(lambda: feed.down[-1:] == [False])
+        await until(lambda: uplink._is_idle)
+        for _ in range(3):
+            uplink.kick()
+        assert not uplink._bell.is_set()
+
+        wish = make_event(1, b"on", extra=Extra(uplinks=("pager",), publish=Publish("house/siren")))
+        feed.add([wish])
+        feed.add([alert(2)])
+        uplink.kick()
+        await feed.settled(2)
+
+    assert hook.ids == ["2"]
+
+
+# -- mutants --------------------------------------------------------------------------------------------------
+
+
+async def test_taking_every_answer_for_success_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    """Mutant: who answers has it."""
+    monkeypatch.setattr(module, "verdict", lambda status: "taken")
+
+    with pytest.raises((AssertionError, TimeoutError)):
+        async with asyncio.timeout(2):
+            await test_what_may_pass_is_tried_again_in_order(answer(500))
+
+
+async def test_taking_the_first_line_for_the_answer_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    """Mutant: a status is all that counts, whether or not the answer came to its end."""
+    feed = HttpExchange.feed
+
+    def hasty(self: HttpExchange, chunk: bytes) -> Answer | None:
+        return Answer(200, "", {}, "", False) if chunk.startswith(b"HTTP/1.1 200") else feed(self, chunk)
+
+    monkeypatch.setattr(HttpExchange, "feed", hasty)
+
+    with pytest.raises(AssertionError):
+        await test_half_an_answer_is_none(HUNG_UP[2])
+
+
+async def test_never_doubting_an_event_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    """Mutant: the first one is sent again and again."""
+    monkeypatch.setattr(Doubts, "is_trial_due", False)
+
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2):
+            await test_one_alert_that_breaks_the_server_does_not_hold_up_the_others_for_ever()
+
+
+async def test_blaming_an_event_for_a_dead_server_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    """Mutant: who fails five times is parked, whatever the server does with others."""
+    monkeypatch.setattr(module, "verdict", lambda status: "taken" if status == 200 else "never")
+
+    with pytest.raises(AssertionError):
+        await test_a_server_that_takes_nothing_makes_no_alert_guilty()
+
+
+async def test_forgetting_what_slack_reads_as_a_command_is_found_out(monkeypatch: pytest.MonkeyPatch):
+    """Mutant: a text goes as it is."""
+    monkeypatch.setattr("fieldgate.forward.webhook_body._escaped", lambda text: text)
+
+    with pytest.raises(AssertionError):
+        await test_forms_for_people(*FORMS[1])

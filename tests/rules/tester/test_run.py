@@ -66,9 +66,7 @@ class Recorder:
         self.urgent = 0
         return {("r", "b1", "all" if is_all else "urgent"): str(len(self.log)).encode()}
 
-    def restore(
-        self, rows: Mapping[tuple[str, str, str], bytes | None], stamp: Stamp, os_boot: str, *, was_stopped: bool
-    ) -> None:
+    def restore(self, rows: Mapping[tuple[str, str, str], bytes | None], *, was_stopped: bool) -> None:
         self.log.append(f"restored {sorted(kind for _, _, kind in rows)} {'stopped' if was_stopped else 'killed'}")
 
 
@@ -216,7 +214,7 @@ def test_a_kill_costs_what_was_not_saved_yet():
         "start run=2 boot=1001.6 wall=1.6",
     ]
     log.clear()
-    happen(run, 31.6, kill)
+    happen(run, 31.7, kill)
     assert log[:1] == ["saved all"]
     assert "restored ['all', 'urgent'] killed" in log
 

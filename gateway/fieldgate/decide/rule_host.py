@@ -1,0 +1,111 @@
+"""The rules at work: the engine with what comes in, and where its answers go.
+
+Laws of this file:
+
+- What no rule takes goes on as it is; that costs one call per read (`RuleHost.decide`).
+- Effects are carried out after the events of the same answer were taken (`Take`), never before: their causes have
+  numbers then.
+- What comes of time, of the gateway or of a change of rules has no cause, and nobody waits for it to be safe.
+
+No I/O, no clock; `fieldgate.rule_desk` has the loop, the files and the disk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from fieldgate.decide.actuator import Actuator
+from fieldgate_devices.event import Event, Stamp
+from fieldgate_rules.effects import Decided, Derived, Notice
+from fieldgate_rules.engine import Engine
+from fieldgate_rules.rule import RuleSet
+
+__all__ = ["RuleHost", "Take"]
+
+_NEVER: Final = float("inf")
+
+Take = Callable[[Sequence[Derived], Stamp], None]
+"""Takes events that rules have made and that nobody waits for."""
+
+
+class RuleHost:
+    """``rules`` are those that the engine has.
+
+    ``changed`` is called when something is to be done earlier than at ``wakes_s``, or to be written soon; ``wakes_s``
+    (boot time) is when `tick` will be called, as its caller says. Both are the caller's to set.
+    """
+
+    def __init__(self, engine: Engine, actuator: Actuator, *, rules: RuleSet, take: Take) -> None:
+        self.engine = engine
+        self.actuator = actuator
+        self.rules = rules
+        self.wakes_s = _NEVER
+        self.changed: Callable[[], None] = _nobody
+        self._take = take
+        self._is_idle = not rules.rules
+        self._feed = engine.feed
+
+    # -- the flow -------------------------------------------------------------------------------------------------
+
+    def decide(self, events: Sequence[Event], stamp: Stamp) -> Decided | None:
+        """Return what becomes of one read; None: all of it goes on as it is."""
+        if self._is_idle:
+            return None
+        decided = self._feed(events, stamp)
+        self._look()
+        return decided
+
+    def done(self, decided: Decided, stamp: Stamp) -> None:
+        """The events of an answer of `decide` were taken."""
+        if decided.effects:
+            self.actuator.carry_out(decided.effects, stamp)
+
+    # -- what else happens ----------------------------------------------------------------------------------------
+
+    def begin(self, stamp: Stamp) -> None:
+        """Start, once everybody is there who carries out effects; what was stored is in the engine."""
+        commanding = [rule.id for rule in self.rules.rules if any(action.kind == "command" for action in rule.actions)]
+        decided = self.engine.start(stamp)
+        self.actuator.begin(commanding, self.engine.alerts())
+        self._apply(decided, stamp)
+
+    def use(self, rules: RuleSet, stamp: Stamp) -> None:
+        """From now on by these rules; those that mean the same go on where they are."""
+        self.rules = rules
+        self._is_idle = not rules.rules
+        self._apply(self.engine.use(rules, stamp), stamp)
+
+    def tick(self, stamp: Stamp) -> None:
+        """Do what is due."""
+        self._apply(self.engine.tick(stamp), stamp)
+
+    def notice(self, notices: Iterable[Notice], stamp: Stamp) -> None:
+        """Tell rules what has happened to the gateway."""
+        if self._is_idle:
+            return
+        for notice in notices:
+            self._apply(self.engine.notice(notice, stamp), stamp)
+
+    def resolve(self, rule: str, key: str | None, stamp: Stamp) -> int:
+        """End alerts of a rule by hand, of one key or all; return how many there were."""
+        decided = self.engine.resolve(rule, key, stamp)
+        self._apply(decided, stamp)
+        return len(decided.effects)
+
+    def _apply(self, decided: Decided | None, stamp: Stamp) -> None:
+        if decided is not None:
+            if decided.derived:
+                self._take(decided.derived, stamp)
+            self.done(decided, stamp)
+        self._look()
+
+    def _look(self) -> None:
+        engine = self.engine
+        due_s = engine.due_s
+        if engine.urgent or (due_s is not None and due_s < self.wakes_s):
+            self.changed()
+
+
+def _nobody() -> None:
+    pass

@@ -1,0 +1,149 @@
+"""The rules of a gateway: the files of ``rules.d``, read again when these change or the profiles do (P7).
+
+A changed folder counts only as a whole and only if all of it is valid; else the rules that were read before go on, and
+the status names every problem. At the start there is nothing before: what is valid counts. Whoever is still writing is
+waited for: the folder counts once it has been the same for a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from fieldgate.config import Config, UplinkConfig
+from fieldgate.config.uplink import OwnListeners
+from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
+from fieldgate.threads import leave_signals_to_main
+from fieldgate_devices.catalogue import Catalogue
+from fieldgate_rules.reading import Known, read_rules
+from fieldgate_rules.reading.known import UplinkKind
+from fieldgate_rules.rule import RuleSet
+
+__all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
+
+_EVERY_S: Final = 1.0
+_MAX_FILES: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedRules:
+    """What the folder holds. With ``problems`` the rules are without those that have them."""
+
+    rules: RuleSet
+    problems: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    signature: Signature | None = None
+
+
+class RuleFiles:
+    """Reads ``folder``, which may be missing: then there are no rules."""
+
+    def __init__(self, config: Config) -> None:
+        self.folder: Path = config.rules.path
+        self._known = Known(uplinks={name: _kind_of(one) for name, one in config.uplinks.items()})
+
+    def signature(self) -> Signature | None:
+        """Return what changes when a file does; None where the folder cannot be read."""
+        return signature_of(self.folder)
+
+    def load(self, catalogue: Catalogue) -> LoadedRules:
+        """Read everything; never raises, what is wrong is in the answer. Takes about a millisecond per rule."""
+        signature = self.signature()  # before reading: a change meanwhile is a change after it
+        contents: dict[str, bytes] = {}
+        problems: list[str] = []
+        try:
+            paths = profile_paths(self.folder)
+        except FileNotFoundError:
+            paths = []
+        except OSError as error:
+            paths = []
+            problems.append(f"{self.folder}: the folder cannot be read: {why_unreadable(error)}")
+        if len(paths) > _MAX_FILES:
+            problems.append(f"{self.folder}: {len(paths)} files are too many; allowed: {_MAX_FILES}")
+            paths = []
+        for path in paths:
+            try:
+                contents[str(path)] = read_profile_file(path)
+            except OSError as error:
+                problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
+        read = read_rules(contents, catalogue, known=self._known)
+        problems += [str(problem) for problem in read.problems if not problem.is_warning]
+        warnings = [str(problem) for problem in read.problems if problem.is_warning]
+        return LoadedRules(read.rules, tuple(problems), tuple(warnings), signature)
+
+
+class RuleWatch:
+    """Keeps the rules that are in force up to date; ``problems`` says why what is in the folder is not, or not all.
+
+    ``use`` is called on the loop with each new set, ``refused`` once for what is wrong, until that changes. Both are
+    the caller's to set.
+    """
+
+    def __init__(self, files: RuleFiles, catalogue: Catalogue) -> None:
+        self.use: Callable[[LoadedRules], None] = _nobody
+        self.refused: Callable[[tuple[str, ...], str], None] = _nobody
+        self.loaded = files.load(catalogue)
+        self.problems = self.loaded.problems
+        self.reads = 1
+        self._files = files
+        self._catalogue = catalogue
+        self._seen = self.loaded.signature
+        self._is_stale = False  # the profiles have changed since
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules", initializer=leave_signals_to_main)
+        self._reading = asyncio.Lock()
+
+    def use_profiles(self, catalogue: Catalogue) -> None:
+        """From now on by these contracts: what is in the folder may mean something else, or nothing any more."""
+        self._catalogue = catalogue
+        self._is_stale = True
+
+    async def run(self) -> None:
+        """Look once a second until cancelled."""
+        if self.problems and self.reads == 1:
+            self.refused(self.problems, "these rules are left out until they are mended")
+        last = self._seen
+        while True:
+            await asyncio.sleep(_EVERY_S)
+            now = self._files.signature()
+            is_settled, last = now == last, now
+            if is_settled and (now != self._seen or self._is_stale):
+                await self.reload()
+
+    async def reload(self) -> tuple[str, ...]:
+        """Read the folder now, and use it if all of it is valid; return what is not."""
+        async with self._reading:
+            self._is_stale = False
+            loop = asyncio.get_running_loop()
+            self._take(await loop.run_in_executor(self._pool, self._files.load, self._catalogue))
+            return self.problems
+
+    def _take(self, loaded: LoadedRules) -> None:
+        self.reads += 1
+        self._seen, problems = loaded.signature, loaded.problems
+        if loaded.signature is None and self.loaded.signature is not None and not problems:
+            problems = (f"{self._files.folder}: the folder is gone",)
+        is_news, self.problems = problems != self.problems, problems
+        if problems:
+            if is_news:
+                self.refused(problems, "the rules read before go on")
+            return
+        self.loaded = loaded
+        self.use(loaded)
+
+    def close(self) -> None:
+        """Read nothing any more; what is being read is left to its end."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _kind_of(uplink: UplinkConfig) -> UplinkKind:
+    if uplink.webhook is not None:
+        return "webhook"
+    return "self" if isinstance(uplink.mqtt, OwnListeners) else "mqtt"
+
+
+def _nobody(*_facts: object) -> None:
+    pass

@@ -1,0 +1,249 @@
+"""Ask one rule: about an event, because a timer has ended, because a window has ended. What it does goes into the turn.
+
+Whatever a rule does on one event costs nothing else (P7): it is noted as an error, and counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import msgspec
+
+from fieldgate_devices.event import Lane
+from fieldgate_rules.condition import Facts
+from fieldgate_rules.effects import Cause
+from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts
+from fieldgate_rules.engine.decisions import Acted, Decision
+from fieldgate_rules.engine.event_fields import NOTHING
+from fieldgate_rules.engine.memory import Memory
+from fieldgate_rules.engine.part import Part
+from fieldgate_rules.engine.slot import Slot
+from fieldgate_rules.engine.stages.stage import Signal, Stage
+from fieldgate_rules.engine.turn import MAX_HOPS, Turn
+from fieldgate_rules.engine.windows.window import Window
+
+__all__ = ["Asker"]
+
+_NS: Final = 1e9
+
+
+class Asker:
+    """``memory`` is what rules remember; ``gateway`` stands for a device where there is none."""
+
+    def __init__(self, memory: Memory, *, gateway: str) -> None:
+        self._memory = memory
+        self._gateway = gateway
+
+    # -- an event -----------------------------------------------------------------------------------------------------
+
+    def ask(self, part: Part, facts: Facts, turn: Turn, altered: Altered | None) -> Altered | None:
+        """Ask a rule; return how the event is to be altered by now."""
+        try:
+            return self._ask(part, facts, turn, altered)
+        except Exception as error:  # noqa: BLE001 - see the law of this file
+            self._failed(part, None, turn, facts, error)
+            return altered
+
+    def _ask(self, part: Part, facts: Facts, turn: Turn, altered: Altered | None) -> Altered | None:
+        part.tally.asked += 1
+        rule, memory = part.rule, self._memory
+        if rule.reads.last:
+            facts = msgspec.structs.replace(facts, last=memory.latest.last(sorted(rule.reads.last)))
+        signal: Signal = True if part.when is None else part.when(facts)  # type: ignore[assignment]  # a condition is a truth
+        group = part.group_of(facts)
+        if group is None:
+            self.note(part, None, turn, facts, "no_group", "group_by")
+            return altered
+        slot = part.slots.get(group)
+        if signal is not True and part.is_plain and (slot is None or not slot.is_holding):
+            self.note(part, slot, turn, facts, _word(signal), "when")
+            return altered
+        slot = slot or memory.slot(part, group)
+        if rule.spec.window is not None:
+            self._gather(part, slot, signal, facts, turn)
+            return altered
+        before = slot.signature()
+        if signal is True or (slot.facts is None and part.when is None):
+            slot.facts = facts
+        was_waiting = bool(slot.due())
+        what, last, stopped = slot.feed(signal, facts)
+        if slot.due() and not was_waiting:
+            slot.mark = turn.mark
+        outcome, stopped, acted = self._come_to(part, slot, facts, turn, what, signal, stopped)
+        if turn.event is not None and slot.applies(last):
+            own = Altered() if rule.is_shadow else altered or Altered()
+            about = act_on_event(rule, slot, facts, own)
+            if about:
+                acted += tuple(about)
+                altered = altered if rule.is_shadow else own
+        self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
+        memory.changed(part, slot, before)
+        return altered
+
+    def _come_to(
+        self, part: Part, slot: Slot, facts: Facts, turn: Turn, what: str, signal: Signal, stopped: str
+    ) -> tuple[str, str, tuple[Acted, ...]]:
+        """Do what a signal has come to; return the outcome, the key that stopped it, and what was done."""
+        match what:
+            case "fire":
+                return self.fire(part, slot, facts, turn)
+            case "resolve":
+                self._resolve(part, slot, facts, turn)
+                return "resolved", stopped, ()
+            case "held":
+                return "kept" if stopped == "until" else "held", stopped, ()
+        if signal is not True:
+            return _word(signal), stopped or "when", ()
+        return "unchanged" if stopped == "changed" else "waiting", stopped, ()
+
+    # -- a timer ------------------------------------------------------------------------------------------------------
+
+    def timer_ended(self, part: Part, slot: Slot, stage: Stage, turn: Turn) -> None:
+        """A stage has waited long enough; facts are those of the last event for which the condition was true."""
+        now, known = turn.now, slot.facts
+        fields, device = (NOTHING, slot.group) if known is None else (known.fields, known.device)
+        facts = Facts(fields, device, now.boot_s, now.wall_s, self._memory.latest.of(device))
+        before = slot.signature()
+        try:
+            what, signal, stopped = slot.tick(stage, now.boot_s)
+            outcome, stopped, acted = self._come_to(part, slot, facts, turn, what, signal, stopped)
+            self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
+        except Exception as error:  # noqa: BLE001 - see the law of this file
+            self._failed(part, slot, turn, facts, error)
+        self._memory.changed(part, slot, before)
+
+    # -- windows ------------------------------------------------------------------------------------------------------
+
+    def _gather(self, part: Part, slot: Slot, signal: Signal, facts: Facts, turn: Turn) -> None:
+        """Put an event into the window of its group."""
+        if signal is not True:
+            self.note(part, slot, turn, facts, _word(signal), "when")
+            return
+        window = self.window(part, slot)
+        slot.facts = facts
+        due_s = window.due_s
+        extra = None if turn.event is None else turn.event.extra
+        at_s = None if extra is None or extra.at_ns is None else extra.at_ns / _NS
+        is_in_time = window.add(facts, turn.now, at_s)
+        if window.due_s != due_s:
+            self._memory.timers.begin(window, (part, slot))
+        self._memory.slow[part.rule.id, slot.group] = None
+        self.note(part, slot, turn, facts, "gathered", "window" if is_in_time else "window.late")
+
+    def window(self, part: Part, slot: Slot) -> Window:
+        """Return the window of a group; a new one where there is none."""
+        if slot.window is None:
+            spec = part.rule.spec.window
+            assert spec is not None
+            slot.window = Window(spec, part.rule.window, since_s=self._memory.began_s)
+        return slot.window
+
+    def window_ended(self, part: Part, slot: Slot, window: Window, turn: Turn) -> None:
+        """A pane of a window has ended, and with it a window, if it says anything."""
+        now, rule = turn.now, part.rule
+        ended = window.tick(now)
+        self._memory.timers.begin(window, (part, slot))
+        self._memory.slow[rule.id, slot.group] = None
+        if ended is None:
+            return
+        slot.ended = ended
+        device = slot.group if rule.spec.group_by == "device" else self._gateway
+        facts = Facts(ended.fields(), device, now.boot_s, now.wall_s)
+        before = slot.signature()
+        acted: tuple[Acted, ...] = ()
+        try:
+            truth = True if rule.having is None else rule.having.evaluate(facts)
+            if truth is True:
+                slot.is_holding = True
+                outcome, stopped, acted = self.fire(part, slot, facts, turn)
+            else:
+                outcome, stopped = "not_having", "window.having"
+                if slot.is_holding and truth is False:
+                    slot.is_holding = False
+                    self._resolve(part, slot, facts, turn)
+            self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
+        except Exception as error:  # noqa: BLE001 - see the law of this file
+            self._failed(part, slot, turn, facts, error)
+        self._memory.changed(part, slot, before)
+
+    # -- firing -------------------------------------------------------------------------------------------------------
+
+    def fire(self, part: Part, slot: Slot, facts: Facts, turn: Turn) -> tuple[str, str, tuple[Acted, ...]]:
+        """Fire, unless the gate is closed; return the outcome, the key that stopped it, and what was done."""
+        rule, now = part.rule, turn.now
+        if slot.gate is not None:
+            closed = slot.gate.closed_by(now)
+            if closed:
+                part.tally.suppressed += 1
+                return "throttled" if closed == "throttle" else "used_up", closed, ()
+            slot.gate.passed(now)
+            self._memory.urgent[rule.id, slot.group] = None
+        part.tally.fired += 1
+        cause = Cause(turn.mark, turn.event, turn.is_replayed, turn.age_s)
+        lane = Lane.NORMAL if turn.event is None else turn.event.lane
+        acted = fire(rule, slot, facts, cause, now, Out() if rule.is_shadow else turn.out, lane=lane)
+        self._tell_others(part, facts, turn, "fired")
+        return "fired", "mode" if rule.is_shadow else "", acted
+
+    def _resolve(self, part: Part, slot: Slot, facts: Facts, turn: Turn) -> None:
+        out = Out() if part.rule.is_shadow else turn.out
+        resolve_alerts(part.rule, slot, facts, Cause(turn.mark, turn.event), turn.now, out)
+        self._tell_others(part, facts, turn, "resolved")
+
+    def _tell_others(self, part: Part, facts: Facts, turn: Turn, firing: str) -> None:
+        """Ask the rules that are on this one."""
+        if part.rule.is_shadow:
+            return
+        severity = next((one.spec.alert.severity for one in part.rule.actions if one.spec.alert is not None), "")
+        for other in self._memory.parts.values():
+            if part.rule.id not in other.of_rules or (firing == "resolved" and not other.wants_resolved):
+                continue
+            told = {"rule": part.rule.id, "firing": firing, "severity": severity}
+            own = Facts(told, facts.device, facts.boot_s, facts.wall_s, facts.prev)
+            if turn.hops >= MAX_HOPS:
+                self.too_far(other, own, turn)
+                continue
+            event, turn.event = turn.event, None
+            turn.hops += 1
+            self.ask(other, own, turn, None)
+            turn.hops -= 1
+            turn.event = event
+
+    def too_far(self, part: Part, facts: Facts, turn: Turn) -> None:
+        """Rules follow from each other without end: this one is not asked any more."""
+        part.tally.errors += 1
+        part.tally.last_error = f"more than {MAX_HOPS} rules followed from each other"
+        self.note(part, None, turn, facts, "hops", "on")
+
+    # -- for explanations ---------------------------------------------------------------------------------------------
+
+    def _failed(self, part: Part, slot: Slot | None, turn: Turn, facts: Facts, error: Exception) -> None:
+        part.tally.errors += 1
+        part.tally.last_error = f"{type(error).__name__}: {error}"
+        self.note(part, slot, turn, facts, "error", "", why=part.tally.last_error)
+
+    def note(
+        self,
+        part: Part,
+        slot: Slot | None,
+        turn: Turn,
+        facts: Facts,
+        outcome: str,
+        stopped: str,
+        *,
+        why: str = "",
+        acted: tuple[Acted, ...] = (),
+    ) -> None:
+        """Keep a decision."""
+        shown: dict[str, Any] = {} if slot is None else slot.shown(turn.now)
+        group = "" if slot is None else slot.group
+        decision = Decision(
+            group, facts.device, turn.event, facts.boot_s, facts.wall_s, facts, outcome, stopped, why, shown, acted
+        )
+        part.ring.append(decision)
+        if slot is not None:
+            slot.last = decision
+
+
+def _word(signal: Signal) -> str:
+    return "unknown" if signal is None else "false"

@@ -1,0 +1,62 @@
+"""What rules decided, kept for explanations: facts and words, nothing rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from fieldgate_devices.event import Event
+from fieldgate_rules.condition import Facts
+
+__all__ = ["Acted", "Decision", "Passed"]
+
+_NOTHING: Final[Mapping[str, Any]] = {}
+
+
+class Acted(msgspec.Struct, frozen=True):
+    """What became of an action: ``stopped_by`` is the key that kept it from being done, empty where none did."""
+
+    number: int
+    kind: str
+    id: str = ""
+    stopped_by: str = ""
+    text: str = ""
+
+
+class Decision(msgspec.Struct, gc=False):
+    """One. ``event`` is numbered later, None for a timer. ``outcome`` is one of
+
+    fired, resolved, held, false, unknown, unchanged, waiting, broken, kept, throttled, used_up, hops, error, no_group,
+    not_having, gathered (into a window), skipped, holds (nothing fires, but the event is altered).
+
+    ``stopped_by`` is the key of the rule that stopped it, empty where it fired; ``why`` says what
+    facts do not. ``stages`` is what each stage showed then.
+    """
+
+    group: str
+    device: str
+    event: Event | None
+    boot_s: float
+    wall_s: float | None
+    facts: Facts | None
+    outcome: str
+    stopped_by: str = ""
+    why: str = ""
+    stages: Mapping[str, Any] = _NOTHING
+    acted: tuple[Acted, ...] = ()
+
+
+class Passed(NamedTuple):
+    """A decision that nothing came of, as the fast path keeps it: the condition was false, or unknown (None)."""
+
+    event: Event
+    facts: Facts
+    truth: bool | None
+
+    def decision(self) -> Decision:
+        """The same in full."""
+        facts = self.facts
+        outcome = "unknown" if self.truth is None else "false"
+        return Decision("", facts.device, self.event, facts.boot_s, facts.wall_s, facts, outcome, "when")

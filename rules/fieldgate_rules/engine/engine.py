@@ -1,0 +1,334 @@
+"""Rules at work: fed with events, with what happens to the gateway and with time; answers with what is to be done.
+
+Laws of this file:
+
+- Each rule is asked about each event as it was decoded, in the order of the files; what rules say of the event itself
+  is applied once, after all of them (decision 0027).
+- Unknown changes nothing. Time is boot time; nothing fires early or twice, whatever the clock does (P6).
+- A rule that fails on one event is noted, and nothing else: neither the event nor another rule suffers (P7).
+- The same events at the same times give the same answers.
+
+No I/O, no clock: every call is given a `Stamp`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, cast
+
+from fieldgate_devices.event import Event, Stamp
+from fieldgate_rules.condition import Facts
+from fieldgate_rules.effects import AlertChange, Cause, Decided, Derived, Notice
+from fieldgate_rules.engine.acting import Altered, Out, resolve_alerts, tell
+from fieldgate_rules.engine.asker import Asker
+from fieldgate_rules.engine.decisions import Decision, Passed
+from fieldgate_rules.engine.event_fields import NOTHING, altered_event, fields_of
+from fieldgate_rules.engine.memory import EngineLimits, Memory
+from fieldgate_rules.engine.moment import Moment, moment_of
+from fieldgate_rules.engine.part import Part, Tally
+from fieldgate_rules.engine.rows import RowKey, Rows
+from fieldgate_rules.engine.schedules import Schedule
+from fieldgate_rules.engine.slot import Slot
+from fieldgate_rules.engine.stages.absence import Absent
+from fieldgate_rules.engine.stages.stage import Stage
+from fieldgate_rules.engine.storage import Storage
+from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
+from fieldgate_rules.engine.turn import MAX_HOPS, Turn
+from fieldgate_rules.engine.windows.window import Window
+from fieldgate_rules.rule import EventTrigger, GatewayTrigger, RuleSet
+
+__all__ = ["Engine"]
+
+_NS: Final = 1e9
+_GLOB: Final = frozenset("*?[")
+_LIMITS: Final = EngineLimits()
+
+
+class Engine:
+    """See the laws above. ``gateway`` is the gateway's id, ``os_boot`` the kernel's boot id."""
+
+    def __init__(
+        self, rules: RuleSet, *, gateway: str, stamp: Stamp, os_boot: str, limits: EngineLimits = _LIMITS
+    ) -> None:
+        self._now = moment_of(stamp)
+        self._gateway = gateway
+        self._memory = Memory(limits, began_s=self._now.boot_s)
+        self._timetable = Timetable(self._memory)
+        self._asker = Asker(self._memory, gateway=gateway)
+        self._storage = Storage(self._memory, self._timetable, self._asker, os_boot=os_boot)
+        self._memory.use(rules)
+        self._timetable.use()
+
+    def _moment(self, stamp: Stamp) -> Moment:
+        now = self._now = moment_of(stamp)
+        self._timetable.look_at_clock(now)
+        return now
+
+    # -- events -------------------------------------------------------------------------------------------------------
+
+    def feed(self, events: Sequence[Event], stamp: Stamp) -> Decided | None:
+        """Return what becomes of events that came together; None: all go on as they are, and nothing is made."""
+        # For an event that no rule takes this is one lookup in a dictionary; for one whose conditions are not true and
+        # of which nothing is remembered it is those, one decoding and an entry in each rule's ring.
+        index, latest = self._memory.index, self._memory.latest
+        by_lane, find, hears = index.by_lane, index.find, latest.is_needed
+        now: Moment | None = None
+        decided: Decided | None = None
+        for place, event in enumerate(events):
+            address = event.address
+            parts = by_lane[event.lane].get(address)
+            if parts is None:
+                parts = find(address, event.lane)
+            after: Event | None = event
+            turn: Turn | None = None
+            if parts or (hears and latest.wants(address.device)):
+                if now is None:
+                    now = self._moment(stamp)
+                fields = fields_of(event)
+                facts = Facts(fields, address.device, now.boot_s, now.wall_s, latest.of(address.device))
+                altered: Altered | None = None
+                for part in parts:
+                    if part.is_simple and not part.slots:
+                        truth = part.when(facts)  # type: ignore[misc]  # is_simple says that there is one
+                        if truth is not True:
+                            part.ring.append(Passed(event, facts, truth))  # type: ignore[arg-type]  # a condition is a truth
+                            continue
+                    if turn is None:
+                        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-{place}", event)
+                    altered = self._asker.ask(part, facts, turn, altered)
+                if hears:
+                    latest.hears(address.device, fields, now.boot_s)
+                if altered is not None:
+                    after = altered_event(event, fields, altered)
+            is_more = turn is not None and (turn.out.effects or turn.out.made)
+            if decided is None and (is_more or after is not event):
+                decided = Decided(list(events[:place]), list(range(place)), [], [])
+            if decided is not None:
+                if after is not None:
+                    decided.events.append(after)
+                    decided.causes.append(place)
+                if turn is not None:
+                    self._collect(turn, place, decided)
+        return decided
+
+    def _collect(self, turn: Turn, place: int | None, decided: Decided) -> None:
+        """Add what a turn has made; new events go through the rules themselves."""
+        decided.effects += turn.out.effects
+        waiting = deque((made, turn.hops + 1) for made in turn.out.made)
+        count = 0
+        while waiting:
+            made, hops = waiting.popleft()
+            count += 1
+            own = Turn(turn.now, Out(), f"{turn.mark}.{count}", made.event, hops)
+            event = self._derived(own)
+            if event is not None:
+                decided.derived.append(Derived(event, place, made.rule))
+            decided.effects += own.out.effects
+            waiting.extend((one, hops + 1) for one in own.out.made)
+
+    def _derived(self, turn: Turn) -> Event | None:
+        """Ask the rules about an event that a rule has made; return it as it goes on."""
+        event = turn.event
+        assert event is not None
+        address, latest = event.address, self._memory.latest
+        parts = () if address.type == "publish" else self._memory.index.find_derived(address, event.lane)
+        if not parts:
+            return event
+        fields = fields_of(event)
+        key = f"{address.type}\x00{address.device}"  # not what the device itself said last
+        facts = Facts(fields, address.device, turn.now.boot_s, turn.now.wall_s, latest.of(key))
+        altered: Altered | None = None
+        for part in parts:
+            if turn.hops > MAX_HOPS:
+                self._asker.too_far(part, facts, turn)
+            else:
+                altered = self._asker.ask(part, facts, turn, altered)
+        latest.hears(key, fields, turn.now.boot_s)
+        return event if altered is None else altered_event(event, fields, altered)
+
+    def _answer(self, turn: Turn) -> Decided:
+        decided = Decided([], [], [], [])
+        self._collect(turn, None, decided)
+        return decided
+
+    # -- the gateway, and time ----------------------------------------------------------------------------------------
+
+    def notice(self, notice: Notice, stamp: Stamp) -> Decided | None:
+        """Something has happened to the gateway."""
+        now = self._moment(stamp)
+        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-{notice.kind}")
+        fields = {"kind": notice.kind, **notice.fields}
+        facts = Facts(fields, notice.device, now.boot_s, now.wall_s, self._memory.latest.of(notice.device))
+        for part in self._memory.parts.values():
+            if any(_is_meant(one, notice) for one in part.gateway):
+                self._asker.ask(part, facts, turn, None)
+        return _something(self._answer(turn))
+
+    def start(self, stamp: Stamp) -> Decided | None:
+        """Begin, once what was saved is back: what lasts is said again, and rules hear that the gateway has started."""
+        now = self._moment(stamp)
+        for part in self._memory.parts.values():
+            self._arm(part, now)
+        self._timetable.begin(now)
+        decided = self.notice(Notice("started", self._gateway), stamp) or Decided([], [], [], [])
+        decided.effects[:0] = self.alerts()
+        return _something(decided)
+
+    def _arm(self, part: Part, now: Moment) -> None:
+        """Devices that a rule names are missed from the start on."""
+        if part.rule.spec.absent is None or part.rule.spec.group_by != "device":
+            return
+        for trigger in part.rule.triggers:
+            for name in trigger.devices if isinstance(trigger, EventTrigger) else ():
+                if _GLOB & set(name):
+                    continue
+                slot = self._memory.slot(part, name)
+                before = slot.signature()
+                for stage in slot.stages:
+                    if isinstance(stage, Absent):
+                        stage.arm(now.boot_s)
+                self._memory.changed(part, slot, before)
+
+    def tick(self, stamp: Stamp) -> Decided | None:
+        """Do what is due, each thing at its own moment in the order of time."""
+        now = self._moment(stamp)
+        decided = Decided([], [], [], [])
+        while (popped := self._memory.timers.pop(now.boot_s)) is not None:
+            due_s, one, owner = popped
+            part, slot = cast("tuple[Part, Slot | None]", owner)
+            if self._memory.parts.get(part.rule.id) is not part:
+                continue
+            turn = Turn(now, Out(), f"{stamp.run:x}-{round(due_s * _NS)}-t", due_s=due_s)
+            if isinstance(one, Schedule):
+                self._scheduled(part, one, turn)
+            elif slot is None or part.slots.get(slot.group) is not slot:
+                continue
+            elif isinstance(one, Window):
+                self._asker.window_ended(part, slot, one, turn)
+            elif isinstance(one, Stage):
+                turn.mark = slot.mark or turn.mark
+                self._asker.timer_ended(part, slot, one, turn)
+            self._collect(turn, None, decided)
+        return _something(decided)
+
+    def _scheduled(self, part: Part, schedule: Schedule, turn: Turn) -> None:
+        came = schedule.look(turn.now)
+        self._memory.timers.begin(schedule, (part, None))
+        if came == "not_yet":
+            return
+        self._memory.urgent[part.rule.id, SCHEDULES] = None
+        facts = Facts(NOTHING, self._gateway, turn.now.boot_s, turn.now.wall_s)
+        if came == "skipped":
+            self._asker.note(part, None, turn, facts, "skipped", "on", why="its time went by unnoticed")
+        else:
+            self._asker.ask(part, facts, turn, None)
+
+    @property
+    def due_s(self) -> float | None:
+        """When `tick` is to be called, in boot time."""
+        return self._memory.timers.due_s
+
+    # -- other rules, and alerts --------------------------------------------------------------------------------------
+
+    def use(self, rules: RuleSet, stamp: Stamp) -> Decided:
+        """From now on by these rules; one that means the same goes on where it is, alerts of the others end."""
+        now, memory = self._moment(stamp), self._memory
+        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-use")
+        before = set(memory.parts)
+        gone = memory.use(rules)
+        self._timetable.use()
+        for id_, part in gone.items():
+            reason = "the rule has changed" if id_ in memory.parts else "the rule is gone"
+            for slot in list(part.slots.values()):
+                facts = slot.facts or Facts(NOTHING, slot.group, now.boot_s, now.wall_s)
+                cause = Cause(turn.mark)
+                resolve_alerts(part.rule, slot, facts, cause, now, turn.out, reason=reason, is_forced=True)
+                memory.forget(part, slot.group)
+        for id_, part in memory.parts.items():
+            if id_ in gone or id_ not in before:
+                self._arm(part, now)
+        self._timetable.begin(now)
+        return self._answer(turn)
+
+    def alerts(self) -> list[AlertChange]:
+        """Return the alerts that last, as they were said."""
+        return [
+            slot.alerts.change(alert, "raised", Cause(slot.mark))
+            for slot in self._memory.slots.values()
+            for alert in slot.alerts.lasting.values()
+        ]
+
+    def resolve(self, rule: str, key: str | None, stamp: Stamp) -> Decided:
+        """End alerts of a rule by hand: that of one key, or all."""
+        now = self._moment(stamp)
+        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-resolve")
+        for slot in list(self.slots(rule)):
+            for one in list(slot.alerts.lasting):
+                if key in (None, one):
+                    change = slot.alerts.ended(one, Cause(turn.mark), reason="resolved by hand")
+                    tell(change, slot.facts.device if slot.facts is not None else slot.group, now, turn.out)
+                    self._memory.urgent[rule, slot.group] = None
+        return self._answer(turn)
+
+    # -- over a restart: see `Storage` --------------------------------------------------------------------------------
+
+    @property
+    def urgent(self) -> int:
+        """How many rows are to be written soon."""
+        return len(self._memory.urgent)
+
+    def changes(self, limit: int = 1 << 30, *, is_all: bool) -> dict[RowKey, bytes | None]:
+        """Return rows that have changed; see `Storage.changes`."""
+        return self._storage.changes(self._now, limit=limit, is_all=is_all)
+
+    def everything(self) -> dict[RowKey, bytes | None]:
+        """Return all rows, for an empty file."""
+        return self._storage.everything(self._now)
+
+    def restore(self, rows: Rows, *, was_stopped: bool) -> None:
+        """Go on where an earlier process ended; once, before `start`."""
+        self._storage.restore(rows, self._now, was_stopped=was_stopped)
+
+    # -- for whoever asks ---------------------------------------------------------------------------------------------
+
+    def tally(self, rule: str) -> Tally:
+        """Return how often a rule has done what."""
+        part = self._memory.parts.get(rule)
+        return Tally() if part is None else part.tally
+
+    @property
+    def errors(self) -> Mapping[str, str]:
+        """Rules that failed on an event, and how at last."""
+        return {id_: part.tally.last_error for id_, part in self._memory.parts.items() if part.tally.errors}
+
+    @property
+    def forgotten(self) -> int:
+        """How many states had to go for newer ones."""
+        return self._memory.forgotten
+
+    def decisions(self, rule: str, device: str | None = None) -> list[Decision]:
+        """Return what is kept of a rule's decisions, of one device (or group) or all, the newest last."""
+        part = self._memory.parts.get(rule)
+        if part is None:
+            return []
+        kept = part.decisions()
+        known = set(map(id, kept))
+        older = [slot.last for slot in part.slots.values() if slot.last is not None and id(slot.last) not in known]
+        both = sorted((*older, *kept), key=lambda one: one.boot_s)
+        return [one for one in both if device in (None, one.device, one.group)]
+
+    def slots(self, rule: str) -> Iterable[Slot]:
+        """Return what a rule remembers, by group."""
+        part = self._memory.parts.get(rule)
+        return () if part is None else part.slots.values()
+
+
+def _something(decided: Decided) -> Decided | None:
+    return decided if decided.effects or decided.derived else None
+
+
+def _is_meant(trigger: GatewayTrigger, notice: Notice) -> bool:
+    if notice.kind not in trigger.kinds:
+        return False
+    return "buffer" not in notice.kind or notice.fields.get("above", trigger.percent) == trigger.percent

@@ -1,0 +1,106 @@
+"""All that rules remember: what is kept of each, what devices said last, what is due, what is to be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fieldgate_rules.condition import Reads
+from fieldgate_rules.engine.index import Index
+from fieldgate_rules.engine.latest import Latest
+from fieldgate_rules.engine.part import Part
+from fieldgate_rules.engine.slot import Slot
+from fieldgate_rules.engine.timers import Timers
+from fieldgate_rules.rule import RuleSet
+
+__all__ = ["EngineLimits", "Memory", "SlotKey"]
+
+_KEPT_DECISIONS: Final = 50
+_LEAST_DECISIONS: Final = 5
+
+SlotKey = tuple[str, str]
+"""A rule's id and a group."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineLimits:
+    """What may be kept, over all rules."""
+
+    max_states: int = 20_000
+    max_devices: int = 10_000
+    max_decisions: int = 5_000
+
+
+class Memory:
+    """``urgent`` and ``slow`` are the slots whose rows are to be written soon, or now and then.
+
+    Of more slots than there may be, the one whose state has not changed for the longest time is forgotten.
+    """
+
+    def __init__(self, limits: EngineLimits, *, began_s: float) -> None:
+        self.limits = limits
+        self.began_s = began_s
+        self.parts: dict[str, Part] = {}
+        self.timers = Timers()
+        self.urgent: dict[SlotKey, None] = {}
+        self.slow: dict[SlotKey, None] = {}
+        self.latest = Latest(Reads(), max_devices=limits.max_devices)
+        self.index: Index[Part] = Index([])
+        self.forgotten = 0
+        self.slots: dict[SlotKey, Slot] = {}
+
+    def use(self, rules: RuleSet) -> dict[str, Part]:
+        """From now on these rules; return those before that are not the same any more."""
+        enabled = [rule for rule in rules.rules if rule.spec.enabled]
+        share = max(_LEAST_DECISIONS, min(_KEPT_DECISIONS, self.limits.max_decisions // max(1, len(enabled))))
+        parts: dict[str, Part] = {}
+        reads = Reads()
+        for rule in enabled:
+            part = self.parts.get(rule.id)
+            if part is None or part.rule.fingerprint != rule.fingerprint:
+                part = Part(rule, decisions=share)
+            else:
+                part.use(rule, decisions=share)
+            parts[rule.id] = part
+            reads |= rule.reads
+        gone = {id_: part for id_, part in self.parts.items() if parts.get(id_) is not part}
+        self.parts = parts
+        self.latest.use(reads)
+        self.index = Index([(part.rule, part) for part in parts.values()])
+        return gone
+
+    def slot(self, part: Part, group: str) -> Slot:
+        """Return what is remembered of a group; a new one where there is none."""
+        slot = part.slots.get(group)
+        if slot is None:
+            slot = part.slots[group] = Slot(part.rule, group)
+            self.slots[part.rule.id, group] = slot
+            if len(self.slots) > self.limits.max_states:
+                oldest = next(iter(self.slots))
+                self.forget(self.parts[oldest[0]], oldest[1])
+                self.forgotten += 1
+        return slot
+
+    def forget(self, part: Part, group: str) -> None:
+        """Remember nothing of a group any more."""
+        key = (part.rule.id, group)
+        part.slots.pop(group, None)
+        slot = self.slots.pop(key, None)
+        self.slow.pop(key, None)
+        self.urgent.pop(key, None)
+        if slot is not None and slot.is_saved:
+            self.urgent[key] = None
+
+    def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:
+        """Wait for what is due now, and have written what is another than ``before`` (`Slot.signature`)."""
+        key = (part.rule.id, slot.group)
+        if slot.signature() != before:
+            for stage in slot.due():
+                self.timers.begin(stage, (part, slot))
+            self.urgent[key] = None
+            if key in self.slots:
+                self.slots[key] = self.slots.pop(key)
+        elif slot.stages or slot.sampling:
+            self.slow[key] = None
+        if part.is_plain and slot.is_idle:
+            self.forget(part, slot.group)

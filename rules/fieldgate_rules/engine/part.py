@@ -1,0 +1,86 @@
+"""A rule at work: its slots, its last decisions, its counts."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+import msgspec
+
+from fieldgate_rules.condition import Closure, Facts
+from fieldgate_rules.engine.decisions import Decision, Passed
+from fieldgate_rules.engine.slot import Slot, has_stages
+from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
+
+__all__ = ["Part", "Tally"]
+
+ALL: Final = "all"
+DEVICE: Final = "device"
+
+
+class Tally(msgspec.Struct):
+    """How often: ``suppressed`` by throttle and once_per."""
+
+    asked: int = 0
+    fired: int = 0
+    suppressed: int = 0
+    errors: int = 0
+    last_error: str = ""
+
+
+class Part:
+    """``is_plain``: nothing is remembered while the condition is not true; ``is_simple``: and the fast path may ask it.
+
+    ``ring`` are the last decisions, those of the fast path as they are made there.
+    """
+
+    __slots__ = (
+        "gateway",
+        "is_plain",
+        "is_simple",
+        "of_rules",
+        "ring",
+        "rule",
+        "slots",
+        "tally",
+        "wants_resolved",
+        "when",
+    )
+
+    def __init__(self, rule: Rule, *, decisions: int) -> None:
+        self.rule = rule
+        self.when: Closure | None = None if rule.when is None else rule.when.evaluate
+        self.slots: dict[str, Slot] = {}
+        self.ring: deque[Decision | Passed] = deque(maxlen=decisions)
+        self.tally = Tally()
+        self.is_plain = not has_stages(rule) and not rule.window
+        self.is_simple = (
+            self.is_plain and self.when is not None and rule.spec.group_by == DEVICE and not rule.reads.last
+        )
+        self.of_rules = frozenset().union(*(one.rules for one in rule.triggers if isinstance(one, RuleTrigger)))
+        self.gateway = tuple(one for one in rule.triggers if isinstance(one, GatewayTrigger))
+        self.wants_resolved = rule.when is not None and "firing" in rule.when.reads.fields
+
+    def group_of(self, facts: Facts) -> str | None:
+        """Return the group of an event; None where it is in none."""
+        by = self.rule.spec.group_by
+        if by == DEVICE:
+            return facts.device
+        if by == ALL:
+            return ""
+        value = facts.fields.get(by)
+        if isinstance(value, bool):
+            return str(value).lower()
+        return str(value) if isinstance(value, str | int | float) else None
+
+    def use(self, rule: Rule, *, decisions: int) -> None:
+        """Go on with a rule that means the same and may stand elsewhere in its file."""
+        self.rule = rule
+        self.when = None if rule.when is None else rule.when.evaluate
+        self.ring = deque(self.ring, maxlen=decisions)
+        for slot in self.slots.values():
+            slot.rule = rule
+
+    def decisions(self) -> list[Decision]:
+        """Return the last ones, the newest last."""
+        return [one if isinstance(one, Decision) else one.decision() for one in self.ring]

@@ -1,0 +1,44 @@
+"""State as rows: (rule, group, kind) and msgpack, each with the time at which it was saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from fieldgate_rules.engine.moment import Moment
+from fieldgate_rules.restart import Saved
+
+__all__ = ["STATE", "VALUES", "Row", "RowKey", "Rows", "decode_row", "encode_row"]
+
+STATE: Final = "state"
+VALUES: Final = "values"
+
+RowKey = tuple[str, str, str]
+Rows = Mapping[RowKey, bytes | None]
+
+
+class Row(msgspec.Struct, array_like=True):
+    """``fingerprint`` is that of the rule, empty where it is of none."""
+
+    fingerprint: str
+    saved: Saved
+    body: dict[str, Any]
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Row)
+
+
+def encode_row(fingerprint: str, now: Moment, os_boot: str, body: dict[str, Any]) -> bytes:
+    """Return the bytes of a row."""
+    return _encoder.encode(Row(fingerprint, Saved(now.boot_s, now.wall_s, os_boot), body))
+
+
+def decode_row(data: bytes) -> Row | None:
+    """Return what the bytes say; None where they are none of this version."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.DecodeError, RecursionError):
+        return None

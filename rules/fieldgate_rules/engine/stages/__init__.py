@@ -1,0 +1,1 @@
+"""What stands between a condition and its actions: a class per key."""

@@ -1,0 +1,47 @@
+"""What stands between a condition and its actions, a class per key; all have this shape.
+
+A signal is True, False or None. None is *nothing new*: it changes no state, neither here nor behind. Times are boot
+seconds. `save` gives plain values for msgpack, `restore` takes them, with times moved to this boot by ``move``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+from fieldgate_rules.condition import Facts
+
+__all__ = ["Move", "Signal", "Stage"]
+
+Signal = bool | None
+Move = Callable[[float], float]
+"""Takes a saved boot time to what it is in this boot."""
+
+
+class Stage(ABC):
+    """``key`` is that of the rule. ``due_s`` is when `tick` has something to say; None: never."""
+
+    key: ClassVar[str]
+    due_s: float | None = None
+
+    @abstractmethod
+    def feed(self, signal: Signal, facts: Facts) -> Signal:
+        """Take the signal of an event, and return what it is from here on."""
+
+    def tick(self, now_s: float) -> Signal:
+        """It is `due_s`; return what the signal is from now on."""
+        del now_s
+        return None
+
+    @abstractmethod
+    def shown(self) -> dict[str, Any]:
+        """Return the state as plain values, for explanations."""
+
+    @abstractmethod
+    def save(self) -> Any:
+        """Return the state; None where there is none."""
+
+    @abstractmethod
+    def restore(self, saved: Any, move: Move) -> None:
+        """Take what `save` returned."""

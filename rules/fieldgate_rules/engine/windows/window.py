@@ -1,0 +1,246 @@
+"""The window of one rule and group: figures over panes of ``slide``, of which ``size`` has a whole number.
+
+A window by the gateway's time ends by boot time; where its panes end is worked out when each begins, so that a step of
+the clock makes none early or twice. One by the device's time ends when its end, and ``late`` after it, has gone by.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from fieldgate_rules.condition import Facts
+from fieldgate_rules.engine.moment import Moment
+from fieldgate_rules.engine.stages.stage import Move
+from fieldgate_rules.engine.windows.figure import Sum, add, merged, result
+from fieldgate_rules.model import WindowSpec
+from fieldgate_rules.rule import WindowValue
+
+__all__ = ["Ended", "Window"]
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MAX_OPEN: Final = 256
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A window that has ended: its figures, when it was (UTC in seconds or None), and whether something is missing."""
+
+    figures: Mapping[str, Any]
+    start_s: float | None
+    end_s: float | None
+    is_partial: bool
+    count: int
+
+    def fields(self) -> dict[str, Any]:
+        """What conditions and texts about it may name."""
+        fields = {**self.figures, "start": self.start_s, "end": self.end_s, "partial": self.is_partial}
+        return {name: value for name, value in fields.items() if value is not None}
+
+    def data(self) -> dict[str, Any]:
+        """What its event says."""
+        data: dict[str, Any] = {name: value for name, value in self.figures.items() if value is not None}
+        if self.start_s is not None and self.end_s is not None:
+            data |= {"start": _utc(self.start_s), "end": _utc(self.end_s)}
+        return data | ({"partial": True} if self.is_partial else {})
+
+
+def _utc(at_s: float) -> str:
+    at = _EPOCH + timedelta(milliseconds=round(at_s * 1000))
+    return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class _Pane(msgspec.Struct, array_like=True):
+    """``begin_s`` and ``end_s`` are boot time (device time for windows of that), ``end_wall_s`` UTC or None."""
+
+    begin_s: float
+    end_s: float
+    end_wall_s: float | None
+    sums: list[Sum]
+    count: int = 0
+    is_partial: bool = False
+
+
+class Window:
+    """``due_s`` is when the next pane ends. ``since_s`` is from when on nothing can have been missed."""
+
+    def __init__(self, spec: WindowSpec, figures: Sequence[WindowValue], *, since_s: float) -> None:
+        self.due_s: float | None = None
+        self.late = 0
+        self._spec = spec
+        self._figures = tuple(figures)
+        self._slide_s = spec.slide or spec.size
+        self._panes_in = round(spec.size / self._slide_s)
+        self._since_s = since_s
+        self._is_by_device = spec.time == "device"
+        self._done: list[_Pane] = []
+        self._open: list[_Pane] = []
+        self._points: dict[str, tuple[float, float]] = {}
+
+    # -- events come in -----------------------------------------------------------------------------------------------
+
+    def add(self, facts: Facts, now: Moment, at_s: float | None) -> bool:
+        """Take an event, ``at_s`` of the device's time; return whether it is in time."""
+        place_s = now.boot_s
+        if self._is_by_device:
+            known_s = now.wall_s if at_s is None else at_s
+            if known_s is None:
+                return False
+            place_s = known_s
+        pane = self._pane(place_s, now)
+        if pane is None:
+            self.late += 1
+            return False
+        pane.count += 1
+        for figure, sum_ in zip(self._figures, pane.sums, strict=True):
+            self._add(figure, sum_, facts, place_s)
+        return True
+
+    def _add(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float) -> None:
+        function = figure.spec.function
+        if figure.of is None:
+            add(sum_, figure, True)
+            return
+        value = figure.of.evaluate(facts)
+        if function == "count":
+            if value is True:
+                add(sum_, figure, True)
+            return
+        if value is None or (function not in ("first", "last") and isinstance(value, bool | str)):
+            return
+        if function == "integral" and not isinstance(value, str):
+            before = self._points.get(figure.name)
+            gap_s = figure.spec.max_gap or self._spec.size
+            if before is not None and 0.0 < place_s - before[0] <= gap_s:
+                sum_.area += (before[1] + value) / 2 * (place_s - before[0])
+            if before is None or place_s >= before[0]:
+                self._points[figure.name] = (place_s, float(value))
+        add(sum_, figure, value)
+
+    def _pane(self, place_s: float, now: Moment) -> _Pane | None:
+        """The pane of a moment; None where it has ended already."""
+        for pane in self._open:
+            if pane.begin_s <= place_s < pane.end_s:
+                return pane
+        if self._is_by_device:
+            return self._pane_of_device(place_s, now)
+        return self._begin(now.boot_s, now)
+
+    def _pane_of_device(self, at_s: float, now: Moment) -> _Pane | None:
+        begin_s = math.floor(at_s / self._slide_s) * self._slide_s
+        ended_s = self._done[-1].end_s if self._done else -math.inf
+        wall_s = now.wall_s
+        is_over = wall_s is not None and begin_s + self._slide_s + self._spec.late <= wall_s
+        if (
+            begin_s < ended_s
+            or is_over
+            or len(self._open) >= _MAX_OPEN
+            or (wall_s is not None and begin_s > wall_s + 86_400)
+        ):
+            return None
+        pane = self._new(begin_s, begin_s + self._slide_s, begin_s + self._slide_s)
+        self._open.append(pane)
+        self._open.sort(key=lambda one: one.begin_s)
+        self._set_due(now)
+        return pane
+
+    def _begin(self, begin_s: float, now: Moment, *, follows: bool = False) -> _Pane:
+        """Begin a pane at a boot time; the first one of a group lies as if it had begun with its multiple."""
+        slide_s = self._slide_s
+        scale_s = 0.0 if now.wall_s is None else now.wall_s - now.boot_s  # UTC minus boot time, as it is now
+        at_s = begin_s + scale_s
+        whole_s = math.floor(at_s / slide_s + (0.5 if follows else 0.0)) * slide_s
+        end_s = whole_s + slide_s - scale_s
+        start_s = begin_s if follows else whole_s - scale_s
+        pane = self._new(start_s, end_s, None if now.wall_s is None else whole_s + slide_s)
+        pane.is_partial = start_s < self._since_s
+        self._open.append(pane)
+        self.due_s = end_s
+        return pane
+
+    def _new(self, begin_s: float, end_s: float, end_wall_s: float | None) -> _Pane:
+        return _Pane(begin_s, end_s, end_wall_s, [Sum() for _ in self._figures])
+
+    def _set_due(self, now: Moment) -> None:
+        if not self._open or now.wall_s is None:
+            self.due_s = now.boot_s + self._slide_s if self._open else None
+            return
+        self.due_s = now.boot_s + max(0.0, self._open[0].end_s + self._spec.late - now.wall_s)
+
+    # -- a pane ends --------------------------------------------------------------------------------------------------
+
+    def tick(self, now: Moment) -> Ended | None:
+        """It is `due_s`: return the window that ends, if it says anything."""
+        if not self._open:
+            self.due_s = None
+            return None
+        if self._is_by_device and (
+            now.wall_s is None or self._open[0].end_s + self._spec.late > now.wall_s + 1e-6
+        ):  # the clock was set back, or nobody knows the time
+            self._set_due(now)
+            return None
+        pane = self._open.pop(0)
+        self._done.append(pane)
+        ended = self._ended(now)
+        del self._done[: max(0, len(self._done) - self._panes_in)]
+        if self._is_by_device:
+            self._set_due(now)
+        elif (
+            self._spec.empty
+            or any(one.count for one in self._done[-self._panes_in + 1 :] if self._panes_in > 1)
+            or pane.count
+        ):
+            late_s = now.boot_s - pane.end_s
+            self._begin(pane.end_s if late_s < self._slide_s else now.boot_s, now, follows=late_s < self._slide_s)
+        else:
+            self.due_s = None
+        return ended
+
+    def _ended(self, now: Moment) -> Ended | None:
+        panes = self._done[-self._panes_in :]
+        before = self._done[-self._panes_in - 1] if len(self._done) > self._panes_in else None
+        count = sum(one.count for one in panes)
+        if not count and not self._spec.empty:
+            return None
+        figures = {
+            figure.name: result(
+                merged([one.sums[number] for one in panes]),
+                figure,
+                None if before is None else before.sums[number].last,
+            )
+            for number, figure in enumerate(self._figures)
+        }
+        end_s = panes[-1].end_wall_s
+        if end_s is None and now.wall_s is not None and not self._is_by_device:
+            end_s = now.wall_s - (now.boot_s - panes[-1].end_s)
+        is_partial = any(one.is_partial for one in panes)
+        return Ended(figures, None if end_s is None else end_s - self._spec.size, end_s, is_partial, count)
+
+    # -- over a restart -----------------------------------------------------------------------------------------------
+
+    def shown(self) -> dict[str, Any]:
+        """Return the state as plain values, for explanations."""
+        return {"events": sum(one.count for one in self._open), "due_s": self.due_s, "late": self.late}
+
+    def save(self) -> Any:
+        """Return the state; None where there is none."""
+        if not self._open and not self._done:
+            return None
+        return msgspec.to_builtins([self._done, self._open, self._points, self.due_s])
+
+    def restore(self, saved: Any, move: Move, *, is_partial: bool) -> None:
+        """Take what `save` returned; ``is_partial``: events after it are lost."""
+        done, open_, points, due_s = saved
+        shift = (lambda at_s: at_s) if self._is_by_device else move
+        for into, panes in ((self._done, done), (self._open, open_)):
+            for one in msgspec.convert(panes, list[_Pane], strict=False):
+                if len(one.sums) != len(self._figures):
+                    continue
+                one.begin_s, one.end_s = shift(one.begin_s), shift(one.end_s)
+                one.is_partial = one.is_partial or (is_partial and into is self._open)
+                into.append(one)
+        self._points = {name: (shift(at_s), value) for name, (at_s, value) in points.items()}
+        self.due_s = None if due_s is None or not self._open else move(due_s)
