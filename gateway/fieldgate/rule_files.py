@@ -14,13 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldgate.config import Config, UplinkConfig
-from fieldgate.config.uplink import OwnListeners
+from fieldgate.config import Config
 from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_rules.reading import Known, read_rules
-from fieldgate_rules.reading.known import UplinkKind
 from fieldgate_rules.rule import RuleSet
 
 __all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
@@ -44,7 +42,7 @@ class RuleFiles:
 
     def __init__(self, config: Config) -> None:
         self.folder: Path = config.rules.path
-        self._known = Known(uplinks={name: _kind_of(one) for name, one in config.uplinks.items()})
+        self._known = Known(uplinks={name: one.kind for name, one in config.uplinks.items()})
 
     def signature(self) -> Signature | None:
         """Return what changes when a file does; None where the folder cannot be read."""
@@ -137,12 +135,6 @@ class RuleWatch:
     def close(self) -> None:
         """Read nothing any more; what is being read is left to its end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _kind_of(uplink: UplinkConfig) -> UplinkKind:
-    if uplink.webhook is not None:
-        return "webhook"
-    return "self" if isinstance(uplink.mqtt, OwnListeners) else "mqtt"
 
 
 def _nobody(*_facts: object) -> None:
