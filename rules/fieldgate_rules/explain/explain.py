@@ -67,8 +67,7 @@ def _states(engine: Engine, rule: Rule, group: str | None, now: Moment) -> Itera
     for slot in engine.slots(rule.id):
         if slot.group != group:
             continue
-        shown = slot.shown() | ({} if slot.gate is None else slot.gate.shown(now))
-        for key, values in shown.items():
+        for key, values in slot.shown(now).items():
             if text := state_words(rule, key, values, now.boot_s, None):
                 yield Part(key, Place.of(place_of(rule, key)), "waits", text)
         for alert in slot.alerts.lasting.values():
