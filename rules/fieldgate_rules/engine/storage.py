@@ -10,7 +10,7 @@ from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
-from fieldgate_rules.engine.rows import STATE, VALUES, RowKey, Rows, decode_row, encode_row
+from fieldgate_rules.engine.rows import STATE, VALUES, RowKey, Rows, decode_row, encode_body, encode_row
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
 from fieldgate_rules.restart import Restart, restart_of
 
@@ -35,11 +35,18 @@ class Storage:
         """
         memory = self._memory
         rows: dict[RowKey, bytes | None] = {}
-        for changed in (memory.urgent, memory.slow) if is_all else (memory.urgent,):
-            while changed and len(rows) < limit:
-                key = next(iter(changed))
-                del changed[key]
-                rows[key[0], key[1], STATE] = self._row(key, now)
+        while memory.urgent and len(rows) < limit:
+            key = next(iter(memory.urgent))
+            del memory.urgent[key]
+            rows[key[0], key[1], STATE] = self._row(key, now)
+        while is_all and memory.slow and len(rows) < limit:
+            key = next(iter(memory.slow))
+            del memory.slow[key]
+            slot = memory.slots.get(key)
+            before = None if slot is None else slot.given
+            row = self._row(key, now)
+            if slot is None or slot.given != before:  # asked about, and the same as before: no write
+                rows[key[0], key[1], STATE] = row
         latest = memory.latest
         while is_all and latest.changed and len(rows) < limit:
             device = next(iter(latest.changed))
@@ -64,8 +71,9 @@ class Storage:
         slot = part.slots.get(key[1])
         if slot is None:
             return None
-        slot.is_saved = True
-        return encode_row(part.rule.fingerprint, now, self._os_boot, slot.save())
+        body = slot.save()
+        slot.given = hash(encode_body(body))
+        return encode_row(part.rule.fingerprint, now, self._os_boot, body)
 
     def _values(self, device: str, now: Moment) -> bytes | None:
         values = self._memory.latest.devices.get(device)
@@ -101,7 +109,7 @@ class Storage:
         slot = memory.slot(part, group)
         is_reset = part.rule.spec.on_restart == "reset"
         slot.restore(body, restart.move, is_reset=is_reset)
-        slot.note, slot.is_saved = restart.note, True
+        slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
             window = self._asker.window(part, slot)
             window.restore(body["window"], restart.move, is_partial=not is_whole)
