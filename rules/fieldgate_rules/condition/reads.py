@@ -17,7 +17,7 @@ from fieldgate_rules.condition.shapes import Kind
 __all__ = ["known_number", "raw_value", "read_field", "read_stored"]
 
 
-def known_number(value: object) -> Value | None:
+def known_number(value: object) -> float | int | None:
     """The value if it is a number that can be reckoned with."""
     if (type(value) is float or type(value) is int) and -MAX_NUMBER <= value <= MAX_NUMBER:
         return value

@@ -247,10 +247,13 @@ def _raise(rule: Rule, slot: Slot, action: Action, facts: Facts, cause: Cause, n
         now.boot_s,
         action.number,
     )
-    change = slot.alerts.raised(alert, cause)
+    is_new = alert.key not in slot.alerts.lasting
+    change = slot.alerts.raised(alert, cause, facts.device)
     if change is not None:
         tell(change, facts.device, now, out)
-    return text if change is None or change.state == "raised" else f"{text} (updated)"
+    if is_new:
+        return text if change is not None else f"{text} (not raised: too many keys)"
+    return f"{text} (updated)" if change is not None else text
 
 
 def tell(change: AlertChange, device: str, now: Moment, out: Out) -> None:

@@ -5,6 +5,7 @@ Whatever a rule does on one event costs nothing else (P7): it is noted as an err
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -12,14 +13,14 @@ import msgspec
 from fieldgate_devices.event import Lane
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.effects import Cause
-from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts
+from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts, tell
 from fieldgate_rules.engine.decisions import Acted, Decision
 from fieldgate_rules.engine.event_fields import NOTHING
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.part import Part
 from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.stages.stage import Signal, Stage
-from fieldgate_rules.engine.turn import MAX_HOPS, Turn
+from fieldgate_rules.engine.turn import MAX_FOLLOWING, MAX_HOPS, Turn
 from fieldgate_rules.engine.windows.window import Window
 
 __all__ = ["Asker"]
@@ -58,13 +59,35 @@ class Asker:
         if signal is not True and part.is_plain and (slot is None or not slot.is_holding):
             self.note(part, slot, turn, facts, _word(signal), "when")
             return altered
-        slot = slot or memory.slot(part, group)
+        slot = slot or self._new_slot(part, group, turn)
         if rule.spec.window is not None:
             self._gather(part, slot, signal, facts, turn)
             return altered
         before = slot.signature()
+        try:
+            return self._go_on(part, slot, signal, facts, turn, altered)
+        finally:
+            memory.changed(part, slot, before)
+
+    def _new_slot(self, part: Part, group: str, turn: Turn) -> Slot:
+        """Remember a group from now on; alerts of those that had to go for it end."""
+        slot, memory = self._memory.slot(part, group), self._memory
+        while memory.evicted:
+            old_part, old = memory.evicted.pop()
+            facts = old.facts or Facts(NOTHING, old.group, turn.now.boot_s, turn.now.wall_s)
+            out = Out() if old_part.rule.is_shadow else turn.out
+            resolve_alerts(
+                old_part.rule, old, facts, Cause(turn.mark), turn.now, out, reason="too many states", is_forced=True
+            )
+        return slot
+
+    def _go_on(
+        self, part: Part, slot: Slot, signal: Signal, facts: Facts, turn: Turn, altered: Altered | None
+    ) -> Altered | None:
+        """Take the signal of the condition to its end."""
+        rule = part.rule
         if signal is True or (slot.facts is None and part.when is None):
-            slot.facts = facts
+            slot.facts, slot.age_s, slot.is_replayed = facts, turn.age_s, turn.is_replayed
         was_waiting = bool(slot.due())
         what, last, stopped = slot.feed(signal, facts)
         if slot.due() and not was_waiting:
@@ -77,7 +100,6 @@ class Asker:
                 acted += tuple(about)
                 altered = altered if rule.is_shadow else own
         self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
-        memory.changed(part, slot, before)
         return altered
 
     def _come_to(
@@ -100,17 +122,37 @@ class Asker:
 
     def timer_ended(self, part: Part, slot: Slot, stage: Stage, turn: Turn) -> None:
         """A stage has waited long enough; facts are those of the last event for which the condition was true."""
-        now, known = turn.now, slot.facts
-        fields, device = (NOTHING, slot.group) if known is None else (known.fields, known.device)
-        facts = Facts(fields, device, now.boot_s, now.wall_s, self._memory.latest.of(device))
+        known = slot.facts
+        fields, device = (NOTHING, self._device_of(part, slot)) if known is None else (known.fields, known.device)
+        facts = self._facts(part, fields, device, turn)
+        if part.rule.spec.absent is None:  # silence is no older than it is
+            turn.age_s, turn.is_replayed = turn.age_s + slot.age_s, slot.is_replayed
         before = slot.signature()
         try:
-            what, signal, stopped = slot.tick(stage, now.boot_s)
+            what, signal, stopped = slot.tick(stage, turn.now.boot_s)
             outcome, stopped, acted = self._come_to(part, slot, facts, turn, what, signal, stopped)
             self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
         except Exception as error:  # noqa: BLE001 - see the law of this file
             self._failed(part, slot, turn, facts, error)
         self._memory.changed(part, slot, before)
+
+    def alerts_waited(self, part: Part, slot: Slot, turn: Turn) -> None:
+        """What alerts say now, after a second without a word."""
+        before = slot.signature()
+        for change, device in slot.alerts.tick(turn.now.boot_s):
+            if not part.rule.is_shadow:
+                tell(change, device, turn.now, turn.out)
+        self._memory.changed(part, slot, before)
+
+    def _device_of(self, part: Part, slot: Slot) -> str:
+        """The device that a group is, or the gateway."""
+        return slot.group if part.rule.spec.group_by == "device" else self._gateway
+
+    def _facts(self, part: Part, fields: Mapping[str, object], device: str, turn: Turn) -> Facts:
+        """The facts of what no event brings."""
+        latest, wanted = self._memory.latest, part.rule.reads.last
+        last = latest.last(sorted(wanted)) if wanted else {}
+        return Facts(fields, device, turn.now.boot_s, turn.now.wall_s, latest.of(device), last)
 
     # -- windows ------------------------------------------------------------------------------------------------------
 
@@ -140,15 +182,14 @@ class Asker:
 
     def window_ended(self, part: Part, slot: Slot, window: Window, turn: Turn) -> None:
         """A pane of a window has ended, and with it a window, if it says anything."""
-        now, rule = turn.now, part.rule
-        ended = window.tick(now)
+        rule = part.rule
+        ended = window.tick(turn.now)
         self._memory.timers.begin(window, (part, slot))
         self._memory.slow[rule.id, slot.group] = None
         if ended is None:
             return
         slot.ended = ended
-        device = slot.group if rule.spec.group_by == "device" else self._gateway
-        facts = Facts(ended.fields(), device, now.boot_s, now.wall_s)
+        facts = self._facts(part, ended.fields(), self._device_of(part, slot), turn)
         before = slot.signature()
         acted: tuple[Acted, ...] = ()
         try:
@@ -187,7 +228,8 @@ class Asker:
 
     def _resolve(self, part: Part, slot: Slot, facts: Facts, turn: Turn) -> None:
         out = Out() if part.rule.is_shadow else turn.out
-        resolve_alerts(part.rule, slot, facts, Cause(turn.mark, turn.event), turn.now, out)
+        cause = Cause(turn.mark, turn.event, turn.is_replayed, turn.age_s)
+        resolve_alerts(part.rule, slot, facts, cause, turn.now, out)
         self._tell_others(part, facts, turn, "resolved")
 
     def _tell_others(self, part: Part, facts: Facts, turn: Turn, firing: str) -> None:
@@ -195,24 +237,30 @@ class Asker:
         if part.rule.is_shadow:
             return
         severity = next((one.spec.alert.severity for one in part.rule.actions if one.spec.alert is not None), "")
-        for other in self._memory.parts.values():
-            if part.rule.id not in other.of_rules or (firing == "resolved" and not other.wants_resolved):
+        for other in self._memory.on_rule.get(part.rule.id, ()):
+            if firing == "resolved" and not other.wants_resolved:
                 continue
             told = {"rule": part.rule.id, "firing": firing, "severity": severity}
             own = Facts(told, facts.device, facts.boot_s, facts.wall_s, facts.prev)
-            if turn.hops >= MAX_HOPS:
+            following = turn.following
+            if turn.hops >= MAX_HOPS or following.is_too_much:
                 self.too_far(other, own, turn)
                 continue
-            event, turn.event = turn.event, None
+            following.firings += 1
+            event, mark = turn.event, turn.mark
+            turn.event, turn.mark = None, f"{mark}+{following.firings}"  # one rule may hear of two in one turn
             turn.hops += 1
             self.ask(other, own, turn, None)
             turn.hops -= 1
-            turn.event = event
+            turn.event, turn.mark = event, mark
 
     def too_far(self, part: Part, facts: Facts, turn: Turn) -> None:
         """Rules follow from each other without end: this one is not asked any more."""
         part.tally.errors += 1
-        part.tally.last_error = f"more than {MAX_HOPS} rules followed from each other"
+        if turn.following.is_too_much:
+            part.tally.last_error = f"more than {MAX_FOLLOWING:,} firings and events followed from one"
+        else:
+            part.tally.last_error = f"more than {MAX_HOPS} rules followed from each other"
         self.note(part, None, turn, facts, "hops", "on")
 
     # -- for explanations ---------------------------------------------------------------------------------------------

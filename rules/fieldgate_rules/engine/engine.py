@@ -21,6 +21,7 @@ from fieldgate_devices.event import Event, Stamp
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.effects import AlertChange, Cause, Decided, Derived, Notice
 from fieldgate_rules.engine.acting import Altered, Out, resolve_alerts, tell
+from fieldgate_rules.engine.alerts import Alerts
 from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.decisions import Decision, Passed
 from fieldgate_rules.engine.event_fields import NOTHING, altered_event, fields_of
@@ -34,7 +35,7 @@ from fieldgate_rules.engine.stages.absence import Absent
 from fieldgate_rules.engine.stages.stage import Stage
 from fieldgate_rules.engine.storage import Storage
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
-from fieldgate_rules.engine.turn import MAX_HOPS, Turn
+from fieldgate_rules.engine.turn import MAX_HOPS, Turn, age_of, is_replayed
 from fieldgate_rules.engine.windows.window import Window
 from fieldgate_rules.rule import EventTrigger, GatewayTrigger, RuleSet
 
@@ -43,6 +44,7 @@ __all__ = ["Engine"]
 _NS: Final = 1e9
 _GLOB: Final = frozenset("*?[")
 _LIMITS: Final = EngineLimits()
+_WENT_BY: Final = "its time went by unnoticed"
 
 
 class Engine:
@@ -57,13 +59,25 @@ class Engine:
         self._timetable = Timetable(self._memory)
         self._asker = Asker(self._memory, gateway=gateway)
         self._storage = Storage(self._memory, self._timetable, self._asker, os_boot=os_boot)
+        self._rules = rules
         self._memory.use(rules)
         self._timetable.use()
 
     def _moment(self, stamp: Stamp) -> Moment:
-        now = self._now = moment_of(stamp)
-        self._timetable.look_at_clock(now)
+        """Take the time; a stamp may be a little older than the last one, and time never goes back."""
+        now = moment_of(stamp)
+        behind_s = self._now.boot_s - now.boot_s
+        if behind_s > 0.0:
+            now = Moment(self._now.boot_s, None if now.wall_s is None else now.wall_s + behind_s, stamp)
+        self._now = now
+        if self._timetable.look_at_clock(now):
+            self._note_missed(now)
         return now
+
+    def _note_missed(self, now: Moment) -> None:
+        turn, facts = Turn(now, Out(), ""), Facts(NOTHING, self._gateway, now.boot_s, now.wall_s)
+        for part in self._timetable.missed():
+            self._asker.note(part, None, turn, facts, "skipped", "on", why=_WENT_BY)
 
     # -- events -------------------------------------------------------------------------------------------------------
 
@@ -75,6 +89,9 @@ class Engine:
         by_lane, find, hears = index.by_lane, index.find, latest.is_needed
         now: Moment | None = None
         decided: Decided | None = None
+        due_s = self._memory.timers.due_s
+        if due_s is not None and due_s * _NS <= stamp.boot_ns:
+            decided = self.tick(stamp)  # what was due before these events came is not changed by them
         for place, event in enumerate(events):
             address = event.address
             parts = by_lane[event.lane].get(address)
@@ -89,13 +106,17 @@ class Engine:
                 facts = Facts(fields, address.device, now.boot_s, now.wall_s, latest.of(address.device))
                 altered: Altered | None = None
                 for part in parts:
-                    if part.is_simple and not part.slots:
-                        truth = part.when(facts)  # type: ignore[misc]  # is_simple says that there is one
+                    if part.is_simple and address.device not in part.slots:
+                        try:
+                            truth = part.when(facts)  # type: ignore[misc]  # is_simple says that there is one
+                        except Exception:  # noqa: BLE001 - the asker finds it too, and notes it
+                            truth = True
                         if truth is not True:
                             part.ring.append(Passed(event, facts, truth))  # type: ignore[arg-type]  # a condition is a truth
                             continue
                     if turn is None:
-                        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-{place}", event)
+                        mark = f"{stamp.run:x}-{stamp.boot_ns}-{place}"
+                        turn = Turn(now, Out(), mark, event, age_s=age_of(event, now), is_replayed=is_replayed(event))
                     altered = self._asker.ask(part, facts, turn, altered)
                 if hears:
                     latest.hears(address.device, fields, now.boot_s)
@@ -120,7 +141,9 @@ class Engine:
         while waiting:
             made, hops = waiting.popleft()
             count += 1
-            own = Turn(turn.now, Out(), f"{turn.mark}.{count}", made.event, hops)
+            own = Turn(
+                turn.now, Out(), f"{turn.mark}.{count}", made.event, hops, turn.age_s, turn.is_replayed, turn.following
+            )
             event = self._derived(own)
             if event is not None:
                 decided.derived.append(Derived(event, place, made.rule))
@@ -142,8 +165,12 @@ class Engine:
         for part in parts:
             if turn.hops > MAX_HOPS:
                 self._asker.too_far(part, facts, turn)
-            else:
-                altered = self._asker.ask(part, facts, turn, altered)
+                continue
+            if turn.following.is_too_much:
+                self._asker.too_far(part, facts, turn)
+                break
+            turn.following.events += turn.hops > 1  # what rules emit of an event itself is bounded by the rules
+            altered = self._asker.ask(part, facts, turn, altered)
         latest.hears(key, fields, turn.now.boot_s)
         return event if altered is None else altered_event(event, fields, altered)
 
@@ -157,10 +184,10 @@ class Engine:
     def notice(self, notice: Notice, stamp: Stamp) -> Decided | None:
         """Something has happened to the gateway."""
         now = self._moment(stamp)
-        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-{notice.kind}")
+        turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-{notice.kind}-{notice.device}")
         fields = {"kind": notice.kind, **notice.fields}
         facts = Facts(fields, notice.device, now.boot_s, now.wall_s, self._memory.latest.of(notice.device))
-        for part in self._memory.parts.values():
+        for part in self._memory.on_gateway.get(notice.kind, ()):
             if any(_is_meant(one, notice) for one in part.gateway):
                 self._asker.ask(part, facts, turn, None)
         return _something(self._answer(turn))
@@ -171,9 +198,21 @@ class Engine:
         for part in self._memory.parts.values():
             self._arm(part, now)
         self._timetable.begin(now)
+        self._note_missed(now)
         decided = self.notice(Notice("started", self._gateway), stamp) or Decided([], [], [], [])
         decided.effects[:0] = self.alerts()
+        self._end_lost(decided, now)
         return _something(decided)
+
+    def _end_lost(self, decided: Decided, now: Moment) -> None:
+        """End alerts that were saved by rules that are not the same any more."""
+        turn = Turn(now, Out(), f"{now.stamp.run:x}-{now.stamp.boot_ns}-start")
+        for rule, alerts, device in self._storage.lost:
+            for key in list(alerts.lasting):
+                reason = _why_gone(rule, self._rules)
+                tell(alerts.ended(key, Cause(turn.mark), reason=reason), device, now, turn.out)
+        self._storage.lost.clear()
+        self._collect(turn, None, decided)
 
     def _arm(self, part: Part, now: Moment) -> None:
         """Devices that a rule names are missed from the start on."""
@@ -188,6 +227,7 @@ class Engine:
                 for stage in slot.stages:
                     if isinstance(stage, Absent):
                         stage.arm(now.boot_s)
+                        slot.mark = slot.mark or f"{now.stamp.run:x}-{now.stamp.boot_ns}-armed"
                 self._memory.changed(part, slot, before)
 
     def tick(self, stamp: Stamp) -> Decided | None:
@@ -199,13 +239,15 @@ class Engine:
             part, slot = cast("tuple[Part, Slot | None]", owner)
             if self._memory.parts.get(part.rule.id) is not part:
                 continue
-            turn = Turn(now, Out(), f"{stamp.run:x}-{round(due_s * _NS)}-t", due_s=due_s)
+            turn = Turn(now, Out(), f"{stamp.run:x}-{round(due_s * _NS)}-t", age_s=max(0.0, now.boot_s - due_s))
             if isinstance(one, Schedule):
                 self._scheduled(part, one, turn)
             elif slot is None or part.slots.get(slot.group) is not slot:
                 continue
             elif isinstance(one, Window):
                 self._asker.window_ended(part, slot, one, turn)
+            elif isinstance(one, Alerts):
+                self._asker.alerts_waited(part, slot, turn)
             elif isinstance(one, Stage):
                 turn.mark = slot.mark or turn.mark
                 self._asker.timer_ended(part, slot, one, turn)
@@ -220,7 +262,7 @@ class Engine:
         self._memory.urgent[part.rule.id, SCHEDULES] = None
         facts = Facts(NOTHING, self._gateway, turn.now.boot_s, turn.now.wall_s)
         if came == "skipped":
-            self._asker.note(part, None, turn, facts, "skipped", "on", why="its time went by unnoticed")
+            self._asker.note(part, None, turn, facts, "skipped", "on", why=_WENT_BY)
         else:
             self._asker.ask(part, facts, turn, None)
 
@@ -235,15 +277,17 @@ class Engine:
         """From now on by these rules; one that means the same goes on where it is, alerts of the others end."""
         now, memory = self._moment(stamp), self._memory
         turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-use")
+        self._rules = rules
         before = set(memory.parts)
         gone = memory.use(rules)
         self._timetable.use()
         for id_, part in gone.items():
-            reason = "the rule has changed" if id_ in memory.parts else "the rule is gone"
+            reason = _why_gone(id_, rules)
+            memory.urgent[id_, SCHEDULES] = None
             for slot in list(part.slots.values()):
                 facts = slot.facts or Facts(NOTHING, slot.group, now.boot_s, now.wall_s)
-                cause = Cause(turn.mark)
-                resolve_alerts(part.rule, slot, facts, cause, now, turn.out, reason=reason, is_forced=True)
+                out = Out() if part.rule.is_shadow else turn.out
+                resolve_alerts(part.rule, slot, facts, Cause(turn.mark), now, out, reason=reason, is_forced=True)
                 memory.forget(part, slot.group)
         for id_, part in memory.parts.items():
             if id_ in gone or id_ not in before:
@@ -256,6 +300,7 @@ class Engine:
         return [
             slot.alerts.change(alert, "raised", Cause(slot.mark))
             for slot in self._memory.slots.values()
+            if not slot.rule.is_shadow
             for alert in slot.alerts.lasting.values()
         ]
 
@@ -265,7 +310,7 @@ class Engine:
         turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-resolve")
         for slot in list(self.slots(rule)):
             for one in list(slot.alerts.lasting):
-                if key in (None, one):
+                if key in (None, one) and not slot.rule.is_shadow:
                     change = slot.alerts.ended(one, Cause(turn.mark), reason="resolved by hand")
                     tell(change, slot.facts.device if slot.facts is not None else slot.group, now, turn.out)
                     self._memory.urgent[rule, slot.group] = None
@@ -335,7 +380,15 @@ def _something(decided: Decided) -> Decided | None:
     return decided if decided.effects or decided.derived else None
 
 
+def _why_gone(id_: str, rules: RuleSet) -> str:
+    """Why a rule is not there any more as it was."""
+    rule = next((one for one in rules.rules if one.id == id_), None)
+    if rule is None:
+        return "the rule is gone"
+    return "the rule has changed" if rule.spec.enabled else "the rule is disabled"
+
+
 def _is_meant(trigger: GatewayTrigger, notice: Notice) -> bool:
     if notice.kind not in trigger.kinds:
         return False
-    return "buffer" not in notice.kind or notice.fields.get("above", trigger.percent) == trigger.percent
+    return notice.threshold is None or notice.threshold == trigger.percent

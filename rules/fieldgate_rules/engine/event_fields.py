@@ -37,7 +37,7 @@ def altered_event(event: Event, fields: Mapping[str, object], altered: Altered) 
     if altered.is_dropped:
         return None
     changes: dict[str, Any] = {}
-    if altered.fields or altered.added:
+    if (altered.fields or altered.added) and fields is not NOTHING:  # bytes stay as they are
         changes["data"] = _encode({**altered.added, **fields, **altered.fields})
         changes["is_json"] = True
     if altered.lane is not None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Gate"]
 
+_WRONG_S: Final = 86_400.0  # a clock that was ahead by more was wrong
 _LENGTHS_S: Final = {"hour": 3600.0, "day": 86_400.0, "week": 604_800.0, "month": 2_592_000.0}
 
 
@@ -27,6 +28,7 @@ class Gate:
         self._times: deque[float] = deque(maxlen=throttle.times if throttle is not None else 1)
         self._period = ""
         self._period_s = 0.0
+        self._passed_wall_s: float | None = None
 
     def closed_by(self, now: Moment) -> str:
         """Return the key that keeps the rule from firing now; empty if none does."""
@@ -35,11 +37,16 @@ class Gate:
             return "throttle"
         if self._once_per is not None and self._period:
             period = self._period_of(now)
-            if self._period == period:
+            if self._period == period or (period and self._is_set_back(now)):
                 return "once_per"
             if (not period or not self._is_calendar) and self._once_per in _LENGTHS_S:
                 return "once_per" if now.boot_s < self._period_s + _LENGTHS_S[self._once_per] else ""
         return ""
+
+    def _is_set_back(self, now: Moment) -> bool:
+        """Whether the clock was set back since it fired, by less than a day: that period was used up."""
+        passed_s, wall_s = self._passed_wall_s, now.wall_s
+        return passed_s is not None and wall_s is not None and 0.0 < passed_s - wall_s <= _WRONG_S
 
     @property
     def _is_calendar(self) -> bool:
@@ -51,6 +58,7 @@ class Gate:
             self._times.append(now.boot_s)
         if self._once_per is not None:
             self._period, self._period_s = self._period_of(now) or "boot", now.boot_s
+            self._passed_wall_s = None if self._once_per == "start" else now.wall_s
 
     def _period_of(self, now: Moment) -> str:
         """A name for the period that it is now; empty while nobody knows the time."""
@@ -85,10 +93,13 @@ class Gate:
 
     def save(self) -> Any:
         """Return the state; None where there is none."""
-        return [list(self._times), self._period, self._period_s] if self._times or self._period else None
+        if not self._times and not self._period:
+            return None
+        return [list(self._times), self._period, self._period_s, self._passed_wall_s]
 
     def restore(self, saved: Any, move: Move) -> None:
         """Take what `save` returned."""
-        times, self._period, period_s = saved
+        times, self._period, period_s, *passed = saved
+        self._passed_wall_s = passed[0] if passed else None
         self._times.extend(move(one) for one in times)
         self._period_s = move(period_s)

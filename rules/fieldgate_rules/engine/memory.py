@@ -35,6 +35,7 @@ class Memory:
     """``urgent`` and ``slow`` are the slots whose rows are to be written soon, or now and then.
 
     Of more slots than there may be, the one whose state has not changed for the longest time is forgotten.
+    ``on_rule`` and ``on_gateway`` are the rules on a rule, by its id, and on what happens to the gateway, by kind.
     """
 
     def __init__(self, limits: EngineLimits, *, began_s: float) -> None:
@@ -48,6 +49,9 @@ class Memory:
         self.index: Index[Part] = Index([])
         self.forgotten = 0
         self.slots: dict[SlotKey, Slot] = {}
+        self.evicted: list[tuple[Part, Slot]] = []
+        self.on_rule: dict[str, list[Part]] = {}
+        self.on_gateway: dict[str, list[Part]] = {}
 
     def use(self, rules: RuleSet) -> dict[str, Part]:
         """From now on these rules; return those before that are not the same any more."""
@@ -66,6 +70,12 @@ class Memory:
         gone = {id_: part for id_, part in self.parts.items() if parts.get(id_) is not part}
         self.parts = parts
         self.latest.use(reads)
+        self.on_rule, self.on_gateway = {}, {}
+        for part in parts.values():
+            for id_ in part.of_rules:
+                self.on_rule.setdefault(id_, []).append(part)
+            for kind in frozenset().union(*(one.kinds for one in part.gateway)):
+                self.on_gateway.setdefault(kind, []).append(part)
         self.index = Index([(part.rule, part) for part in parts.values()])
         return gone
 
@@ -76,10 +86,17 @@ class Memory:
             slot = part.slots[group] = Slot(part.rule, group)
             self.slots[part.rule.id, group] = slot
             if len(self.slots) > self.limits.max_states:
-                oldest = next(iter(self.slots))
-                self.forget(self.parts[oldest[0]], oldest[1])
-                self.forgotten += 1
+                self._make_room()
         return slot
+
+    def _make_room(self) -> None:
+        """Forget the oldest slot; one with alerts waits in ``evicted`` until somebody ends them."""
+        key = next(iter(self.slots))
+        part, slot = self.parts[key[0]], self.slots[key]
+        self.forget(part, key[1])
+        self.forgotten += 1
+        if slot.alerts.lasting:
+            self.evicted.append((part, slot))
 
     def forget(self, part: Part, group: str) -> None:
         """Remember nothing of a group any more."""
@@ -91,12 +108,19 @@ class Memory:
         if slot is not None and slot.given is not None:
             self.urgent[key] = None
 
+    def wait(self, part: Part, slot: Slot) -> None:
+        """Wait for all that a slot waits for."""
+        for stage in slot.due():
+            self.timers.begin(stage, (part, slot))
+        self.timers.begin(slot.alerts, (part, slot))
+        if slot.window is not None:
+            self.timers.begin(slot.window, (part, slot))
+
     def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:
         """Wait for what is due now, and have written what is another than ``before`` (`Slot.signature`)."""
         key = (part.rule.id, slot.group)
         if slot.signature() != before:
-            for stage in slot.due():
-                self.timers.begin(stage, (part, slot))
+            self.wait(part, slot)
             self.urgent[key] = None
             if key in self.slots:
                 self.slots[key] = self.slots.pop(key)

@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from fieldgate_rules.condition import Closure, Facts
+from fieldgate_rules.condition.reads import known_number
 from fieldgate_rules.engine.decisions import Decision, Passed
 from fieldgate_rules.engine.slot import Slot, has_stages
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
@@ -16,6 +17,8 @@ __all__ = ["Part", "Tally"]
 
 ALL: Final = "all"
 DEVICE: Final = "device"
+_MAX_GROUP: Final = 256  # longer ones are no names, and memory is bounded
+_EXACT: Final = 2.0**53  # until there 20 and 20.0 are one group
 
 
 class Tally(msgspec.Struct):
@@ -62,7 +65,7 @@ class Part:
         self.wants_resolved = rule.when is not None and "firing" in rule.when.reads.fields
 
     def group_of(self, facts: Facts) -> str | None:
-        """Return the group of an event; None where it is in none."""
+        """Return the group of an event; None where it is in none: the field is unknown, or no name of a group."""
         by = self.rule.spec.group_by
         if by == DEVICE:
             return facts.device
@@ -71,7 +74,12 @@ class Part:
         value = facts.fields.get(by)
         if isinstance(value, bool):
             return str(value).lower()
-        return str(value) if isinstance(value, str | int | float) else None
+        if isinstance(value, str):
+            return value if len(value) <= _MAX_GROUP and "\x00" not in value else None
+        number = known_number(value)
+        if number is None:
+            return None
+        return str(int(number)) if abs(number) < _EXACT and number == int(number) else str(number)
 
     def use(self, rule: Rule, *, decisions: int) -> None:
         """Go on with a rule that means the same and may stand elsewhere in its file."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from fieldgate_rules.condition.bounds import MAX_NUMBER
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.restart import Saved
 
@@ -34,12 +35,33 @@ _decoder = msgspec.msgpack.Decoder(Row)
 
 def encode_body(body: dict[str, Any]) -> bytes:
     """Return the bytes of what a row holds, without its time."""
-    return _encoder.encode(body)
+    try:
+        return _encoder.encode(body)
+    except OverflowError:
+        return _encoder.encode(_small(body))
+
+
+def _small(tree: Any) -> Any:
+    """The same with numbers that msgpack has: JSON has integers of any size."""
+    match tree:
+        case dict():
+            return {name: _small(one) for name, one in tree.items()}
+        case list() | tuple():
+            return [_small(one) for one in tree]
+        case int() if not -(1 << 63) <= tree < 1 << 64:
+            return float(tree) if -MAX_NUMBER <= tree <= MAX_NUMBER else None
+        case _:
+            return tree
 
 
 def encode_row(fingerprint: str, now: Moment, os_boot: str, body: dict[str, Any]) -> bytes:
     """Return the bytes of a row."""
-    return _encoder.encode(Row(fingerprint, Saved(now.boot_s, now.wall_s, os_boot), body))
+    row = Row(fingerprint, Saved(now.boot_s, now.wall_s, os_boot), body)
+    try:
+        return _encoder.encode(row)
+    except OverflowError:
+        row.body = _small(body)
+        return _encoder.encode(row)
 
 
 def decode_row(data: bytes) -> Row | None:

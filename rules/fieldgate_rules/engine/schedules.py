@@ -22,6 +22,7 @@ __all__ = ["Cron", "Every", "Schedule"]
 _LATEST_S: Final = 60.0
 _WRONG_S: Final = 86_400.0
 _EARLY_S: Final = 0.001
+_LOOKS_EVERY_S: Final = 60.0
 
 Came = Literal["now", "skipped", "not_yet"]
 
@@ -30,6 +31,8 @@ class Schedule(ABC):
     """``due_s`` is boot time; None: nobody knows yet."""
 
     due_s: float | None = None
+    has_missed: bool = False
+    """Whether a time has gone by unnoticed: to be said, and set to False again."""
 
     @abstractmethod
     def begin(self, now: Moment) -> None:
@@ -83,6 +86,7 @@ class Every(Schedule):
         """See `Schedule`."""
         self.due_s = move(saved)
         if self.due_s < now.boot_s:
+            self.has_missed = True
             self.due_s += self._every_s * math.ceil((now.boot_s - self.due_s) / self._every_s)
         self.due_s = min(self.due_s, now.boot_s + self._every_s)
 
@@ -103,10 +107,16 @@ class Cron(Schedule):
     def clock_changed(self, now: Moment) -> None:
         """See `Schedule`."""
         if now.wall_s is None:
-            self.slot_s = self.due_s = None
+            self.due_s = now.boot_s + _LOOKS_EVERY_S
             return
         if self._last_s > now.wall_s + _WRONG_S:
             self._last_s = -math.inf
+        slot_s, last_s = self.slot_s, self._last_s
+        if slot_s is not None and last_s < slot_s <= now.wall_s:
+            if now.wall_s - slot_s <= _LATEST_S:  # the clock was set over it, by little
+                self.due_s = now.boot_s
+                return
+            self.has_missed = True
         self._next(now.wall_s, now)
 
     def _next(self, after_s: float, now: Moment) -> None:
@@ -123,7 +133,7 @@ class Cron(Schedule):
         """See `Schedule`."""
         slot_s = self.slot_s
         if slot_s is None or now.wall_s is None:
-            self.due_s = None
+            self.clock_changed(now)
             return "not_yet"
         if now.wall_s < slot_s - _EARLY_S:
             self.due_s = now.boot_s + slot_s - now.wall_s
@@ -140,4 +150,8 @@ class Cron(Schedule):
         """See `Schedule`."""
         del move
         self._last_s = saved
+        if now.wall_s is not None and saved <= now.wall_s:
+            self._next(saved, now)
+            self.has_missed = self.slot_s is not None and self.slot_s <= now.wall_s
+        self.slot_s = None
         self.clock_changed(now)

@@ -8,11 +8,11 @@ the condition was true.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 from fieldgate_rules.condition import Facts
-from fieldgate_rules.engine.alerts import Alert, Alerts
+from fieldgate_rules.engine.alerts import Alerts
 from fieldgate_rules.engine.decisions import Decision
 from fieldgate_rules.engine.gate import Gate
 from fieldgate_rules.engine.moment import Moment
@@ -57,11 +57,13 @@ def fires_each(rule: Rule) -> bool:
 class Slot:
     """``facts`` are those of the last event for which the condition was true; ``mark`` names what began it.
 
+    ``age_s`` is how old that event was when it came, and ``is_replayed`` whether it was a dead letter before.
     ``ended`` is the window that ended last; ``note`` is what a restart did to its times. ``given`` stands
     for what was given to be written last, None for nothing.
     """
 
     __slots__ = (
+        "age_s",
         "alerts",
         "ended",
         "facts",
@@ -70,6 +72,7 @@ class Slot:
         "group",
         "is_each",
         "is_holding",
+        "is_replayed",
         "last",
         "mark",
         "note",
@@ -86,6 +89,8 @@ class Slot:
         self.is_each = fires_each(rule)
         self.is_holding = False
         self.facts: Facts | None = None
+        self.age_s = 0.0
+        self.is_replayed = False
         self.mark = ""
         self.last: Decision | None = None
         self.alerts = Alerts(rule.id, group)
@@ -151,7 +156,8 @@ class Slot:
 
     def signature(self) -> tuple[object, ...]:
         """Return what, if it changes, is to be written soon."""
-        return (self.is_holding, tuple(self.alerts.lasting), *[stage.due_s for stage in self.stages])
+        alerts = self.alerts
+        return (self.is_holding, alerts.version, alerts.due_s, *[stage.due_s for stage in self.stages])
 
     @property
     def is_idle(self) -> bool:
@@ -159,7 +165,7 @@ class Slot:
         return (
             not self.is_holding
             and not self.alerts.lasting
-            and self.gate is None
+            and (self.gate is None or self.gate.save() is None)
             and self.window is None
             and not self.sampling
             and all(stage.save() is None for stage in self.stages)
@@ -177,6 +183,7 @@ class Slot:
     def save(self) -> dict[str, Any]:
         """Return it as plain values."""
         facts = self.facts
+        alerts, updates = ([], []) if self.rule.is_shadow else self.alerts.save()  # nobody was told of those
         return {
             "holds": self.is_holding,
             "mark": self.mark,
@@ -185,16 +192,15 @@ class Slot:
             "sampling": {str(number): one.save() for number, one in self.sampling.items()},
             "window": None if self.window is None else self.window.save(),
             "facts": None if facts is None else [facts.device, facts.boot_s, _plain(facts.fields)],
-            "alerts": [
-                [one.key, one.severity, one.text, one.fields, one.since_boot_ns, one.since_wall_ns, list(one.notify),
-                 one.ends_itself, one.changed_s, one.number]
-                for one in self.alerts.lasting.values()
-            ],
-        }  # fmt: skip
+            "alerts": alerts,
+            "updates": updates,
+            "age": self.age_s,
+            "replayed": self.is_replayed,
+        }
 
     def restore(self, saved: Mapping[str, Any], move: Move, *, is_reset: bool) -> None:
         """Take what `save` returned, but for the window; ``is_reset``: only the alerts, which people know of."""
-        self._restore_alerts(saved["alerts"], move)
+        self.alerts.restore(saved["alerts"], saved.get("updates", ()), move, mark=saved["mark"])
         if is_reset:
             self.is_holding = bool(self.alerts.lasting)
             return
@@ -209,13 +215,7 @@ class Slot:
         if saved["facts"] is not None:
             device, boot_s, fields = saved["facts"]
             self.facts = Facts(fields, device, move(boot_s))
-
-    def _restore_alerts(self, saved: Iterable[Any], move: Move) -> None:
-        for key, severity, text, fields, since_boot_ns, since_wall_ns, notify, ends_itself, changed_s, number in saved:
-            self.alerts.lasting[key] = Alert(
-                key, severity, text, fields, round(move(since_boot_ns / 1e9) * 1e9), since_wall_ns, tuple(notify),
-                ends_itself, move(changed_s), number,
-            )  # fmt: skip
+        self.age_s, self.is_replayed = saved.get("age", 0.0), saved.get("replayed", False)
 
 
 def _plain(fields: Mapping[str, object]) -> dict[str, object]:

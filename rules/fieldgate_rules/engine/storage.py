@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
+import msgspec
+
 from fieldgate_rules.condition import Reading
+from fieldgate_rules.engine.alerts import Alerts
 from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
@@ -18,10 +21,14 @@ __all__ = ["Storage"]
 
 _ALL: Final = 1 << 30
 _ALIVE_EVERY_S: Final = 60.0
+_DAMAGED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 
 
 class Storage:
-    """Makes rows of ``memory`` and ``timetable``; ``os_boot`` is the kernel's boot id now."""
+    """Makes rows of ``memory`` and ``timetable``; ``os_boot`` is the kernel's boot id now.
+
+    ``lost`` are alerts of rules that are not the same any more: rule, alerts, device. Somebody is to end them.
+    """
 
     def __init__(self, memory: Memory, timetable: Timetable, asker: Asker, *, os_boot: str) -> None:
         self._memory = memory
@@ -29,6 +36,7 @@ class Storage:
         self._asker = asker
         self._os_boot = os_boot
         self._alive_s = float("-inf")
+        self.lost: list[tuple[str, Alerts, str]] = []
 
     def changes(self, now: Moment, *, limit: int = _ALL, is_all: bool) -> dict[RowKey, bytes | None]:
         """Return up to ``limit`` rows that have changed, which count as written from then on; the urgent ones first.
@@ -110,10 +118,27 @@ class Storage:
             part = self._memory.parts.get(id_)
             if part is None or part.rule.fingerprint != row.fingerprint:
                 self._memory.urgent[id_, group] = None  # nobody will want it again
+                self._lose(id_, group, row.body, restart)
             elif group == SCHEDULES:
                 self._timetable.restore(id_, row.body, restart.move, now)
             else:
-                self._restore_slot(part, group, row.body, restart, is_whole=was_stopped and restart.is_same_boot)
+                try:
+                    self._restore_slot(part, group, row.body, restart, is_whole=was_stopped and restart.is_same_boot)
+                except _DAMAGED as error:  # by another version, or damaged: that group begins anew
+                    self._memory.forget(part, group)
+                    self._memory.urgent[id_, group] = None
+                    part.tally.last_error = f"what was saved of {group!r} is not readable: {error!r}"
+
+    def _lose(self, rule: str, group: str, body: Mapping[str, Any], restart: Restart) -> None:
+        """Keep in `lost` what nobody would end any more: alerts of a rule that is another one now."""
+        if not body.get("alerts"):
+            return
+        alerts = Alerts(rule, group)
+        try:
+            alerts.restore(body["alerts"], body.get("updates", ()), restart.move, mark="")
+            self.lost.append((rule, alerts, body["facts"][0] if body.get("facts") else group))
+        except _DAMAGED:
+            return
 
     def _restore_slot(
         self, part: Part, group: str, body: Mapping[str, Any], restart: Restart, *, is_whole: bool
@@ -126,9 +151,7 @@ class Storage:
         if body.get("window") is not None and not is_reset:
             window = self._asker.window(part, slot)
             window.restore(body["window"], restart.move, is_partial=not is_whole)
-            memory.timers.begin(window, (part, slot))
-        for stage in slot.due():
-            memory.timers.begin(stage, (part, slot))
+        memory.wait(part, slot)
 
 
 def _last_saved(rows: Iterable[Row]) -> dict[str, Saved]:

@@ -47,13 +47,24 @@ class Timetable:
         """Work out when each is due."""
         self._scale_s = _scale_s(now)
         for part, schedule in self._schedules.values():
+            if schedule.due_s is None:
+                self._memory.urgent[part.rule.id, SCHEDULES] = None  # the beat is kept from the first one on
             schedule.begin(now)
             self._memory.timers.begin(schedule, (part, None))
 
-    def look_at_clock(self, now: Moment) -> None:
-        """Tell those who go by the wall clock if it was set, or has become known."""
+    def missed(self) -> list[Part]:
+        """Return the rules of which a time has gone by unnoticed, each time once."""
+        missed = []
+        for part, schedule in self._schedules.values():
+            if schedule.has_missed:
+                schedule.has_missed = False
+                missed.append(part)
+        return missed
+
+    def look_at_clock(self, now: Moment) -> bool:
+        """Tell those who go by the wall clock if it was set, or has become known; return whether it was."""
         if not self._schedules:
-            return
+            return False
         scale_s, before_s = _scale_s(now), self._scale_s
         is_same = scale_s == before_s or (
             scale_s is not None and before_s is not None and abs(scale_s - before_s) < _STEP_S
@@ -63,6 +74,7 @@ class Timetable:
             for part, schedule in self._schedules.values():
                 schedule.clock_changed(now)
                 self._memory.timers.begin(schedule, (part, None))
+        return not is_same
 
     def saved(self, rule: str) -> dict[str, Any]:
         """Return the state of a rule's schedules as plain values."""

@@ -304,7 +304,7 @@ def test_a_rule_in_shadow_mode_decides_and_does_nothing() -> None:
 
 
 def test_an_alert_is_raised_updated_and_resolved_with_what_is_true_then() -> None:
-    """One a second at most is said of changes."""
+    """One a second at most is said of changes, and what was said last is not lost: it comes when the second is over."""
     world = World(HOT.replace("when:", "fires: each\n    when:"))
     for second, value in [(0, 85.0), (0.5, 86.0), (3, 87.0), (4, 87.0), (5, 60.0)]:
         world.say({"temperature": value}, at_s=second)
@@ -312,10 +312,11 @@ def test_an_alert_is_raised_updated_and_resolved_with_what_is_true_then() -> Non
     alerts = [(at_s, one.state, one.text) for at_s, kind, one in world.done if kind == "AlertChange"]
     assert alerts == [
         (0, "raised", "b1 is at 85"),
+        (1, "updated", "b1 is at 86"),
         (3, "updated", "b1 is at 87"),
         (5, "resolved", "b1 is at 87"),
     ]
-    assert [one["state"] for one in world.made("alert")] == ["raised", "updated", "resolved"]
+    assert [one["state"] for one in world.made("alert")] == ["raised", "updated", "updated", "resolved"]
 
 
 def test_the_engine_takes_rules_without_a_profile_and_events_that_are_no_json() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fieldgate_rules.condition import Facts
+from fieldgate_rules.condition.reads import known_number
 from fieldgate_rules.engine.stages.stage import Move, Signal, Stage
 
 __all__ = ["Changed", "is_other"]
@@ -57,11 +58,7 @@ def is_other(last: tuple[object, ...] | None, now: tuple[object, ...], by: float
         return True
     if by is None:
         return any(type(one) is not type(other) or one != other for one, other in zip(now, last, strict=True))
-    new, old = now[0], last[0]
-    if (
-        isinstance(new, bool)
-        or isinstance(old, bool)
-        or not (isinstance(new, int | float) and isinstance(old, int | float))
-    ):
-        return new != old
+    new, old = known_number(now[0]), known_number(last[0])
+    if new is None or old is None:
+        return now[0] != last[0]
     return abs(new - old) >= by

@@ -6,6 +6,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate_rules.condition import Facts
+from fieldgate_rules.condition.reads import known_number
 from fieldgate_rules.engine.stages.stage import Move, Signal, Stage
 
 if TYPE_CHECKING:
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Rate"]
 
-_MAX_SAMPLES: Final = 64
+_PARTS: Final = 60
 
 
 class Rate(Stage):
-    """Keeps up to 64 samples; if there are more, every other one goes, never the oldest or the newest."""
+    """Keeps 64 samples at most, which lie a sixtieth of the time apart at least."""
 
     key = "rate"
 
@@ -29,20 +30,18 @@ class Rate(Stage):
 
     def feed(self, signal: Signal, facts: Facts) -> Signal:
         """See `Stage`."""
-        value = facts.fields.get(self._name)
-        if signal is not True or isinstance(value, bool) or not isinstance(value, int | float):
+        value = known_number(facts.fields.get(self._name))
+        if signal is not True or value is None:
             return None
-        samples, now_s = self._samples, facts.boot_s
-        while len(samples) > 1 and samples[1][0] <= now_s - self._spec.within:
+        samples, now_s, within_s = self._samples, facts.boot_s, self._spec.within
+        while len(samples) > 1 and samples[1][0] <= now_s - within_s:
             samples.popleft()  # the last one that is older stays: the whole time is measured
-        if samples and samples[0][0] < now_s - 2 * self._spec.within:
+        if samples and samples[0][0] < now_s - 2 * within_s:
             samples.clear()
-        samples.append((now_s, value))
-        if len(samples) > _MAX_SAMPLES:
-            kept = [one for number, one in enumerate(samples) if number % 2 == 0 or number == len(samples) - 1]
-            self._samples = samples = deque(kept)
+        if not samples or now_s - samples[-1][0] >= within_s / _PARTS:
+            samples.append((now_s, float(value)))
         span_s = now_s - samples[0][0]
-        if span_s < self._spec.within / 2:
+        if span_s < within_s / 2:
             self._value = None
             return None
         self._value = (value - samples[0][1]) / span_s * self._spec.per
