@@ -49,7 +49,7 @@ class GatewayFacts:
     used_percent: Callable[[], Awaitable[float]]
 
 
-def say(level: str, name: str, /, **facts: object) -> None:
+def say(name: str, /, *, level: str, **facts: object) -> None:
     """Write a line; implements `fieldgate.decide.actuator.Say`."""
     log.log(_LEVELS[level], name, **facts)
 
