@@ -105,6 +105,7 @@ class RuleDesk:
         """Do what is due, and write everything."""
         self.files.close()
         self.host.tick(self._now_stamp())
+        self.host.engine.stop(self._now_stamp())
         await self.keeper.stop()
 
     def _changed(self) -> None:

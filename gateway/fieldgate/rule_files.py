@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from fieldgate.config import Config, UplinkConfig
-from fieldgate.config.uplink import OwnListeners
+from fieldgate.config import Config
 from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
@@ -45,7 +44,7 @@ class RuleFiles:
 
     def __init__(self, config: Config) -> None:
         self.folder: Path = config.rules.path
-        self._uplinks: dict[str, UplinkKind] = {name: _kind_of(one) for name, one in config.uplinks.items()}
+        self._uplinks: dict[str, UplinkKind] = {name: one.kind for name, one in config.uplinks.items()}
 
     def signature(self) -> Signature | None:
         """Return what changes when a file does; None where the folder cannot be read."""
@@ -142,12 +141,6 @@ class RuleWatch:
     def close(self) -> None:
         """Read nothing any more; what is being read is left to its end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _kind_of(uplink: UplinkConfig) -> UplinkKind:
-    if uplink.webhook is not None:
-        return "webhook"
-    return "self" if isinstance(uplink.mqtt, OwnListeners) else "mqtt"
 
 
 def _nobody(*_facts: object) -> None:

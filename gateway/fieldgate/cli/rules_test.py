@@ -20,15 +20,16 @@ from fieldgate.cli.rules_groups import RuleGroup, profiles_for, rule_groups
 from fieldgate.cli.words import count, safe
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.files.document import Problem
+from fieldgate_rules.explain import why_not
 from fieldgate_rules.reading import read_rules
 from fieldgate_rules.tester import (
     TestedFile,
     TestResult,
     is_error,
     junit_xml,
-    read_tests,
     report_lines,
     run_tests,
+    tests_in,
     when,
 )
 from fieldgate_rules.tester.engines import make_engine
@@ -111,11 +112,12 @@ class _Session:
                 yield TestedFile(path, tuple(wrong), ())
                 continue
             yield run_tests(
-                read_tests(path, group.contents[path], read.rules),
+                tests_in(path, group.contents[path], read.rules),
                 read.rules,
                 self._catalogue,
                 make=make_engine,
                 recordings=recordings_beside(Path(path)),
+                why=why_not(read.rules),
                 is_wanted=self._is_wanted,
                 on_moment=self._on_moment,
             )
