@@ -12,12 +12,11 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from fieldgate.answers.devices import facts_of_stored
 from fieldgate.cli.devices_app import devices_app
+from fieldgate.cli.heard_devices import heard_devices
 from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.words import age, count, safe, size
-from fieldgate.config import Config
-from fieldgate.control import GatewayNotRunning, socket_path, stream
+from fieldgate.control import socket_path, stream
 from fieldgate_devices.event import GENERIC
 
 __all__: list[str] = []  # the commands add themselves
@@ -69,7 +68,7 @@ def status(
         "silent": silent,
         "has_fields": bool(devices),
     }
-    found, is_stored = asyncio.run(_facts(loaded, request))
+    found, is_stored = asyncio.run(heard_devices(loaded, request))
     is_whole = bool(devices) and all(one["device"] in (devices or ()) for one in found)  # a name may look like a glob
     if is_stored:
         typer.echo("no gateway is running here: this is what the last one stored", err=True)
@@ -108,14 +107,6 @@ def forget(
     if not gone:
         typer.echo("error: no such device is known", err=True)
         raise typer.Exit(_PROBLEM)
-
-
-async def _facts(config: Config, request: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-    """From the running gateway, or what the last one stored (True)."""
-    try:
-        return [item async for item in stream(socket_path(config.journal.path), request)], False
-    except GatewayNotRunning:
-        return list(facts_of_stored(config, request)), True
 
 
 def _end(found: list[dict[str, Any]], asked: list[str], *, is_silent: bool, is_narrowed: bool, as_json: bool) -> None:

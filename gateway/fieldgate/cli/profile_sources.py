@@ -119,28 +119,30 @@ def shown_path(entry: IndexEntry) -> str:
     return f"<built-in>/{entry.file}"
 
 
-def read_paths(paths: Sequence[Path]) -> tuple[dict[str, bytes], list[Problem]]:
-    """Return the contents of files, and of the profiles in folders, by path; and what could not be read."""
+def read_paths(paths: Sequence[Path], *, max_bytes: int = MAX_FILE_BYTES) -> tuple[dict[str, bytes], list[Problem]]:
+    """Return the contents of files, and of the profiles or rules in folders, by path; and what could not be read."""
     own: dict[str, bytes] = {}
     unreadable: list[Problem] = []
     for path in paths:
         try:
-            files, read = (profile_paths(path), read_profile_file) if kind_of(path) == "folder" else ([path], _read)
+            is_folder = kind_of(path) == "folder"
+            files = profile_paths(path) if is_folder else [path]
         except OSError as error:
             unreadable.append(Problem(Location(str(path), 1, 1), f"the folder cannot be read: {why(error)}"))
             continue
         for file in files:
             try:
-                own[str(file)] = read(file)
+                read = read_profile_file if is_folder else _read
+                own[str(file)] = read(file, max_bytes=max_bytes)
             except OSError as error:
                 unreadable.append(Problem(Location(str(file), 1, 1), f"the file cannot be read: {why(error)}"))
     return own, unreadable
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, *, max_bytes: int) -> bytes:
     """What was named may be a pipe, too."""
     with path.open("rb") as file:
-        return file.read(MAX_FILE_BYTES + 1)
+        return file.read(max_bytes + 1)
 
 
 def why(error: OSError) -> str:

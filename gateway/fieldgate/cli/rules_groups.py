@@ -11,6 +11,7 @@ from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of
 from fieldgate.config.loader import LoadedConfig
 from fieldgate.config.places import kind_of
 from fieldgate_devices.files.document import Problem
+from fieldgate_rules.reading import MAX_RULE_FILE
 
 __all__ = ["RuleGroup", "profiles_for", "rule_groups"]
 
@@ -44,10 +45,12 @@ def rule_groups(paths: Sequence[Path], folder: Path) -> list[RuleGroup]:
 
 
 def _group(paths: Sequence[Path], tested: Sequence[Path] | None) -> RuleGroup:
-    contents, unreadable = read_paths(paths)
+    contents, unreadable = read_paths(paths, max_bytes=MAX_RULE_FILE.max_bytes)
     names = tuple(contents) if tested is None else tuple(dict.fromkeys(map(str, tested)))
     if tested is not None and (missing := [Path(one) for one in names if one not in contents]):
-        more, also_unreadable = read_paths(missing)  # a file of the folder that no gateway would read
+        more, also_unreadable = read_paths(
+            missing, max_bytes=MAX_RULE_FILE.max_bytes
+        )  # a file of the folder that no gateway would read
         contents, unreadable = {**contents, **more}, [*unreadable, *also_unreadable]
     return RuleGroup(contents, names, tuple(unreadable))
 

@@ -58,8 +58,8 @@ def profile_paths(folder: Path) -> list[Path]:
     )
 
 
-def read_profile_file(path: Path) -> bytes:
-    """Return what a file of the folder holds, up to a byte more than a profile may have.
+def read_profile_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
+    """Return what a file of the folder holds, up to a byte more than one may have.
 
     Raises:
         OSError: it cannot be read, or is no plain file: a pipe would be waited for, perhaps for ever.
@@ -67,7 +67,7 @@ def read_profile_file(path: Path) -> bytes:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise OSError("it is no plain file")
-        return file.read(MAX_FILE_BYTES + 1)
+        return file.read(max_bytes + 1)
 
 
 def why_unreadable(error: OSError) -> str:

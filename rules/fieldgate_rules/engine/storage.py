@@ -27,7 +27,6 @@ class Storage:
         self._timetable = timetable
         self._asker = asker
         self._os_boot = os_boot
-        self._given: dict[tuple[str, str], int] = {}  # of each row that was given to be written: a hash of its content
 
     def changes(self, now: Moment, *, limit: int = _ALL, is_all: bool) -> dict[RowKey, bytes | None]:
         """Return up to ``limit`` rows that have changed, which count as written from then on; the urgent ones first.
@@ -43,9 +42,10 @@ class Storage:
         while is_all and memory.slow and len(rows) < limit:
             key = next(iter(memory.slow))
             del memory.slow[key]
-            before = self._given.get(key)
+            slot = memory.slots.get(key)
+            before = None if slot is None else slot.given
             row = self._row(key, now)
-            if row is None or self._given.get(key) != before:  # else it was only asked about: flash for nothing
+            if slot is None or slot.given != before:  # asked about, and the same as before: no write
                 rows[key[0], key[1], STATE] = row
         latest = memory.latest
         while is_all and latest.changed and len(rows) < limit:
@@ -70,11 +70,9 @@ class Storage:
             return encode_row(part.rule.fingerprint, now, self._os_boot, self._timetable.saved(key[0]))
         slot = part.slots.get(key[1])
         if slot is None:
-            self._given.pop(key, None)
             return None
-        slot.is_saved = True
         body = slot.save()
-        self._given[key] = hash(encode_body(body))
+        slot.given = hash(encode_body(body))
         return encode_row(part.rule.fingerprint, now, self._os_boot, body)
 
     def _values(self, device: str, now: Moment) -> bytes | None:
@@ -111,7 +109,7 @@ class Storage:
         slot = memory.slot(part, group)
         is_reset = part.rule.spec.on_restart == "reset"
         slot.restore(body, restart.move, is_reset=is_reset)
-        slot.note, slot.is_saved = restart.note, True
+        slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
             window = self._asker.window(part, slot)
             window.restore(body["window"], restart.move, is_partial=not is_whole)

@@ -48,13 +48,13 @@ def explain(
     )
 
 
-def why_not(rules: RuleSet) -> Callable[[Engine, str, str | None, Stamp], list[str]]:
+def why_not(rules: RuleSet) -> Callable[[object, str, str | None, Stamp], list[str]]:
     """Return what says in lines why a rule did nothing up to a moment; for tests (`fieldgate_rules.tester`)."""
     known = {rule.id: rule for rule in rules.rules}
 
-    def why(engine: Engine, rule_id: str, device: str | None, stamp: Stamp) -> list[str]:
+    def why(engine: object, rule_id: str, device: str | None, stamp: Stamp) -> list[str]:
         rule = known.get(rule_id)
-        if rule is None:
+        if rule is None or not isinstance(engine, Engine):
             return []
         report = explain(engine, rule, device=device, event=None, heard=None, stamp=stamp)
         return list(report_lines(report, has_decisions=False))
@@ -67,8 +67,7 @@ def _states(engine: Engine, rule: Rule, group: str | None, now: Moment) -> Itera
     for slot in engine.slots(rule.id):
         if slot.group != group:
             continue
-        shown = slot.shown(now)
-        for key, values in shown.items():
+        for key, values in slot.shown(now).items():
             if text := state_words(rule, key, values, now.boot_s, None):
                 yield Part(key, Place.of(place_of(rule, key)), "waits", text)
         for alert in slot.alerts.lasting.values():

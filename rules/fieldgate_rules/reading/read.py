@@ -27,9 +27,10 @@ from fieldgate_rules.reading.source import SourceFile
 from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
 from fieldgate_rules.reading.texts import Scopes, Texts
 from fieldgate_rules.reading.triggers import Tags
+from fieldgate_rules.reading.written_out import written_out
 from fieldgate_rules.rule import RuleSet
 
-__all__ = ["read_rules"]
+__all__ = ["library_templates", "read_rules", "write_out"]
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -37,6 +38,23 @@ _WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
     """Read files of rules, by their paths as messages show them; nothing is raised for what is wrong with them."""
     return _Reading(catalogue, known or Known()).read(files)
+
+
+def write_out(files: Mapping[str, bytes], catalogue: Catalogue, rule: str) -> str | None:
+    """Return a rule as an entry of ``rules`` that needs no template; None where there is no such rule that is right."""
+    reading = _Reading(catalogue, Known())
+    if all(one.id != rule for one in reading.read(files).rules.rules):
+        return None
+    entry = next(one for one in reading.entries if one.spec is not None and one.spec.id == rule)
+    value = entry.node.value()
+    assert isinstance(value, dict)
+    return written_out(value, entry.given.values, entry.given.aliases)
+
+
+def library_templates() -> dict[str, TemplateFacts]:
+    """Return all templates that come with Fieldgate."""
+    reading = _Reading(Catalogue(), Known())
+    return {name: reading.facts_of(one) for name in library_names() if (one := reading.template(name)) is not None}
 
 
 @dataclass(slots=True)
@@ -73,6 +91,7 @@ class _Reading:
         self._scopes = Scopes(self._kinds.of_device)
         self._problems: dict[Problem, None] = {}
         self._misread: set[Location] = set()
+        self.entries: Sequence[_Entry] = ()
         self._sources: dict[str, SourceFile] = {}
         self._templates: dict[str, TemplateEntry] = {}
 
@@ -84,7 +103,7 @@ class _Reading:
             self._sources[one.path] = one.source
         for one in parts:
             self._take_templates(one)
-        entries = [
+        self.entries = entries = [
             entry
             for one in parts
             for number, node in enumerate(one.rules)
@@ -116,7 +135,7 @@ class _Reading:
                 continue
             self._templates[name] = read_template_entry(name, at, node, self._say)
 
-    def _template(self, name: str) -> TemplateEntry | None:
+    def template(self, name: str) -> TemplateEntry | None:
         """The template of that name: one of the files, else one of the library."""
         if name not in self._templates and (found := library_file(name)) is not None:
             path, content = found
@@ -136,10 +155,12 @@ class _Reading:
                 self._say(Problem(one.where, f"template {name!r} is used by no rule", is_warning=True))
 
     def _facts(self) -> dict[str, TemplateFacts]:
-        return {
-            name: TemplateFacts(name, one.where, one.description, one.parameters)
-            for name, one in self._templates.items()
-        }
+        return {name: self.facts_of(one) for name, one in self._templates.items()}
+
+    @staticmethod
+    def facts_of(entry: TemplateEntry) -> TemplateFacts:
+        """What lists say of a template."""
+        return TemplateFacts(entry.name, entry.where, entry.description, entry.parameters)
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
@@ -165,7 +186,7 @@ class _Reading:
         if isinstance(name, str):
             at = written["use"][1].at
             entry.use_at, entry.template = at, name
-            template = self._template(name)
+            template = self.template(name)
             if template is None:
                 hint = did_you_mean(name, [*self._templates, *library_names()])
                 known = hint or "; 'fieldgate rules list --library' shows all"

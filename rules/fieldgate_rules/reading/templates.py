@@ -20,7 +20,16 @@ from fieldgate_rules.condition import Value
 from fieldgate_rules.model import ParameterSpec
 from fieldgate_rules.reading.sections import TEMPLATE_TREE
 
-__all__ = ["Given", "TemplateEntry", "filled", "given_to", "read_template_entry"]
+__all__ = [
+    "Given",
+    "Path",
+    "TemplateEntry",
+    "filled",
+    "given_to",
+    "is_condition",
+    "is_text",
+    "read_template_entry",
+]
 
 _HOLE: Final = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _KINDS: Final[dict[str, Any]] = {"number": (int, float), "text": str, "truth": bool, "duration": str, "field": str}
@@ -213,12 +222,18 @@ def _filled(node: Node, path: Path, given: Given) -> Node:
             return Node(node.at, [_filled(one, path, given) for one in items], node.size)
         case str() as text if text[:1] == "{" and (match := _HOLE.fullmatch(text)) and match[1] in given.nodes:
             what = given.nodes[match[1]]
-            if path in _CONDITIONS or (_is_text(path) and not isinstance(what.content, list)):
+            if is_condition(path) or (is_text(path) and not isinstance(what.content, list)):
                 return node
             return what
         case _:
             return node
 
 
-def _is_text(path: Path) -> bool:
+def is_condition(path: Path) -> bool:
+    """Whether an expression stands there; in a path lists do not count."""
+    return path in _CONDITIONS
+
+
+def is_text(path: Path) -> bool:
+    """Whether a text with expressions stands there, or values that may be such."""
     return path not in _NO_TEXTS and any(path[: len(one)] == one for one in _TEXTS)

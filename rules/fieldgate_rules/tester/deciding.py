@@ -11,7 +11,7 @@ from fieldgate_rules.rule import RuleSet
 
 __all__ = ["Deciding", "Make", "Rows"]
 
-Rows = Mapping[tuple[str, str, str], "bytes | None"]
+Rows = Mapping[tuple[str, str, str], bytes | None]
 """Saved state, by rule, group and kind; None: no more."""
 
 
