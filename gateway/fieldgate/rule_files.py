@@ -14,13 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from fieldgate.config import Config, UplinkConfig
-from fieldgate.config.uplink import OwnListeners
+from fieldgate.config import Config
 from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_rules.reading import Known, read_rules
-from fieldgate_rules.reading.known import UplinkKind
 from fieldgate_rules.rule import RuleSet
 
 __all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
@@ -44,7 +41,7 @@ class RuleFiles:
 
     def __init__(self, config: Config) -> None:
         self.folder: Path = config.rules.path
-        self._known = Known(uplinks={name: _kind_of(one) for name, one in config.uplinks.items()})
+        self._config = config
 
     def signature(self) -> Signature | None:
         """Return what changes when a file does; None where the folder cannot be read."""
@@ -65,12 +62,17 @@ class RuleFiles:
         if len(paths) > _MAX_FILES:
             problems.append(f"{self.folder}: {len(paths)} files are too many; allowed: {_MAX_FILES}")
             paths = []
+        if not paths:
+            return LoadedRules(RuleSet(), tuple(problems), (), signature)
+        from fieldgate.config.known_rules import known_to_rules  # with 4 MB that a gateway without rules need not have
+        from fieldgate_rules.reading import MAX_RULE_FILE, read_rules
+
         for path in paths:
             try:
-                contents[str(path)] = read_profile_file(path)
+                contents[str(path)] = read_profile_file(path, max_bytes=MAX_RULE_FILE.max_bytes)
             except OSError as error:
                 problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
-        read = read_rules(contents, catalogue, known=self._known)
+        read = read_rules(contents, catalogue, known_to_rules(self._config))
         problems += [str(problem) for problem in read.problems if not problem.is_warning]
         warnings = [str(problem) for problem in read.problems if problem.is_warning]
         return LoadedRules(read.rules, tuple(problems), tuple(warnings), signature)
@@ -137,12 +139,6 @@ class RuleWatch:
     def close(self) -> None:
         """Read nothing any more; what is being read is left to its end."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _kind_of(uplink: UplinkConfig) -> UplinkKind:
-    if uplink.webhook is not None:
-        return "webhook"
-    return "self" if isinstance(uplink.mqtt, OwnListeners) else "mqtt"
 
 
 def _nobody(*_facts: object) -> None:

@@ -157,3 +157,18 @@ def test_the_fingerprint_changes_with_the_meaning_and_not_with_words_about_it():
     assert rule(OVERHEAT).fingerprint != rule(OVERHEAT.replace("30s", "31s")).fingerprint
     tagged = "tags: {yard: [%s]}\nrules:\n  - {id: x, on: {tag: yard}, do: [{log: x}]}\n"
     assert rule(tagged % "a").fingerprint != rule(tagged % "b").fingerprint
+
+
+def test_a_tag_is_names_of_devices_in_any_file_and_profiles_that_bear_it():
+    """The same rules serve plants with other devices."""
+    own = {"p.yaml": b"profile: soil\ntags: yard\nmatch: {mqtt: 'soil/{device}'}\nfields: {moisture: {type: float}}\n"}
+    profiles, _ = read_catalogue(builtin_profiles(), own)
+    rules = b"rules:\n  - {id: dry, on: {tag: yard}, when: moistre < 3, do: [{log: x}]}\n"
+    shed, gate = b"tags: {yard: shed}\n", b"tags: {yard: ['gate-*']}\n"
+
+    alone = read_rules({"r.yaml": rules}, profiles)
+    made = read_rules({"r.yaml": rules.replace(b"stre", b"sture"), "a.yaml": shed, "b.yaml": gate}, profiles)
+    (trigger,) = made.rules.rules[0].triggers
+    assert [str(one) for one in alone.problems] == ["r.yaml:2:38: unknown field 'moistre'; did you mean 'moisture'?"]
+    heard = [("soil", "x"), ("generic", "shed"), ("ruuvi", "gate-7"), ("ruuvi", "x")]
+    assert [trigger.takes(type_, device, 1) for type_, device in heard] == [True, True, True, False]

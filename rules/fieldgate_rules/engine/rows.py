@@ -10,8 +10,9 @@ import msgspec
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.restart import Saved
 
-__all__ = ["STATE", "VALUES", "Row", "RowKey", "Rows", "decode_row", "encode_body", "encode_row"]
+__all__ = ["ALIVE", "STATE", "VALUES", "Row", "RowKey", "Rows", "decode_row", "encode_body", "encode_row"]
 
+ALIVE: Final = "alive"
 STATE: Final = "state"
 VALUES: Final = "values"
 

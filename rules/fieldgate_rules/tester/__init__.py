@@ -1,20 +1,19 @@
 """Tests of rules on a virtual clock, and what other rules would have done. ``rules/TESTS.md`` is the manual."""
 
 from fieldgate_rules.tester.comparison import Change, Comparison, RuleCounts
-from fieldgate_rules.tester.deciding import Deciding, Make, Rows
+from fieldgate_rules.tester.engines import Make, make_engine
 from fieldgate_rules.tester.junit import TestedFile, junit_xml
 from fieldgate_rules.tester.messages import Messages, Said
 from fieldgate_rules.tester.outcome import Outcome, when
 from fieldgate_rules.tester.replay import Replay
 from fieldgate_rules.tester.result import Failure, TestResult, is_error, report_lines
 from fieldgate_rules.tester.run import Run
-from fieldgate_rules.tester.session import TestFile, Why, read_tests, run_tests
+from fieldgate_rules.tester.session import TestFile, Why, run_tests, tests_in
 from fieldgate_rules.tester.timeline import Happening, Noticed, Recording, Spoken, recorded
 
 __all__ = [
     "Change",
     "Comparison",
-    "Deciding",
     "Failure",
     "Happening",
     "Make",
@@ -23,7 +22,6 @@ __all__ = [
     "Outcome",
     "Recording",
     "Replay",
-    "Rows",
     "RuleCounts",
     "Run",
     "Said",
@@ -34,9 +32,10 @@ __all__ = [
     "Why",
     "is_error",
     "junit_xml",
-    "read_tests",
+    "make_engine",
     "recorded",
     "report_lines",
     "run_tests",
+    "tests_in",
     "when",
 ]

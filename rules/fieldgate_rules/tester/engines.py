@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fieldgate_devices.event import Stamp
 from fieldgate_rules.engine import Engine
 from fieldgate_rules.rule import RuleSet
-from fieldgate_rules.tester.deciding import Deciding
 
-__all__ = ["make_engine"]
+__all__ = ["Make", "make_engine"]
+
+Make = Callable[[RuleSet, str, Stamp, str], Engine]
+"""Makes one, of rules, the gateway's id, the present moment and the OS boot's id."""
 
 
-def make_engine(rules: RuleSet, gateway: str, stamp: Stamp, os_boot: str) -> Deciding:
+def make_engine(rules: RuleSet, gateway: str, stamp: Stamp, os_boot: str) -> Engine:
     """Return an engine, as the gateway makes it."""
     return Engine(rules, gateway=gateway, stamp=stamp, os_boot=os_boot)
