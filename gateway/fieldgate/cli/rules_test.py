@@ -119,7 +119,6 @@ class _Session:
                 recordings=recordings_beside(Path(path)),
                 why=why_not(read.rules),
                 is_wanted=self._is_wanted,
-                why=why_not(read.rules),
                 on_moment=self._on_moment,
             )
 
