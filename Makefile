@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest -q
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadfile
 
-.PHONY: help setup check format test test-faults test-long test-root interop bench demo clean
+.PHONY: help setup check format test test-whole test-faults test-long test-root interop bench demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,7 +41,10 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP) ## the tests, without those that have a target of their own
-	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" --ignore tests/faults
+	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" --ignore tests/faults --ignore tests/whole
+
+test-whole: $(STAMP) ## whole gateways and what a user types: the README word for word, every command, restarts
+	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" tests/whole
 
 test-faults: $(STAMP) ## what it must survive: kills, full disks, storms, clocks that jump
 	$(PYTEST) $(PARALLEL) -m "not long and not root" tests/faults

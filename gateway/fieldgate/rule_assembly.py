@@ -14,6 +14,7 @@ from fieldgate.decide.rule_host import RuleHost, Take
 from fieldgate.device_watch import Tell
 from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
+from fieldgate.forward.status import UP
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper
 from fieldgate.journal.rule_keeper import RuleKeeper, open_rule_file
@@ -64,7 +65,7 @@ def _uplink_problems(uplinks: Sequence[MqttUplink | LocalUplink | WebhookUplink]
     for uplink in uplinks:
         status = uplink.status
         is_tried = status.state == "connecting"
-        found[uplink.name] = "" if status.state == "connected" else None if is_tried else status.reason or status.state
+        found[uplink.name] = "" if status.state in UP else None if is_tried else status.reason or status.state
     return found
 
 

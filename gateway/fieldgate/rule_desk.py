@@ -105,6 +105,7 @@ class RuleDesk:
         """Do what is due, and write everything."""
         self.files.close()
         self.host.tick(self._now_stamp())
+        self.host.engine.stop(self._now_stamp())
         await self.keeper.stop()
 
     def _changed(self) -> None:
@@ -143,6 +144,8 @@ class RuleDesk:
                 notices += self._notices.buffer(await self._facts.used_percent(), self._thresholds)
             if notices:
                 self.host.notice(notices, self._now_stamp())
+            for rule, problem in self.host.new_failures().items():
+                log.error("rule.failed", rule=rule, problem=problem, meaning="the event goes on, as do all other rules")
             await asyncio.sleep(_EVERY_S)
 
     def resolve(self, rule: str, key: str | None) -> int:

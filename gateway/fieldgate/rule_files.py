@@ -12,15 +12,17 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from fieldgate.config import Config
-from fieldgate.config.known_rules import known_to_rules
 from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_rules.reading import MAX_RULE_FILE, read_rules
+from fieldgate_rules.file_limits import MAX_RULE_FILE
 from fieldgate_rules.rule import RuleSet
+
+if TYPE_CHECKING:
+    from fieldgate_rules.reading.known import UplinkKind
 
 __all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
 
@@ -43,7 +45,7 @@ class RuleFiles:
 
     def __init__(self, config: Config) -> None:
         self.folder: Path = config.rules.path
-        self._known = known_to_rules(config)
+        self._uplinks: dict[str, UplinkKind] = {name: one.kind for name, one in config.uplinks.items()}
 
     def signature(self) -> Signature | None:
         """Return what changes when a file does; None where the folder cannot be read."""
@@ -69,7 +71,11 @@ class RuleFiles:
                 contents[str(path)] = read_profile_file(path, max_bytes=MAX_RULE_FILE.max_bytes)
             except OSError as error:
                 problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
-        read = read_rules(contents, catalogue, known=self._known)
+        if not contents:
+            return LoadedRules(RuleSet(), tuple(problems), (), signature)
+        from fieldgate_rules.reading import Known, read_rules  # with 4 MB that a gateway without rules need not have
+
+        read = read_rules(contents, catalogue, known=Known(uplinks=self._uplinks))
         problems += [str(problem) for problem in read.problems if not problem.is_warning]
         warnings = [str(problem) for problem in read.problems if problem.is_warning]
         return LoadedRules(read.rules, tuple(problems), tuple(warnings), signature)

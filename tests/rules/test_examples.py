@@ -10,6 +10,7 @@ from rule_files_kit import failures_in, read_files
 from rules_tables import EXAMPLES, plain
 
 FILES = sorted(EXAMPLES.glob("*.yaml"))
+SAMPLE = EXAMPLES.parents[1] / "deploy/config/rules.d/sample.yaml"
 SCHEMA = "../../deploy/config/rules.schema.json"
 
 
@@ -44,6 +45,17 @@ def test_every_rule_of_an_example_is_named_in_a_test_of_it(path):
 
     for rule in written["rules"]:
         assert f"'{rule['id']}'" in tested or rule.get("mode") == "shadow", rule["id"]
+
+
+def test_the_sample_for_installers_does_nothing_and_is_right_without_its_marks():
+    """Who takes away the '#' in front of a rule must not have to repair it."""
+    written = SAMPLE.read_text(encoding="utf-8")
+    without = re.sub(r"^#(?=[a-z]|  |$)", "", written, flags=re.MULTILINE)
+
+    assert read_files({"sample.yaml": written}).rules.rules == ()
+    assert read_files({"sample.yaml": written}).problems == ()
+    assert [one.id for one in read_files({"sample.yaml": without}).rules.rules][-1] == "boiler-hot"
+    assert failures_in(without, "sample.yaml") == ""
 
 
 def test_a_rule_that_means_something_else_fails_its_tests():

@@ -13,10 +13,10 @@ from fieldgate_rules.tester import session
 from fieldgate_rules.tester.junit import TestedFile
 from rule_why_kit import CATALOGUE, make
 
-FILE = Path(__file__).parent / "state" / "restarts.yaml"
+FILE = Path(__file__).parent / "restarts" / "restarts.yaml"
 CONTENT = FILE.read_bytes()
 RULES = read_rules({FILE.name: CONTENT}, CATALOGUE)
-TESTS = session.tests_in(FILE.name, CONTENT, RULES.rules)
+TESTS = session.read_tests(FILE.name, CONTENT, RULES.rules)
 
 
 def outcome_of(name: str) -> TestedFile:

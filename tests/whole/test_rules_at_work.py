@@ -8,6 +8,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
+
 from command_gateway import Boiler
 from fieldgate_simulators.broker import Broker
 from gateway_kit import Gateway, Upstream, eventually, running
@@ -217,6 +219,39 @@ async def test_events_are_altered_dropped_and_routed_and_all_are_acknowledged(tm
 
 async def _are_known(gateway: Gateway, devices: int) -> bool:
     return int((await gateway.status())["devices"]["known"]) == devices
+
+
+KILN = """
+rules:
+  - id: kiln
+    on: {device: k1}
+    when: temperature > 80
+    do:
+      - alert: {severity: warning, text: "{device} was hot"}
+      - command: {device: b0, set: {n: 1}}
+      - publish: {topic: house/hot}
+"""
+
+
+async def test_what_is_replayed_raises_alerts_and_switches_nothing(tmp_path: Path) -> None:
+    """A message of yesterday that was understood only today is news for people, and none for a pump."""
+    gateway = rule_gateway(tmp_path, KILN)
+    gateway.settings["devices"]["unknown"] = "quarantine"
+    async with running(gateway):
+        async with aiomqtt.Client("127.0.0.1", gateway.port) as client:
+            await client.publish("kiln/k1", b'{"temperature": 95}', qos=1)
+        profile = 'profile: kiln\nmatch: {mqtt: "kiln/{device}"}\nfields: {temperature: {type: float}}\n'
+        (tmp_path / "devices.d" / "kiln.yaml").write_text(profile)
+        await eventually("the profile is there", lambda: "profiles.loaded" in gateway.log_text())
+        async with hear(gateway, "house/#") as house:
+            code, _, err = await fieldgate(gateway, "dead-letters", "replay", "--all")
+            assert code == 0, err
+            await eventually("it is raised", lambda: _are_stored(gateway, "alert", 1))
+
+        rules = await rules_of(gateway)
+        assert rules["fired"] == 1
+        assert rules["done"] == {"alerts": 1}
+        assert house == []
 
 
 # -- hot reload -------------------------------------------------------------------------------------------------------

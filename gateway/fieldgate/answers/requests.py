@@ -19,6 +19,7 @@ from fieldgate.answers.dead_letters import dead_letter_handlers
 from fieldgate.answers.devices import device_handlers
 from fieldgate.answers.parked import parked_handlers
 from fieldgate.answers.replay import replay
+from fieldgate.answers.rule_explain import rule_explain_handlers
 from fieldgate.answers.rules import rule_handlers
 from fieldgate.answers.status import status_facts
 from fieldgate.answers.walk import walk
@@ -69,6 +70,7 @@ def handlers(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Handler]
         **device_handlers(pipeline),
         **command_handlers(pipeline),
         **rule_handlers(pipeline),
+        **rule_explain_handlers(pipeline),
     }
 
 

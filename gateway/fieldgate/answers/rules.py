@@ -88,6 +88,7 @@ async def _list(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
             "fired": tally.fired,
             "suppressed": tally.suppressed,
             "errors": tally.errors,
+            "last_error": tally.last_error,
             "not_done": pipeline.rules.host.actuator.refused[rule.id],
             "alerts": alerts.get(rule.id, []),
         }

@@ -22,7 +22,16 @@ _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
 
 _DEVICES: Final = ("list", "show", "status", "check", "eject", "try", "infer")
-_RULES: Final = ("check", "list", "schema", "eject", "status")
+_RULES: Final = (
+    "check",
+    "list",
+    "schema",
+    "eject",
+    "test",
+    "explain",
+    "replay",
+    "status",
+)
 COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),

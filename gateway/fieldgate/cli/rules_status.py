@@ -90,4 +90,7 @@ def _lines(one: dict[str, Any]) -> list[str]:
     for name, words in (("suppressed", "held back"), ("not_done", "not done"), ("errors", "ERRORS")):
         if one[name]:
             line += f"   {words} {one[name]:,}"
-    return [line, *(f"    {alert['severity'].upper()} {alert['key']}: {alert['text']}" for alert in one["alerts"])]
+    lines = [line]
+    if one["last_error"]:
+        lines.append(f"    failed: {one['last_error']}")
+    return lines + [f"    {alert['severity'].upper()} {alert['key']}: {alert['text']}" for alert in one["alerts"]]

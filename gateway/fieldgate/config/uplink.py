@@ -230,6 +230,13 @@ class UplinkConfig(Section):
         return written
 
     @property
+    def kind(self) -> Literal["mqtt", "self", "webhook"]:
+        """What rules must know of it: what can be sent there."""
+        if self.webhook is not None:
+            return "webhook"
+        return "self" if isinstance(self.mqtt, OwnListeners) else "mqtt"
+
+    @property
     def broker(self) -> MqttUplinkConfig:
         """The broker of an uplink that has one."""
         assert self.mqtt is not None

@@ -45,6 +45,7 @@ class RuleHost:
         self._take = take
         self._is_idle = not rules.rules
         self._feed = engine.feed
+        self._failures: dict[str, str] = {}
 
     # -- the flow -------------------------------------------------------------------------------------------------
 
@@ -92,6 +93,13 @@ class RuleHost:
         decided = self.engine.resolve(rule, key, stamp)
         self._apply(decided, stamp)
         return len(decided.effects)
+
+    def new_failures(self) -> dict[str, str]:
+        """Return by rule how it failed, where that was not returned before: nothing else stops for it."""
+        errors = self.engine.errors
+        news = {rule: text for rule, text in errors.items() if self._failures.get(rule) != text}
+        self._failures |= news
+        return news
 
     def _apply(self, decided: Decided | None, stamp: Stamp) -> None:
         if decided is not None:

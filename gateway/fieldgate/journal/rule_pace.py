@@ -3,7 +3,7 @@
 What cannot wait (a timer that starts or stops, a firing) goes after ``commit_delay``, stretched to half a second while
 the transaction would hold few rows. Who keeps that up for a minute is written every 5 s from then on: it is a rule that
 flaps, and its timer will soon be another one. The rest (windows, earlier values) goes every 30 s, and less often where
-it is much: a kibibyte a second in the long run.
+it is much: half a kibibyte a second in the long run.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _BURST: Final = 120  # transactions that may go at once, made good one in 5 s
 _SUSTAINED_S: Final = 5.0
 _REST_EVERY_S: Final = 30.0
 _REST_AT_LAST_S: Final = 900.0
-_REST_BYTES_PER_S: Final = 1024
+_REST_BYTES_PER_S: Final = 512
 _PAGE_BYTES: Final = 4096
 
 

@@ -1,7 +1,7 @@
 """Requests to one HTTP server, one at a time, over a connection that is kept while there is more to say.
 
 TLS is always verified, and the way there is that of brokers (`Dialler`): look-up, proxy, words for what goes wrong. It
-follows no redirect and sends nothing twice: trying again is the caller's.
+follows no redirect. Trying again is the caller's, but for a connection that was kept and has gone meanwhile.
 """
 
 from __future__ import annotations
@@ -44,17 +44,33 @@ class HttpClient:
         """
         try:
             async with asyncio.timeout(self._config.timeout):
-                if self._link is None:
+                answer = await self._ask_again(headers, body)
+                if answer is None:
                     self._exchange = HttpExchange()
                     await self._dialler.open(self)
                     self.connections += 1
-                answer = await self._ask(headers, body)
+                    answer = await self._ask(headers, body)
         except BaseException:  # a cancelled request too leaves no half-read connection behind
             self.close()
             raise
         if not answer.is_reusable:
             self.close()
         return answer
+
+    async def _ask_again(self, headers: Headers, body: bytes) -> Answer | None:
+        """Ask over the connection that is there; None where there is none, or none any more.
+
+        A server may close one that has been kept just when the next request is on its way (RFC 9112, 9.3.1).
+        """
+        if self._link is None:
+            return None
+        try:
+            return await self._ask(headers, body)
+        except (ConnectionError, BadAnswer):
+            if self._exchange.has_begun:
+                raise
+            self.close()
+            return None
 
     async def _ask(self, headers: Headers, body: bytes) -> Answer:
         self._answer = asyncio.get_running_loop().create_future()

@@ -59,6 +59,11 @@ class HttpExchange:
         sent += self._http.send(h11.Data(data=body)) or b""
         return sent + (self._http.send(h11.EndOfMessage()) or b"")
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of the answer has come."""
+        return bool(self._begin)
+
     def feed(self, chunk: bytes) -> Answer | None:
         """Take what came, or b"" for the end of the connection; return the answer once it is complete.
 

@@ -72,6 +72,7 @@ NAMES: Final = {
     "rules.state_stored_again": "timers and windows of rules are stored again",
     "rule.command_done_again": "a device has carried out a command of a rule, after one that was not done",
     "rule.command_not_done": "a command of a rule was not carried out, and why; said again when the reason changes",
+    "rule.failed": "a defect in a rule or in what runs it was met; said again when it is another one",
     "rule.publish_refused": "a rule's message has no topic that a message can have",
     "rule.said": "a rule says this (its action log)",
     "rules.loaded": "the rules have changed and are in force from now on",

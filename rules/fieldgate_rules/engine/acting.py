@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from fieldgate_devices.event import Address, Event, Extra, Lane, Publish, Stamp
+from fieldgate_rules.action_kinds import OF_EVENTS
 from fieldgate_rules.alert_data import alert_data
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.effects import AlertChange, Cause, DeviceCommand, Effect, LocalPublish, LogLine
@@ -18,7 +19,6 @@ from fieldgate_rules.engine.decisions import Acted
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.sampling import Sampling
 from fieldgate_rules.engine.slot import Slot
-from fieldgate_rules.model.actions import OF_EVENTS
 from fieldgate_rules.rule import Action, Rule
 
 __all__ = ["Altered", "Made", "Out", "act_on_event", "alert_event", "fire", "resolve_alerts"]

@@ -286,6 +286,13 @@ class Engine:
         """Return all rows, for an empty file."""
         return self._storage.everything(self._now)
 
+    def stop(self, stamp: Stamp) -> None:
+        """The process ends: what waits is written once more, with this moment; the next one may not know the time."""
+        self._now = moment_of(stamp)
+        for key, slot in self._memory.slots.items():
+            if slot.due() or slot.window is not None:
+                self._memory.urgent[key] = None
+
     def restore(self, rows: Rows, *, was_stopped: bool) -> None:
         """Go on where an earlier process ended; once, before `start`."""
         self._storage.restore(rows, self._now, was_stopped=was_stopped)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections import deque
 from datetime import UTC, datetime, tzinfo
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.stages.stage import Move
-from fieldgate_rules.model.stages import OncePer, ThrottleSpec
+
+if TYPE_CHECKING:
+    from fieldgate_rules.model.stages import OncePer, ThrottleSpec
 
 __all__ = ["Gate"]
 

@@ -88,7 +88,7 @@ class Memory:
         slot = self.slots.pop(key, None)
         self.slow.pop(key, None)
         self.urgent.pop(key, None)
-        if slot is not None and slot.is_saved:
+        if slot is not None and slot.given is not None:
             self.urgent[key] = None
 
     def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:

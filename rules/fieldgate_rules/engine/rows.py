@@ -10,8 +10,9 @@ import msgspec
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.restart import Saved
 
-__all__ = ["STATE", "VALUES", "Row", "RowKey", "Rows", "decode_row", "encode_row"]
+__all__ = ["ALIVE", "STATE", "VALUES", "Row", "RowKey", "Rows", "decode_row", "encode_body", "encode_row"]
 
+ALIVE: Final = "alive"
 STATE: Final = "state"
 VALUES: Final = "values"
 
@@ -29,6 +30,11 @@ class Row(msgspec.Struct, array_like=True):
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Row)
+
+
+def encode_body(body: dict[str, Any]) -> bytes:
+    """Return the bytes of what a row holds, without its time."""
+    return _encoder.encode(body)
 
 
 def encode_row(fingerprint: str, now: Moment, os_boot: str, body: dict[str, Any]) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.stages.changed import Changed
 from fieldgate_rules.engine.stages.stage import Move
-from fieldgate_rules.model.actions import SampleSpec
+
+if TYPE_CHECKING:
+    from fieldgate_rules.model.actions import SampleSpec
 
 __all__ = ["Sampling"]
 

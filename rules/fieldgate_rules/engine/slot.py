@@ -57,8 +57,8 @@ def fires_each(rule: Rule) -> bool:
 class Slot:
     """``facts`` are those of the last event for which the condition was true; ``mark`` names what began it.
 
-    ``ended`` is the window that ended last; ``note`` is what a restart did to its times. ``is_saved``: there is
-    a row of it.
+    ``ended`` is the window that ended last; ``note`` is what a restart did to its times. ``given`` stands
+    for what was given to be written last, None for nothing.
     """
 
     __slots__ = (
@@ -66,10 +66,10 @@ class Slot:
         "ended",
         "facts",
         "gate",
+        "given",
         "group",
         "is_each",
         "is_holding",
-        "is_saved",
         "last",
         "mark",
         "note",
@@ -94,7 +94,7 @@ class Slot:
         self.window: Window | None = None
         self.ended: Ended | None = None
         self.note = ""
-        self.is_saved = False
+        self.given: int | None = None
         self.stages = _stages(rule, is_each=self.is_each)
 
     def feed(self, signal: Signal, facts: Facts) -> tuple[Turn, Signal, str]:

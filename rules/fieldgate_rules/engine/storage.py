@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from fieldgate_rules.condition import Reading
@@ -10,13 +10,14 @@ from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
-from fieldgate_rules.engine.rows import STATE, VALUES, RowKey, Rows, decode_row, encode_row
+from fieldgate_rules.engine.rows import ALIVE, STATE, VALUES, Row, RowKey, Rows, decode_row, encode_body, encode_row
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
-from fieldgate_rules.restart import Restart, restart_of
+from fieldgate_rules.restart import Restart, Saved, restart_of
 
 __all__ = ["Storage"]
 
 _ALL: Final = 1 << 30
+_ALIVE_EVERY_S: Final = 60.0
 
 
 class Storage:
@@ -27,6 +28,7 @@ class Storage:
         self._timetable = timetable
         self._asker = asker
         self._os_boot = os_boot
+        self._alive_s = float("-inf")
 
     def changes(self, now: Moment, *, limit: int = _ALL, is_all: bool) -> dict[RowKey, bytes | None]:
         """Return up to ``limit`` rows that have changed, which count as written from then on; the urgent ones first.
@@ -35,17 +37,33 @@ class Storage:
         """
         memory = self._memory
         rows: dict[RowKey, bytes | None] = {}
-        for changed in (memory.urgent, memory.slow) if is_all else (memory.urgent,):
-            while changed and len(rows) < limit:
-                key = next(iter(changed))
-                del changed[key]
-                rows[key[0], key[1], STATE] = self._row(key, now)
+        while memory.urgent and len(rows) < limit:
+            key = next(iter(memory.urgent))
+            del memory.urgent[key]
+            rows[key[0], key[1], STATE] = self._row(key, now)
+        while is_all and memory.slow and len(rows) < limit:
+            key = next(iter(memory.slow))
+            del memory.slow[key]
+            slot = memory.slots.get(key)
+            before = None if slot is None else slot.given
+            row = self._row(key, now)
+            if slot is None or slot.given != before:  # asked about, and the same as before: no write
+                rows[key[0], key[1], STATE] = row
         latest = memory.latest
         while is_all and latest.changed and len(rows) < limit:
             device = next(iter(latest.changed))
             del latest.changed[device]
             rows["", device, VALUES] = self._values(device, now)
+        if is_all and self._is_to_say_alive(now, has_rows=bool(rows)):
+            self._alive_s = now.boot_s
+            rows["", "", ALIVE] = encode_row("", now, self._os_boot, {})
         return rows
+
+    def _is_to_say_alive(self, now: Moment, *, has_rows: bool) -> bool:
+        """Whether it is to be written that time has been counted until now: with other rows, or while timers run."""
+        if now.boot_s == self._alive_s:
+            return False
+        return has_rows or (self._memory.timers.due_s is not None and now.boot_s - self._alive_s >= _ALIVE_EVERY_S)
 
     def everything(self, now: Moment) -> dict[RowKey, bytes | None]:
         """Return all rows, for an empty file."""
@@ -64,8 +82,9 @@ class Storage:
         slot = part.slots.get(key[1])
         if slot is None:
             return None
-        slot.is_saved = True
-        return encode_row(part.rule.fingerprint, now, self._os_boot, slot.save())
+        body = slot.save()
+        slot.given = hash(encode_body(body))
+        return encode_row(part.rule.fingerprint, now, self._os_boot, body)
 
     def _values(self, device: str, now: Moment) -> bytes | None:
         values = self._memory.latest.devices.get(device)
@@ -76,11 +95,13 @@ class Storage:
 
     def restore(self, rows: Rows, now: Moment, *, was_stopped: bool) -> None:
         """Go on where an earlier process ended; ``was_stopped``: it had time to write everything."""
-        for (id_, group, kind), data in sorted(rows.items()):
-            row = None if data is None else decode_row(data)
-            if row is None:
+        decoded = {key: row for key, data in sorted(rows.items()) if data is not None and (row := decode_row(data))}
+        last = _last_saved(decoded.values())
+        for (id_, group, kind), row in decoded.items():
+            saved = last[row.saved.os_boot]
+            restart = restart_of(saved, boot_s=now.boot_s, wall_s=now.wall_s, os_boot=self._os_boot)
+            if kind == ALIVE:
                 continue
-            restart = restart_of(row.saved, boot_s=now.boot_s, wall_s=now.wall_s, os_boot=self._os_boot)
             if kind == VALUES:
                 self._memory.latest.restore(
                     group, {name: Reading(value, restart.move(at_s)) for name, (value, at_s) in row.body.items()}
@@ -101,10 +122,20 @@ class Storage:
         slot = memory.slot(part, group)
         is_reset = part.rule.spec.on_restart == "reset"
         slot.restore(body, restart.move, is_reset=is_reset)
-        slot.note, slot.is_saved = restart.note, True
+        slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
             window = self._asker.window(part, slot)
             window.restore(body["window"], restart.move, is_partial=not is_whole)
             memory.timers.begin(window, (part, slot))
         for stage in slot.due():
             memory.timers.begin(stage, (part, slot))
+
+
+def _last_saved(rows: Iterable[Row]) -> dict[str, Saved]:
+    """When each OS boot last wrote anything: until then time was counted, whenever a row of it was written."""
+    last: dict[str, Saved] = {}
+    for row in rows:
+        known = last.get(row.saved.os_boot)
+        if known is None or row.saved.boot_s > known.boot_s:
+            last[row.saved.os_boot] = row.saved
+    return last

@@ -33,7 +33,8 @@ def _seen(rule: Rule, one: Decision, before: Decision | None) -> Seen:
         outcome = "broken"
         said["for"] = held
     head = stopped_by.partition(".")[0]
-    why = one.why or ("" if head in ("when", "until") else said.get("changed" if head == "by" else head, ""))
+    has_words = head not in ("when", "until") and not stopped_by.startswith("window.")
+    why = one.why or (said.get("changed" if head == "by" else head, "") if has_words else "")
     return Seen(
         outcome,
         stopped_by,

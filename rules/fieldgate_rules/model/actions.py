@@ -6,21 +6,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from fieldgate_devices.files.section import Section
 from fieldgate_devices.profile_values import FieldName, Number
+from fieldgate_rules.action_kinds import ACTIONS, OF_EVENTS
 from fieldgate_rules.model.values import Condition, Hold, TextTemplate, Words, type_problem
 
 __all__ = [
     "ACTIONS", "OF_EVENTS", "ActionSpec", "AlertSpec", "CommandSpec", "EmitSpec", "LogSpec", "PublishSpec",
     "SampleSpec",
 ]  # fmt: skip
-
-OF_EVENTS: Final = ("set", "enrich", "drop", "lane", "route", "sample")
-ACTIONS: Final = ("alert", "command", "publish", "emit", "log", *OF_EVENTS)
 
 Lane = Literal["high", "normal", "low"]
 Leaf = Any

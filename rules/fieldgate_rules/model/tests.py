@@ -274,9 +274,6 @@ class TestSpec(Section):
         (), description="true: nothing but what expect says; or what must not come.", json_schema_extra=_none_at_all
     )
     nothing_else: bool = Field(False, description="The same as expect_none: true, where that is a list.")
-    shadow_acts: bool = Field(
-        False, description="Whether rules in shadow mode act in this test; in the gateway they do nothing."
-    )
 
     @model_validator(mode="before")
     @classmethod

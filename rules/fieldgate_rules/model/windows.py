@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -57,7 +58,7 @@ class ValueSpec(Section):
             raise ValueError("count: false counts nothing; write count: true")
         return self
 
-    @property
+    @cached_property
     def function(self) -> str:
         """The name of the function."""
         return next(name for name in FUNCTIONS if getattr(self, name) is not None)

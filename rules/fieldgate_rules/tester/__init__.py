@@ -1,7 +1,7 @@
 """Tests of rules on a virtual clock, and what other rules would have done. ``rules/TESTS.md`` is the manual."""
 
 from fieldgate_rules.tester.comparison import Change, Comparison, RuleCounts
-from fieldgate_rules.tester.deciding import Deciding, Make, Rows
+from fieldgate_rules.tester.engines import Make, make_engine
 from fieldgate_rules.tester.junit import TestedFile, junit_xml
 from fieldgate_rules.tester.messages import Messages, Said
 from fieldgate_rules.tester.outcome import Outcome, when
@@ -14,7 +14,6 @@ from fieldgate_rules.tester.timeline import Happening, Noticed, Recording, Spoke
 __all__ = [
     "Change",
     "Comparison",
-    "Deciding",
     "Failure",
     "Happening",
     "Make",
@@ -23,7 +22,6 @@ __all__ = [
     "Outcome",
     "Recording",
     "Replay",
-    "Rows",
     "RuleCounts",
     "Run",
     "Said",
@@ -34,6 +32,7 @@ __all__ = [
     "Why",
     "is_error",
     "junit_xml",
+    "make_engine",
     "recorded",
     "report_lines",
     "run_tests",

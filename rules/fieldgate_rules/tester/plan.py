@@ -55,7 +55,6 @@ class Plan:
     unwanted: tuple[Expectation, ...]
     nothing_else: bool
     where_nothing_else: Location
-    shadow_acts: bool
 
 
 def plan_tests(
@@ -133,7 +132,6 @@ class _Planning:
             unwanted=unwanted,
             nothing_else=spec.nothing_else,
             where_nothing_else=self._nothing_else(loc),
-            shadow_acts=spec.shadow_acts,
         )
 
     def _nothing_else(self, loc: Loc) -> Location:

@@ -8,7 +8,7 @@ from itertools import groupby
 from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.chosen import active
 from fieldgate_rules.tester.comparison import Comparison
-from fieldgate_rules.tester.deciding import Make
+from fieldgate_rules.tester.engines import Make
 from fieldgate_rules.tester.run import Run
 from fieldgate_rules.tester.timeline import Happening
 

@@ -70,7 +70,7 @@ class Failure:
             yield from (f"      {one}" for one in self.differences)
         elif self.kind == "missing":
             yield "  nothing like it came"
-        yield from (f"  {'     ' if number else 'why: '}{line}" for number, line in enumerate(self.why))
+        yield from (f"  {'     ' if number else 'why: '}{line}".rstrip() for number, line in enumerate(self.why))
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,7 @@ def report_lines(result: TestResult, *, is_verbose: bool = False) -> Iterator[st
     yield f"{verdict}  {result.name}"
     yield from (f"  {one}" for one in result.problems)
     for failure in result.failures:
-        yield from (f"  {line}" for line in failure.lines())
+        yield from (f"  {line}".rstrip() for line in failure.lines())
     if not result.is_broken and (is_verbose or result.failures):
         yield "  everything that came, in order:" if result.outcomes else "  nothing came"
         shown = result.outcomes if is_verbose else result.outcomes[:_SHOWN]

@@ -9,11 +9,12 @@ from typing import Final
 from fieldgate_devices.event import Event, Extra
 from fieldgate_devices.recording import read_rfc3339
 from fieldgate_rules.effects import AlertChange, Decided, Notice
+from fieldgate_rules.engine import Engine
 from fieldgate_rules.model.tests import ClockSpec, RestartSpec
 from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.altered import Alterations
 from fieldgate_rules.tester.clock import VirtualClock
-from fieldgate_rules.tester.deciding import Deciding, Make
+from fieldgate_rules.tester.engines import Make
 from fieldgate_rules.tester.outcome import Outcome, of_derived, of_effect
 from fieldgate_rules.tester.saved import Saved
 from fieldgate_rules.tester.timeline import Action, Happening, Noticed, Restarted, Spoken, Stepped
@@ -46,7 +47,7 @@ class Run:
         self.engine = self._new_engine()
         self._note(self.engine.start(self.clock.stamp))
 
-    def _new_engine(self) -> Deciding:
+    def _new_engine(self) -> Engine:
         return self._make(self._rules, GATEWAY, self.clock.stamp, self.clock.os_boot)
 
     # -- time ---------------------------------------------------------------------------------------------------------

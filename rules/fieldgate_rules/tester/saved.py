@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from fieldgate_rules.tester.deciding import Deciding
+from fieldgate_rules.engine import Engine
 
 __all__ = ["Saved"]
 
@@ -33,12 +33,12 @@ class Saved:
         self._urgent_ns = None
         self._all_ns = at_ns + _ALL_NS
 
-    def look(self, engine: Deciding, at_ns: int) -> None:
+    def look(self, engine: Engine, at_ns: int) -> None:
         """Something was decided."""
         if self._urgent_ns is None and engine.urgent:
             self._urgent_ns = at_ns + _URGENT_NS
 
-    def save(self, engine: Deciding, at_ns: int, *, is_all: bool = False) -> None:
+    def save(self, engine: Engine, at_ns: int, *, is_all: bool = False) -> None:
         """Write what is due at that moment, or everything, as a stop does."""
         is_all = is_all or at_ns >= self._all_ns
         for key, row in engine.changes(is_all=is_all).items():

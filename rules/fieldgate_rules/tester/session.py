@@ -10,11 +10,12 @@ from typing import Final
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Stamp
 from fieldgate_devices.files.document import Document, read_yaml
+from fieldgate_rules.engine import Engine
 from fieldgate_rules.model import TestSpec
 from fieldgate_rules.reading.sections import read_file
 from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.chosen import active, with_what_they_need
-from fieldgate_rules.tester.deciding import Deciding, Make
+from fieldgate_rules.tester.engines import Make
 from fieldgate_rules.tester.junit import TestedFile
 from fieldgate_rules.tester.messages import Messages
 from fieldgate_rules.tester.outcome import Outcome
@@ -29,7 +30,7 @@ MAX_OUTCOMES: Final = 100_000
 _MAX_WHYS: Final = 5
 _NS: Final = 10**9
 
-Why = Callable[[Deciding, str, "str | None", Stamp], Sequence[str]]
+Why = Callable[[Engine, str, "str | None", Stamp], Sequence[str]]
 """Says in lines why a rule did nothing up to now (for a device; None: for any). Asked when it should have."""
 Progress = Callable[[str, int], None]
 """Is told at each moment of a test: its name, and how far it is, in ns."""
@@ -60,7 +61,7 @@ def run_tests(
 ) -> TestedFile:
     """Return what came of the tests whose name is wanted. ``rules`` are all that were read with the file."""
     own = frozenset(file.own) or frozenset(rule.id for rule in rules.rules)
-    needed = with_what_they_need(rules, own)
+    needed = active(with_what_they_need(rules, own))
     plans, problems = plan_tests(
         file.tests, file.document, rules=needed, own=own, catalogue=catalogue, recordings=recordings
     )
@@ -120,8 +121,7 @@ class _Tester:
 
     def _run(self, plan: Plan) -> Run:
         kills = [one.action for one in plan.entries if isinstance(one.action, Restarted) and one.action.spec.kill]
-        rules = active(self._rules) if plan.shadow_acts else self._rules
-        return Run(rules, plan.start_ns, self._make, is_killed=bool(kills))
+        return Run(self._rules, plan.start_ns, self._make, is_killed=bool(kills))
 
     def _of_own(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         return [one for one in outcomes if not self._own.isdisjoint(one.rules)]

@@ -106,6 +106,14 @@ def test_a_broker_that_becomes_a_webhook_of_the_same_name_counts_anew():
     assert not route_of("x", broker).is_told_only
 
 
+def test_rules_know_what_kind_of_uplink_it_is():
+    """A message goes to brokers only, an alert's notice to webhooks only."""
+    broker = UplinkConfig.model_validate({"mqtt": {"url": "mqtts://b.example"}})
+    own = UplinkConfig.model_validate({"mqtt": "self"})
+
+    assert [one.kind for one in (broker, own, uplink())] == ["mqtt", "self", "webhook"]
+
+
 def test_the_exported_contract_is_that_of_the_brokers():
     """Nobody subscribes to a webhook."""
     both = {"cloud": {"mqtt": {"url": "mqtts://b.example"}}, "pager": {"webhook": {"url": URL}}}

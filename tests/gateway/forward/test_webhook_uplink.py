@@ -131,6 +131,26 @@ async def test_a_server_that_closes_after_each_answer_gets_a_connection_each():
     assert [request.connection for request in hook.requests] == [1, 2]
 
 
+async def test_a_server_that_hangs_up_after_each_answer_without_a_word_is_no_failure():
+    """It may close a connection that we keep whenever it likes, just when the next request is on its way too."""
+    feed = feed_of(*(alert(seq) for seq in range(1, 11)))
+    hook = ScriptedHook()
+
+    def reply(_request) -> bytes:
+        asyncio.get_running_loop().call_soon(hook._writers[-1].close)
+        return answer(200)
+
+    hook.on_request = reply
+    async with hook.serving(), calling(feed, webhook_config(hook.port)) as uplink:
+        await feed.settled(10)
+        await until(lambda: uplink.status.acked == 10)
+        status = uplink.status
+
+    assert (status.state, status.retries, status.reconnects) == ("ready", 0, 9)
+    assert hook.ids == [str(seq) for seq in range(1, 11)]
+    assert True not in feed.down[:-1]
+
+
 async def test_the_rate_holds():
     """Some hooks allow one message per second."""
     feed = feed_of(*(alert(seq) for seq in range(1, 6)))
@@ -194,14 +214,15 @@ async def test_a_server_that_says_nothing_is_given_up_after_the_timeout():
     feed = feed_of(alert(1))
     async with (
         ScriptedHook(None).serving() as hook,
-        calling(feed, webhook_config(hook.port, timeout="100ms")) as uplink,
+        calling(feed, webhook_config(hook.port, timeout="300ms")) as uplink,
     ):
         await until(lambda: uplink.status.state == "backoff")
         reason = uplink.status.reason
         await feed.settled(1)
 
     assert "did not answer in time" in reason
-    assert hook.ids == ["1", "1"]
+    assert len(hook.ids) >= 2  # more on a machine that is slow itself
+    assert feed.done == {1: "delivered"}
 
 
 async def test_a_server_that_is_not_there_yet_gets_it_when_it_is():

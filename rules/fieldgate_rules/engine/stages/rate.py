@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.stages.stage import Move, Signal, Stage
-from fieldgate_rules.model.stages import RateSpec
+
+if TYPE_CHECKING:
+    from fieldgate_rules.model.stages import RateSpec
 
 __all__ = ["Rate"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,8 +17,10 @@ from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.stages.stage import Move
 from fieldgate_rules.engine.windows.figure import Sum, add, merged, result
-from fieldgate_rules.model import WindowSpec
 from fieldgate_rules.rule import WindowValue
+
+if TYPE_CHECKING:
+    from fieldgate_rules.model import WindowSpec
 
 __all__ = ["Ended", "Window"]
 
