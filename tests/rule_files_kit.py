@@ -13,7 +13,7 @@ from fieldgate_rules.engine import Engine
 from fieldgate_rules.reading import ReadRules, read_rules
 from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.result import report_lines
-from fieldgate_rules.tester.session import run_tests, tests_in
+from fieldgate_rules.tester.session import read_tests, run_tests
 from rules_tables import EXAMPLES
 
 __all__ = ["authors_catalogue", "failures_in", "read_files"]
@@ -37,7 +37,7 @@ def failures_in(text: str, path: str, others: Mapping[str, str] | None = None) -
     """Run the tests of a file that is right; return what failed, as an author is told, empty where all passed."""
     read = read_files({**(others or {}), path: text})
     assert read.is_valid, [str(problem) for problem in read.problems]
-    file = tests_in(path, text.encode(), read.rules)
+    file = read_tests(path, text.encode(), read.rules)
     found = run_tests(file, read.rules, authors_catalogue(), make=_engine, recordings=lambda name: f"no {name!r}")
     assert [str(problem) for problem in found.problems] == []
     assert len(found.results) == len(file.tests) > 0

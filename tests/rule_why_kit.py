@@ -24,7 +24,7 @@ from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.messages import Messages
 from fieldgate_rules.tester.plan import plan_tests
 from fieldgate_rules.tester.run import Run
-from fieldgate_rules.tester.session import tests_in
+from fieldgate_rules.tester.session import read_tests
 from fieldgate_rules.tester.timeline import Spoken, Timeline
 
 __all__ = ["CASES", "Case", "Played", "play"]
@@ -82,7 +82,7 @@ def play(content: bytes, path: str) -> Played:
     """Let happen what the only test of a file of rules gives."""
     read = read_rules({path: content}, CATALOGUE)
     assert read.is_valid, read.problems
-    file = tests_in(path, content, read.rules)
+    file = read_tests(path, content, read.rules)
     (plan,), problems = plan_tests(
         file.tests, file.document, rules=read.rules, own=file.own, catalogue=CATALOGUE, recordings=lambda name: name
     )

@@ -16,7 +16,7 @@ from rule_why_kit import CATALOGUE, make
 FILE = Path(__file__).parent / "restarts" / "restarts.yaml"
 CONTENT = FILE.read_bytes()
 RULES = read_rules({FILE.name: CONTENT}, CATALOGUE)
-TESTS = session.tests_in(FILE.name, CONTENT, RULES.rules)
+TESTS = session.read_tests(FILE.name, CONTENT, RULES.rules)
 
 
 def outcome_of(name: str) -> TestedFile:
