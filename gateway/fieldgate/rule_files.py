@@ -65,7 +65,8 @@ class RuleFiles:
         if not paths:
             return LoadedRules(RuleSet(), tuple(problems), (), signature)
         from fieldgate.config.known_rules import known_to_rules  # with 4 MB that a gateway without rules need not have
-        from fieldgate_rules.reading import MAX_RULE_FILE, read_rules
+        from fieldgate_rules.file_limits import MAX_RULE_FILE
+        from fieldgate_rules.reading import read_rules
 
         for path in paths:
             try:

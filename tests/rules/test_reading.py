@@ -7,7 +7,7 @@ import pytest
 from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.reading import read_catalogue
-from fieldgate_rules.condition import Facts
+from fieldgate_rules.condition import Facts, expression
 from fieldgate_rules.reading import library_names, read_rules
 from fieldgate_rules.rule import CronTrigger, EventTrigger, EveryTrigger, GatewayTrigger, RuleTrigger
 from reading_kit import EXAMPLES, catalogue, read, rule, said
@@ -172,3 +172,18 @@ def test_a_tag_is_names_of_devices_in_any_file_and_profiles_that_bear_it():
     assert [str(one) for one in alone.problems] == ["r.yaml:2:38: unknown field 'moistre'; did you mean 'moisture'?"]
     heard = [("soil", "x"), ("generic", "shed"), ("ruuvi", "gate-7"), ("ruuvi", "x")]
     assert [trigger.takes(type_, device, 1) for type_, device in heard] == [True, True, True, False]
+
+
+def test_rules_that_are_alike_are_read_once(monkeypatch):
+    """Ten thousand rules must be read in seconds."""
+    asked = []
+    whole = expression.check_expression
+    monkeypatch.setattr(
+        expression, "check_expression", lambda *args, **more: asked.append(args) or whole(*args, **more)
+    )
+    one = "  - {id: r%d, on: {profile: boiler}, when: temperature > 80, do: [{log: '{device} %d'}]}\n"
+    got = read("rules:\n" + "".join(one % (number, number) for number in range(200)))
+
+    assert len(got.rules.rules) == 200
+    assert len(asked) == 1
+    assert got.rules.rules[199].when.placed.where(0) == Location("r.yaml", 201, 45)
