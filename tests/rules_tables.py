@@ -15,10 +15,11 @@ from annotated_types import Le, MaxLen
 from pydantic.fields import FieldInfo
 
 from decoder_tables import kind_of, shown
-from fieldgate_devices.files.document import MAX_FILE_BYTES, read_yaml
+from fieldgate_devices.files.document import read_yaml
 from fieldgate_devices.files.model_tree import quantity_of
 from fieldgate_devices.files.section import Section
 from fieldgate_rules.engine import EngineLimits
+from fieldgate_rules.file_limits import MAX_RULE_FILE
 from fieldgate_rules.model.actions import (
     ActionSpec,
     AlertSpec,
@@ -176,7 +177,7 @@ def gateway() -> str:
 def limits() -> str:
     """What a file and its rules may hold."""
     rows = [
-        ("Bytes of a file", f"{MAX_FILE_BYTES:,}"),
+        ("Bytes of a file", f"{MAX_RULE_FILE.max_bytes:,}"),
         ("Rules of a file; templates; tests", f"{_most(RuleFileSpec, 'rules')}; {_most(RuleFileSpec, 'templates')}; "
          f"{_most(RuleFileSpec, 'tests')}"),
         ("Entries of `on`; of `do`", f"{_most(RuleSpec, 'on')}; {_most(RuleSpec, 'do')}"),

@@ -12,7 +12,7 @@ from fieldgate_rules.reading import read_rules
 from fieldgate_rules.rule import RuleSet
 from fieldgate_rules.tester.chosen import with_what_they_need
 from fieldgate_rules.tester.plan import Plan, plan_tests
-from fieldgate_rules.tester.session import tests_in
+from fieldgate_rules.tester.session import read_tests
 
 RULES = """\
 rules:
@@ -55,7 +55,7 @@ def planned(text: str) -> tuple[list[Plan], list[Problem]]:
     rules, problems = read(text)
     if problems:
         return [], problems
-    file = tests_in(PATH, text.encode(), rules)
+    file = read_tests(PATH, text.encode(), rules)
     return plan_tests(
         file.tests,
         file.document,

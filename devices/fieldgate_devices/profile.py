@@ -38,6 +38,7 @@ __all__ = [
 ]
 
 _ID: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_TAG: Final = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _MAX_TEXT: Final = 1 << 16
 
 
@@ -52,6 +53,15 @@ def check_id(name: str) -> str:
     if name == "none":
         raise ValueError("'none' is what commands call a device without a profile; choose another id")
     return name
+
+
+def check_tag(text: str) -> str:
+    """Return ``text`` if it may be the name of a tag."""
+    if not _TAG.fullmatch(text):
+        raise ValueError(
+            f"{text!r} is no name of a tag; allowed: a to z, 0 to 9, '-', '_' and '.', beginning with a letter or digit"
+        )
+    return text
 
 
 def _check_members(text: str) -> str:
@@ -239,6 +249,16 @@ class Profile(Section):
     )
     lane: Literal["high", "normal", "low"] | None = Field(
         None, description="Priority of its events. Default: that of the listener or source."
+    )
+    tags: Annotated[
+        tuple[Annotated[str, AfterValidator(check_tag)], ...],
+        Field(strict=False, max_length=16),
+        BeforeValidator(one_or_more),
+    ] = Field(
+        (),
+        description="Names under which rules find all devices of this profile, with those of other profiles: "
+        "on: {tag: …}.",
+        examples=[["outdoor"]],
     )
     other_fields: Literal["drop", "keep", "refuse"] = Field(
         "drop",

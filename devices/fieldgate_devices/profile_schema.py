@@ -22,7 +22,7 @@ __all__ = ["SCHEMA_FILE", "editor_line", "profile_schema", "schema_text"]
 SCHEMA_FILE: Final = "profile.schema.json"
 
 _DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-_ONE_OR_MORE: Final = {"match", "from", "except", "first_of", "others_from", "text", "no_value", "register"}
+_ONE_OR_MORE: Final = {"match", "from", "except", "first_of", "others_from", "tags", "text", "no_value", "register"}
 _FIELD_NAME: Final[dict[str, Any]] = {
     "pattern": "^[a-z][a-z0-9_]*$",
     "maxLength": MAX_NAME,

@@ -49,7 +49,7 @@ class GatewayFacts:
     used_percent: Callable[[], Awaitable[float]]
 
 
-def say(level: str, name: str, /, **facts: object) -> None:
+def say(name: str, /, *, level: str, **facts: object) -> None:
     """Write a line; implements `fieldgate.decide.actuator.Say`."""
     log.log(_LEVELS[level], name, **facts)
 
@@ -75,12 +75,12 @@ class RuleDesk:
         self.keeper = keeper
         self.decide = host.decide
         self.done = host.done
-        self.loaded_at_ns = clock.boot_ns()
         self._facts = facts
         self._notices = GatewayNotices(facts.gateway)
         self._thresholds: frozenset[int] = frozenset()
         self._now_stamp = now_stamp
         self._tell = tell
+        self._is_refused = False  # what was told last
         self._wake = asyncio.Event()
         host.changed = self._changed
         files.use, files.refused = self._use, self._refused
@@ -164,15 +164,17 @@ class RuleDesk:
         changed = sorted(one for one in before.keys() | after.keys() if before.get(one) != after.get(one))
         self._thresholds = buffer_thresholds(loaded.rules)
         self.host.use(loaded.rules, self._now_stamp())
-        self.loaded_at_ns = clock.boot_ns()
-        log.info("rules.loaded", rules=len(after), changed=len(changed), warnings=len(loaded.warnings))
-        self._say("loaded", changed, (), Lane.NORMAL)
+        if changed or self._is_refused:
+            self._is_refused = False
+            log.info("rules.loaded", rules=len(after), changed=len(changed), warnings=len(loaded.warnings))
+            self._say("loaded", changed, (), Lane.NORMAL)
 
     def _refused(self, problems: tuple[str, ...], meaning: str) -> None:
         for problem in problems[:_LOGGED]:
             log.error("rules.refused", problem=problem, meaning=meaning)
         if len(problems) > _LOGGED:
             log.error("rules.refused", problem=f"and {len(problems) - _LOGGED} more", meaning=meaning)
+        self._is_refused = True
         self._say("refused", [], problems, Lane.HIGH)
         self.happened("rules_refused", problem=problems[0])
 

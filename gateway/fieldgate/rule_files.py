@@ -12,16 +12,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from fieldgate.config import Config
 from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_rules.rule import RuleSet
-
-if TYPE_CHECKING:
-    from fieldgate_rules.reading.known import UplinkKind
 
 __all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
 
@@ -44,7 +41,7 @@ class RuleFiles:
 
     def __init__(self, config: Config) -> None:
         self.folder: Path = config.rules.path
-        self._uplinks: dict[str, UplinkKind] = {name: one.kind for name, one in config.uplinks.items()}
+        self._config = config
 
     def signature(self) -> Signature | None:
         """Return what changes when a file does; None where the folder cannot be read."""
@@ -65,16 +62,18 @@ class RuleFiles:
         if len(paths) > _MAX_FILES:
             problems.append(f"{self.folder}: {len(paths)} files are too many; allowed: {_MAX_FILES}")
             paths = []
+        if not paths:
+            return LoadedRules(RuleSet(), tuple(problems), (), signature)
+        from fieldgate.config.known_rules import known_to_rules  # with 4 MB that a gateway without rules need not have
+        from fieldgate_rules.file_limits import MAX_RULE_FILE
+        from fieldgate_rules.reading import read_rules
+
         for path in paths:
             try:
-                contents[str(path)] = read_profile_file(path)
+                contents[str(path)] = read_profile_file(path, max_bytes=MAX_RULE_FILE.max_bytes)
             except OSError as error:
                 problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
-        if not contents:
-            return LoadedRules(RuleSet(), tuple(problems), (), signature)
-        from fieldgate_rules.reading import Known, read_rules  # with 4 MB that a gateway without rules need not have
-
-        read = read_rules(contents, catalogue, known=Known(uplinks=self._uplinks))
+        read = read_rules(contents, catalogue, known_to_rules(self._config))
         problems += [str(problem) for problem in read.problems if not problem.is_warning]
         warnings = [str(problem) for problem in read.problems if problem.is_warning]
         return LoadedRules(read.rules, tuple(problems), tuple(warnings), signature)

@@ -18,7 +18,7 @@ from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.reading import read_catalogue
 from fieldgate_devices.recording import RECORDING_HEAD, Heard, recording_line
 from fieldgate_rules.reading import read_rules
-from fieldgate_rules.tester import Recording, TestedFile, run_tests, tests_in
+from fieldgate_rules.tester import Recording, TestedFile, read_tests, run_tests
 from fieldgate_rules.tester.engines import make_engine
 
 PROFILE = b"""\
@@ -74,7 +74,7 @@ def run_day(chunks: list[bytes]) -> TestedFile:
     read = read_rules({"day.yaml": RULES}, profiles)
     assert read.is_valid, read.problems
     return run_tests(
-        tests_in("day.yaml", RULES, read.rules),
+        read_tests("day.yaml", RULES, read.rules),
         read.rules,
         profiles,
         make=make_engine,

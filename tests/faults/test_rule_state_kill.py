@@ -40,7 +40,7 @@ MEAN = """
 rules:
   - id: mean
     on: {profile: boiler}
-    window: {size: 20s, values: {last: {last: temperature}, n: {count: true}}}
+    window: {size: 20s, values: {newest: {last: temperature}, n: {count: true}}}
 """
 SIZE_S = 20
 
@@ -149,7 +149,7 @@ async def test_a_window_is_partial_after_a_kill_and_whole_after_a_stop(tmp_path:
             await site.restart(is_kill=is_kill)
             await site.says(begun % 100)
 
-        (found,) = await site.comes("mean", last=float(begun % 100))
+        (found,) = await site.comes("mean", newest=float(begun % 100))
 
     if is_kill:
         assert (found["n"], found.get("partial")) == (1, True)

@@ -35,6 +35,7 @@ def test_an_example_says_what_it_is_and_carries_the_editors_modeline(path):
     assert first == f"# yaml-language-server: $schema={SCHEMA}"
     assert blank == "#"
     assert re.match("# [A-Z]", said)
+    assert (path.parent / SCHEMA).exists()
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])

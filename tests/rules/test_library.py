@@ -17,7 +17,10 @@ VALUES = {"field": "value", "number": 12, "text": "value", "truth": True, "durat
 @pytest.mark.parametrize(("path", "name", "template"), TEMPLATES, ids=NAMES)
 class TestTemplate:
     def test_is_the_only_one_of_its_file_and_has_its_name(self, path, name, template):
+        modeline = path.read_text(encoding="utf-8").splitlines()[0]
+
         assert list(plain(path)["templates"]) == [name] == [path.stem]
+        assert (path.parent / modeline.partition("$schema=")[2]).is_file()
 
     def test_says_what_it_is_for_and_what_each_parameter_means(self, path, name, template):
         assert template["description"].rstrip().endswith(".")

@@ -7,7 +7,7 @@ import pytest
 from fieldgate_devices.builtin import builtin_profiles
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.reading import read_catalogue
-from fieldgate_rules.condition import Facts
+from fieldgate_rules.condition import Facts, expression
 from fieldgate_rules.reading import library_names, read_rules
 from fieldgate_rules.rule import CronTrigger, EventTrigger, EveryTrigger, GatewayTrigger, RuleTrigger
 from reading_kit import EXAMPLES, catalogue, read, rule, said
@@ -157,3 +157,33 @@ def test_the_fingerprint_changes_with_the_meaning_and_not_with_words_about_it():
     assert rule(OVERHEAT).fingerprint != rule(OVERHEAT.replace("30s", "31s")).fingerprint
     tagged = "tags: {yard: [%s]}\nrules:\n  - {id: x, on: {tag: yard}, do: [{log: x}]}\n"
     assert rule(tagged % "a").fingerprint != rule(tagged % "b").fingerprint
+
+
+def test_a_tag_is_names_of_devices_in_any_file_and_profiles_that_bear_it():
+    """The same rules serve plants with other devices."""
+    own = {"p.yaml": b"profile: soil\ntags: yard\nmatch: {mqtt: 'soil/{device}'}\nfields: {moisture: {type: float}}\n"}
+    profiles, _ = read_catalogue(builtin_profiles(), own)
+    rules = b"rules:\n  - {id: dry, on: {tag: yard}, when: moistre < 3, do: [{log: x}]}\n"
+    shed, gate = b"tags: {yard: shed}\n", b"tags: {yard: ['gate-*']}\n"
+
+    alone = read_rules({"r.yaml": rules}, profiles)
+    made = read_rules({"r.yaml": rules.replace(b"stre", b"sture"), "a.yaml": shed, "b.yaml": gate}, profiles)
+    (trigger,) = made.rules.rules[0].triggers
+    assert [str(one) for one in alone.problems] == ["r.yaml:2:38: unknown field 'moistre'; did you mean 'moisture'?"]
+    heard = [("soil", "x"), ("generic", "shed"), ("ruuvi", "gate-7"), ("ruuvi", "x")]
+    assert [trigger.takes(type_, device, 1) for type_, device in heard] == [True, True, True, False]
+
+
+def test_rules_that_are_alike_are_read_once(monkeypatch):
+    """Ten thousand rules must be read in seconds."""
+    asked = []
+    whole = expression.check_expression
+    monkeypatch.setattr(
+        expression, "check_expression", lambda *args, **more: asked.append(args) or whole(*args, **more)
+    )
+    one = "  - {id: r%d, on: {profile: boiler}, when: temperature > 80, do: [{log: '{device} %d'}]}\n"
+    got = read("rules:\n" + "".join(one % (number, number) for number in range(200)))
+
+    assert len(got.rules.rules) == 200
+    assert len(asked) == 1
+    assert got.rules.rules[199].when.placed.where(0) == Location("r.yaml", 201, 45)

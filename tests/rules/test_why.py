@@ -32,3 +32,12 @@ def test_the_line_that_stopped_it_is_named(path: Path) -> None:
 
 def test_there_are_enough_cases() -> None:
     assert len(CASES) >= 12
+
+
+def test_an_explanation_that_blames_the_whole_condition_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mutant: that it is false is what the author knows already."""
+    monkeypatch.setattr("fieldgate_rules.explain.parts.culprits", lambda clause: (clause,))
+    path = next(path for path in CASES if path.stem == "false-clause-in-a-later-line")
+
+    with pytest.raises(AssertionError):
+        test_the_line_that_stopped_it_is_named(path)

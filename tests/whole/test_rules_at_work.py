@@ -93,7 +93,10 @@ async def test_an_alert_lasts_over_a_restart_and_can_be_resolved_by_hand(tmp_pat
         assert code == 1
         assert "there is no rule 'hat'" in err
         assert (await rules_of(gateway))["alerts"] == 0
-        await eventually("its end is told", lambda: _states_are(gateway, ["raised", "resolved"]))
+        assert await fieldgate(gateway, "rules", "reload") == (0, "1 rule in force\n", "")
+        await say(gateway, "b1", temperature=91)
+        await eventually("its end is told", lambda: _states_are(gateway, ["raised", "resolved", "raised"]))
+        assert await stored(gateway, "rules") == [], "a reload that changes nothing is told nobody"
 
 
 async def _has_alerts(gateway: Gateway, count: int) -> bool:

@@ -12,22 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from ruamel.yaml.events import (
-    AliasEvent,
-    DocumentStartEvent,
-    Event,
-    MappingEndEvent,
-    MappingStartEvent,
-    NodeEvent,
-    ScalarEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-    StreamEndEvent,
-)
-
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.quantities import format_size
-from fieldgate_devices.files.yaml_events import NotYaml, can_be_fast, fast_events, yaml_events
+from fieldgate_devices.files.yaml_events import Event, NotYaml, Part, can_be_fast, fast_events, part_of, yaml_events
 
 __all__ = [
     "MAX_FILE_BYTES",
@@ -179,7 +166,7 @@ def read_yaml(
 
 
 class _Reader:
-    """Turns ruamel's events into nodes."""
+    """Turns events into nodes."""
 
     def __init__(
         self, events: Iterator[Event], document: Document, private_keys: frozenset[str], limits: Limits
@@ -196,13 +183,14 @@ class _Reader:
         root = Node(Location(self._path, 1, 1), None)
         documents = 0
         for event in self._events:
-            if isinstance(event, DocumentStartEvent):
+            part = part_of(event)
+            if part is Part.DOCUMENT:
                 documents += 1
                 if documents > 1:
                     self._note(event, "a second document begins; allowed: one")
                     break
                 root = self._node(next(self._events), depth=0, is_private=False)
-            elif isinstance(event, StreamEndEvent):
+            elif part is Part.END_OF_STREAM:
                 break
         return root
 
@@ -210,20 +198,21 @@ class _Reader:
         at = self._location(event)
         if depth > _MAX_DEPTH:
             raise _Unreadable(Problem(at, f"lists and mappings are nested too deep; allowed: {_MAX_DEPTH} levels"))
-        if isinstance(event, AliasEvent):
+        part = part_of(event)
+        if part is Part.ALIAS:
             return self._alias(event, at, is_private=is_private)
         node = Node(at, None)
-        anchor = event.anchor if isinstance(event, NodeEvent) else None
+        anchor = event.anchor
         if anchor is not None:
             self._anchors[anchor] = None  # not finished: an alias to it from within would have no end
-        match event:
-            case MappingStartEvent():
-                self._mapping(node, depth=depth, is_private=is_private)
-            case SequenceStartEvent():
-                self._list(node, depth=depth, is_private=is_private)
-            case ScalarEvent():
+        match part:
+            case Part.SCALAR:
                 node.content = self._scalar(event, at)
-        tag = getattr(event, "tag", None)
+            case Part.MAPPING:
+                self._mapping(node, depth=depth, is_private=is_private)
+            case Part.LIST:
+                self._list(node, depth=depth, is_private=is_private)
+        tag = event.tag
         if tag is not None and tag != "tag:yaml.org,2002:str":
             shown = "a tag" if is_private else f"the tag {_short_tag(str(tag))!r}"
             self._note(event, f"{shown} is not allowed; allowed: plain values without tags")
@@ -235,9 +224,9 @@ class _Reader:
     def _mapping(self, node: Node, *, depth: int, is_private: bool) -> None:
         entries: dict[str, tuple[Location, Node]] = {}
         node.content = entries
-        while not isinstance(event := next(self._events), MappingEndEvent):
+        while (part := part_of(event := next(self._events))) is not Part.END_OF_MAPPING:
             at = self._location(event)
-            if isinstance(event, ScalarEvent):
+            if part is Part.SCALAR:
                 key = str(event.value)
                 self._check_text(key, at)
             else:
@@ -247,9 +236,9 @@ class _Reader:
             below = is_private or key in self._private_keys
             what = next(self._events)
             value = self._node(what, depth=depth + 1, is_private=below)
-            if isinstance(what, ScalarEvent) and what.value == "":
+            if part_of(what) is Part.SCALAR and what.value == "":
                 value.at = at  # an empty value has no place of its own
-            if not isinstance(event, ScalarEvent):
+            if part is not Part.SCALAR:
                 continue
             if key in entries:
                 shown = "this key" if is_private else f"the key {key!r}"
@@ -262,11 +251,11 @@ class _Reader:
     def _list(self, node: Node, *, depth: int, is_private: bool) -> None:
         items: list[Node] = []
         node.content = items
-        while not isinstance(event := next(self._events), SequenceEndEvent):
+        while part_of(event := next(self._events)) is not Part.END_OF_LIST:
             items.append(self._node(event, depth=depth + 1, is_private=is_private))
             node.size += items[-1].size
 
-    def _alias(self, event: AliasEvent, at: Location, *, is_private: bool) -> Node:
+    def _alias(self, event: Event, at: Location, *, is_private: bool) -> Node:
         name = str(event.anchor)
         shown = "this alias" if is_private else f"the alias {'*' + name!r}"
         if name not in self._anchors:
@@ -278,10 +267,10 @@ class _Reader:
         self._count(node.size, at)
         return node
 
-    def _scalar(self, event: ScalarEvent, at: Location) -> Scalar:
+    def _scalar(self, event: Event, at: Location) -> Scalar:
         text = str(event.value)
         self._check_text(text, at)
-        if event.style is not None or event.tag is not None:
+        if event.style or event.tag is not None:
             return text
         if text in _WORDS:
             return _WORDS[text]

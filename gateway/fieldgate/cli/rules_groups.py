@@ -11,7 +11,7 @@ from fieldgate.cli.profile_sources import Profiles, folder_profiles, profiles_of
 from fieldgate.config.loader import LoadedConfig
 from fieldgate.config.places import kind_of
 from fieldgate_devices.files.document import Problem
-from fieldgate_rules.reading import MAX_RULE_FILE
+from fieldgate_rules.file_limits import MAX_RULE_FILE
 
 __all__ = ["RuleGroup", "profiles_for", "rule_groups"]
 

@@ -27,9 +27,9 @@ from fieldgate_rules.tester import (
     TestResult,
     is_error,
     junit_xml,
+    read_tests,
     report_lines,
     run_tests,
-    tests_in,
     when,
 )
 from fieldgate_rules.tester.engines import make_engine
@@ -112,7 +112,7 @@ class _Session:
                 yield TestedFile(path, tuple(wrong), ())
                 continue
             yield run_tests(
-                tests_in(path, group.contents[path], read.rules),
+                read_tests(path, group.contents[path], read.rules),
                 read.rules,
                 self._catalogue,
                 make=make_engine,

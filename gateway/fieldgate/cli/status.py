@@ -124,7 +124,7 @@ def _rules(rules: dict[str, Any]) -> list[str]:
     if rules["count"]:
         off = rules["count"] - rules["enabled"]
         lines.append(
-            f"rules    {rules['count']:,} in force   fired {count(rules['fired'], 'time')}"
+            f"rules    {rules['enabled']:,} in force   fired {count(rules['fired'], 'time')}"
             + (f"   {rules['shadow']:,} in shadow mode" if rules["shadow"] else "")
             + (f"   {off:,} disabled" if off else "")
             + (f"   {count(rules['alerts'], 'ALERT')}" if rules["alerts"] else "")

@@ -43,7 +43,7 @@ _UNSAFE: Final = {ord(char): f"%{ord(char):02X}" for char in "%/+#"} | {
 class Say(Protocol):
     """Writes a line to the log."""
 
-    def __call__(self, level: str, name: str, /, **facts: object) -> None:
+    def __call__(self, name: str, /, *, level: str, **facts: object) -> None:
         """``name`` is one of `fieldgate.observe.log.NAMES`."""
 
 
@@ -88,6 +88,7 @@ class Actuator:
 
     def carry_out(self, effects: Sequence[Effect], stamp: Stamp) -> None:
         """Do all of it, in order."""
+        tell = self._say
         for effect in effects:
             match effect:
                 case DeviceCommand():
@@ -98,7 +99,7 @@ class Actuator:
                     self._alert(effect, stamp.boot_ns / 1e9)
                 case LogLine():
                     self.counts["log_lines"] += 1
-                    self._say(effect.level, "rule.said", rule=effect.rule, group=effect.group, text=effect.text)
+                    tell("rule.said", level=effect.level, rule=effect.rule, group=effect.group, text=effect.text)
                 case _:
                     assert_never(effect)
 
@@ -122,7 +123,7 @@ class Actuator:
 
     def answered(self, order: Order, answer: Answer) -> None:
         """See `Hears`."""
-        status = answer.status
+        status, tell = answer.status, self._say
         if not status.is_final:
             return
         self._desk.told(order, answer)
@@ -130,13 +131,13 @@ class Actuator:
         rule = order.origin.removeprefix("rule:")
         if status is Status.DONE:
             if self._refusals.pop(key, None) is not None:
-                self._say("info", "rule.command_done_again", rule=rule, device=order.device, command=order.name)
+                tell("rule.command_done_again", level="info", rule=rule, device=order.device, command=order.name)
             return
         self._refused("commands_refused", rule)
         problem = f"{status}: {answer.reason}" if answer.reason else str(status)
         if self._is_news(key, problem):
             facts: dict[str, Any] = {"device": order.device, "command": order.name}
-            self._say("warning", "rule.command_not_done", rule=rule, **facts, problem=problem)
+            tell("rule.command_not_done", level="warning", rule=rule, **facts, problem=problem)
 
     # -- messages -------------------------------------------------------------------------------------------------
 
@@ -148,7 +149,8 @@ class Actuator:
         if problem:
             self._refused("publishes_refused", effect.rule)
             if self._is_news(key, problem):
-                self._say("warning", "rule.publish_refused", rule=effect.rule, topic=topic[:100], problem=problem)
+                tell = self._say
+                tell("rule.publish_refused", level="warning", rule=effect.rule, topic=topic[:100], problem=problem)
             return
         self._refusals.pop(key, None)
         self.counts["publishes"] += 1

@@ -3,10 +3,8 @@
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import library_file, library_names
 from fieldgate_rules.reading.read import library_templates, read_rules, write_out
-from fieldgate_rules.reading.sections import MAX_RULE_FILE
 
 __all__ = [
-    "MAX_RULE_FILE",
     "Known",
     "ReadRules",
     "TemplateFacts",

@@ -16,6 +16,7 @@ from fieldgate_rules.condition import Scope, placed, read_condition
 from fieldgate_rules.reading.known import Known
 from fieldgate_rules.reading.loops import loops
 from fieldgate_rules.reading.part import RulePart
+from fieldgate_rules.reading.setters import Setters
 from fieldgate_rules.reading.templates import TemplateEntry
 from fieldgate_rules.rule import EventTrigger, Rule
 
@@ -37,10 +38,11 @@ class Linted:
 
 def lint_rules(all_: Sequence[Linted], known: Known) -> None:
     """Say what is odd, each to the rule that it is about."""
+    decided: dict[tuple[str, str, int], bool] = {}
     for one in all_:
         _lint_parameters(one)
         _lint_times(one)
-        _lint_conditions(one)
+        _lint_conditions(one, decided)
         _lint_commands(one)
         _lint_devices(one, known)
     by_id = {one.rule.id: one for one in all_}
@@ -108,15 +110,20 @@ def _lint_times(one: Linted) -> None:
             one.part.complain(("throttle",), said, is_warning=True)
 
 
-def _lint_conditions(one: Linted) -> None:
+def _lint_conditions(one: Linted, decided: dict[tuple[str, str, int], bool]) -> None:
+    """``decided`` are pairs of when and until that were looked at, by their scope."""
     spec = one.rule.spec
     if spec.when is None:
         return
     if spec.until is not None and _plain(spec.until) == _plain(spec.when):
         one.part.complain(("until",), "this is the same as when: it ends as soon as it has begun", is_warning=True)
-    elif spec.until is not None and _never(f"({spec.when}) and not ({spec.until})", one.scope):
-        said = "this is true whenever when is: it ends with the next event"
-        one.part.complain(("until",), said, is_warning=True)
+    elif spec.until is not None:
+        key = (spec.when, spec.until, id(one.scope))
+        if key not in decided:
+            decided[key] = _never(f"({spec.when}) and not ({spec.until})", one.scope)
+        if decided[key]:
+            said = "this is true whenever when is: it ends with the next event"
+            one.part.complain(("until",), said, is_warning=True)
     for number, action in enumerate(spec.do):
         if action.if_ is not None and _plain(action.if_) == _plain(spec.when) and spec.window is None:
             loc: Loc = ("do", number, "if")
@@ -161,32 +168,28 @@ def _lint_devices(one: Linted, known: Known) -> None:
 
 def _lint_sets(all_: Sequence[Linted]) -> None:
     """Of two rules that give one field of the same events values the later counts, which may be meant."""
-    setting: dict[str, list[Linted]] = {}
+    setters: dict[str, Setters] = {}
     for one in all_:
         for action in one.rule.actions:
-            if action.kind != "set":
-                continue
-            for name in action.fields:
-                before = setting.setdefault(name, [])
-                other = next((it for it in before if it is not one and _meet(it.rule, one.rule)), None)
+            for name in action.fields if action.kind == "set" else ():
+                before = setters.setdefault(name, Setters())
+                other = before.other(one.rule)
                 if other is not None:
-                    said = f"rule {other.rule.id!r} sets {name} too, for the same events; this one counts"
+                    said = f"rule {other!r} sets {name} too, for the same events; this one counts"
                     loc: Loc = ("do", action.number, "set", name)
                     one.part.complain(loc, said, at_key=True, is_warning=True)
-                before.append(one)
+                before.add(one.rule)
 
 
 def _lint_drops(all_: Sequence[Linted]) -> None:
     """What is done to an event that another rule drops in any case is done for nothing."""
-    dropping = [one for one in all_ if _drops_all(one.rule)]
+    dropping = {one.rule.triggers: one for one in reversed(all_) if _drops_all(one.rule)}
     if not dropping:
         return
     for one in all_:
         altering = next((action for action in one.rule.actions if action.kind in _ALTERING), None)
-        if altering is None:
-            continue
-        other = next((it for it in dropping if it is not one and it.rule.triggers == one.rule.triggers), None)
-        if other is not None:
+        other = dropping.get(one.rule.triggers)
+        if altering is not None and other is not None and other is not one:
             said = f"rule {other.rule.id!r} drops all of these events, so this makes no difference"
             one.part.complain(("do", altering.number), said, is_warning=True)
 
@@ -195,18 +198,3 @@ def _drops_all(rule: Rule) -> bool:
     spec = rule.spec
     stages = (spec.when, spec.changed, spec.rate, spec.count, spec.sequence, spec.absent, spec.for_, spec.window)
     return not any(stages) and any(one.kind == "drop" and one.condition is None for one in rule.actions)
-
-
-def _meet(one: Rule, other: Rule) -> bool:
-    """Whether some entry of ``on`` of both is about the same devices, by what is written."""
-    for trigger in one.triggers:
-        for second in other.triggers:
-            if not isinstance(trigger, EventTrigger) or not isinstance(second, EventTrigger):
-                continue
-            if trigger.types and second.types and not trigger.types & second.types:
-                continue
-            if trigger.tagged_devices != second.tagged_devices:
-                continue
-            if not trigger.devices or not second.devices or set(trigger.devices) & set(second.devices):
-                return True
-    return False

@@ -247,7 +247,11 @@ class _Reading:
         for part in parts:
             for tag, globs in part.spec.tags.items():
                 devices[tag] = (*devices.get(tag, ()), *globs)
-        return Tags(devices, {})
+        types: dict[str, set[str]] = {}
+        for name in sorted(self._catalogue.own):  # those that come with Fieldgate have none
+            for tag in self._catalogue.contracts[name].profile.tags:
+                types.setdefault(tag, set()).add(name)
+        return Tags(devices, {tag: frozenset(names) for tag, names in types.items()})
 
     def _say(self, problem: Problem) -> None:
         self._problems[problem] = None

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -14,11 +14,11 @@ from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.document import Loc, Node
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.names import RESERVED
-from fieldgate_rules.condition import Expression, Reads, Scope
+from fieldgate_rules.condition import EventKind, Expression, Reads, Scope
 from fieldgate_rules.model import ActionSpec, RuleSpec
 from fieldgate_rules.model.actions import EmitSpec
 from fieldgate_rules.model.values import type_problem
-from fieldgate_rules.reading.actions import ReadActions, emitted_fields, read_actions
+from fieldgate_rules.reading.actions import emitted_fields, read_actions
 from fieldgate_rules.reading.effects_check import check_actions
 from fieldgate_rules.reading.kinds import Kinds
 from fieldgate_rules.reading.known import Known
@@ -56,54 +56,80 @@ def emitted_types(spec: RuleSpec) -> list[str]:
     return types or ([spec.id] if spec.window is not None else [])
 
 
+@dataclass(slots=True)
+class _Asked:
+    """What a rule asks and does."""
+
+    when: Expression | None = None
+    until: Expression | None = None
+    steps: tuple[Step, ...] = ()
+    window: ReadWindow | None = None
+    having: Expression | None = None
+    actions: tuple[Action, ...] = ()
+
+
 def read_rule(part: RulePart, around: Around) -> tuple[Rule, Scope]:
     """Return the rule and what its conditions may name; what is wrong is said, and then it is not to be run."""
     spec = part.spec
-    zone = ZoneInfo(spec.zone)
     triggers = read_triggers(part, around.kinds, around.tags, around.rule_ids)
-    given = part.given
-
-    def scope_of(kinds: Any, *, is_open: bool) -> Scope:
-        return around.scopes.of(kinds, is_open=is_open, zone=zone, parameters=given.values, aliases=given.aliases)
-
-    scope = scope_of(triggers.kinds, is_open=triggers.is_open)
-    fits = not part.is_broken(("on",)) and _check_given(part, scope)
-    figures_scope, window = scope, None
-    when = until = having = None
-    steps: tuple[Step, ...] = ()
-    actions = ReadActions()
-    if fits:
-        when = part.condition(spec.when, ("when",), scope)
-        until = part.condition(spec.until, ("until",), scope)
-        steps = _steps(part, scope)
-        _check_fields(part, scope)
-        if spec.window is not None and not part.is_broken(("window",)):
-            window = read_window(part, spec.window, scope)
-            figures_scope = scope_of((window.kind,), is_open=window.is_open)
-            having = part.condition(spec.window.having, ("window", "having"), figures_scope)
-        actions = read_actions(part, figures_scope)
-        check_actions(part, actions, triggers, around.kinds, around.known)
-    if spec.window is not None and not any(one.emit is not None for one in spec.do):
-        actions.actions.append(_own_emit(part, len(spec.do), figures_scope))
-        actions.values_at.append(())
+    scope = _scope(part, around, triggers.kinds, is_open=triggers.is_open)
+    is_askable = not part.is_broken(("on",)) and _check_given(part, scope)
+    asked = _asked(part, around, triggers, scope) if is_askable else _Asked()
     rule = Rule(
         id=spec.id,
         spec=spec,
         where=part.document.where(("id",)),
         places=dict(_places(part)),
         fingerprint=_fingerprint(part, triggers),
-        zone=zone,
+        zone=scope.zone,
         triggers=triggers.triggers,
-        when=when,
-        until=until,
-        steps=steps,
-        window=() if window is None else window.values,
-        having=having,
-        actions=tuple(actions.actions),
+        when=asked.when,
+        until=asked.until,
+        steps=asked.steps,
+        window=() if asked.window is None else asked.window.values,
+        having=asked.having,
+        actions=asked.actions,
         reads=Reads(),
-        emits=_emits(part, around.kinds, actions.actions, window, is_read=fits),
+        emits=_emits(part, around.kinds, asked.actions, asked.window) if is_askable else (),
     )
-    return replace(rule, reads=_reads(rule, window)), scope
+    return replace(rule, reads=_reads(rule, asked.window)), scope
+
+
+def _scope(part: RulePart, around: Around, kinds: tuple[EventKind, ...], *, is_open: bool) -> Scope:
+    given, zone = part.given, ZoneInfo(part.spec.zone)
+    return around.scopes.of(kinds, is_open=is_open, zone=zone, parameters=given.values, aliases=given.aliases)
+
+
+def _asked(part: RulePart, around: Around, triggers: ReadTriggers, scope: Scope) -> _Asked:
+    """Read all conditions and actions; those of a window are about its figures."""
+    spec = part.spec
+    asked = _Asked(
+        when=part.condition(spec.when, ("when",), scope),
+        until=part.condition(spec.until, ("until",), scope),
+        steps=_steps(part, scope),
+    )
+    _check_fields(part, scope)
+    if spec.window is not None and not part.is_broken(("window",)):
+        asked.window = read_window(part, spec.window, scope)
+        scope = _scope(part, around, (asked.window.kind,), is_open=asked.window.is_open)
+        asked.having = part.condition(spec.window.having, ("window", "having"), scope)
+    read = read_actions(part, scope)
+    check_actions(part, read, triggers, around.kinds, around.known)
+    asked.actions = tuple(read.actions)
+    if spec.window is not None and not any(one.emit is not None for one in spec.do):
+        asked.actions = (*asked.actions, _own_emit(part, len(spec.do), scope))
+    if asked.window is not None:
+        _refuse_prev(part, asked, asked.window)
+    return asked
+
+
+def _refuse_prev(part: RulePart, asked: _Asked, window: ReadWindow) -> None:
+    """Figures are made anew at the end of each window: nobody keeps those before."""
+    own = {*window.kind.fields, *(value.name for value in window.values)}
+    for one in _over_figures(asked.having, asked.actions):
+        if names := sorted(one.reads.prev & own):
+            said = f"{names[0]} is a figure, and has none before it; put a rule on what the window emits"
+            part.say_at(one.placed.where(0), said)
 
 
 def _own_emit(part: RulePart, number: int, scope: Scope) -> Action:
@@ -174,7 +200,7 @@ def _check_fields(part: RulePart, scope: Scope) -> None:
 
 
 def _emits(
-    part: RulePart, kinds: Kinds, actions: list[Action], window: ReadWindow | None, *, is_read: bool
+    part: RulePart, kinds: Kinds, actions: Sequence[Action], window: ReadWindow | None
 ) -> tuple[DerivedKind, ...]:
     """The contracts of what the rule emits, one for each type."""
     made: dict[str, DerivedKind] = {}
@@ -197,8 +223,7 @@ def _emits(
             part.complain(
                 (*loc, "type") if emit.type else loc, f"{said}; write emit: {{type: …}}", at_key=not emit.type
             )
-        if is_read:
-            kinds.settle(type_, fields, is_open=is_open)
+        kinds.settle(type_, fields, is_open=is_open)
     return tuple(made.values())
 
 
@@ -212,7 +237,7 @@ def _reads(rule: Rule, window: ReadWindow | None) -> Reads:
     own = set() if window is None else {*window.kind.fields, *(one.name for one in window.values)}
     for one in _over_events(rule):
         reads |= one.reads
-    over_figures = [one.reads for one in _over_figures(rule)]
+    over_figures = [one.reads for one in _over_figures(rule.having, rule.actions)]
     for read in over_figures:
         reads |= replace(read, fields=read.fields - own, prev=read.prev - own) if window is not None else read
     spec = rule.spec
@@ -230,10 +255,10 @@ def _over_events(rule: Rule) -> Iterator[Expression]:
             yield one
 
 
-def _over_figures(rule: Rule) -> Iterator[Expression]:
-    if rule.having is not None:
-        yield rule.having
-    for action in rule.actions:
+def _over_figures(having: Expression | None, actions: Iterable[Action]) -> Iterator[Expression]:
+    if having is not None:
+        yield having
+    for action in actions:
         if action.condition is not None:
             yield action.condition
         for template in action.texts.values():

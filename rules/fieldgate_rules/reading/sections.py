@@ -5,19 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
-from fieldgate_devices.files.document import Document, Limits, Node, Problem, read_yaml
+from fieldgate_devices.files.document import Document, Node, Problem, read_yaml
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.model_tree import ModelTree
 from fieldgate_devices.files.validate import validate
+from fieldgate_rules.file_limits import MAX_RULE_FILE
 from fieldgate_rules.model import RULES_TREE, RuleFileSpec, RuleSpec, TemplateSpec
 from fieldgate_rules.reading.source import SourceFile
 
-__all__ = ["MAX_RULE_FILE", "RULE_TREE", "TEMPLATE_TREE", "FileParts", "read_file"]
+__all__ = ["RULE_TREE", "TEMPLATE_TREE", "FileParts", "read_file"]
 
 RULE_TREE: Final = ModelTree(RuleSpec, name="rule", stand_ins=RULES_TREE.stand_ins)
 TEMPLATE_TREE: Final = ModelTree(TemplateSpec, name="template", stand_ins=RULES_TREE.stand_ins)
-MAX_RULE_FILE: Final = Limits(max_bytes=8 * 1024 * 1024, max_nodes=1_000_000)
-"""Ten thousand rules may stand in one file."""
 _MAX_RULES: Final = 10_000
 
 

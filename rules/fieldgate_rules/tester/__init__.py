@@ -8,7 +8,7 @@ from fieldgate_rules.tester.outcome import Outcome, when
 from fieldgate_rules.tester.replay import Replay
 from fieldgate_rules.tester.result import Failure, TestResult, is_error, report_lines
 from fieldgate_rules.tester.run import Run
-from fieldgate_rules.tester.session import TestFile, Why, run_tests, tests_in
+from fieldgate_rules.tester.session import TestFile, Why, read_tests, run_tests
 from fieldgate_rules.tester.timeline import Happening, Noticed, Recording, Spoken, recorded
 
 __all__ = [
@@ -33,9 +33,9 @@ __all__ = [
     "is_error",
     "junit_xml",
     "make_engine",
+    "read_tests",
     "recorded",
     "report_lines",
     "run_tests",
-    "tests_in",
     "when",
 ]

@@ -24,7 +24,7 @@ from fieldgate_rules.tester.result import Failure, TestResult, failures_of, is_e
 from fieldgate_rules.tester.run import Run
 from fieldgate_rules.tester.timeline import Restarted, Timeline
 
-__all__ = ["MAX_OUTCOMES", "TestFile", "Why", "run_tests", "tests_in"]
+__all__ = ["MAX_OUTCOMES", "TestFile", "Why", "read_tests", "run_tests"]
 
 MAX_OUTCOMES: Final = 100_000
 _MAX_WHYS: Final = 5
@@ -72,7 +72,7 @@ def run_tests(
     return TestedFile(file.path, tuple(problems), tuple(results))
 
 
-def tests_in(path: str, content: bytes, rules: RuleSet) -> TestFile:
+def read_tests(path: str, content: bytes, rules: RuleSet) -> TestFile:
     """Return the tests of a file that was read without problems; ``rules`` are all that were read with it."""
     own = [rule.id for rule in rules.rules if rule.where.path == path]
     return TestFile(path, read_yaml(content, path), read_file(path, content).spec.tests, own)

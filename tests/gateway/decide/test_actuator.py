@@ -53,7 +53,7 @@ class World:
             self.desk,
             self.server.broker,
             gateway="g",
-            say=lambda level, name, /, **facts: self.lines.append((level, name, facts)),
+            say=lambda name, /, *, level, **facts: self.lines.append((level, name, facts)),
         )
 
     def client(self, *filters: str) -> Client:

@@ -48,7 +48,7 @@ class World:
             None,  # type: ignore[arg-type]  # no rule here gives a command
             LocalBroker(),
             gateway="g",
-            say=lambda level, name, /, **facts: self.lines.append(name),
+            say=lambda name, /, **facts: self.lines.append(name),
         )
         self.host = RuleHost(engine, actuator, rules=rules, take=self._take)
         self.host.changed = self._changed

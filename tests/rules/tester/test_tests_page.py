@@ -23,7 +23,7 @@ def played(text: str) -> tester.TestedFile:
     read = read_rules({"boiler.yaml": text.encode()}, catalogue)
     assert [str(problem) for problem in read.problems] == []
     return tester.run_tests(
-        tester.tests_in("boiler.yaml", text.encode(), read.rules),
+        tester.read_tests("boiler.yaml", text.encode(), read.rules),
         read.rules,
         catalogue,
         make=make_engine,
