@@ -10,6 +10,7 @@ import typer
 from fieldgate.cli.listen_files import problems_in_listen_files
 from fieldgate.cli.options import AsJson, ConfigFile
 from fieldgate.cli.profile_sources import folder_profiles, overlap_warnings
+from fieldgate.cli.rule_problems import problems_with_rules
 from fieldgate.cli.source_profiles import problems_with_source_profiles
 from fieldgate.config.loader import Reading, read
 from fieldgate_devices.files.document import Problem
@@ -27,8 +28,8 @@ def register(app: typer.Typer) -> None:
     def check(context: typer.Context, config: ConfigFile = None, as_json: AsJson = False) -> None:
         """Check the configuration: every problem with file:line:column, all at once.
 
-        Looks into the files that it names too: certificates and keys, users and ACL, device profiles. Ends with 0 when
-        all of it can be used (warnings and notes do not count), with 1 when it cannot. Opens no connection. A
+        Looks into the files that it names too: certificates and keys, users and ACL, device profiles, rules. Ends with
+        0 when all of it can be used (warnings and notes do not count), with 1 when it cannot. Opens no connection. A
         credential of systemd is there for the service only; elsewhere a note says that it was not looked at.
         """
         if context.args:
@@ -39,6 +40,7 @@ def register(app: typer.Typer) -> None:
             profiles = folder_profiles(reading.loaded.config)
             in_files = [*in_files, *profiles.problems, *overlap_warnings(profiles)]
             in_files += problems_with_source_profiles(reading, profiles)
+            in_files += problems_with_rules(reading.loaded.config, profiles)
         errors = sorted({*reading.errors, *(problem for problem in in_files if not problem.is_warning)})
         others = sorted({*reading.notes, *reading.warnings, *(problem for problem in in_files if problem.is_warning)})
         typer.echo(_as_json(reading, errors, others) if as_json else _as_text(reading, errors, others))

@@ -197,3 +197,29 @@ def test_nothing_is_written_over_a_file_and_a_name_that_is_none_is_said(plant):
     assert target.read_text(encoding="utf-8") == RULES
     said = error_of(fieldgate("rules", "eject", "treshold"))
     assert said == "there is neither a template nor a usable rule 'treshold'; did you mean 'threshold'?"
+
+
+def test_the_check_of_the_configuration_looks_into_the_rules(plant):
+    """One command before a restart must be enough; what the gateway would leave out is not ok."""
+    right = fieldgate("check")
+    wrong(plant)
+    refused = fieldgate("check")
+    as_json = json.loads(fieldgate("check", "--json").stdout)
+
+    assert (right.exit_code, right.stdout.splitlines()[-1]) == (0, "fieldgate.yaml: ok"), right.output
+    assert refused.exit_code == 1
+    assert f"{plant}/rules.d/wrong.yaml:4:11: unknown field 'temprature'; did you mean 'temperature'?" in refused.stdout
+    assert [one["line"] for one in as_json["errors"]] == [4, 5]
+
+
+def test_the_check_of_the_configuration_takes_a_folder_of_rules_that_is_missing_or_not_readable(plant):
+    """No folder is no rules. A file that cannot be read would be left out at the start, and is a problem now."""
+    (plant / "rules.d/plant.yaml").unlink()
+    (plant / "rules.d/gone.yaml").symlink_to(plant / "nowhere")
+    unreadable = fieldgate("check")
+    (plant / "rules.d/gone.yaml").unlink()
+    (plant / "rules.d").rmdir()
+    missing = fieldgate("check")
+
+    assert (unreadable.exit_code, "rules.d/gone.yaml:1:1: the file cannot be read" in unreadable.stdout) == (1, True)
+    assert missing.exit_code == 0
