@@ -93,7 +93,7 @@ def result(sum_: Sum, figure: WindowValue, before: Any) -> Any:
         case "last":
             return sum_.last
         case "stddev":
-            return _finite(math.sqrt(max(0.0, sum_.squares / sum_.count)))
+            return 0.0 if sum_.squares <= 0.0 else _finite(math.sqrt(sum_.squares / sum_.count))
         case _:
             return _finite(sum_.last - (sum_.first if before is None else before))
 
