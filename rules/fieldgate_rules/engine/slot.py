@@ -157,7 +157,7 @@ class Slot:
     def signature(self) -> tuple[object, ...]:
         """Return what, if it changes, is to be written soon."""
         alerts = self.alerts
-        return (self.is_holding, alerts.version, alerts.due_s, *[stage.due_s for stage in self.stages])
+        return (self.is_holding, alerts.version, alerts.due_s, *[stage.news for stage in self.stages])
 
     @property
     def is_idle(self) -> bool:

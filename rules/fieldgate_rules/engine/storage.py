@@ -14,6 +14,7 @@ from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
 from fieldgate_rules.engine.rows import ALIVE, STATE, VALUES, Row, RowKey, Rows, decode_row, encode_body, encode_row
+from fieldgate_rules.engine.stages.absence import Absent
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
 from fieldgate_rules.restart import Restart, Saved, restart_of
 
@@ -123,7 +124,7 @@ class Storage:
                 self._timetable.restore(id_, row.body, restart.move, now)
             else:
                 try:
-                    self._restore_slot(part, group, row.body, restart, is_whole=was_stopped and restart.is_same_boot)
+                    self._restore_slot(part, group, row.body, restart, now, was_stopped=was_stopped)
                 except _DAMAGED as error:  # by another version, or damaged: that group begins anew
                     self._memory.forget(part, group)
                     self._memory.urgent[id_, group] = None
@@ -141,7 +142,7 @@ class Storage:
             return
 
     def _restore_slot(
-        self, part: Part, group: str, body: Mapping[str, Any], restart: Restart, *, is_whole: bool
+        self, part: Part, group: str, body: Mapping[str, Any], restart: Restart, now: Moment, *, was_stopped: bool
     ) -> None:
         memory = self._memory
         slot = memory.slot(part, group)
@@ -150,7 +151,10 @@ class Storage:
         slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
             window = self._asker.window(part, slot)
-            window.restore(body["window"], restart.move, is_partial=not is_whole)
+            window.restore(body["window"], restart.move, is_partial=not (was_stopped and restart.is_same_boot))
+        for stage in slot.stages:
+            if isinstance(stage, Absent) and not was_stopped:
+                stage.wait_anew(now.boot_s)
         memory.wait(part, slot)
 
 

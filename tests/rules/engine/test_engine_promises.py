@@ -336,3 +336,32 @@ def test_the_engine_takes_rules_without_a_profile_and_events_that_are_no_json() 
     assert decided.events[1].data == b'{"more_a_0":1.0,"temp":5.0,"a":1}'
     assert isinstance(world.engine, Engine)
     assert CATALOGUE.contracts
+
+
+SILENT = "rules: [{id: r, on: {profile: boiler}, absent: 60s, do: [{log: silent}]}]"
+
+
+def test_a_device_that_goes_on_talking_is_no_reason_to_write() -> None:
+    """A rule that watches for silence would else write a row for each event, for years."""
+    world = World(SILENT)
+    world.say({"temperature": 20.0}, at_s=0)
+    world.engine.changes(is_all=True)
+
+    for second in range(1, 50):
+        world.say({"temperature": 20.0}, at_s=second)
+
+    assert world.engine.urgent == 0
+    world.to(200)
+    assert world.times() == [109]
+
+
+def test_after_a_kill_silence_is_waited_for_anew_and_after_a_stop_it_goes_on() -> None:
+    """What was heard since the last write is not known after a kill: no alarm may rest on it."""
+    for was_stopped, due_s in ((True, 60.0), (False, 90.0)):
+        world = World(SILENT)
+        world.say({"temperature": 20.0}, at_s=0)
+        world.to(30)
+        world.restart(was_stopped=was_stopped)
+        world.to(200)
+
+        assert world.times() == [due_s]

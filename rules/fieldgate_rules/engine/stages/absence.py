@@ -11,7 +11,11 @@ __all__ = ["Absent"]
 
 
 class Absent(Stage):
-    """Waits from `arm`, or from the first event, on."""
+    """Waits from `arm`, or from the first event, on.
+
+    Each event puts it off, which is no reason to write: after a kill it waits anew (`wait_anew`), because nobody knows
+    what was heard last.
+    """
 
     key = "absent"
 
@@ -22,6 +26,16 @@ class Absent(Stage):
     def arm(self, now_s: float) -> None:
         """Begin to wait, unless it does already."""
         if self._since_s is None:
+            self._since_s, self.due_s = now_s, now_s + self._after_s
+
+    @property
+    def news(self) -> object:
+        """See `Stage`."""
+        return self.due_s is None
+
+    def wait_anew(self, now_s: float) -> None:
+        """Events may have come of which nothing is known."""
+        if self.due_s is not None:
             self._since_s, self.due_s = now_s, now_s + self._after_s
 
     def feed(self, signal: Signal, facts: Facts) -> Signal:

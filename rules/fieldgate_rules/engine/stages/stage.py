@@ -34,6 +34,11 @@ class Stage(ABC):
         del now_s
         return None
 
+    @property
+    def news(self) -> object:
+        """Return what, if it is another, is to be written soon."""
+        return self.due_s
+
     @abstractmethod
     def shown(self) -> dict[str, Any]:
         """Return the state as plain values, for explanations."""
