@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
@@ -183,7 +184,7 @@ class ActionSpec(Section):
             raise ValueError(f"an entry of do is one action, not {said}; allowed: {', '.join(ACTIONS)}")
         return self
 
-    @property
+    @cached_property
     def kind(self) -> str:
         """The name of the action."""
         return next(name for name in ACTIONS if getattr(self, name) is not None)
