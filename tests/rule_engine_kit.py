@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -31,6 +32,7 @@ def _catalogue() -> Catalogue:
 CATALOGUE = _catalogue()
 
 
+@cache
 def rules_of(text: str) -> RuleSet:
     """The rules of a file, which must be right but for warnings."""
     read = read_rules({"r.yaml": text.encode()}, CATALOGUE)

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Final
 
 from fieldgate.config import Config
-from fieldgate.ingest.profile_files import Signature, profile_paths, read_profile_file, signature_of, why_unreadable
+from fieldgate.ingest.profile_files import Signature, read_folder, signature_of
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
+from fieldgate_rules.file_limits import MAX_RULE_FILE
 from fieldgate_rules.rule import RuleSet
 
 __all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
@@ -50,29 +51,12 @@ class RuleFiles:
     def load(self, catalogue: Catalogue) -> LoadedRules:
         """Read everything; never raises, what is wrong is in the answer. Takes about a millisecond per rule."""
         signature = self.signature()  # before reading: a change meanwhile is a change after it
-        contents: dict[str, bytes] = {}
-        problems: list[str] = []
-        try:
-            paths = profile_paths(self.folder)
-        except FileNotFoundError:
-            paths = []
-        except OSError as error:
-            paths = []
-            problems.append(f"{self.folder}: the folder cannot be read: {why_unreadable(error)}")
-        if len(paths) > _MAX_FILES:
-            problems.append(f"{self.folder}: {len(paths)} files are too many; allowed: {_MAX_FILES}")
-            paths = []
-        if not paths:
+        contents, problems = read_folder(self.folder, max_files=_MAX_FILES, max_bytes=MAX_RULE_FILE.max_bytes)
+        if not contents:
             return LoadedRules(RuleSet(), tuple(problems), (), signature)
         from fieldgate.config.known_rules import known_to_rules  # with 4 MB that a gateway without rules need not have
-        from fieldgate_rules.file_limits import MAX_RULE_FILE
         from fieldgate_rules.reading import read_rules
 
-        for path in paths:
-            try:
-                contents[str(path)] = read_profile_file(path, max_bytes=MAX_RULE_FILE.max_bytes)
-            except OSError as error:
-                problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
         read = read_rules(contents, catalogue, known_to_rules(self._config))
         problems += [str(problem) for problem in read.problems if not problem.is_warning]
         warnings = [str(problem) for problem in read.problems if problem.is_warning]

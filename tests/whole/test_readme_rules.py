@@ -68,8 +68,13 @@ async def test_a_rule_is_written_tested_seen_and_explained_as_the_readme_says(tm
                 assert code == 0, printed
                 shows = is_shown(of_any_time(shown), of_any_time(printed))
                 assert shows, f"{line}\nshown:\n{shown}\nprinted:\n{printed}"
+            assert await reader.types(SPEAK.replace("85", "74")) == (0, "")
+            await eventually("it is over", lambda: len(alerts.read_text(encoding="utf-8").splitlines()) == 3)
 
-    assert of_any_time(alerts.read_text(encoding="utf-8")) == of_any_time(ALERT)
+    raised, resolved, empty = of_any_time(alerts.read_text(encoding="utf-8"))
+    assert [raised] == of_any_time(ALERT)
+    assert resolved == raised.replace("raised", "resolved")
+    assert empty == "fieldgate/plant-7/alerts/boiler-hot/b7 (null)"
     assert told.read_text(encoding="utf-8").splitlines() == ['{"target":20.0}']
 
 

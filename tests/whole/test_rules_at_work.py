@@ -269,6 +269,7 @@ async def test_rules_are_changed_while_the_gateway_runs_all_or_nothing(tmp_path:
         refused = (await stored(gateway, "rules"))[0]
         await say(gateway, "b2", temperature=90)
         _, shown, _ = await fieldgate(gateway, "status")
+        _, _, noted = await fieldgate(gateway, "rules", "status")
         assert (await fieldgate(gateway, "rules", "reload"))[0] == 1
 
         write_rules(tmp_path, HOT.replace("hot", "warm").replace("80", "85"), "more.yaml")
@@ -281,6 +282,7 @@ async def test_rules_are_changed_while_the_gateway_runs_all_or_nothing(tmp_path:
         assert refused["lane"] == "high"
         assert refused["data"]["problems"][0].startswith(f"{tmp_path}/rules.d/more.yaml:5:")
         assert f"PROBLEM  {tmp_path}/rules.d has changed and is not in use as it is" in shown
+        assert noted.startswith(f"what the folder holds is not, or not all, in force: {tmp_path}/rules.d/more.yaml:5:")
         said = [(one["data"]["outcome"], one["data"]["changed"]) for one in await stored(gateway, "rules")]
         assert said == [("refused", []), ("loaded", ["warm"]), ("loaded", ["hot"])]
         states = [(one["device"], one["data"]["state"]) for one in await stored(gateway, "alert")]

@@ -203,7 +203,8 @@ class _Validation(Generic[M]):
             return "'<<' does not merge in YAML 1.2; write the keys out"
         owner = self._tree.model_at(loc[:-1])
         known = key_names(owner) if owner is not None else []
-        guess = did_you_mean(name, known)
+        meant = owner.ALSO_CALLED.get(name) if owner is not None else None
+        guess = f"; did you mean {meant!r}?" if meant is not None else did_you_mean(name, known)
         if not guess:
             elsewhere = [key.path for key in self._tree.all_keys() if key.name == name]
             nearest = max(elsewhere, key=partial(_shared, loc), default="")

@@ -5,7 +5,11 @@ Laws: it looks at the parser's words and at the line, and answers for a person. 
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["yaml_advice"]
+
+_BRACE: Final = "put a text that begins with '{' in quotes"
 
 
 def yaml_advice(problem: str, line: str, *, column: int, begun_line: int | None) -> str:
@@ -19,8 +23,14 @@ def yaml_advice(problem: str, line: str, *, column: int, begun_line: int | None)
     if problem.startswith("expected ',' or"):
         if line[max(0, column - 1) : column + 1] == "${":
             return "put a text that holds ${…} in quotes within { } and [ ]"
+        if line[:column].rstrip().endswith("}"):
+            return f"a ',' is missing before this; {_BRACE}"
         kind = "{" if "}" in problem else "["
         return f"the {kind!r} that begins in line {begun_line} is not closed, or a ',' is missing before this"
+    if problem.startswith("expected <block end>") and line[:column].rstrip().endswith("}"):
+        return f"nothing can stand behind '}}'; {_BRACE}"
+    if problem.startswith("expected alphabetic or numeric character"):
+        return f"put a text that begins with {line[max(0, column - 1) : column]!r} in quotes"
     if problem.startswith("expected <block end>"):
         return "this line is indented by other than those that it belongs to; indent all keys of a section alike"
     if problem.startswith("mapping values are not allowed"):

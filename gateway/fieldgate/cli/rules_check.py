@@ -13,7 +13,7 @@ from fieldgate.cli.devices_check import problem_facts
 from fieldgate.cli.heard_devices import heard_profiles
 from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.rules_app import rules_app
-from fieldgate.cli.rules_groups import profiles_for, rule_groups
+from fieldgate.cli.rules_groups import nothing_there, profiles_for, rule_groups
 from fieldgate.cli.words import count, safe
 from fieldgate.config.known_rules import known_to_rules
 from fieldgate_devices.files.document import Problem
@@ -44,8 +44,9 @@ def check(
     Ends with 0 when all can be used (warnings do not count), with 1 when not.
     """
     loaded = written_config(config)
-    groups = rule_groups(paths or [], loaded.config.rules.path)
-    profiles = profiles_for(loaded, paths or [loaded.config.rules.path])
+    folder = loaded.config.rules.path
+    groups = rule_groups(paths or [], folder)
+    profiles = profiles_for(loaded, paths or [folder])
     known = Known() if loaded.path is None else known_to_rules(loaded.config, heard_profiles(loaded.config))
     reads = [read_rules(one.contents, profiles.catalogue, known) for one in groups]
     contents = {path: content for one in groups for path, content in one.contents.items()}
@@ -60,8 +61,8 @@ def check(
         ids = [one.id for read in reads for one in read.rules.rules]
         typer.echo(json.dumps(facts | {"rules": ids}, indent=2, ensure_ascii=False))
     else:
-        where = ", ".join(map(str, paths or [loaded.config.rules.path]))
-        typer.echo("\n".join([*(_shown(one, contents) for one in problems), _verdict(reads, errors, where)]))
+        where = ", ".join(map(str, paths or [folder]))
+        typer.echo("\n".join([*(_shown(one, contents) for one in problems), _verdict(reads, errors, where, folder)]))
     raise typer.Exit(_PROBLEM if errors else 0)
 
 
@@ -78,8 +79,8 @@ def _shown(problem: Problem, contents: dict[str, bytes]) -> str:
     return "\n".join(map(safe, shown.split("\n")))
 
 
-def _verdict(reads: list[ReadRules], errors: list[Problem], where: str) -> str:
+def _verdict(reads: list[ReadRules], errors: list[Problem], where: str, folder: Path) -> str:
     if errors:
         return f"{count(len(errors), 'problem')} found"
     rules = sum(len(one.rules.rules) for one in reads)
-    return f"{where}: {count(rules, 'rule')}: ok" if rules else f"{where}: no rules"
+    return f"{where}: {count(rules, 'rule')}: ok" if rules else f"{where}: {nothing_there(folder)}"

@@ -13,7 +13,7 @@ from fieldgate.config.places import kind_of
 from fieldgate_devices.files.document import Problem
 from fieldgate_rules.file_limits import MAX_RULE_FILE
 
-__all__ = ["RuleGroup", "profiles_for", "rule_groups"]
+__all__ = ["RuleGroup", "nothing_there", "profiles_for", "rule_groups"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +53,11 @@ def _group(paths: Sequence[Path], tested: Sequence[Path] | None) -> RuleGroup:
         )  # a file of the folder that no gateway would read
         contents, unreadable = {**contents, **more}, [*unreadable, *also_unreadable]
     return RuleGroup(contents, names, tuple(unreadable))
+
+
+def nothing_there(folder: Path) -> str:
+    """Why no rules were found where a configuration has them: a slip in ``rules.path`` looks the same else."""
+    return "no rules" if kind_of(folder) != "nothing" else "no rules: there is no such folder"
 
 
 def profiles_for(loaded: LoadedConfig, paths: Sequence[Path]) -> Profiles:

@@ -10,7 +10,7 @@ import typer
 
 from fieldgate.cli.options import AsJson, ConfigFile, written_config
 from fieldgate.cli.rules_app import rules_app
-from fieldgate.cli.rules_groups import profiles_for, rule_groups
+from fieldgate.cli.rules_groups import nothing_there, profiles_for, rule_groups
 from fieldgate.cli.words import count, safe
 from fieldgate.config.known_rules import known_to_rules
 from fieldgate_devices.files.quantities import format_duration
@@ -57,7 +57,7 @@ def list_rules(
         found = count(len(errors), "problem")
         typer.echo(f"{found}: rules that have them are not listed; 'fieldgate rules check' tells all", err=True)
     elif not rows:
-        typer.echo(f"{folder}: no rules", err=True)
+        typer.echo(f"{folder}: {nothing_there(folder)}", err=True)
 
 
 def _row(rule: Rule, template: str | None) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,9 +27,12 @@ def status(
 ) -> None:
     """Print the rules in force with their counts since the gateway's start, and the alerts that last.
 
-    With --json one object a line.
+    On stderr it says if the folder holds something else, which is not in force because it is wrong. With --json one
+    object a line.
     """
-    found = asyncio.run(_collected(written_config(config).config.journal.path, {"do": "rules.list", "rule": rule}))
+    journal = written_config(config).config.journal.path
+    found = asyncio.run(_collected(journal, {"do": "rules.list", "rule": rule}))
+    _say_what_is_not_in_force(journal)
     if as_json:
         for one in found:
             typer.echo(json.dumps(one, ensure_ascii=False))
@@ -79,7 +83,15 @@ def resolve(
         raise typer.Exit(_PROBLEM)
 
 
-async def _collected(journal: Any, request: dict[str, Any]) -> list[dict[str, Any]]:
+def _say_what_is_not_in_force(journal: Path) -> None:
+    """Whoever has just saved a file with a mistake would take the rules that go on for the new ones."""
+    problems = asyncio.run(ask(socket_path(journal), {"do": "status"}))["rules"]["problems"]
+    if problems:
+        more = f" and {count(len(problems) - 1, 'more problem')}" if len(problems) > 1 else ""
+        typer.echo(safe(f"what the folder holds is not, or not all, in force: {problems[0]}{more}"), err=True)
+
+
+async def _collected(journal: Path, request: dict[str, Any]) -> list[dict[str, Any]]:
     return [one async for one in stream(socket_path(journal), request)]
 
 

@@ -16,7 +16,7 @@ from fieldgate.cli.profile_sources import Profiles, say_what_is_not_in_use, why
 from fieldgate.cli.progress import Progress
 from fieldgate.cli.recording_files import recordings_beside
 from fieldgate.cli.rules_app import rules_app
-from fieldgate.cli.rules_groups import RuleGroup, profiles_for, rule_groups
+from fieldgate.cli.rules_groups import RuleGroup, nothing_there, profiles_for, rule_groups
 from fieldgate.cli.words import count, safe
 from fieldgate.errors import FieldgateError
 from fieldgate_devices.files.document import Problem
@@ -85,7 +85,8 @@ def run_the_tests(
     if as_json:
         typer.echo(json.dumps(_facts(files, is_verbose=verbose), indent=2, ensure_ascii=False))
     elif not is_quiet:
-        typer.echo(_verdict(files))
+        folder = loaded.config.rules.path
+        typer.echo(_verdict(files) if files else f"{folder}: {nothing_there(folder)}")
     broken, failed = any(one.is_broken for one in files), any(one.failed for one in files)
     raise typer.Exit(_BROKEN if broken else _FAILED if failed else 0)
 

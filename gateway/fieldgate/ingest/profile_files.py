@@ -25,7 +25,8 @@ from fieldgate_devices.files.document import MAX_FILE_BYTES
 from fieldgate_devices.reading import read_catalogue
 
 __all__ = [
-    "LoadedProfiles", "ProfileFiles", "ProfileWatch", "Signature", "profile_paths", "read_profile_file",
+    "LoadedProfiles", "ProfileFiles", "ProfileWatch", "Signature", "profile_paths", "read_folder",
+    "read_profile_file",
     "signature_of", "unknown_profiles", "why_unreadable",
 ]  # fmt: skip
 
@@ -91,6 +92,29 @@ def signature_of(folder: Path) -> Signature | None:
         return None
 
 
+def read_folder(folder: Path, *, max_files: int, max_bytes: int) -> tuple[dict[str, bytes], list[str]]:
+    """Return what the files of a folder hold, by path, up to a byte more than ``max_bytes`` each, and what is wrong.
+
+    A folder that is missing has none.
+    """
+    contents: dict[str, bytes] = {}
+    try:
+        paths = profile_paths(folder)
+    except FileNotFoundError:
+        return {}, []
+    except OSError as error:
+        return {}, [f"{folder}: the folder cannot be read: {why_unreadable(error)}"]
+    if len(paths) > max_files:
+        return {}, [f"{folder}: {len(paths)} files are too many; allowed: {max_files}"]
+    problems: list[str] = []
+    for path in paths:
+        try:
+            contents[str(path)] = read_profile_file(path, max_bytes=max_bytes)
+        except OSError as error:
+            problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
+    return contents, problems
+
+
 def unknown_profiles(assigned: Iterable[Assigned], catalogue: Catalogue) -> list[str]:
     """Return what is to be said of sources that name a profile which there is not."""
     problems = []
@@ -119,23 +143,7 @@ class ProfileFiles:
     def load(self) -> LoadedProfiles:
         """Read everything; never raises, what is wrong is in the answer. Takes some milliseconds per profile."""
         signature = self.signature()  # before reading: a change meanwhile is a change after it
-        own: dict[str, bytes] = {}
-        problems: list[str] = []
-        try:
-            paths = profile_paths(self.folder)
-        except FileNotFoundError:
-            paths = []
-        except OSError as error:
-            paths = []
-            problems.append(f"{self.folder}: the folder cannot be read: {why_unreadable(error)}")
-        if len(paths) > _MAX_FILES:
-            problems.append(f"{self.folder}: {len(paths)} profiles are too many; allowed: {_MAX_FILES}")
-            paths = []
-        for path in paths:
-            try:
-                own[str(path)] = read_profile_file(path)
-            except OSError as error:
-                problems.append(f"{path}: the file cannot be read: {why_unreadable(error)}")
+        own, problems = read_folder(self.folder, max_files=_MAX_FILES, max_bytes=MAX_FILE_BYTES)
         catalogue, files = read_catalogue(builtin_profiles(), own, self._assigned)
         problems += [str(problem) for file in files for problem in file.problems]
         problems += unknown_profiles(self._assigned.values(), catalogue)

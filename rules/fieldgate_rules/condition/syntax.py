@@ -17,6 +17,7 @@ __all__ = ["BadSyntax", "Parsed", "parse"]
 
 _ENDS_OF_LINES: Final = str.maketrans("\n\r\t\f", "    ")
 _DURATION: Final = re.compile(r"[0-9][0-9.]*(ms|[smhd])(?![A-Za-z0-9_])")
+_DEGREES: Final = re.compile(r"([0-9][0-9.]*) ?(°[A-Za-z]?)")
 _STRING: Final = re.compile(r"""[rR]?("[^"\\]*(?:\\.[^"\\]*)*"|'[^'\\]*(?:\\.[^'\\]*)*')""")
 _INSTEAD: Final = {
     "&&": "write 'and'",
@@ -139,6 +140,10 @@ def _explain(line: str, error: SyntaxError, skipped: int) -> Complaint:
         return Complaint(Span(at, at + 2), f"'{line[at : at + 2]}' is no escape; {hint}")
     if (duration := _DURATION.search(masked)) is not None:
         return Complaint(Span(*duration.span()), f'a duration is written in quotes: "{duration[0]}"')
+    if (degrees := _DEGREES.search(masked)) is not None:
+        number, unit = degrees.groups()
+        hint = f'a value with its unit is written in quotes: "{number} {unit}"'
+        return Complaint(Span(*degrees.span()), f"{degrees[0]!r} is not of this language; {hint}")
     for odd in _ODD.finditer(masked):
         if hint := _INSTEAD[odd[0]]:
             return Complaint(Span(*odd.span()), f"{odd[0]!r} is not of this language; {hint}")

@@ -177,7 +177,7 @@ class Asker:
         if slot.window is None:
             spec = part.rule.spec.window
             assert spec is not None
-            slot.window = Window(spec, part.rule.window, since_s=self._memory.began_s)
+            slot.window = Window(spec, part.rule.window, since_s=part.since_s)
         return slot.window
 
     def window_ended(self, part: Part, slot: Slot, window: Window, turn: Turn) -> None:

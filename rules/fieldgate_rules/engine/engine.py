@@ -55,12 +55,12 @@ class Engine:
     ) -> None:
         self._now = moment_of(stamp)
         self._gateway = gateway
-        self._memory = Memory(limits, began_s=self._now.boot_s)
+        self._memory = Memory(limits)
         self._timetable = Timetable(self._memory)
         self._asker = Asker(self._memory, gateway=gateway)
         self._storage = Storage(self._memory, self._timetable, self._asker, os_boot=os_boot)
         self._rules = rules
-        self._memory.use(rules)
+        self._memory.use(rules, now_s=self._now.boot_s)
         self._timetable.use()
 
     def _moment(self, stamp: Stamp) -> Moment:
@@ -279,7 +279,7 @@ class Engine:
         turn = Turn(now, Out(), f"{stamp.run:x}-{stamp.boot_ns}-use")
         self._rules = rules
         before = set(memory.parts)
-        gone = memory.use(rules)
+        gone = memory.use(rules, now_s=now.boot_s)
         self._timetable.use()
         for id_, part in gone.items():
             reason = _why_gone(id_, rules)

@@ -38,9 +38,8 @@ class Memory:
     ``on_rule`` and ``on_gateway`` are the rules on a rule, by its id, and on what happens to the gateway, by kind.
     """
 
-    def __init__(self, limits: EngineLimits, *, began_s: float) -> None:
+    def __init__(self, limits: EngineLimits) -> None:
         self.limits = limits
-        self.began_s = began_s
         self.parts: dict[str, Part] = {}
         self.timers = Timers()
         self.urgent: dict[SlotKey, None] = {}
@@ -53,7 +52,7 @@ class Memory:
         self.on_rule: dict[str, list[Part]] = {}
         self.on_gateway: dict[str, list[Part]] = {}
 
-    def use(self, rules: RuleSet) -> dict[str, Part]:
+    def use(self, rules: RuleSet, *, now_s: float) -> dict[str, Part]:
         """From now on these rules; return those before that are not the same any more."""
         enabled = [rule for rule in rules.rules if rule.spec.enabled]
         share = max(_LEAST_DECISIONS, min(_KEPT_DECISIONS, self.limits.max_decisions // max(1, len(enabled))))
@@ -62,7 +61,7 @@ class Memory:
         for rule in enabled:
             part = self.parts.get(rule.id)
             if part is None or part.rule.fingerprint != rule.fingerprint:
-                part = Part(rule, decisions=share)
+                part = Part(rule, decisions=share, since_s=now_s)
             else:
                 part.use(rule, decisions=share)
             parts[rule.id] = part

@@ -34,7 +34,7 @@ class Tally(msgspec.Struct):
 class Part:
     """``is_plain``: nothing is remembered while the condition is not true; ``is_simple``: and the fast path may ask it.
 
-    ``ring`` are the last decisions, those of the fast path as they are made there.
+    ``since_s`` is from when on it was asked. ``ring`` are the last decisions, those of the fast path as made there.
     """
 
     __slots__ = (
@@ -44,14 +44,16 @@ class Part:
         "of_rules",
         "ring",
         "rule",
+        "since_s",
         "slots",
         "tally",
         "wants_resolved",
         "when",
     )
 
-    def __init__(self, rule: Rule, *, decisions: int) -> None:
+    def __init__(self, rule: Rule, *, decisions: int, since_s: float) -> None:
         self.rule = rule
+        self.since_s = since_s
         self.when: Closure | None = None if rule.when is None else rule.when.evaluate
         self.slots: dict[str, Slot] = {}
         self.ring: deque[Decision | Passed] = deque(maxlen=decisions)

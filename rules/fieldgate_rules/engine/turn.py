@@ -22,7 +22,7 @@ _NS: Final = 1e9
 
 
 class Following(msgspec.Struct):
-    """What has followed from one event or timer so far: ``events`` and ``firings`` that other rules were asked about."""
+    """What has followed from one event or timer: ``events`` and ``firings`` that other rules were asked about."""
 
     events: int = 0
     firings: int = 0

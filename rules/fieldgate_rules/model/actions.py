@@ -29,6 +29,13 @@ Leaf = Any
 class AlertSpec(Section):
     """Something that a person should know of. It lasts until the rule does not hold any more."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _say_where_a_text_belongs(cls, written: object) -> object:
+        if isinstance(written, str):
+            raise ValueError(f"{written!r} stands alone; write {{text: …}}")
+        return written
+
     severity: Literal["info", "warning", "critical"] = Field("warning", description="How bad it is.")
     text: TextTemplate = Field(
         description="What is said.", min_length=1, examples=["{device} is at {temperature:.1f} °C"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
@@ -22,8 +23,17 @@ def _throttle(written: object) -> object:
     return {"per": written} if isinstance(written, str) else written
 
 
+_ELSEWHERE: Final = {
+    "action": "do", "actions": "do", "then": "do", "trigger": "on", "triggers": "on", "condition": "when",
+    "conditions": "when", "expr": "when", "if": "when",
+}  # fmt: skip
+"""What Home Assistant, Prometheus and others call it."""
+
+
 class Body(Section):
     """What a rule and a template have in common."""
+
+    ALSO_CALLED: ClassVar[Mapping[str, str]] = _ELSEWHERE
 
     description: str = Field("", max_length=4000, description="What it is for, for people.")
     on: Annotated[tuple[TriggerSpec, ...], Field(strict=False, max_length=32), BeforeValidator(one_or_more)] = Field(
@@ -98,6 +108,8 @@ class Body(Section):
 
 class RuleSpec(Body):
     """What is done about which events."""
+
+    ALSO_CALLED: ClassVar[Mapping[str, str]] = {**_ELSEWHERE, "alias": "id", "name": "id"}
 
     id: RuleId = Field(description="Its id, one of its kind in all files.", examples=["boiler-overheat"])
     enabled: bool = Field(True, description="false: it is read and checked, and does nothing.")

@@ -66,6 +66,13 @@ class TriggerSpec(Section):
     )  # fmt: skip
     zone: Zone | None = Field(None, description="Time zone of cron. Default: zone of the rule.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _say_what_a_name_lacks(cls, written: object) -> object:
+        if isinstance(written, str):
+            raise ValueError(f"{written!r} may be a device or a profile; write {{device: …}} or {{profile: …}}")
+        return written
+
     @model_validator(mode="after")
     def _check_one_kind(self) -> Self:
         events = [key for key in _OF_EVENTS if getattr(self, key)]

@@ -6,10 +6,10 @@ they are on, so that their conditions are checked against what comes; where rule
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -39,13 +39,13 @@ _WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
     """Read files of rules, by their paths as messages show them; nothing is raised for what is wrong with them."""
-    with _without_collections():
+    with _without_collection():
         return _Reading(catalogue, known or Known()).read(files)
 
 
-@contextlib.contextmanager
-def _without_collections() -> Iterator[None]:
-    """Nearly all that a reading makes is kept: looking through it for garbage takes a third of the time."""
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Read without the collector of garbage: all is kept, and to look at it again and again is a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

@@ -117,10 +117,13 @@ def test_a_file_elsewhere_is_read_by_itself_and_one_of_the_folder_with_the_folde
 
 
 def test_a_missing_folder_is_one_without_rules(plant):
+    """It is said to be missing: a slip in ``rules.path`` would look like a plant without rules."""
     (plant / "rules.d/plant.yaml").unlink()
+    empty = fieldgate("rules", "check").output
     (plant / "rules.d").rmdir()
 
-    assert fieldgate("rules", "check").output == f"{plant}/rules.d: no rules\n"
+    assert empty == f"{plant}/rules.d: no rules\n"
+    assert fieldgate("rules", "check").output == f"{plant}/rules.d: no rules: there is no such folder\n"
     assert fieldgate("rules", "check", "nowhere.yaml").exit_code == 1
 
 

@@ -242,7 +242,9 @@ def test_without_a_configuration_profiles_lie_beside_the_rules(folder):
 
 
 def test_no_rules_at_all_is_no_failure(folder):
-    assert fieldgate("rules", "test").output == "0 files, 0 tests: there is nothing to run\n"
+    said = fieldgate("rules", "test")
+
+    assert (said.exit_code, said.output) == (0, f"{folder}/rules.d: no rules\n")
 
 
 def test_a_file_that_is_not_there_is_said(folder):

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 
 from fieldgate_rules.rule import WindowValue
 
 __all__ = ["Sum", "add", "merged", "result"]
-
-_OF_ANY: Final = frozenset({"first", "last"})
 
 
 class Sum(msgspec.Struct, array_like=True):
@@ -30,21 +28,28 @@ class Sum(msgspec.Struct, array_like=True):
 
 
 def add(sum_: Sum, figure: WindowValue, value: Any) -> None:
-    """Take one value."""
+    """Take one value; only what the figure needs is added up."""
     sum_.count += 1
     if sum_.first is None:
         sum_.first = value
     sum_.last = value
-    if figure.spec.function in _OF_ANY or isinstance(value, bool | str):
+    if value is True or isinstance(value, str):
         return
-    number = float(value)
-    total = sum_.total + number
-    sum_.rest += (sum_.total - total) + number if abs(sum_.total) >= abs(number) else (number - total) + sum_.total
-    sum_.total = total
-    before = number - sum_.mean
-    sum_.mean += before / sum_.count
-    sum_.squares += before * (number - sum_.mean)
-    sum_.least, sum_.greatest = min(sum_.least, number), max(sum_.greatest, number)
+    match figure.spec.function:
+        case "avg" | "sum":
+            before = sum_.total
+            total = sum_.total = before + value
+            sum_.rest += (before - total) + value if abs(before) >= abs(value) else (value - total) + before
+        case "min":
+            sum_.least = min(sum_.least, value)
+        case "max":
+            sum_.greatest = max(sum_.greatest, value)
+        case "stddev":
+            apart = value - sum_.mean
+            sum_.mean += apart / sum_.count
+            sum_.squares += apart * (value - sum_.mean)
+        case _:
+            pass
 
 
 def merged(sums: list[Sum]) -> Sum:
@@ -93,7 +98,7 @@ def result(sum_: Sum, figure: WindowValue, before: Any) -> Any:
         case "last":
             return sum_.last
         case "stddev":
-            return _finite(math.sqrt(max(0.0, sum_.squares / sum_.count)))
+            return 0.0 if sum_.squares <= 0.0 else _finite(math.sqrt(sum_.squares / sum_.count))
         case _:
             return _finite(sum_.last - (sum_.first if before is None else before))
 

@@ -26,6 +26,7 @@ __all__ = ["Ended", "Window"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_OPEN: Final = 256
+_SAME_S: Final = 1e-6
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -76,6 +77,8 @@ class Window:
         self._figures = tuple(figures)
         self._slide_s = spec.slide or spec.size
         self._panes_in = round(spec.size / self._slide_s)
+        has_delta = any(one.spec.function == "delta" for one in figures)
+        self._kept = 2 * self._panes_in - 1 if has_delta else max(1, self._panes_in - 1)
         self._since_s = since_s
         self._is_by_device = spec.time == "device"
         self._done: list[_Pane] = []
@@ -124,15 +127,15 @@ class Window:
 
     def _pane(self, place_s: float, now: Moment) -> _Pane | None:
         """The pane of a moment; None where it has ended already."""
+        if not self._is_by_device:
+            return self._open[0] if self._open else self._begin(place_s, now)
         for pane in self._open:
             if pane.begin_s <= place_s < pane.end_s:
                 return pane
-        if self._is_by_device:
-            return self._pane_of_device(place_s, now)
-        return self._begin(now.boot_s, now)
+        return self._pane_of_device(place_s, now)
 
     def _pane_of_device(self, at_s: float, now: Moment) -> _Pane | None:
-        begin_s = math.floor(at_s / self._slide_s) * self._slide_s
+        begin_s = self._whole(at_s)
         ended_s = self._done[-1].end_s if self._done else -math.inf
         wall_s = now.wall_s
         is_over = wall_s is not None and begin_s + self._slide_s + self._spec.late <= wall_s
@@ -143,20 +146,30 @@ class Window:
             or (wall_s is not None and begin_s > wall_s + 86_400)
         ):
             return None
-        pane = self._new(begin_s, begin_s + self._slide_s, begin_s + self._slide_s)
+        pane = self._open_device(begin_s)
+        self._set_due(now)
+        return pane
+
+    def _whole(self, at_s: float) -> float:
+        return math.floor(at_s / self._slide_s) * self._slide_s
+
+    def _open_device(self, begin_s: float) -> _Pane:
+        end_s = begin_s + self._slide_s
+        pane = self._new(begin_s, end_s, end_s)
         self._open.append(pane)
         self._open.sort(key=lambda one: one.begin_s)
-        self._set_due(now)
         return pane
 
     def _begin(self, begin_s: float, now: Moment, *, follows: bool = False) -> _Pane:
         """Begin a pane at a boot time; the first one of a group lies as if it had begun with its multiple."""
         slide_s = self._slide_s
         scale_s = 0.0 if now.wall_s is None else now.wall_s - now.boot_s  # UTC minus boot time, as it is now
-        at_s = begin_s + scale_s
-        whole_s = math.floor(at_s / slide_s + (0.5 if follows else 0.0)) * slide_s
+        last = self._done[-1] if self._done else None
+        whole_s = self._whole(begin_s + scale_s + (slide_s / 2 if follows else 0.0))
+        if now.wall_s is not None and last is not None and last.end_wall_s == whole_s + slide_s:
+            whole_s += slide_s  # the clock was set back, by less than a pane: no window comes twice
         end_s = whole_s + slide_s - scale_s
-        start_s = begin_s if follows else whole_s - scale_s
+        start_s = begin_s if follows else max(whole_s - scale_s, -math.inf if last is None else last.end_s)
         pane = self._new(start_s, end_s, None if now.wall_s is None else whole_s + slide_s)
         pane.is_partial = start_s < self._since_s
         self._open.append(pane)
@@ -187,23 +200,44 @@ class Window:
         pane = self._open.pop(0)
         self._done.append(pane)
         ended = self._ended(now)
-        del self._done[: max(0, len(self._done) - self._panes_in)]
-        if self._is_by_device:
-            self._set_due(now)
-        elif (
-            self._spec.empty
-            or any(one.count for one in self._done[-self._panes_in + 1 :] if self._panes_in > 1)
-            or pane.count
-        ):
-            late_s = now.boot_s - pane.end_s
-            self._begin(pane.end_s if late_s < self._slide_s else now.boot_s, now, follows=late_s < self._slide_s)
-        else:
-            self.due_s = None
+        del self._done[: max(0, len(self._done) - self._kept)]
+        self._follow(pane, now)
         return ended
 
+    def _follow(self, pane: _Pane, now: Moment) -> None:
+        """Begin the pane after one that has ended, if windows are to end with it."""
+        tail_s = pane.end_s + self._slide_s / 2 - self._spec.size  # the next window, and half a pane for a step
+        is_wanted = self._spec.empty or any(one.count for one in self._done if one.begin_s >= tail_s)
+        if self._is_by_device:
+            if is_wanted and not any(one.begin_s < pane.end_s + self._slide_s / 2 for one in self._open):
+                longest_s = self._spec.size + self._slide_s + self._spec.late
+                is_far = now.wall_s is not None and now.wall_s - pane.end_s > longest_s  # the clock was set
+                self._open_device(self._whole(now.wall_s) if is_far and now.wall_s is not None else pane.end_s)
+            self._set_due(now)
+        elif is_wanted or pane.count:
+            is_late = now.boot_s - pane.end_s >= self._slide_s
+            self._begin(now.boot_s if is_late else pane.end_s, now, follows=not is_late)
+        else:
+            self.due_s = None
+
+    def _panes(self) -> tuple[list[_Pane], list[_Pane]]:
+        """Return the panes of the window that ends with the newest, and those of the window before it."""
+        newest = self._done[-1]
+        panes: list[_Pane] = []
+        before: list[_Pane] = []
+        for one in reversed(self._done):
+            at = len(panes) + len(before)
+            follows_s = panes[-1].begin_s if panes else one.end_s
+            is_next = not before and abs(follows_s - one.end_s) < _SAME_S
+            age_s = newest.end_s - self._slide_s / 2 - one.begin_s  # half a pane is what a step may have made of it
+            if len(panes) < self._panes_in and not before and (is_next or age_s < self._spec.size):
+                panes.append(one)
+            elif at < 2 * self._panes_in and age_s < 2 * self._spec.size:
+                before.append(one)
+        return panes[::-1], before[::-1]
+
     def _ended(self, now: Moment) -> Ended | None:
-        panes = self._done[-self._panes_in :]
-        before = self._done[-self._panes_in - 1] if len(self._done) > self._panes_in else None
+        panes, before = self._panes()
         count = sum(one.count for one in panes)
         if not count and not self._spec.empty:
             return None
@@ -211,15 +245,22 @@ class Window:
             figure.name: result(
                 merged([one.sums[number] for one in panes]),
                 figure,
-                None if before is None else before.sums[number].last,
+                next((last for one in reversed(before) if (last := one.sums[number].last) is not None), None),
             )
             for number, figure in enumerate(self._figures)
         }
         end_s = panes[-1].end_wall_s
         if end_s is None and now.wall_s is not None and not self._is_by_device:
             end_s = now.wall_s - (now.boot_s - panes[-1].end_s)
-        is_partial = any(one.is_partial for one in panes)
+        begin_s = panes[0].begin_s if len(panes) == self._panes_in else panes[-1].end_s - self._spec.size
+        is_partial = begin_s < self._whole_since_s(now) - _SAME_S or any(one.is_partial for one in panes)
         return Ended(figures, None if end_s is None else end_s - self._spec.size, end_s, is_partial, count)
+
+    def _whole_since_s(self, now: Moment) -> float:
+        """From when on nothing can have been missed, on the clock of the panes."""
+        if not self._is_by_device or now.wall_s is None:
+            return self._since_s
+        return self._since_s + now.wall_s - now.boot_s
 
     # -- over a restart -----------------------------------------------------------------------------------------------
 
@@ -231,11 +272,13 @@ class Window:
         """Return the state; None where there is none."""
         if not self._open and not self._done:
             return None
-        return msgspec.to_builtins([self._done, self._open, self._points, self.due_s])
+        return msgspec.to_builtins([self._done, self._open, self._points, self.due_s, self._since_s])
 
     def restore(self, saved: Any, move: Move, *, is_partial: bool) -> None:
         """Take what `save` returned; ``is_partial``: events after it are lost."""
-        done, open_, points, due_s = saved
+        done, open_, points, due_s, *since = saved
+        if since and not is_partial:
+            self._since_s = move(since[0])
         shift = (lambda at_s: at_s) if self._is_by_device else move
         for into, panes in ((self._done, done), (self._open, open_)):
             for one in msgspec.convert(panes, list[_Pane], strict=False):
