@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from fieldgate_rules.condition import Facts, Reading
 from fieldgate_rules.reading import library_names
 from reading_kit import read, rule, said
@@ -126,3 +128,27 @@ def test_facts_about_templates_are_kept_for_lists():
     assert got.used == {"r1": "mine"}
     assert list(got.templates["mine"].parameters) == ["field", "limit", "hold", "what", "told", "is_on", "bad"]
     assert got.templates["mine"].parameters["limit"].min == 0
+
+
+def test_one_plain_value_may_stand_in_the_place_of_a_list():
+    """As it may wherever a rule itself has ``notify``."""
+    made = rule(MINE + USE.replace("limit: 80", "limit: 80, told: pager"))
+
+    assert made.actions[0].spec.alert.notify == ("pager",)
+
+
+def test_what_is_wrong_in_a_template_says_which_field_was_meant():
+    """The author of the rule knows ``state``; ``field`` is a word of whoever wrote the template."""
+    assert "(field is state)" in said(MINE + USE.replace("limit: 80", "limit: 80, field: state"))[0]
+
+
+def test_reading_leaves_the_collector_of_garbage_as_it_was():
+    assert gc.isenabled()
+    read(MINE + USE)
+    assert gc.isenabled()
+    gc.disable()
+    try:
+        read(MINE + USE)
+        assert not gc.isenabled()
+    finally:
+        gc.enable()

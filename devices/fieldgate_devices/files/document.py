@@ -100,15 +100,16 @@ class Document:
         """The node at ``loc``, if the file has one; a mapping also counts as a list with itself as the only entry."""
         node = self.root
         for step in loc:
-            match node:
-                case Node(content=dict() as entries) if step in entries:
-                    node = entries[str(step)][1]
-                case Node(content=list() as items) if isinstance(step, int) and step < len(items):
-                    node = items[step]
-                case Node(content=dict()) if step == 0:  # one entry may stand where a list of them is taken
-                    continue
-                case _:
+            content = None if node is None else node.content
+            if isinstance(content, dict):
+                if step in content:
+                    node = content[str(step)][1]
+                elif step != 0:  # one entry may stand where a list of them is taken
                     return None
+            elif isinstance(content, list) and isinstance(step, int) and step < len(content):
+                node = content[step]
+            else:
+                return None
         return node
 
     def where(self, loc: Loc) -> Location:

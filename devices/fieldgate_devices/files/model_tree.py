@@ -132,7 +132,8 @@ def choices_of(annotation: Any) -> tuple[str, ...]:
     kind = _core(annotation)
     if get_origin(kind) is tuple:
         kind = _core(get_args(kind)[0])
-    return tuple(map(str, get_args(kind))) if get_origin(kind) is Literal else ()
+    words = get_args(kind) if get_origin(kind) is Literal else ()
+    return tuple(str(one).lower() if isinstance(one, bool) else str(one) for one in words)  # as YAML has them
 
 
 def quantity_of(field: FieldInfo) -> Quantity | None:

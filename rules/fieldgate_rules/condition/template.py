@@ -51,16 +51,17 @@ class _Hole:
 class Template:
     """``text_for`` gives the text. ``reads`` is what all expressions in it look at."""
 
-    __slots__ = ("_parts", "_starts", "expressions", "placed", "reads")
+    __slots__ = ("_expressions", "_parts", "_placed_expressions", "_starts", "placed", "reads")
 
     def __init__(self, placed: PlacedText, parts: list[str | _Hole]) -> None:
         self.placed = placed
         self._parts = [part if isinstance(part, str) else _writer(part) for part in parts]
         holes = [part for part in parts if isinstance(part, _Hole)]
         self._starts = [hole.start for hole in holes]
-        self.expressions = _moved([hole.expression for hole in holes], self._starts, placed)
+        self._expressions = [hole.expression for hole in holes]
+        self._placed_expressions: list[Expression] | None = None
         reads = Reads()
-        for expression in self.expressions:
+        for expression in self._expressions:
             reads |= expression.reads
         self.reads = reads
 
@@ -73,15 +74,23 @@ class Template:
         """The same text where it stands once more, at ``placed``."""
         other = object.__new__(Template)
         other._parts, other.reads = self._parts, self.reads
-        other._starts = self._starts
+        other._starts, other._expressions = self._starts, self._expressions
+        other._placed_expressions = None
         other.placed = placed
-        other.expressions = _moved(self.expressions, self._starts, placed)
         return other
+
+    @property
+    def expressions(self) -> list[Expression]:
+        """Those in it, each with its place; made when someone asks: rules are many, few of their texts are shown."""
+        if self._placed_expressions is None:
+            self._placed_expressions = _moved(self._expressions, self._starts, self.placed)
+        return self._placed_expressions
 
     @property
     def only(self) -> Expression | None:
         """The expression that is all of it; None where there is text beside it, or a format."""
-        is_bare = len(self._parts) == 1 and len(self.expressions) == 1 and self.expressions[0].text == self.text[1:-1]
+        own = self._expressions
+        is_bare = len(self._parts) == 1 and len(own) == 1 and own[0].text == self.text[1:-1]
         return self.expressions[0] if is_bare else None
 
     def text_for(self, facts: Facts) -> str:

@@ -276,16 +276,26 @@ class _Reading:
         if not problem.is_warning and not problem.is_note:
             entry.has_problem = True
         path = problem.where.path
+        words = set(_WORD.findall(problem.message))
+        if entry.use_at is not None and (meant := _fields_meant(entry.given, problem.message)):
+            problem = replace(problem, message=f"{problem.message} ({meant})")
         if path.startswith(IN_LIBRARY) and entry.use_at is not None:
             if entry.is_misfit:
                 return  # the first says enough: the same value is used in several places
             entry.is_misfit = True
-            words = set(_WORD.findall(problem.message))
             where = next((at for name, at in entry.given.where.items() if name in words), entry.use_at)
             problem = replace(problem, where=where, message=f"in template {entry.template!r}: {problem.message}")
         elif entry.use_at is not None and problem.where in _lines_of(self._templates.get(entry.template), path):
             problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
         self._problems[problem] = None
+
+
+def _fields_meant(given: Given, message: str) -> str:
+    """Which fields the words of a message are, that a template has other names for."""
+    if "unknown field" in message:  # it names the field itself
+        return ""
+    words = set(_WORD.findall(message))
+    return ", ".join(f"{name} is {field}" for name, field in given.aliases.items() if name in words - {field})
 
 
 def _lines_of(template: TemplateEntry | None, path: str) -> _Lines:

@@ -14,7 +14,7 @@ from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.files.document import Loc, Node
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.names import RESERVED
-from fieldgate_rules.condition import EventKind, Expression, Reads, Scope
+from fieldgate_rules.condition import EventKind, Expression, Reads, Scope, Template
 from fieldgate_rules.model import ActionSpec, RuleSpec
 from fieldgate_rules.model.actions import EmitSpec
 from fieldgate_rules.model.values import type_problem
@@ -75,7 +75,7 @@ def read_rule(part: RulePart, around: Around) -> tuple[Rule, Scope]:
     scope = _scope(part, around, triggers.kinds, is_open=triggers.is_open)
     is_askable = not part.is_broken(("on",)) and _check_given(part, scope)
     asked = _asked(part, around, triggers, scope) if is_askable else _Asked()
-    rule = Rule(
+    return Rule(
         id=spec.id,
         spec=spec,
         where=part.document.where(("id",)),
@@ -89,10 +89,9 @@ def read_rule(part: RulePart, around: Around) -> tuple[Rule, Scope]:
         window=() if asked.window is None else asked.window.values,
         having=asked.having,
         actions=asked.actions,
-        reads=Reads(),
+        reads=_reads(spec, asked),
         emits=_emits(part, around.kinds, asked.actions, asked.window) if is_askable else (),
-    )
-    return replace(rule, reads=_reads(rule, asked.window)), scope
+    ), scope
 
 
 def _scope(part: RulePart, around: Around, kinds: tuple[EventKind, ...], *, is_open: bool) -> Scope:
@@ -126,7 +125,8 @@ def _asked(part: RulePart, around: Around, triggers: ReadTriggers, scope: Scope)
 def _refuse_prev(part: RulePart, asked: _Asked, window: ReadWindow) -> None:
     """Figures are made anew at the end of each window: nobody keeps those before."""
     own = {*window.kind.fields, *(value.name for value in window.values)}
-    for one in _over_figures(asked.having, asked.actions):
+    asking = _over_figures(asked.having, asked.actions)
+    for one in (part for any_ in asking for part in (any_.expressions if isinstance(any_, Template) else [any_])):
         if names := sorted(one.reads.prev & own):
             said = f"{names[0]} is a figure, and has none before it; put a rule on what the window emits"
             part.say_at(one.placed.where(0), said)
@@ -231,16 +231,15 @@ def _taken(type_: str, kinds: Kinds) -> str:
     return f"{type_!r} is the id of a profile, whose contract it does not keep" if kinds.profile(type_) else ""
 
 
-def _reads(rule: Rule, window: ReadWindow | None) -> Reads:
+def _reads(spec: RuleSpec, asked: _Asked) -> Reads:
     """What all of its expressions look at; those over the figures of a window only for what is none."""
-    reads = Reads()
+    reads, window = Reads(), asked.window
     own = set() if window is None else {*window.kind.fields, *(one.name for one in window.values)}
-    for one in _over_events(rule):
+    for one in _over_events(asked):
         reads |= one.reads
-    over_figures = [one.reads for one in _over_figures(rule.having, rule.actions)]
+    over_figures = [one.reads for one in _over_figures(asked.having, asked.actions)]
     for read in over_figures:
         reads |= replace(read, fields=read.fields - own, prev=read.prev - own) if window is not None else read
-    spec = rule.spec
     named = {*spec.changed, *(name for one in spec.do if one.sample for name in one.sample.changed)}
     if spec.rate is not None:
         named.add(spec.rate.of)
@@ -249,23 +248,22 @@ def _reads(rule: Rule, window: ReadWindow | None) -> Reads:
     return reads | Reads(fields=frozenset(named)) if named else reads
 
 
-def _over_events(rule: Rule) -> Iterator[Expression]:
-    for one in (rule.when, rule.until, *(step.when for step in rule.steps), *(value.of for value in rule.window)):
+def _over_events(asked: _Asked) -> Iterator[Expression]:
+    values = () if asked.window is None else asked.window.values
+    for one in (asked.when, asked.until, *(step.when for step in asked.steps), *(value.of for value in values)):
         if one is not None:
             yield one
 
 
-def _over_figures(having: Expression | None, actions: Iterable[Action]) -> Iterator[Expression]:
+def _over_figures(having: Expression | None, actions: Iterable[Action]) -> Iterator[Expression | Template]:
     if having is not None:
         yield having
     for action in actions:
         if action.condition is not None:
             yield action.condition
-        for template in action.texts.values():
-            yield from template.expressions
+        yield from action.texts.values()
         for leaf in action.fields.values():
-            for template in leaf.templates():
-                yield from template.expressions
+            yield from leaf.templates()
 
 
 def _fingerprint(part: RulePart, triggers: ReadTriggers) -> str:

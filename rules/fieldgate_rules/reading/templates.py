@@ -117,6 +117,7 @@ def given_to(
 ) -> Given:
     """Return what ``with`` gives to a template, defaults among it; what does not fit is said."""
     given = Given()
+    holes = {f"{{{name}}}" for name in entry.parameters}
     for name, (key_at, _) in written.items():
         if name not in entry.parameters:
             known = ", ".join(entry.parameters)
@@ -126,6 +127,8 @@ def given_to(
         if name in written:
             node = written[name][1]
             given.where[name] = node.at
+            if spec.type == "list" and isinstance(node.content, str | int | float) and node.content not in holes:
+                node = Node(node.at, [node])  # one may stand in the place of a list of them
             if said := _unfit(spec, node.value(), entry.parameters):
                 say(Problem(node.at, f"{name}: {said}"))
                 continue
