@@ -30,7 +30,8 @@ from tls_kit import Authority
 
 HOME = "/home/pi/gateway"
 PROFILES = [text for text in blocks("yaml") if text.startswith("profile: ")]
-CONFIGURATIONS = [text for text in blocks("yaml") if text not in PROFILES]
+RULES = [text for text in blocks("yaml") if "\nrules:\n  - id: " in f"\n{text}"]  # test_readme_rules.py types them
+CONFIGURATIONS = [text for text in blocks("yaml") if text not in PROFILES and text not in RULES]
 USER = pwd.getpwuid(os.geteuid()).pw_name  # as root, mosquitto would become a user who cannot read the folder
 
 
@@ -97,7 +98,7 @@ def furnish(folder: Path) -> None:
     authority.write_server(folder)
     for name, text in (
         ("users", ""), ("cloud-password", "s3cret\n"), ("shop-floor", "s3cret\n"), ("proxy-password", "s3cret\n"),
-        ("roof-token", "0123456789abcdef0123456789abcdef\n"),
+        ("roof-token", "0123456789abcdef0123456789abcdef\n"), ("pager-token", "s3cret\n"),
     ):  # fmt: skip
         write_private(folder / name, text)
     (folder / "acl.yaml").write_text("all_users: []\n", encoding="utf-8")
