@@ -1,1 +1,1 @@
-"""Decisions taken from events: pure, no I/O. The rule engine's room; until it is built every event passes."""
+"""Decisions taken from events: pure, no I/O. Files of rules are read, tested, asked and explained here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -12,7 +12,9 @@ from fieldgate.ingest.device_entry import Device
 from fieldgate.ingest.device_facts import Now
 from fieldgate.pipeline import Pipeline
 from fieldgate_devices.files.validate import did_you_mean
-from fieldgate_rules.explain import Heard, explain
+
+if TYPE_CHECKING:
+    from fieldgate_rules.explain import Heard
 
 __all__ = ["rule_explain_handlers"]
 
@@ -29,6 +31,8 @@ def rule_explain_handlers(pipeline: Pipeline) -> dict[str, Handler]:
 
 
 async def _explain(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
+    from fieldgate_rules.explain import explain  # only when somebody asks
+
     asked = msgspec.convert(request, _Explain)
     host = pipeline.rules.host
     known = {rule.id: rule for rule in host.rules.rules}
@@ -46,6 +50,8 @@ async def _explain(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
 
 def _heard(device: Device, now: Now, about: str | None) -> Heard:
     """A device as it is known; its values only if it is the one that is asked about."""
+    from fieldgate_rules.explain import Heard
+
     newest = next(reversed(device.topics.values()), None)
     lane = None if newest is None else newest.lane
     fields = {name: value for name, (value, _) in device.values().items()} if device.name == about else {}

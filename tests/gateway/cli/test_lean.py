@@ -28,6 +28,9 @@ NOT_NEEDED = (
     "fieldgate.contract_export",
     "fieldgate.cli.devices_infer",
     "fieldgate_devices.infer",
+    "fieldgate_rules.explain.build",
+    "fieldgate_rules.reading",
+    "fieldgate_rules.tester",
 )
 LOOK = (
     "import sys, fieldgate.cli.app as app, fieldgate.pipeline; app.build_app('run'); "
