@@ -14,7 +14,7 @@ from fieldgate_devices.event import Lane
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.effects import Cause
 from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts, tell
-from fieldgate_rules.engine.decisions import Acted, Decision
+from fieldgate_rules.engine.decisions import Acted, Decision, Gathered
 from fieldgate_rules.engine.event_fields import NOTHING
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.part import Part
@@ -56,7 +56,7 @@ class Asker:
             self.note(part, None, turn, facts, "no_group", "group_by")
             return altered
         slot = part.slots.get(group)
-        if signal is not True and part.is_plain and (slot is None or not slot.is_holding):
+        if signal is not True and part.is_plain and (slot is None or not (slot.is_holding or slot.stages)):
             self.note(part, slot, turn, facts, _word(signal), "when")
             return altered
         slot = slot or self._new_slot(part, group, turn)
@@ -170,7 +170,9 @@ class Asker:
         if window.due_s != due_s:
             self._memory.timers.begin(window, (part, slot))
         self._memory.slow[part.rule.id, slot.group] = None
-        self.note(part, slot, turn, facts, "gathered", "window" if is_in_time else "window.late")
+        kept = Gathered(slot.group, turn.event, facts, is_in_time, window.events, window.due_s, window.late)
+        part.ring.append(kept)
+        slot.last = kept
 
     def window(self, part: Part, slot: Slot) -> Window:
         """Return the window of a group; a new one where there is none."""

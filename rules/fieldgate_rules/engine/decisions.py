@@ -10,7 +10,7 @@ import msgspec
 from fieldgate_devices.event import Event
 from fieldgate_rules.condition import Facts
 
-__all__ = ["Acted", "Decision", "Passed"]
+__all__ = ["Acted", "Decision", "Gathered", "Kept", "Passed"]
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -60,3 +60,31 @@ class Passed(NamedTuple):
         facts = self.facts
         outcome = "unknown" if self.truth is None else "false"
         return Decision("", facts.device, self.event, facts.boot_s, facts.wall_s, facts, outcome, "when")
+
+
+class Gathered(NamedTuple):
+    """A decision that an event is in a window, or too late for it (``is_in_time``); as the window was then.
+
+    ``events`` are those of panes that are open, ``due_s`` is when the next one ends, ``late`` how many came too late.
+    """
+
+    group: str
+    event: Event | None
+    facts: Facts
+    is_in_time: bool
+    events: int
+    due_s: float | None
+    late: int
+
+    def decision(self) -> Decision:
+        """The same in full."""
+        facts = self.facts
+        shown = {"window": {"events": self.events, "due_s": self.due_s, "late": self.late}}
+        stopped = "window" if self.is_in_time else "window.late"
+        return Decision(
+            self.group, facts.device, self.event, facts.boot_s, facts.wall_s, facts, "gathered", stopped, "", shown
+        )
+
+
+Kept = Decision | Gathered | Passed
+"""A decision as it is kept; those that come with each event are made in full when somebody asks."""

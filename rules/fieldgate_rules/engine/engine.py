@@ -364,11 +364,10 @@ class Engine:
         part = self._memory.parts.get(rule)
         if part is None:
             return []
-        kept = part.decisions()
-        known = set(map(id, kept))
+        known = set(map(id, part.ring))
         older = [slot.last for slot in part.slots.values() if slot.last is not None and id(slot.last) not in known]
-        both = sorted((*older, *kept), key=lambda one: one.boot_s)
-        return [one for one in both if device in (None, one.device, one.group)]
+        both = [one if isinstance(one, Decision) else one.decision() for one in (*older, *part.ring)]
+        return [one for one in sorted(both, key=lambda one: one.boot_s) if device in (None, one.device, one.group)]
 
     def slots(self, rule: str) -> Iterable[Slot]:
         """Return what a rule remembers, by group."""

@@ -9,8 +9,8 @@ import msgspec
 
 from fieldgate_rules.condition import Closure, Facts
 from fieldgate_rules.condition.reads import known_number
-from fieldgate_rules.engine.decisions import Decision, Passed
-from fieldgate_rules.engine.slot import Slot, has_stages
+from fieldgate_rules.engine.decisions import Kept
+from fieldgate_rules.engine.slot import Slot, remembers_only_truth
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
 
 __all__ = ["Part", "Tally"]
@@ -56,9 +56,9 @@ class Part:
         self.since_s = since_s
         self.when: Closure | None = None if rule.when is None else rule.when.evaluate
         self.slots: dict[str, Slot] = {}
-        self.ring: deque[Decision | Passed] = deque(maxlen=decisions)
+        self.ring: deque[Kept] = deque(maxlen=decisions)
         self.tally = Tally()
-        self.is_plain = not has_stages(rule) and not rule.window
+        self.is_plain = remembers_only_truth(rule)
         self.is_simple = (
             self.is_plain and self.when is not None and rule.spec.group_by == DEVICE and not rule.reads.last
         )
@@ -90,7 +90,3 @@ class Part:
         self.ring = deque(self.ring, maxlen=decisions)
         for slot in self.slots.values():
             slot.rule = rule
-
-    def decisions(self) -> list[Decision]:
-        """Return the last ones, the newest last."""
-        return [one if isinstance(one, Decision) else one.decision() for one in self.ring]

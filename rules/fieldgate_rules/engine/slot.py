@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.alerts import Alerts
-from fieldgate_rules.engine.decisions import Decision
+from fieldgate_rules.engine.decisions import Kept
 from fieldgate_rules.engine.gate import Gate
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.sampling import Sampling
@@ -27,7 +27,7 @@ from fieldgate_rules.engine.stages.stage import Move, Signal, Stage
 from fieldgate_rules.engine.windows.window import Ended, Window
 from fieldgate_rules.rule import Rule, RuleTrigger
 
-__all__ = ["Slot", "Turn", "has_stages"]
+__all__ = ["Slot", "Turn", "remembers_only_truth"]
 
 Turn = Literal["fire", "resolve", "held", "none"]
 """What a signal comes to: it fires; it holds no more; it holds already; nothing."""
@@ -35,12 +35,11 @@ Turn = Literal["fire", "resolve", "held", "none"]
 _OCCURRENCES: Final = ("changed", "count", "sequence")
 
 
-def has_stages(rule: Rule) -> bool:
-    """Whether there is anything between its condition and its firing."""
+def remembers_only_truth(rule: Rule) -> bool:
+    """Whether nothing is remembered of it while its condition is not true: no stage but `for`, and no window."""
     spec = rule.spec
-    return bool(
-        spec.changed or spec.rate or spec.count or spec.sequence or spec.absent is not None or spec.for_ is not None
-    )
+    stages = (spec.changed, spec.rate, spec.count, spec.sequence, spec.absent, spec.window)
+    return not any(one is not None and one != () for one in stages)
 
 
 def fires_each(rule: Rule) -> bool:
@@ -92,7 +91,7 @@ class Slot:
         self.age_s = 0.0
         self.is_replayed = False
         self.mark = ""
-        self.last: Decision | None = None
+        self.last: Kept | None = None
         self.alerts = Alerts(rule.id, group)
         self.gate = Gate(spec.throttle, spec.once_per, rule.zone) if spec.throttle or spec.once_per else None
         self.sampling: dict[int, Sampling] = {}

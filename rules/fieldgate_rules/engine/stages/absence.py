@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fieldgate_rules.condition import Facts
-from fieldgate_rules.engine.stages.stage import Move, Signal, Stage
+from fieldgate_rules.engine.stages.stage import Signal, Timed
 
 __all__ = ["Absent"]
 
 
-class Absent(Stage):
+class Absent(Timed):
     """Waits from `arm`, or from the first event, on.
 
     Each event puts it off, which is no reason to write: after a kill it waits anew (`wait_anew`), because nobody knows
@@ -21,12 +19,12 @@ class Absent(Stage):
 
     def __init__(self, after_s: float) -> None:
         self._after_s = after_s
-        self._since_s: float | None = None
+        super().__init__()
 
     def arm(self, now_s: float) -> None:
         """Begin to wait, unless it does already."""
-        if self._since_s is None:
-            self._since_s, self.due_s = now_s, now_s + self._after_s
+        if self.since_s is None:
+            self.since_s, self.due_s = now_s, now_s + self._after_s
 
     @property
     def news(self) -> object:
@@ -36,32 +34,12 @@ class Absent(Stage):
     def wait_anew(self, now_s: float) -> None:
         """Events may have come of which nothing is known."""
         if self.due_s is not None:
-            self._since_s, self.due_s = now_s, now_s + self._after_s
+            self.since_s, self.due_s = now_s, now_s + self._after_s
 
     def feed(self, signal: Signal, facts: Facts) -> Signal:
         """See `Stage`."""
         if signal is not True:
             self.arm(facts.boot_s)
             return None
-        self._since_s, self.due_s = facts.boot_s, facts.boot_s + self._after_s
+        self.since_s, self.due_s = facts.boot_s, facts.boot_s + self._after_s
         return False
-
-    def tick(self, now_s: float) -> Signal:
-        """See `Stage`."""
-        del now_s
-        self.due_s = None
-        return True
-
-    def shown(self) -> dict[str, Any]:
-        """See `Stage`."""
-        return {"since_s": self._since_s, "due_s": self.due_s}
-
-    def save(self) -> Any:
-        """See `Stage`."""
-        return None if self._since_s is None else [self._since_s, self.due_s]
-
-    def restore(self, saved: Any, move: Move) -> None:
-        """See `Stage`."""
-        since_s, due_s = saved
-        self._since_s = move(since_s)
-        self.due_s = None if due_s is None else move(due_s)

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from fieldgate_rules.condition import Facts
 
-__all__ = ["Move", "Signal", "Stage"]
+__all__ = ["Move", "Signal", "Stage", "Timed"]
 
 Signal = bool | None
 Move = Callable[[float], float]
@@ -50,3 +50,30 @@ class Stage(ABC):
     @abstractmethod
     def restore(self, saved: Any, move: Move) -> None:
         """Take what `save` returned."""
+
+
+class Timed(Stage):
+    """A stage that has waited since ``since_s`` for `due_s`; None: it does not."""
+
+    def __init__(self) -> None:
+        self.since_s: float | None = None
+
+    def tick(self, now_s: float) -> Signal:
+        """See `Stage`: it has waited long enough."""
+        del now_s
+        self.due_s = None
+        return True
+
+    def shown(self) -> dict[str, Any]:
+        """See `Stage`."""
+        return {"since_s": self.since_s, "due_s": self.due_s}
+
+    def save(self) -> Any:
+        """See `Stage`."""
+        return None if self.since_s is None else [self.since_s, self.due_s]
+
+    def restore(self, saved: Any, move: Move) -> None:
+        """See `Stage`."""
+        since_s, due_s = saved
+        self.since_s = move(since_s)
+        self.due_s = None if due_s is None else move(due_s)

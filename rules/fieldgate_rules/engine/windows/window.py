@@ -266,7 +266,13 @@ class Window:
 
     def shown(self) -> dict[str, Any]:
         """Return the state as plain values, for explanations."""
-        return {"events": sum(one.count for one in self._open), "due_s": self.due_s, "late": self.late}
+        return {"events": self.events, "due_s": self.due_s, "late": self.late}
+
+    @property
+    def events(self) -> int:
+        """How many events are in panes that are open."""
+        opened = self._open
+        return opened[0].count if len(opened) == 1 else sum(one.count for one in opened)
 
     def save(self) -> Any:
         """Return the state; None where there is none."""
