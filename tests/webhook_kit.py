@@ -132,3 +132,10 @@ async def calling(feed: MemoryFeed, config: WebhookConfig, **how: Any) -> AsyncI
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+def feed_of(*events: Event) -> MemoryFeed:
+    """A feed that holds these."""
+    feed = MemoryFeed()
+    feed.add(list(events))
+    return feed
