@@ -20,6 +20,8 @@ END_S = 300
 FUNCTIONS = ("avg", "min", "max", "sum", "first", "last", "stddev", "delta", "integral")
 FIGURES = ", ".join(f"f_{name}: {{{name}: temperature}}" for name in FUNCTIONS)
 
+BY_DEVICE = "size: 60s, time: device, late: 10s, values: {n: {count: true}}"
+
 History = list[tuple[int, float]]
 
 
@@ -252,6 +254,98 @@ def test_a_step_of_the_clock_makes_no_window_early_and_none_twice(step_s: int) -
     assert all(30 <= after - before <= 120 for before, after in pairwise(times))
     ends = [data["end"] for data in world.made("w")]
     assert abs(step_s) >= 60 or len(ends) == len(set(ends))
+
+
+def by_gateway_or_device(world: World, begin_s: int, end_s: int) -> None:
+    """Something each ten seconds, without a time of the device's own."""
+    for second in range(begin_s, end_s, 10):
+        world.say({"temperature": 20.0}, at_s=second)
+
+
+def test_times_that_are_still_to_come_keep_nobody_else_out_of_a_window() -> None:
+    """A group may be of many devices, and one of them has a clock that is wrong: the furthest give way."""
+    world = World(rules_of(f"rules: [{{id: w, on: {{profile: boiler}}, group_by: all, window: {{{BY_DEVICE}}}}}]"))
+    for number in range(300):
+        world.say({"temperature": 99.0}, device="ahead", at_s=30, made_at_s=6_000 + 60 * number)
+    by_gateway_or_device(world, 65, 600)
+    world.to(700)
+
+    assert [data["n"] for data in world.made("w")] == [6] * 8 + [6]
+    (slot,) = world.engine.slots("w")
+    assert slot.window is not None
+    assert slot.window.late > 300 - window._MAX_OPEN
+
+
+@pytest.mark.parametrize("empty", ["", ", empty: true"])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_by_the_devices_time_a_clock_that_was_ahead_by_days_stops_no_window(*, empty: str, restarts: bool) -> None:
+    """It was wrong: what ended then does not keep out what comes now, as with schedules."""
+    world = World(rules_of(f"rules: [{{id: w, on: {{profile: boiler}}, window: {{{BY_DEVICE}{empty}}}}}]"))
+    world.wall_base_ns += 10 * 86_400 * 10**9
+    by_gateway_or_device(world, 5, 300)
+    world.to(305)
+    world.wall_base_ns -= 10 * 86_400 * 10**9
+    if restarts:
+        world.restart()
+    by_gateway_or_device(world, 365, 600)
+    world.to(700)
+
+    after = [(at_s, data["n"]) for at_s, kind, data in world.done if kind == "w" and at_s > 360 and data["n"]]
+    assert after == [(430, 6), (490, 6), (550, 6), (610, 6)]
+    assert not world.engine.errors
+
+
+def test_a_clock_that_is_set_right_while_nothing_is_heard_stops_no_window() -> None:
+    """Nothing is due then: it is the next event that finds out."""
+    world = World(rules_of(f"rules: [{{id: w, on: {{profile: boiler}}, window: {{{BY_DEVICE}}}}}]"))
+    world.wall_base_ns += 10 * 86_400 * 10**9
+    by_gateway_or_device(world, 5, 300)
+    world.to(400)
+    world.wall_base_ns -= 10 * 86_400 * 10**9
+    by_gateway_or_device(world, 425, 480)
+    world.to(500)
+
+    assert [(at_s, data["n"]) for at_s, kind, data in world.done if kind == "w" and at_s > 400] == [(490, 6)]
+
+
+def test_empty_windows_go_on_when_a_clock_that_was_ahead_by_days_is_set_right() -> None:
+    """Nobody says anything any more: that is what they are asked for."""
+    world = World(rules_of(f"rules: [{{id: w, on: {{profile: boiler}}, window: {{{BY_DEVICE}, empty: true}}}}]"))
+    world.wall_base_ns += 10 * 86_400 * 10**9
+    by_gateway_or_device(world, 5, 300)
+    world.to(305)
+    world.wall_base_ns -= 10 * 86_400 * 10**9
+    world.to(700)
+
+    assert [at_s for at_s in world.times("w") if at_s > 400] == [430, 490, 550, 610, 670]
+
+
+def test_by_the_devices_time_a_clock_that_was_ahead_by_an_hour_says_no_window_again() -> None:
+    """What ended has ended: the same window is not made of other events."""
+    world = World(rules_of(f"rules: [{{id: w, on: {{profile: boiler}}, window: {{{BY_DEVICE}}}}}]"))
+    world.wall_base_ns += 3_600 * 10**9
+    by_gateway_or_device(world, 5, 300)
+    world.wall_base_ns -= 3_600 * 10**9
+    by_gateway_or_device(world, 305, 4_500)
+    world.to(4_600)
+
+    ends = [data["end"] for data in world.made("w")]
+    assert len(ends) == len(set(ends))
+    assert len(ends) > 10
+
+
+@pytest.mark.parametrize("empty", ["", ", empty: true"])
+@pytest.mark.parametrize("step_s", [-3_600, -50, 50, 600, 3_600, 10 * 86_400])
+def test_by_the_devices_time_a_step_of_the_clock_says_no_window_twice(*, step_s: int, empty: str) -> None:
+    """P6: one that is filled is not said again as an empty one."""
+    world = World(rules_of(f"rules: [{{id: w, on: {{profile: boiler}}, window: {{{BY_DEVICE}{empty}}}}}]"))
+    by_gateway_or_device(world, 5, 305)
+    world.wall_base_ns += step_s * 10**9
+    by_gateway_or_device(world, 305, 600)
+    world.to(4_600)
+
+    ends = [data["end"] for data in world.made("w")]
+    assert len(ends) == len(set(ends))
 
 
 def test_empty_windows_come_only_where_they_are_asked_for() -> None:

@@ -1,7 +1,8 @@
 """The window of one rule and group: figures over panes of ``slide``, of which ``size`` has a whole number.
 
 A window by the gateway's time ends by boot time; where its panes end is worked out when each begins, so that a step of
-the clock makes none early or twice. One by the device's time ends when its end, and ``late`` after it, has gone by.
+the clock makes none early or twice. One by the device's time ends when its end, and ``late`` after it, has gone by;
+none comes twice when the clock is set back, unless by more than a day: then it was wrong before.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ __all__ = ["Ended", "Window"]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_OPEN: Final = 256
+_WRONG_S: Final = 86_400.0  # a clock that is ahead by more is wrong
 _SAME_S: Final = 1e-6
 
 
@@ -135,6 +137,7 @@ class Window:
         return self._pane_of_device(place_s, now)
 
     def _pane_of_device(self, at_s: float, now: Moment) -> _Pane | None:
+        self._forget_wrong(now)
         begin_s = self._whole(at_s)
         ended_s = self._done[-1].end_s if self._done else -math.inf
         wall_s = now.wall_s
@@ -142,13 +145,39 @@ class Window:
         if (
             begin_s < ended_s
             or is_over
-            or len(self._open) >= _MAX_OPEN
-            or (wall_s is not None and begin_s > wall_s + 86_400)
+            or (wall_s is not None and begin_s > wall_s + _WRONG_S)
+            or not self._has_room(begin_s)
         ):
             return None
         pane = self._open_device(begin_s)
         self._set_due(now)
         return pane
+
+    def _has_room(self, begin_s: float) -> bool:
+        """Whether one more pane may be open; the furthest gives way to an earlier one, its events as if too late.
+
+        A device whose clock is ahead must not keep out the others of its group.
+        """
+        if len(self._open) < _MAX_OPEN:
+            return True
+        if begin_s > self._open[-1].begin_s:
+            return False
+        self.late += self._open.pop().count
+        return True
+
+    def _forget_wrong(self, now: Moment) -> bool:
+        """Forget what is ahead of the clock if some of it is so by more than a day; return whether it was."""
+        wall_s = now.wall_s
+        if wall_s is None:
+            return False
+        newest_s = max((one.end_s for one in (*self._done[-1:], *self._open[-1:])), default=-math.inf)
+        if newest_s <= wall_s + _WRONG_S + self._slide_s:
+            return False
+        self.late += sum(one.count for one in self._open if one.begin_s > wall_s)
+        self._open = [one for one in self._open if one.begin_s <= wall_s]
+        self._done = [one for one in self._done if one.end_s <= wall_s]
+        self._points = {name: point for name, point in self._points.items() if point[0] <= wall_s}
+        return True
 
     def _whole(self, at_s: float) -> float:
         return math.floor(at_s / self._slide_s) * self._slide_s
@@ -189,6 +218,9 @@ class Window:
 
     def tick(self, now: Moment) -> Ended | None:
         """It is `due_s`: return the window that ends, if it says anything."""
+        if self._is_by_device and self._forget_wrong(now) and self._spec.empty and not self._open:
+            assert now.wall_s is not None
+            self._open_device(self._whole(now.wall_s))
         if not self._open:
             self.due_s = None
             return None
@@ -209,10 +241,11 @@ class Window:
         tail_s = pane.end_s + self._slide_s / 2 - self._spec.size  # the next window, and half a pane for a step
         is_wanted = self._spec.empty or any(one.count for one in self._done if one.begin_s >= tail_s)
         if self._is_by_device:
-            if is_wanted and not any(one.begin_s < pane.end_s + self._slide_s / 2 for one in self._open):
-                longest_s = self._spec.size + self._slide_s + self._spec.late
-                is_far = now.wall_s is not None and now.wall_s - pane.end_s > longest_s  # the clock was set
-                self._open_device(self._whole(now.wall_s) if is_far and now.wall_s is not None else pane.end_s)
+            longest_s = self._spec.size + self._slide_s + self._spec.late
+            is_far = now.wall_s is not None and now.wall_s - pane.end_s > longest_s  # the clock was set
+            next_s = self._whole(now.wall_s) if is_far and now.wall_s is not None else pane.end_s
+            if is_wanted and not any(one.begin_s < next_s + self._slide_s / 2 for one in self._open):
+                self._open_device(next_s)
             self._set_due(now)
         elif is_wanted or pane.count:
             is_late = now.boot_s - pane.end_s >= self._slide_s
