@@ -7,6 +7,7 @@ used, so that a schema can stand in documents that are bound to one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fieldgate_devices.command_model import CommandSpec
@@ -14,7 +15,7 @@ from fieldgate_devices.event import GENERIC
 from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.profile import Profile
 
-__all__ = ["DIALECT", "argument_schema", "data_schema", "generic_schema", "schema_id"]
+__all__ = ["DIALECT", "argument_schema", "data_schema", "derived_schema", "generic_schema", "schema_id"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -60,6 +61,21 @@ def _others(profile: Profile) -> dict[str, Any] | bool:
     if not kinds:
         return False
     return kinds[0] if len(kinds) == 1 else {"anyOf": kinds}
+
+
+def derived_schema(title: str, description: str, fields: Mapping[str, FieldSpec], *, is_open: bool) -> dict[str, Any]:
+    """Return the schema of the data of events that rules make. None of the fields is promised: a value may be unknown.
+
+    ``is_open``: there are others, of which nobody knows the kind.
+    """
+    return {
+        "title": title,
+        "description": description,
+        "type": "object",
+        "properties": {name: _field(spec) for name, spec in fields.items()},
+        "additionalProperties": is_open,
+        "propertyNames": {"pattern": _NAME},
+    }
 
 
 def generic_schema() -> dict[str, Any]:

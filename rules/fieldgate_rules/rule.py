@@ -129,12 +129,13 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class DerivedKind:
-    """The contract of events that a rule emits."""
+    """The contract of events that a rule emits; ``is_open``: with others beside ``fields``, of no known kind."""
 
     type: str
     version: int
     rule: str
     fields: Mapping[str, FieldSpec]
+    is_open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

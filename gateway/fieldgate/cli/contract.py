@@ -9,17 +9,22 @@ from typing import Annotated, Any
 import typer
 
 from fieldgate.cli.options import ConfigFile, written_config
-from fieldgate.cli.profile_sources import Profiles, UnknownProfile, folder_profiles
+from fieldgate.cli.profile_sources import UnknownProfile, folder_profiles
+from fieldgate.cli.rules_groups import rule_groups
 from fieldgate.config import Config
+from fieldgate.config.known_rules import known_to_rules
 from fieldgate.contract_export import (
     Kind,
     all_commands,
     all_kinds,
     asyncapi_document,
+    derived_kinds,
     everything_schema,
     profile_document,
 )
+from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.profile import Profile
+from fieldgate_rules.reading import read_rules
 
 __all__ = ["register"]
 
@@ -38,7 +43,11 @@ def register(app: typer.Typer) -> None:
 
 def _jsonschema(
     name: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="A profile, generic, gap, clock, command, silent or back.")
+        str | None,
+        typer.Argument(
+            metavar="[ID]",
+            help="A profile, a type that a rule emits, generic, gap, clock, command, silent, back, alert or rules.",
+        ),
     ] = None,
     config: ConfigFile = None,
 ) -> None:
@@ -68,11 +77,12 @@ def _asyncapi(
     It holds no secret.
     """
     loaded = written_config(config).config
-    profiles = _profiles(loaded)
+    catalogue = _catalogue(loaded)
+    profiles = _profiles(catalogue)
     _print(
         asyncapi_document(
             loaded,
-            all_kinds(profiles),
+            all_kinds(profiles, _derived(loaded, catalogue)),
             version=document_version or version("fieldgate"),
             commands=all_commands(profiles),
         )
@@ -80,14 +90,27 @@ def _asyncapi(
 
 
 def _kinds(config: Config) -> list[Kind]:
-    return all_kinds(_profiles(config))
+    catalogue = _catalogue(config)
+    return all_kinds(_profiles(catalogue), _derived(config, catalogue))
 
 
-def _profiles(config: Config) -> list[Profile]:
-    profiles: Profiles = folder_profiles(config)
+def _catalogue(config: Config) -> Catalogue:
+    profiles = folder_profiles(config)
     for problem in profiles.problems:
         typer.echo(str(problem), err=True)
-    return [contract.profile for contract in profiles.catalogue.contracts.values()]
+    return profiles.catalogue
+
+
+def _profiles(catalogue: Catalogue) -> list[Profile]:
+    return [contract.profile for contract in catalogue.contracts.values()]
+
+
+def _derived(config: Config, catalogue: Catalogue) -> list[Kind]:
+    (group,) = rule_groups([], config.rules.path)
+    read = read_rules(group.contents, catalogue, known_to_rules(config))
+    for problem in (*group.unreadable, *(one for one in read.problems if not one.is_warning)):
+        typer.echo(str(problem), err=True)
+    return derived_kinds(read.rules)
 
 
 def _print(document: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fieldgate.contract_export.asyncapi import asyncapi_document
 from fieldgate.contract_export.command_channels import CommandKind, all_commands
-from fieldgate.contract_export.kinds import Kind, all_kinds
+from fieldgate.contract_export.kinds import Kind, all_kinds, derived_kinds
 from fieldgate.contract_export.schemas import envelope_schema, everything_schema, profile_document
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "all_commands",
     "all_kinds",
     "asyncapi_document",
+    "derived_kinds",
     "envelope_schema",
     "everything_schema",
     "profile_document",

@@ -1,43 +1,78 @@
-"""The kinds of events that a gateway emits: those of its profiles, ``generic``, and those it makes itself."""
+"""The kinds of events that a gateway emits: of its profiles, of its rules, ``generic``, and those it makes itself."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final
 
 from fieldgate.forward.encode import GAP_TYPE
 from fieldgate_devices.event import GENERIC
-from fieldgate_devices.export import data_schema, generic_schema, schema_id
+from fieldgate_devices.export import data_schema, derived_schema, generic_schema, schema_id
+from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.profile import Profile
+from fieldgate_rules.rule import DerivedKind, RuleSet
 
-__all__ = ["Kind", "all_kinds"]
+__all__ = ["Kind", "all_kinds", "derived_kinds"]
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """One type of events. ``dataschema`` is empty where no profile stands behind it; ``may_be_bytes``: not JSON."""
+    """One type of events. ``dataschema`` is empty where no contract stands behind it; ``may_be_bytes``: not JSON.
+
+    ``also`` are other versions that its events say: rules may emit one type in several.
+    """
 
     name: str
     version: int
     summary: str
     data: dict[str, Any]
     may_be_bytes: bool = False
+    also: tuple[int, ...] = ()
 
     @property
     def dataschema(self) -> str:
         """What the envelope says of the data's contract."""
         return schema_id(self.name, self.version) if self.version else ""
 
+    @property
+    def dataschemas(self) -> list[str]:
+        """All that its envelopes may say."""
+        return [schema_id(self.name, one) for one in (self.version, *self.also)] if self.version else []
 
-def all_kinds(profiles: Iterable[Profile]) -> list[Kind]:
-    """Return every kind of a gateway with these profiles, sorted by name, its own at the end."""
+
+def all_kinds(profiles: Iterable[Profile], derived: Iterable[Kind] = ()) -> list[Kind]:
+    """Return every kind of a gateway with these profiles, then ``derived`` of rules, its own at the end."""
     own = [
         Kind(one.profile, one.version, one.description or f"What a {one.profile} says.", data_schema(one))
         for one in sorted(profiles, key=lambda one: one.profile)
     ]
     generic = Kind(GENERIC, 0, "What a device says that no profile names.", generic_schema(), may_be_bytes=True)
-    return [*own, generic, *(Kind(name, 0, summary, data) for name, summary, data in _OWN)]
+    return [*own, *derived, generic, *(Kind(name, 0, summary, data) for name, summary, data in _OWN)]
+
+
+def derived_kinds(rules: RuleSet) -> list[Kind]:
+    """Return what rules emit that are in force, sorted by type; one in shadow mode emits nothing."""
+    active = (one for one in rules.rules if one.spec.enabled and not one.is_shadow)
+    emitted = sorted((kind for rule in active for kind in rule.emits), key=lambda one: one.type)
+    return [_derived(type_, list(kinds)) for type_, kinds in groupby(emitted, key=lambda one: one.type)]
+
+
+def _derived(type_: str, kinds: list[DerivedKind]) -> Kind:
+    """What several rules emit as one type has the fields of all of them: they differ neither in kind nor in unit."""
+    fields: dict[str, FieldSpec] = {}
+    for kind in kinds:
+        for name, spec in kind.fields.items():
+            known = fields.get(name)
+            if known is None or known.type == "int":  # where another says float, that takes both
+                fields[name] = spec
+    version, *also = sorted({one.version for one in kinds}, reverse=True)
+    names = ", ".join(dict.fromkeys(one.rule for one in kinds))
+    summary = f"What the rule {names} makes." if len(kinds) == 1 else f"What the rules {names} make."
+    is_open = any(one.is_open for one in kinds)
+    data = derived_schema(f"{type_} {version}", summary, fields, is_open=is_open)
+    return Kind(type_, version, summary, data, also=tuple(also))
 
 
 def _mapping(required: list[str], **properties: dict[str, Any]) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def envelope_schema(kind: Kind, *, gateway: str, data: dict[str, Any]) -> dict[s
     """Return the schema of the CloudEvents envelope of one kind; ``data`` is, or refers to, the schema of its data."""
     named = {"type": {"const": f"fieldgate.{kind.name}"}, "source": _source(gateway)}
     if kind.dataschema:
-        named["dataschema"] = {"const": kind.dataschema}
+        named["dataschema"] = {"enum": kind.dataschemas} if kind.also else {"const": kind.dataschema}
     if kind.name == GAP_TYPE:
         named["id"] = {
             "type": "string",

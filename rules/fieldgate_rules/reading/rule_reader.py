@@ -215,7 +215,9 @@ def _emits(
             fields = {**window.figures, **own, **_WINDOW_FIELDS}
             is_open = is_open or window.is_open
         known = made.get(type_)
-        made[type_] = DerivedKind(type_, emit.version, part.spec.id, {**(known.fields if known else {}), **fields})
+        is_open = is_open or (known is not None and known.is_open)
+        fields_so_far = {**(known.fields if known else {}), **fields}
+        made[type_] = DerivedKind(type_, emit.version, part.spec.id, fields_so_far, is_open)
         loc: Loc = ("do", action.number, "emit") if action.number < len(part.spec.do) else ("window",)
         if said := kinds.unlike(type_, fields):
             part.complain(loc, f"{said}; give it another type", at_key=True)
