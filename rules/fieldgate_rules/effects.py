@@ -103,12 +103,14 @@ class Decided(msgspec.Struct):
 
     ``events`` go on, in order, those that a rule altered as copies; ``causes[i]`` is the place of ``events[i]`` among
     those given. One that is in neither ``causes`` nor the causes of ``derived`` has gone nowhere, and is settled.
+    ``altered`` are events, of rules too, with the copy that goes on for each: they are to bear its number.
     """
 
     events: list[Event] = []
     causes: list[int] = []
     derived: list[Derived] = []
     effects: list[Effect] = []
+    altered: list[tuple[Event, Event]] = []
 
 
 class Notice(msgspec.Struct, frozen=True):

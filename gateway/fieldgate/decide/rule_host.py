@@ -58,7 +58,9 @@ class RuleHost:
         return decided
 
     def done(self, decided: Decided, stamp: Stamp) -> None:
-        """The events of an answer of `decide` were taken."""
+        """The events of an answer of `decide` were taken, and have numbers: decisions are about those they began as."""
+        for event, copy in decided.altered:
+            event.seq = copy.seq
         if decided.effects:
             self.actuator.carry_out(decided.effects, stamp)
 

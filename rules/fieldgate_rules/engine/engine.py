@@ -129,6 +129,8 @@ class Engine:
                 if after is not None:
                     decided.events.append(after)
                     decided.causes.append(place)
+                    if after is not event:
+                        decided.altered.append((event, after))
                 if turn is not None:
                     self._collect(turn, place, decided)
         return decided
@@ -147,6 +149,8 @@ class Engine:
             event = self._derived(own)
             if event is not None:
                 decided.derived.append(Derived(event, place, made.rule))
+                if event is not made.event:
+                    decided.altered.append((made.event, event))
             decided.effects += own.out.effects
             waiting.extend((one, hops + 1) for one in own.out.made)
 

@@ -137,3 +137,29 @@ def test_a_rule_that_fails_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> N
     told.append(world.host.new_failures())
 
     assert told == [{"hot": "ZeroDivisionError"}, {}, {"hot": "OverflowError", "slow": "OverflowError"}]
+
+
+ALTERED = """
+rules:
+  - {id: seen, on: {device: b1}, when: "temperature > 80", do: [{emit: {type: peak, fields: {peak: temperature}}}]}
+  - {id: mend, on: {device: b1}, do: [{lane: low}, {set: {place: hall}}]}
+  - {id: peaks, on: {profile: peak}, do: [{lane: high}]}
+"""
+
+
+def test_a_decision_is_found_by_the_id_of_an_event_that_rules_have_altered() -> None:
+    """The copy that goes on is what the outbox numbers; ``rules explain --event`` is asked with that number."""
+    world = World(read(ALTERED))
+    decided = world.host.decide([event("b1", 70), event("b1", 99)], stamp(1))
+    assert decided is not None
+    taken = [*decided.events, *(one.event for one in decided.derived)]
+    for number, one in enumerate(taken, start=7):
+        one.seq = number
+
+    world.host.done(decided, stamp(1))
+
+    numbers = {
+        rule: [one.event and one.event.seq for one in world.host.engine.decisions(rule)]
+        for rule in ("seen", "mend", "peaks")
+    }
+    assert numbers == {"seen": [7, 8], "mend": [7, 8], "peaks": [9]}
