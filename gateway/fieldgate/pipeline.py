@@ -206,11 +206,11 @@ class Pipeline:
         """Send dead letters through the flow again; return who hears what becomes of them.
 
         Each is a read of its own, with the time at which it was received, if that was known. It is of the past: the
-        registry, which says how devices are now, does not hear of it.
+        registry, which says how devices are now, does not hear of it; rules are asked now, by the clock of now.
         """
         replay = self.dead_letters.box.replay(letters)
         for place, letter in enumerate(letters):
-            stamp = self.now_stamp()
+            now = stamp = self.now_stamp()
             if letter.is_synced:
                 stamp = Stamp(stamp.run, letter.received_wall_ns, stamp.boot_ns)
             size_bytes = len(letter.topic) + len(letter.payload)
@@ -219,10 +219,10 @@ class Pipeline:
                 decoded = self._decode.refused([Damaged(received[0], letter.reason, letter.detail)], letter.lane)
             else:
                 decoded = self._decode(received, stamp, letter.lane, is_replayed=True)
-            decided = self._decide(decoded.events, stamp)
+            decided = self._decide(decoded.events, now)
             self._odd.take(decoded.events, decoded.odd, received, replay, place, stamp=stamp, decided=decided)
             if decided is not None:
-                self.rules.done(decided, stamp)
+                self.rules.done(decided, now)
         return replay
 
     def is_open(self) -> bool:
