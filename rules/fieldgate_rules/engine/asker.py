@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from fieldgate_devices.event import Lane
-from fieldgate_rules.condition import Facts
+from fieldgate_rules.condition import Facts, Reading
 from fieldgate_rules.effects import Cause
 from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts, tell
 from fieldgate_rules.engine.decisions import Acted, Decision, Gathered
@@ -125,6 +125,9 @@ class Asker:
         known = slot.facts
         fields, device = (NOTHING, self._device_of(part, slot)) if known is None else (known.fields, known.device)
         facts = self._facts(part, fields, device, turn)
+        if known is not None:  # not what came since, and as long before as it was then
+            waited_s = facts.boot_s - known.boot_s
+            facts.prev = {name: Reading(one.value, one.boot_s + waited_s) for name, one in known.prev.items()}
         if part.rule.spec.absent is None:  # silence is no older than it is
             turn.age_s, turn.is_replayed = turn.age_s + slot.age_s, slot.is_replayed
         before = slot.signature()

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
-from fieldgate_rules.condition import Facts
+from fieldgate_rules.condition import Facts, Reading
 from fieldgate_rules.engine.alerts import Alerts
 from fieldgate_rules.engine.decisions import Kept
 from fieldgate_rules.engine.gate import Gate
@@ -190,12 +190,17 @@ class Slot:
             "gate": None if self.gate is None else self.gate.save(),
             "sampling": {str(number): one.save() for number, one in self.sampling.items()},
             "window": None if self.window is None else self.window.save(),
-            "facts": None if facts is None else [facts.device, facts.boot_s, _plain(facts.fields)],
+            "facts": None if facts is None else [facts.device, facts.boot_s, _plain(facts.fields), self._prev(facts)],
             "alerts": alerts,
             "updates": updates,
             "age": self.age_s,
             "replayed": self.is_replayed,
         }
+
+    def _prev(self, facts: Facts) -> dict[str, Any]:
+        """The earlier values that the rule reads, as plain values."""
+        wanted = self.rule.reads.prev
+        return {name: [one.value, one.boot_s] for name, one in facts.prev.items() if name in wanted}
 
     def restore(self, saved: Mapping[str, Any], move: Move, *, is_reset: bool) -> None:
         """Take what `save` returned, but for the window; ``is_reset``: only the alerts, which people know of."""
@@ -212,8 +217,9 @@ class Slot:
         for number, one in saved["sampling"].items():
             self.sampling[int(number)] = Sampling.restored(one, move)
         if saved["facts"] is not None:
-            device, boot_s, fields = saved["facts"]
-            self.facts = Facts(fields, device, move(boot_s))
+            device, boot_s, fields, *prev = saved["facts"]
+            earlier = {name: Reading(value, move(at_s)) for name, (value, at_s) in prev[0].items()} if prev else {}
+            self.facts = Facts(fields, device, move(boot_s), prev=earlier)
         self.age_s, self.is_replayed = saved.get("age", 0.0), saved.get("replayed", False)
 
 
