@@ -173,6 +173,7 @@ class Asker:
         if window.due_s != due_s:
             self._memory.timers.begin(window, (part, slot))
         self._memory.slow[part.rule.id, slot.group] = None
+        self._memory.used((part.rule.id, slot.group))
         kept = Gathered(slot.group, turn.event, facts, is_in_time, window.events, window.due_s, window.late)
         part.ring.append(kept)
         slot.last = kept

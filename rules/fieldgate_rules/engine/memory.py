@@ -34,7 +34,7 @@ class EngineLimits:
 class Memory:
     """``urgent`` and ``slow`` are the slots whose rows are to be written soon, or now and then.
 
-    Of more slots than there may be, the one whose state has not changed for the longest time is forgotten.
+    Of more slots than there may be, the one that was not asked about for the longest time is forgotten.
     ``on_rule`` and ``on_gateway`` are the rules on a rule, by its id, and on what happens to the gateway, by kind.
     """
 
@@ -107,6 +107,11 @@ class Memory:
         if slot is not None and slot.given is not None:
             self.urgent[key] = None
 
+    def used(self, key: SlotKey) -> None:
+        """A slot was asked about, and is the last to go now; the order is kept where there are many."""
+        if 2 * len(self.slots) > self.limits.max_states and key in self.slots:
+            self.slots[key] = self.slots.pop(key)
+
     def wait(self, part: Part, slot: Slot) -> None:
         """Wait for all that a slot waits for."""
         for stage in slot.due():
@@ -118,11 +123,10 @@ class Memory:
     def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:
         """Wait for what is due now, and have written what is another than ``before`` (`Slot.signature`)."""
         key = (part.rule.id, slot.group)
+        self.used(key)
         if slot.signature() != before:
             self.wait(part, slot)
             self.urgent[key] = None
-            if key in self.slots:
-                self.slots[key] = self.slots.pop(key)
         elif slot.stages or slot.sampling:
             self.slow[key] = None
         if part.is_plain and slot.is_idle:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from fieldgate_rules.engine import EngineLimits
+from fieldgate_rules.engine.memory import Memory
 from rule_engine_kit import World
 
 # -- earlier values ---------------------------------------------------------------------------------------------------
@@ -29,3 +31,34 @@ rules:
     world.to(20)
 
     assert [(at_s, effect.text) for at_s, _, effect in world.done] == [(15, "50 40 -10 5")]
+
+
+# -- states -----------------------------------------------------------------------------------------------------------
+
+
+def check_the_one_in_use_stays() -> None:
+    world = World(
+        'rules: [{id: r, on: {profile: boiler}, when: "temperature > 80", do: [{alert: {text: hot}}]}]',
+        limits=EngineLimits(max_states=10),
+    )
+
+    world.say({"temperature": 90.0}, device="old")
+    for number in range(30):
+        world.say({"temperature": 90.0}, device=f"b{number}")
+        world.say({"temperature": 90.0}, device="old")
+
+    assert "old" in [slot.group for slot in world.engine.slots("r")]
+    assert ("old", "resolved") not in [(one.group, one.state) for _, kind, one in world.done if kind == "AlertChange"]
+
+
+def test_a_state_that_is_in_use_does_not_go_for_new_ones() -> None:
+    """An alert that has lasted for hours, of a device that talks, must not end because others begin to."""
+    check_the_one_in_use_stays()
+
+
+def test_the_check_would_notice_that_the_oldest_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control of the test above."""
+    monkeypatch.setattr(Memory, "used", lambda self, key: None)
+
+    with pytest.raises(AssertionError):
+        check_the_one_in_use_stays()
