@@ -46,7 +46,6 @@ class Asker:
             return altered
 
     def _ask(self, part: Part, facts: Facts, turn: Turn, altered: Altered | None) -> Altered | None:
-        part.tally.asked += 1
         rule, memory = part.rule, self._memory
         if rule.reads.last:
             facts = msgspec.structs.replace(facts, last=memory.latest.last(sorted(rule.reads.last)))

@@ -25,7 +25,8 @@ from fieldgate_rules.engine.alerts import Alerts
 from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.decisions import Decision, Passed
 from fieldgate_rules.engine.event_fields import NOTHING, altered_event, fields_of
-from fieldgate_rules.engine.memory import EngineLimits, Memory
+from fieldgate_rules.engine.excerpts import LONG_BYTES
+from fieldgate_rules.engine.memory import EngineLimits, Memory, why_gone
 from fieldgate_rules.engine.moment import Moment, moment_of
 from fieldgate_rules.engine.part import Part, Tally
 from fieldgate_rules.engine.rows import RowKey, Rows
@@ -37,7 +38,7 @@ from fieldgate_rules.engine.storage import Storage
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
 from fieldgate_rules.engine.turn import MAX_HOPS, Turn, age_of, is_replayed
 from fieldgate_rules.engine.windows.window import Window
-from fieldgate_rules.rule import EventTrigger, GatewayTrigger, RuleSet
+from fieldgate_rules.rule import EventTrigger, RuleSet
 
 __all__ = ["Engine"]
 
@@ -86,7 +87,7 @@ class Engine:
         # For an event that no rule takes this is one lookup in a dictionary; for one whose conditions are not true and
         # of which nothing is remembered it is those, one decoding and an entry in each rule's ring.
         index, latest = self._memory.index, self._memory.latest
-        by_lane, find, hears = index.by_lane, index.find, latest.is_needed
+        by_lane, find, hears, excerpts = index.by_lane, index.find, latest.is_needed, self._memory.excerpts
         now: Moment | None = None
         decided: Decided | None = None
         due_s = self._memory.timers.due_s
@@ -102,8 +103,11 @@ class Engine:
             if parts or (hears and latest.wants(address.device)):
                 if now is None:
                     now = self._moment(stamp)
-                fields = fields_of(event)
-                facts = Facts(fields, address.device, now.boot_s, now.wall_s, latest.of(address.device))
+                seen, fields = event, fields_of(event)
+                read = fields
+                if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
+                    seen, read = excerpts.of(event, fields)
+                facts = Facts(read, address.device, now.boot_s, now.wall_s, latest.of(address.device))
                 altered: Altered | None = None
                 for part in parts:
                     if part.is_simple and address.device not in part.slots:
@@ -112,28 +116,33 @@ class Engine:
                         except Exception:  # noqa: BLE001 - the asker finds it too, and notes it
                             truth = True
                         if truth is not True:
-                            part.ring.append(Passed(event, facts, truth))  # type: ignore[arg-type]  # a condition is a truth
+                            part.ring.append(Passed(seen, facts, truth))  # type: ignore[arg-type]  # a condition is a truth
                             continue
                     if turn is None:
                         mark = f"{stamp.run:x}-{stamp.boot_ns}-{place}"
-                        turn = Turn(now, Out(), mark, event, age_s=age_of(event, now), is_replayed=is_replayed(event))
+                        turn = Turn(now, Out(), mark, seen, age_s=age_of(event, now), is_replayed=is_replayed(event))
                     altered = self._asker.ask(part, facts, turn, altered)
                 if hears:
-                    latest.hears(address.device, fields, now.boot_s)
+                    latest.hears(address.device, read, now.boot_s)
                 if altered is not None:
                     after = altered_event(event, fields, altered)
-            is_more = turn is not None and (turn.out.effects or turn.out.made)
-            if decided is None and (is_more or after is not event):
+            if decided is None:
+                if after is event and (turn is None or not (turn.out.effects or turn.out.made)):
+                    continue
                 decided = Decided(list(events[:place]), list(range(place)), [], [])
-            if decided is not None:
-                if after is not None:
-                    decided.events.append(after)
-                    decided.causes.append(place)
-                    if after is not event:
-                        decided.altered.append((event, after))
-                if turn is not None:
-                    self._collect(turn, place, decided)
+            self._add(decided, place, (event, after), turn)
         return decided
+
+    def _add(self, decided: Decided, place: int, event: tuple[Event, Event | None], turn: Turn | None) -> None:
+        """Add an event as it came and as it goes on (None: nowhere), and what has come of it."""
+        before, after = event
+        if after is not None:
+            decided.events.append(after)
+            decided.causes.append(place)
+            if after is not before:
+                decided.altered.append((before, after))
+        if turn is not None:
+            self._collect(turn, place, decided)
 
     def _collect(self, turn: Turn, place: int | None, decided: Decided) -> None:
         """Add what a turn has made; new events go through the rules themselves."""
@@ -162,9 +171,11 @@ class Engine:
         parts = () if address.type == "publish" else self._memory.index.find_derived(address, event.lane)
         if not parts:
             return event
-        fields = fields_of(event)
+        fields = read = fields_of(event)
+        if len(event.data) > LONG_BYTES:
+            turn.event, read = self._memory.excerpts.of(event, fields)
         key = f"{address.type}\x00{address.device}"  # not what the device itself said last
-        facts = Facts(fields, address.device, turn.now.boot_s, turn.now.wall_s, latest.of(key))
+        facts = Facts(read, address.device, turn.now.boot_s, turn.now.wall_s, latest.of(key))
         altered: Altered | None = None
         for part in parts:
             if turn.hops > MAX_HOPS:
@@ -175,7 +186,7 @@ class Engine:
                 break
             turn.following.events += turn.hops > 1  # what rules emit of an event itself is bounded by the rules
             altered = self._asker.ask(part, facts, turn, altered)
-        latest.hears(key, fields, turn.now.boot_s)
+        latest.hears(key, read, turn.now.boot_s)
         return event if altered is None else altered_event(event, fields, altered)
 
     def _answer(self, turn: Turn) -> Decided:
@@ -192,7 +203,7 @@ class Engine:
         fields = {"kind": notice.kind, **notice.fields}
         facts = Facts(fields, notice.device, now.boot_s, now.wall_s, self._memory.latest.of(notice.device))
         for part in self._memory.on_gateway.get(notice.kind, ()):
-            if any(_is_meant(one, notice) for one in part.gateway):
+            if part.is_on(notice):
                 self._asker.ask(part, facts, turn, None)
         return _something(self._answer(turn))
 
@@ -213,7 +224,7 @@ class Engine:
         turn = Turn(now, Out(), f"{now.stamp.run:x}-{now.stamp.boot_ns}-start")
         for rule, alerts, device in self._storage.lost:
             for key in list(alerts.lasting):
-                reason = _why_gone(rule, self._rules)
+                reason = why_gone(rule, self._rules)
                 tell(alerts.ended(key, Cause(turn.mark), reason=reason), device, now, turn.out)
         self._storage.lost.clear()
         self._collect(turn, None, decided)
@@ -286,7 +297,7 @@ class Engine:
         gone = memory.use(rules, now_s=now.boot_s)
         self._timetable.use()
         for id_, part in gone.items():
-            reason = _why_gone(id_, rules)
+            reason = why_gone(id_, rules)
             memory.urgent[id_, SCHEDULES] = None
             for slot in list(part.slots.values()):
                 facts = slot.facts or Facts(NOTHING, slot.group, now.boot_s, now.wall_s)
@@ -365,6 +376,7 @@ class Engine:
 
     def decisions(self, rule: str, device: str | None = None) -> list[Decision]:
         """Return what is kept of a rule's decisions, of one device (or group) or all, the newest last."""
+        self._memory.excerpts.number()
         part = self._memory.parts.get(rule)
         if part is None:
             return []
@@ -381,17 +393,3 @@ class Engine:
 
 def _something(decided: Decided) -> Decided | None:
     return decided if decided.effects or decided.derived else None
-
-
-def _why_gone(id_: str, rules: RuleSet) -> str:
-    """Why a rule is not there any more as it was."""
-    rule = next((one for one in rules.rules if one.id == id_), None)
-    if rule is None:
-        return "the rule is gone"
-    return "the rule has changed" if rule.spec.enabled else "the rule is disabled"
-
-
-def _is_meant(trigger: GatewayTrigger, notice: Notice) -> bool:
-    if notice.kind not in trigger.kinds:
-        return False
-    return notice.threshold is None or notice.threshold == trigger.percent

@@ -28,7 +28,7 @@ def fields_of(event: Event) -> Mapping[str, object]:
         return NOTHING
     try:
         return _decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NOTHING
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from fieldgate_rules.condition import Reads
+from fieldgate_rules.engine.excerpts import Excerpts
 from fieldgate_rules.engine.index import Index
 from fieldgate_rules.engine.latest import Latest
 from fieldgate_rules.engine.part import Part
@@ -13,7 +14,7 @@ from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.timers import Timers
 from fieldgate_rules.rule import RuleSet
 
-__all__ = ["EngineLimits", "Memory", "SlotKey"]
+__all__ = ["EngineLimits", "Memory", "SlotKey", "why_gone"]
 
 _KEPT_DECISIONS: Final = 50
 _LEAST_DECISIONS: Final = 5
@@ -45,6 +46,7 @@ class Memory:
         self.urgent: dict[SlotKey, None] = {}
         self.slow: dict[SlotKey, None] = {}
         self.latest = Latest(Reads(), max_devices=limits.max_devices)
+        self.excerpts = Excerpts()
         self.index: Index[Part] = Index([])
         self.forgotten = 0
         self.slots: dict[SlotKey, Slot] = {}
@@ -69,6 +71,7 @@ class Memory:
         gone = {id_: part for id_, part in self.parts.items() if parts.get(id_) is not part}
         self.parts = parts
         self.latest.use(reads)
+        self.excerpts.use(reads)
         self.on_rule, self.on_gateway = {}, {}
         for part in parts.values():
             for id_ in part.of_rules:
@@ -131,3 +134,11 @@ class Memory:
             self.slow[key] = None
         if part.is_plain and slot.is_idle:
             self.forget(part, slot.group)
+
+
+def why_gone(id_: str, rules: RuleSet) -> str:
+    """Why a rule is not there any more as it was."""
+    rule = next((one for one in rules.rules if one.id == id_), None)
+    if rule is None:
+        return "the rule is gone"
+    return "the rule has changed" if rule.spec.enabled else "the rule is disabled"

@@ -9,6 +9,7 @@ import msgspec
 
 from fieldgate_rules.condition import Closure, Facts
 from fieldgate_rules.condition.reads import known_number
+from fieldgate_rules.effects import Notice
 from fieldgate_rules.engine.decisions import Kept
 from fieldgate_rules.engine.slot import Slot, remembers_only_truth
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
@@ -24,7 +25,6 @@ _EXACT: Final = 2.0**53  # until there 20 and 20.0 are one group
 class Tally(msgspec.Struct):
     """How often: ``suppressed`` by throttle and once_per."""
 
-    asked: int = 0
     fired: int = 0
     suppressed: int = 0
     errors: int = 0
@@ -82,6 +82,10 @@ class Part:
         if number is None:
             return None
         return str(int(number)) if abs(number) < _EXACT and number == int(number) else str(number)
+
+    def is_on(self, notice: Notice) -> bool:
+        """Whether it is asked about what has happened to the gateway."""
+        return any(notice.kind in one.kinds and notice.threshold in (None, one.percent) for one in self.gateway)
 
     def use(self, rule: Rule, *, decisions: int) -> None:
         """Go on with a rule that means the same and may stand elsewhere in its file."""
