@@ -13,6 +13,8 @@ No clock, no log of its own: ``say`` writes lines.
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, Protocol, assert_never
@@ -22,7 +24,7 @@ import msgspec
 from fieldgate.decide.orders import Answer, Desk, Order, Status
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Properties
-from fieldgate.mqtt.topics import topic_problem, valid_topic
+from fieldgate.mqtt.topics import DISCOURAGED, topic_problem, valid_topic
 from fieldgate_devices.event import Stamp
 from fieldgate_rules.alert_data import alert_data
 from fieldgate_rules.effects import AlertChange, DeviceCommand, Effect, LocalPublish, LogLine
@@ -35,9 +37,9 @@ EFFECT: Final = "fieldgate-effect"
 _MAX_LEVELS: Final = 200  # of a topic, as a listener allows them
 _MAX_REFUSALS: Final = 1_000  # of which it is known what was said last
 _ALL: Final = "all"  # stands in the topic for the one group of a rule with group_by: all
-_UNSAFE: Final = {ord(char): f"%{ord(char):02X}" for char in "%/+#"} | {
-    code: f"%{code:02X}" for code in (*range(32), 127)
-}
+_UNSAFE: Final = re.compile("[%/+#\0]|" + DISCOURAGED)
+_MAX_LEVEL_BYTES: Final = 4_096  # of a topic, which has 65,535 at the most: of a longer one a hash stands for the rest
+_BEGINNING: Final = 64
 
 
 class Say(Protocol):
@@ -53,11 +55,24 @@ def rule_origin(rule: str) -> str:
 
 
 def alert_topic(gateway: str, rule: str, group: str, key: str) -> str:
-    """Return where an alert is retained; what no level of a topic may have is written as in a URL (%2F)."""
+    """Return where an alert is retained; what no level of a topic should have is written as in a URL (%2F)."""
     levels = [gateway, "alerts", rule, group or _ALL]
     if key not in (group, ""):
         levels.append(key)
-    return "/".join(("fieldgate", *(level.translate(_UNSAFE) for level in levels)))
+    return "/".join(("fieldgate", *map(_level, levels)))
+
+
+def _level(text: str) -> str:
+    """The same text is the same level, and no other text is."""
+    level = _UNSAFE.sub(_escaped, text)
+    if len(level.encode("utf-8", "surrogatepass")) <= _MAX_LEVEL_BYTES:
+        return level
+    rest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return f"{_UNSAFE.sub(_escaped, text[:_BEGINNING])}~{rest}"
+
+
+def _escaped(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
 
 
 class Actuator:

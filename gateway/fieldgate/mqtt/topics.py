@@ -14,15 +14,17 @@ import re
 from typing import Final, Generic, TypeVar
 
 __all__ = [
-    "TopicTrie", "has_control", "is_reserved", "matches", "split_share", "topic_problem", "valid_filter", "valid_topic",
-    "well_formed_filter",
+    "DISCOURAGED", "TopicTrie", "has_control", "is_reserved", "matches", "split_share", "topic_problem", "valid_filter",
+    "valid_topic", "well_formed_filter",
 ]  # fmt: skip
 
 MAX_TOPIC_BYTES = 65_535
 _NO_CHARACTERS: Final = "".join(
     f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(17)
 )
-_DISCOURAGED: Final = re.compile(f"[\x01-\x1f\x7f-\x9f\ufdd0-\ufdef{_NO_CHARACTERS}]").search
+DISCOURAGED: Final = f"[\x01-\x1f\x7f-\x9f\ufdd0-\ufdef{_NO_CHARACTERS}]"
+"""A regular expression of what `has_control` finds."""
+_DISCOURAGED: Final = re.compile(DISCOURAGED).search
 
 T = TypeVar("T")
 

@@ -189,11 +189,30 @@ def test_an_alert_is_retained_while_it_lasts() -> None:
         ("", "b1", "all/b1"),
         ("b1", "door/2", "b1/door%2F2"),
         ("a\nb", "a\nb", "a%0Ab"),
+        ("a\0b", "\x7f", "a%00b/%7F"),
+        ("\x85", "\ufffe", "%C2%85/%EF%BF%BE"),
+        ("ü/☃", "ü/☃", "ü%2F☃"),
     ],
 )
 def test_the_topic_of_an_alert_has_one_level_for_each_part(group: str, key: str, topic: str) -> None:
     """Two alerts never share a topic: the retained message of one would hide the other."""
     assert alert_topic("g", "hot", group, key) == f"fieldgate/g/alerts/hot/{topic}"
+
+
+def test_a_name_that_is_longer_than_a_topic_has_an_alert_too() -> None:
+    """A device is called as its topic says, which may have 65,535 bytes: it would end the connection of each client."""
+    world = World()
+    display = world.client("fieldgate/g/alerts/#")
+    names = ["%" * 30_000, "%" * 30_001, "d" * 65_000]
+
+    world.do(*(alert(group=name, key=name) for name in names))
+
+    got = [one.topic.rpartition("/")[2] for one in messages(display)]
+    assert len(set(got)) == 3
+    assert [len(one) < 300 for one in got] == [True, True, True]
+    assert got[2].startswith("ddd"), "who reads it is to see which it is"
+    world.do(*(alert("resolved", group=name, key=name) for name in names))
+    assert world.server.broker.retained.count == 0
 
 
 def test_alerts_of_an_earlier_process_that_do_not_last_any_more_are_removed() -> None:
