@@ -164,6 +164,7 @@ class Pipeline:
             now_stamp=self.now_stamp,
             take=self._odd.take_made,
             tell=self._tell,
+            formerly={one.gateway for one in journal.opened.runs},
         )
         self._decide = self.rules.decide
         self.devices.notice = self.rules.happened

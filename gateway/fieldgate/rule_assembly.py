@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from fieldgate import clock
@@ -45,15 +45,19 @@ def make_rules(
     now_stamp: Callable[[], Stamp],
     take: Take,
     tell: Tell,
+    formerly: Iterable[str],
 ) -> RuleDesk:
-    """Make the desk of rules, which begins where an earlier process ended; nothing is in force before `begin`."""
+    """Make the desk of rules, which begins where an earlier process ended; nothing is in force before `begin`.
+
+    ``formerly`` are ids that the gateway has had before: what it had retained under them goes.
+    """
     gateway = config.gateway.id
     files = RuleWatch(RuleFiles(config), catalogue)
     rules = files.loaded.rules
     stored = RuleKeeper(open_rule_file(config.journal.path), writer, loop, commit_delay_s=config.journal.commit_delay_s)
     engine = Engine(rules, gateway=gateway, stamp=now_stamp(), os_boot=clock.os_boot_id())
     engine.restore(stored.take_rows(), was_stopped=stored.was_stopped)
-    actuator = Actuator(desk, broker, gateway=gateway, say=say)
+    actuator = Actuator(desk, broker, gateway=gateway, say=say, formerly=formerly)
     facts = GatewayFacts(gateway, lambda: _uplink_problems(uplinks), lambda: keeper.call(_used_percent))
     host = RuleHost(engine, actuator, rules=rules, take=take)
     return RuleDesk(host, files, stored, facts=facts, now_stamp=now_stamp, tell=tell)

@@ -79,15 +79,19 @@ class Actuator:
     """Implements `fieldgate.decide.orders.Hears` for the commands of rules.
 
     ``counts`` are of this process, by what was done (``commands``, ``publishes``, ``alerts``, ``log_lines``) and what
-    was not (``commands_refused``, ``publishes_refused``); ``refused`` counts the latter by rule.
+    was not (``commands_refused``, ``publishes_refused``); ``refused`` counts the latter by rule. ``formerly`` are ids
+    that the gateway has had before.
     """
 
-    def __init__(self, desk: Desk, broker: LocalBroker, *, gateway: str, say: Say) -> None:
+    def __init__(
+        self, desk: Desk, broker: LocalBroker, *, gateway: str, say: Say, formerly: Iterable[str] = ()
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self.refused: Counter[str] = Counter()
         self._desk = desk
         self._broker = broker
         self._gateway = gateway
+        self._known_as = {gateway, *formerly}
         self._say = say
         self._refusals: dict[tuple[str, str, str], str] = {}  # by origin, device and command: what was said last
 
@@ -97,9 +101,10 @@ class Actuator:
             self._desk.join(rule_origin(rule), self)
         lasting = {self._topic_of(one) for one in alerts}
         retained = self._broker.retained
-        for message in retained.search(f"fieldgate/{self._gateway}/alerts/#")[0]:
-            if message.topic not in lasting:
-                retained.put(msgspec.structs.replace(message, payload=b""))
+        for gateway in self._known_as:
+            for message in retained.search(f"fieldgate/{gateway}/alerts/#")[0]:
+                if message.topic not in lasting:
+                    retained.put(msgspec.structs.replace(message, payload=b""))
 
     def carry_out(self, effects: Sequence[Effect], stamp: Stamp) -> None:
         """Do all of it, in order."""

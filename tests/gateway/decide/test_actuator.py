@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ class Desk:
 
 
 class World:
-    def __init__(self) -> None:
+    def __init__(self, *, formerly: Sequence[str] = ()) -> None:
         self.server = Server()
         self.desk = Desk()
         self.lines: list[tuple[str, str, dict[str, Any]]] = []
@@ -54,6 +55,7 @@ class World:
             self.server.broker,
             gateway="g",
             say=lambda name, /, *, level, **facts: self.lines.append((level, name, facts)),
+            formerly=formerly,
         )
 
     def client(self, *filters: str) -> Client:
@@ -226,3 +228,14 @@ def test_alerts_of_an_earlier_process_that_do_not_last_any_more_are_removed() ->
     kept = {one.topic for one in world.server.broker.retained.messages()}
     assert kept == {"fieldgate/g/alerts/hot/b1", "fieldgate/other/alerts/hot/b1"}
     assert world.desk.joined == ["rule:hot"]
+
+
+def test_alerts_under_the_name_that_a_gateway_had_before_are_removed() -> None:
+    """A display would show them for ever: nobody ends an alert of a gateway that is not called so any more."""
+    world = World(formerly=["g", "old"])
+    for gateway in ("old", "other"):
+        world.server.broker.publish(f"fieldgate/{gateway}/alerts/hot/b1", b"x", retain=True, now_s=0.0)
+
+    world.actuator.begin([], [alert()])
+
+    assert [one.topic for one in world.server.broker.retained.messages()] == ["fieldgate/other/alerts/hot/b1"]
