@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -118,6 +118,14 @@ def test_the_decisions_are_a_table() -> None:
     ]
 
 
+def test_the_last_fifty_decisions_are_told_though_one_of_each_device_is_kept() -> None:
+    """A rule over ten thousand devices would answer with a megabyte, made while nothing else runs."""
+    many = [seen("false", "when", fields={"temperature": 71}, event=f"a-{number}") for number in range(200)]
+
+    assert [one.event for one in report(*many).decisions] == [f"a-{number}" for number in range(150, 200)]
+    assert report(*many, event="a-3").event == "a-3"
+
+
 def test_a_device_that_was_never_asked_about_is_told_what_the_condition_would_say() -> None:
     """Of the values that it said last."""
     found = report()
@@ -130,6 +138,27 @@ def test_a_device_that_was_never_asked_about_is_told_what_the_condition_would_sa
 
 def test_without_a_device_it_says_how_many_devices_the_rule_takes() -> None:
     assert report(device=None).parts[0].text == "takes 1 of 1 devices that were heard"
+
+
+class Devices(list[Heard]):
+    """Counts how often somebody goes through them."""
+
+    passes = 0
+
+    def __iter__(self) -> Iterator[Heard]:
+        self.passes += 1
+        return super().__iter__()
+
+
+def test_devices_are_not_gone_through_once_for_each_device() -> None:
+    """With ten thousand the gateway stood still for seconds when somebody asked."""
+    others = [Heard(f"b{number}", kind, Lane.NORMAL, {}, 1.0) for number in range(30) for kind in ("boiler", "pump")]
+    heard = Devices(others)
+
+    found = build_report(rule(), [], device=None, event=None, heard=heard, now_s=100.0, now_wall_s=WALL_S)
+
+    assert found.parts[0].text == "takes 30 of 30 devices that were heard"
+    assert heard.passes < 10
 
 
 def test_a_disabled_rule_says_so_first() -> None:

@@ -17,6 +17,7 @@ from fieldgate_rules.rule import CronTrigger, EventTrigger, Rule
 __all__ = ["build_report"]
 
 _NEVER: Final = "never_asked"
+_ROWS: Final = 50  # there is one of each device, too, however many there are
 
 
 def build_report(
@@ -36,7 +37,7 @@ def build_report(
     ``decisions`` are those that are kept, the newest last; ``heard`` are all devices. ``now_s`` is boot time.
     """
     about = [one for one in decisions if device in (None, one.device, one.group)]
-    rows = tuple(_row(rule, one, now_s) for one in about)
+    rows = tuple(_row(rule, one, now_s) for one in about[-_ROWS:])
     found = [one for one in about if event in (None, one.event)]
     if found:  # of a window it is asked what came of it, not that one more event is in the next one
         seen = next((one for one in reversed(found) if one.outcome != "gathered"), found[-1])
@@ -118,16 +119,13 @@ def _trigger_part(number: int, answer: TriggerAnswer) -> Part:
 
 def _of_all(rule: Rule, heard: Sequence[Heard]) -> Iterator[TriggerAnswer]:
     """What each trigger takes of all devices that were heard."""
-    names = dict.fromkeys(one.device for one in heard)
+    count = len({one.device for one in heard})
     for number, trigger in enumerate(rule.triggers):
         if not isinstance(trigger, EventTrigger):
             yield trigger_answers(rule, "", ())[number]
             continue
-        taken = sum(
-            any(trigger.takes(one.type, one.device, one.lane or 0) for one in heard if one.device == name)
-            for name in names
-        )
-        said = f"takes {taken} of {len(names)} devices that were heard" if names else "nothing that it takes has come"
+        taken = len({one.device for one in heard if trigger.takes(one.type, one.device, one.lane or 0)})
+        said = f"takes {taken} of {count} devices that were heard" if count else "nothing that it takes has come"
         yield TriggerAnswer(taken > 0, said, place_of(rule, f"on[{number}]", "on"))
 
 
