@@ -102,10 +102,9 @@ class RuleDesk:
             tasks.create_task(self._keep_time(), name="rules:time")
 
     async def stop(self) -> None:
-        """Do what is due, and write everything."""
+        """Do what is due, and write everything. What comes due from then on the next process does, once."""
         self.files.close()
-        self.host.tick(self._now_stamp())
-        self.host.engine.stop(self._now_stamp())
+        self.host.end(self._now_stamp())
         await self.keeper.stop()
 
     def _changed(self) -> None:
@@ -120,7 +119,7 @@ class RuleDesk:
     async def _keep_time(self) -> None:
         """Call the engine when something is due, and once a second while anything is: clocks may step (P6)."""
         host = self.host
-        while True:
+        while not host.is_over:
             self._wake.clear()
             due_s, now_s = host.engine.due_s, clock.boot_s()
             host.wakes_s = float("inf") if due_s is None else min(due_s, now_s + _EVERY_S)

@@ -33,7 +33,7 @@ class RuleHost:
     """``rules`` are those that the engine has.
 
     ``changed`` is called when something is to be done earlier than at ``wakes_s``, or to be written soon; ``wakes_s``
-    (boot time) is when `tick` will be called, as its caller says. Both are the caller's to set.
+    (boot time) is when `tick` will be called, as its caller says. Both are the caller's to set. ``is_over``: `end`.
     """
 
     def __init__(self, engine: Engine, actuator: Actuator, *, rules: RuleSet, take: Take) -> None:
@@ -43,6 +43,7 @@ class RuleHost:
         self.wakes_s = _NEVER
         self.changed: Callable[[], None] = _nobody
         self._take = take
+        self.is_over = False
         self._is_idle = not rules.rules
         self._feed = engine.feed
         self._failures: dict[str, str] = {}
@@ -73,14 +74,24 @@ class RuleHost:
         self.actuator.begin(commanding, self.engine.alerts())
         self._apply(decided, stamp)
 
+    def end(self, stamp: Stamp) -> None:
+        """Do what is due, and nothing any more: what is in memory now is what the next process goes on with."""
+        self.tick(stamp)
+        self.engine.stop(stamp)
+        self.is_over = self._is_idle = True
+
     def use(self, rules: RuleSet, stamp: Stamp) -> None:
         """From now on by these rules; those that mean the same go on where they are."""
+        if self.is_over:
+            return
         self.rules = rules
         self._is_idle = not rules.rules
         self._apply(self.engine.use(rules, stamp), stamp)
 
     def tick(self, stamp: Stamp) -> None:
         """Do what is due."""
+        if self.is_over:
+            return
         self._apply(self.engine.tick(stamp), stamp)
 
     def notice(self, notices: Iterable[Notice], stamp: Stamp) -> None:
@@ -92,6 +103,8 @@ class RuleHost:
 
     def resolve(self, rule: str, key: str | None, stamp: Stamp) -> int:
         """End alerts of a rule by hand, of one key or all; return how many there were."""
+        if self.is_over:
+            return 0
         decided = self.engine.resolve(rule, key, stamp)
         self._apply(decided, stamp)
         return len(decided.effects)

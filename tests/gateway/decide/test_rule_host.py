@@ -163,3 +163,21 @@ def test_a_decision_is_found_by_the_id_of_an_event_that_rules_have_altered() -> 
         for rule in ("seen", "mend", "peaks")
     }
     assert numbers == {"seen": [7, 8], "mend": [7, 8], "peaks": [9]}
+
+
+def test_after_the_end_nothing_happens_and_nothing_changes() -> None:
+    """A stop takes a while after the state was written: a timer that fired then would fire again at the next start."""
+    world = World(read(ALERT))
+    host = world.host
+    host.decide([event("b2", 99)], stamp(1))
+    host.end(stamp(2))
+    host.engine.everything()  # written, all of it
+
+    host.tick(stamp(20))
+    host.notice([Notice("uplink_down", "g", {"uplink": "cloud", "reason": "gone"})], stamp(20))
+    host.use(RuleSet(), stamp(20))
+
+    assert host.decide([event("b1", 99)], stamp(20)) is None
+    assert host.resolve("slow", None, stamp(20)) == 0
+    assert world.made == []
+    assert host.engine.changes(100, is_all=True) == {}
