@@ -17,9 +17,10 @@ import msgspec
 from fieldgate_devices.decoders.decoder import Undecodable, Value, excerpt
 from fieldgate_devices.decoders.limits import MAX_DEPTH, MAX_DIGITS, MAX_VALUES_OF_MESSAGE, check_payload, measure
 
-__all__ = ["has_duplicate_keys", "has_space_before_colon", "is_member_name", "parse", "why_not_utf8"]
+__all__ = ["has_duplicate_keys", "has_space_before_colon", "is_json", "is_member_name", "parse", "why_not_utf8"]
 
 _decode: Final = msgspec.json.Decoder().decode
+_scan: Final = msgspec.json.Decoder(msgspec.Raw).decode  # checks the whole text and copies nothing
 _spaced: Final = re.compile(rb"[ \t\r\n]:").search
 
 _MARKS: Final = {
@@ -31,6 +32,21 @@ _MARKS: Final = {
 
 class _TwiceError(Exception):
     """A key occurs twice."""
+
+
+def is_json(payload: bytes) -> bool:
+    """Whether ``payload`` is one JSON text in UTF-8 that can stand in an envelope as it is.
+
+    No byte order mark, no NaN or Infinity, no lone surrogate (RFC 8259 sections 6 to 8); nesting that exhausts
+    the interpreter's stack counts as no JSON.
+    """
+    try:
+        _scan(payload)
+        if not payload.isascii():
+            payload.decode()
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def parse(payload: bytes) -> Value:

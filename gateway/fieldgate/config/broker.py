@@ -15,7 +15,7 @@ from fieldgate.config.urls import BrokerUrl, check_broker_url, split_broker_url
 from fieldgate_devices.files.quantities import Duration
 from fieldgate_devices.files.section import Section
 
-__all__ = ["BrokerConfig", "check_header_value", "check_server_name"]
+__all__ = ["BrokerConfig", "check_header_name", "check_header_value", "check_server_name"]
 
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}")
 _OWN_HEADERS: Final = re.compile(r"host|connection|upgrade|content-length|transfer-encoding|sec-websocket-.*", re.I)
@@ -33,9 +33,15 @@ def _number_too(schema: dict[str, Any]) -> None:
     schema["enum"].append(5)
 
 
-def _check_header(name: str) -> str:
+def check_header_name(name: str) -> str:
+    """The name of an HTTP header."""
     if not _HEADER.fullmatch(name):
         raise ValueError(f"{name!r} is not the name of an HTTP header")
+    return name
+
+
+def _check_header(name: str) -> str:
+    check_header_name(name)
     if _OWN_HEADERS.fullmatch(name):
         raise ValueError(f"the header {name!r} belongs to the WebSocket handshake itself; allowed: others")
     return name

@@ -16,10 +16,11 @@ import msgspec
 from fieldgate.ingest.source import Damaged, Received
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.catalogue import Candidate, Catalogue, choose
+from fieldgate_devices.decoders.json_text import is_json
 from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp
 from fieldgate_devices.fast_json import Fast
 
-__all__ = ["ContractDecoder", "Decoded", "Odd", "Refused", "Unknown", "is_json"]
+__all__ = ["ContractDecoder", "Decoded", "Odd", "Refused", "Unknown"]
 
 Unknown = Literal["accept", "quarantine", "reject"]
 
@@ -29,22 +30,6 @@ _REPLAYED: Final = Extra(is_replayed=True)
 _NO_FAST: Final = Fast()
 _READS_APART: Final = 16
 _LANES: Final = {lane.name.lower(): int(lane) for lane in Lane}
-_scan = msgspec.json.Decoder(msgspec.Raw).decode  # checks the whole text and copies nothing
-
-
-def is_json(payload: bytes) -> bool:
-    """Whether ``payload`` is one JSON text in UTF-8 that can stand in an envelope as it is.
-
-    No byte order mark, no NaN or Infinity, no lone surrogate (RFC 8259 sections 6 to 8); nesting that exhausts
-    the interpreter's stack counts as no JSON.
-    """
-    try:
-        _scan(payload)
-        if not payload.isascii():
-            payload.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

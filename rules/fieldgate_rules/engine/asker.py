@@ -41,7 +41,7 @@ class Asker:
         """Ask a rule; return how the event is to be altered by now."""
         try:
             return self._ask(part, facts, turn, altered)
-        except Exception as error:  # noqa: BLE001 - see the law of this file
+        except Exception as error:  # noqa: BLE001 - whatever a rule does costs nothing else (P7)
             self._failed(part, None, turn, facts, error)
             return altered
 
@@ -134,7 +134,7 @@ class Asker:
             what, signal, stopped = slot.tick(stage, turn.now.boot_s)
             outcome, stopped, acted = self._come_to(part, slot, facts, turn, what, signal, stopped)
             self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
-        except Exception as error:  # noqa: BLE001 - see the law of this file
+        except Exception as error:  # noqa: BLE001 - whatever a rule does costs nothing else (P7)
             self._failed(part, slot, turn, facts, error)
         self._memory.changed(part, slot, before)
 
@@ -208,7 +208,7 @@ class Asker:
                     slot.is_holding = False
                     self._resolve(part, slot, facts, turn)
             self.note(part, slot, turn, facts, outcome, stopped, acted=acted)
-        except Exception as error:  # noqa: BLE001 - see the law of this file
+        except Exception as error:  # noqa: BLE001 - whatever a rule does costs nothing else (P7)
             self._failed(part, slot, turn, facts, error)
         self._memory.changed(part, slot, before)
 

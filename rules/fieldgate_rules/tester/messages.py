@@ -8,13 +8,13 @@ from typing import Final
 import msgspec
 
 from fieldgate_devices.catalogue import Candidate, Catalogue, choose
+from fieldgate_devices.decoders.json_text import is_json
 from fieldgate_devices.event import GENERIC, Address, Lane
 
 __all__ = ["LANES_BY_NAME", "Messages", "Said"]
 
 LANES_BY_NAME: Final = {lane.name.lower(): int(lane) for lane in Lane}
 _MAX_KNOWN: Final = 10_000
-_scan = msgspec.json.Decoder(msgspec.Raw).decode
 
 
 class Said(msgspec.Struct, frozen=True, gc=False):
@@ -55,7 +55,7 @@ class Messages:
             return [Said(known.address, data, True, lane if known.lane is None else known.lane)]
         candidate = choose(known.candidates, payload)
         if candidate is None:
-            return [Said(self._address(topic.replace("/", "."), GENERIC, topic, 0), payload, _is_json(payload), lane)]
+            return [Said(self._address(topic.replace("/", "."), GENERIC, topic, 0), payload, is_json(payload), lane)]
         profile = candidate.contract.profile
         own_lane = lane if profile.lane is None else LANES_BY_NAME[profile.lane]
         return [
@@ -89,13 +89,3 @@ class Messages:
                 self._addresses.clear()
             address = self._addresses[key] = Address(device, type_, topic, version)
         return address
-
-
-def _is_json(payload: bytes) -> bool:
-    try:
-        _scan(payload)
-        if not payload.isascii():
-            payload.decode()
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    return True
