@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.reading import read_catalogue
 from gateway_kit import eventually
 from rule_gateway import HOT
+from watch_kit import RunningWatch
 
 PROFILE = b"""
 profile: boiler
@@ -29,7 +31,7 @@ def catalogue(profile: bytes = PROFILE) -> Catalogue:
     return found
 
 
-class Watched:
+class Watched(RunningWatch):
     """A watch that runs, and what it gave out."""
 
     def __init__(self, folder: Path) -> None:
@@ -37,19 +39,15 @@ class Watched:
         self.refused: list[tuple[str, ...]] = []
         config = Config.model_validate({"rules": {"path": folder}}, context={"folder": folder.parent})
         self.watch = RuleWatch(RuleFiles(config), catalogue())
+        super().__init__(self.watch.run)
         self.watch.use = self._use
         self.watch.refused = lambda problems, _: self.refused.append(problems)
 
     def _use(self, loaded: LoadedRules) -> None:
         self.given.append([rule.id for rule in loaded.rules.rules])
 
-    async def __aenter__(self) -> Watched:
-        self._task = asyncio.get_running_loop().create_task(self.watch.run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+    async def __aexit__(self, *how: Any) -> None:
+        await super().__aexit__(*how)
         self.watch.close()
 
     @property

@@ -12,6 +12,7 @@ import pytest
 
 from devices_cli_kit import error_of, fieldgate
 from fieldgate_devices.recording import RECORDING_HEAD, Heard, recording_line
+from rules_cli_kit import furnish
 
 START_NS = 1_767_225_600 * 10**9
 PROFILE = """\
@@ -46,12 +47,7 @@ MESSAGES = [message(0, 70), message(10, 85), message(60, 86), message(90, 60), m
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration with a profile, two rules in force, and a recording."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FIELDGATE_CONFIG", raising=False)
-    (tmp_path / "fieldgate.yaml").write_text("gateway: {id: g}\n")
-    for name in ("rules.d", "devices.d"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "devices.d/boiler.yaml").write_text(PROFILE, encoding="utf-8")
+    furnish(tmp_path, monkeypatch, profile=PROFILE)
     (tmp_path / "rules.d/hot.yaml").write_text("rules:\n" + OVERHEAT, encoding="utf-8")
     (tmp_path / "rules.d/cold.yaml").write_text("rules:\n" + COLD, encoding="utf-8")
     (tmp_path / "r.jsonl").write_bytes(RECORDING_HEAD + b"".join(map(recording_line, MESSAGES)))

@@ -13,6 +13,7 @@ import pytest
 
 from devices_cli_kit import error_of, fieldgate
 from fieldgate_devices.recording import RECORDING_HEAD, Heard, recording_line
+from rules_cli_kit import furnish
 
 START_NS = 1_767_225_600 * 10**9
 PROFILE = """\
@@ -54,12 +55,7 @@ tests:
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A configuration with profiles and rules."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("FIELDGATE_CONFIG", raising=False)
-    (tmp_path / "fieldgate.yaml").write_text("gateway: {id: g}\n")
-    for name in ("rules.d", "devices.d"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "devices.d/boiler.yaml").write_text(PROFILE, encoding="utf-8")
+    furnish(tmp_path, monkeypatch, profile=PROFILE)
     return tmp_path
 
 

@@ -12,25 +12,19 @@ from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
 from fieldgate_devices.catalogue import Assigned, Catalogue
 from gateway_kit import eventually
 from profile_kit import BOILER
+from watch_kit import RunningWatch
 
 BROKEN = BOILER.replace("type: float", "type: flot", 1)
 
 
-class Watched:
+class Watched(RunningWatch):
     """A watch that runs, and what it gave out."""
 
     def __init__(self, folder: Path) -> None:
         self.given: list[Catalogue] = []
         files = ProfileFiles(folder)
         self.watch = ProfileWatch(files, files.load(), self.given.append)
-
-    async def __aenter__(self) -> Watched:
-        self._task = asyncio.get_running_loop().create_task(self.watch.run())
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        super().__init__(self.watch.run)
 
     @property
     def own(self) -> frozenset[str]:
