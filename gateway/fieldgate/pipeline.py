@@ -15,7 +15,7 @@ commits and kicks the uplinks for all of them together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -39,9 +39,11 @@ from fieldgate.config import Config
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.replies import Replies
 from fieldgate.forward.local_uplink import LocalUplink
+from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
+from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
 from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
@@ -255,6 +257,8 @@ class Pipeline:
             parts[f"ingest:{source.name}"] = source.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
+        for client in self._clients():
+            parts[f"login:{client.name}"] = client.rotate
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
@@ -264,6 +268,12 @@ class Pipeline:
             parts[f"commands:{one.name}"] = one.run
         parts["clock"] = self._watch_clock
         return parts
+
+    def _clients(self) -> Iterator[MqttSource | MqttUplink]:
+        """Who connects to brokers."""
+        for one in (*self.sources, *self.uplinks):
+            if isinstance(one, MqttSource | MqttUplink):
+                yield one
 
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
@@ -317,6 +327,8 @@ class Pipeline:
         os_boot = clock.os_boot_id()
         offset_ns = clock.wall_ns() - clock.boot_ns()
         log.info("clock.became_known", offset_s=round(offset_ns / 1e9, 3), os_boot=os_boot)
+        for client in self._clients():  # a certificate that was not valid yet may be so now
+            client.hurry()
         if not self._boot_clock.is_told:
             self._boot_clock.is_told = True
             data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})

@@ -25,6 +25,7 @@ from fieldgate.config.listen import ListenConfig
 from fieldgate.config.loader import load
 from fieldgate.errors import ConfigError, FieldgateError
 from fieldgate.ingest.access_files import Access, AccessFiles
+from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.profile_files import LoadedProfiles
 from fieldgate.net.server_tls import ServerTls, TlsFileError, load_server_tls
 from fieldgate.pipeline import Pipeline
@@ -175,6 +176,9 @@ class Reloader:
             pipeline.outbox.feeds[uplink.name].limit(
                 max_size_bytes=config.uplinks[uplink.name].max_size, max_age_s=config.uplinks[uplink.name].max_age
             )
+        for source, written in zip(pipeline.sources, config.sources, strict=True):
+            if isinstance(source, MqttSource):
+                source.reconfigure(written)
         pipeline.profiles.take(read.profiles)
         pipeline.rules.files.take(read.rules)
         pipeline.kick()
