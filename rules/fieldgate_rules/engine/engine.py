@@ -29,6 +29,7 @@ from fieldgate_rules.engine.excerpts import LONG_BYTES
 from fieldgate_rules.engine.memory import EngineLimits, Memory, why_gone
 from fieldgate_rules.engine.moment import Moment, moment_of
 from fieldgate_rules.engine.part import Part, Tally
+from fieldgate_rules.engine.quick import ask_quickly
 from fieldgate_rules.engine.rows import RowKey, Rows
 from fieldgate_rules.engine.schedules import Schedule
 from fieldgate_rules.engine.slot import Slot
@@ -59,7 +60,7 @@ class Engine:
         self._memory = Memory(limits)
         self._timetable = Timetable(self._memory)
         self._asker = Asker(self._memory, gateway=gateway)
-        self._storage = Storage(self._memory, self._timetable, self._asker, os_boot=os_boot)
+        self._storage = Storage(self._memory, self._timetable, os_boot=os_boot)
         self._rules = rules
         self._memory.use(rules, now_s=self._now.boot_s)
         self._timetable.use()
@@ -107,10 +108,16 @@ class Engine:
                 read = fields
                 if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
                     seen, read = excerpts.of(event, fields)
-                facts = Facts(read, address.device, now.boot_s, now.wall_s, latest.of(address.device))
+                facts = Facts(read, address.device, now.boot_s, now.wall_s)
+                if hears:
+                    facts.prev = latest.of(address.device)
                 altered: Altered | None = None
                 for part in parts:
-                    if part.is_simple and address.device not in part.slots:
+                    slot = part.slots.get(address.device)
+                    if slot is not None:
+                        if part.is_quick and ask_quickly(self._memory, part, slot, facts, seen, now):
+                            continue
+                    elif part.is_simple:
                         try:
                             truth = part.when(facts)  # type: ignore[misc]  # is_simple says that there is one
                         except Exception:  # noqa: BLE001 - the asker finds it too, and notes it
