@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from fieldgate.control import Answer, ControlError, Handler
 from fieldgate.pipeline import Pipeline
-from fieldgate_rules.rule import Rule
+
+if TYPE_CHECKING:
+    from fieldgate_rules.rule import Rule
 
 __all__ = ["rule_handlers", "rules_facts"]
 
@@ -46,7 +48,7 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
     desk = pipeline.rules
     rules, engine, actuator = desk.host.rules.rules, desk.host.engine, desk.host.actuator
     enabled = [rule for rule in rules if rule.spec.enabled]
-    tallies = [engine.tally(rule.id) for rule in rules]
+    tallies = [] if engine is None else [engine.tally(rule.id) for rule in rules]
     keeper = desk.keeper
     return {
         "count": len(rules),
@@ -55,7 +57,7 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
         "fired": sum(one.fired for one in tallies),
         "suppressed": sum(one.suppressed for one in tallies),
         "errors": sum(one.errors for one in tallies),
-        "alerts": len(engine.alerts()),
+        "alerts": len(desk.host.alerts()),
         "done": dict(actuator.counts),
         "folder": str(pipeline.config.rules.path),
         "problems": list(desk.files.problems),
@@ -73,12 +75,14 @@ async def _list(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     """Each rule in force, or one, with its counts and the alerts that last."""
     asked = msgspec.convert(request, _List)
     alerts: dict[str, list[dict[str, Any]]] = {}
-    for change in pipeline.rules.host.engine.alerts():
+    for change in pipeline.rules.host.alerts():
         alerts.setdefault(change.rule, []).append(
             {"key": change.key, "group": change.group, "severity": change.severity, "text": change.text}
         )
+    engine = pipeline.rules.host.engine
     for rule in _chosen(pipeline, asked.rule):
-        tally = pipeline.rules.host.engine.tally(rule.id)
+        assert engine is not None  # there is a rule
+        tally = engine.tally(rule.id)
         yield {
             "rule": rule.id,
             "where": str(rule.where),
