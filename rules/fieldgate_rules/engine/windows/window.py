@@ -18,6 +18,7 @@ from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.stages.stage import Move
 from fieldgate_rules.engine.windows.figure import Sum, add, merged, result
+from fieldgate_rules.engine.windows.points import Points
 from fieldgate_rules.rule import WindowValue
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Window:
         self._is_by_device = spec.time == "device"
         self._done: list[_Pane] = []
         self._open: list[_Pane] = []
-        self._points: dict[str, tuple[float, float]] = {}
+        self._points = Points()
 
     # -- events come in -----------------------------------------------------------------------------------------------
 
@@ -103,10 +104,10 @@ class Window:
             return False
         pane.count += 1
         for figure, sum_ in zip(self._figures, pane.sums, strict=True):
-            self._add(figure, sum_, facts, place_s)
+            self._add(figure, sum_, facts, place_s, now.wall_s if self._is_by_device else now.boot_s)
         return True
 
-    def _add(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float) -> None:
+    def _add(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float, clock_s: float | None) -> None:
         function = figure.spec.function
         if figure.of is None:
             add(sum_, figure, True)
@@ -119,12 +120,8 @@ class Window:
         if value is None or (function not in ("first", "last") and isinstance(value, bool | str)):
             return
         if function == "integral" and not isinstance(value, str):
-            before = self._points.get(figure.name)
-            gap_s = figure.spec.max_gap or self._spec.size
-            if before is not None and 0.0 < place_s - before[0] <= gap_s:
-                sum_.area += (before[1] + value) / 2 * (place_s - before[0])
-            if before is None or place_s >= before[0]:
-                self._points[figure.name] = (place_s, float(value))
+            longest_s = figure.spec.max_gap or self._spec.size
+            sum_.area += self._points.add(figure.name, place_s, float(value), longest_s=longest_s, clock_s=clock_s)
         add(sum_, figure, value)
 
     def _pane(self, place_s: float, now: Moment) -> _Pane | None:
@@ -176,7 +173,7 @@ class Window:
         self.late += sum(one.count for one in self._open if one.begin_s > wall_s)
         self._open = [one for one in self._open if one.begin_s <= wall_s]
         self._done = [one for one in self._done if one.end_s <= wall_s]
-        self._points = {name: point for name, point in self._points.items() if point[0] <= wall_s}
+        self._points.forget_after(wall_s)
         return True
 
     def _whole(self, at_s: float) -> float:
@@ -311,7 +308,7 @@ class Window:
         """Return the state; None where there is none."""
         if not self._open and not self._done:
             return None
-        return msgspec.to_builtins([self._done, self._open, self._points, self.due_s, self._since_s])
+        return msgspec.to_builtins([self._done, self._open, self._points.save(), self.due_s, self._since_s])
 
     def restore(self, saved: Any, move: Move, *, is_partial: bool) -> None:
         """Take what `save` returned; ``is_partial``: events after it are lost."""
@@ -326,5 +323,5 @@ class Window:
                 one.begin_s, one.end_s = shift(one.begin_s), shift(one.end_s)
                 one.is_partial = one.is_partial or (is_partial and into is self._open)
                 into.append(one)
-        self._points = {name: (shift(at_s), value) for name, (at_s, value) in points.items()}
+        self._points.restore(points, shift)
         self.due_s = None if due_s is None or not self._open else move(due_s)
