@@ -19,6 +19,7 @@ from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.stages.stage import Move
 from fieldgate_rules.engine.windows.figure import Adder, Sum, merged, result
+from fieldgate_rules.engine.windows.points import Points
 from fieldgate_rules.rule import WindowValue
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Window:
         self._is_by_device = spec.time == "device"
         self._done: list[_Pane] = []
         self._open: list[_Pane] = []
-        self._points: dict[str, tuple[float, float]] = {}
+        self._points = Points()
 
     # -- events come in -----------------------------------------------------------------------------------------------
 
@@ -116,20 +117,17 @@ class Window:
         for number, add in self._adders:
             add(sums[number], facts)
         for number, figure in self._integrals:
-            self._add_area(figure, sums[number], facts, place_s)
+            self._add_area(figure, sums[number], facts, place_s, now)
         return True
 
-    def _add_area(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float) -> None:
+    def _add_area(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float, now: Moment) -> None:
         assert figure.of is not None  # only a count has none
         value = figure.of.evaluate(facts)
         if value is None or isinstance(value, bool | str):
             return
-        before = self._points.get(figure.name)
-        gap_s = figure.spec.max_gap or self._spec.size
-        if before is not None and 0.0 < place_s - before[0] <= gap_s:
-            sum_.area += (before[1] + value) / 2 * (place_s - before[0])
-        if before is None or place_s >= before[0]:
-            self._points[figure.name] = (place_s, float(value))
+        longest_s = figure.spec.max_gap or self._spec.size
+        clock_s = now.wall_s if self._is_by_device else now.boot_s
+        sum_.area += self._points.add(figure.name, place_s, float(value), longest_s=longest_s, clock_s=clock_s)
 
     def _pane_at(self, place_s: float, now: Moment) -> _Pane | None:
         """The pane of a moment of the device's time; None where it has ended already."""
@@ -178,7 +176,7 @@ class Window:
         self.late += sum(one.count for one in self._open if one.begin_s > wall_s)
         self._open = [one for one in self._open if one.begin_s <= wall_s]
         self._done = [one for one in self._done if one.end_s <= wall_s]
-        self._points = {name: point for name, point in self._points.items() if point[0] <= wall_s}
+        self._points.forget_after(wall_s)
         return True
 
     def _whole(self, at_s: float) -> float:
@@ -313,7 +311,7 @@ class Window:
         """Return the state; None where there is none."""
         if not self._open and not self._done:
             return None
-        return msgspec.to_builtins([self._done, self._open, self._points, self.due_s, self._since_s])
+        return msgspec.to_builtins([self._done, self._open, self._points.save(), self.due_s, self._since_s])
 
     def restore(self, saved: Any, move: Move, *, is_partial: bool) -> None:
         """Take what `save` returned; ``is_partial``: events after it are lost."""
@@ -328,5 +326,5 @@ class Window:
                 one.begin_s, one.end_s = shift(one.begin_s), shift(one.end_s)
                 one.is_partial = one.is_partial or (is_partial and into is self._open)
                 into.append(one)
-        self._points = {name: (shift(at_s), value) for name, (at_s, value) in points.items()}
+        self._points.restore(points, shift)
         self.due_s = None if due_s is None or not self._open else move(due_s)
