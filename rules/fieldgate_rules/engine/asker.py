@@ -5,23 +5,25 @@ Whatever a rule does on one event costs nothing else (P7): it is noted as an err
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
 
-from fieldgate_devices.event import Lane
+from fieldgate_devices.event import Event, Lane
 from fieldgate_rules.condition import Facts, Reading
 from fieldgate_rules.effects import Cause
-from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts, tell
+from fieldgate_rules.engine.acting import Altered, Out, act_on_event, altered_event, fire, resolve_alerts, tell
 from fieldgate_rules.engine.decisions import Acted, Decision
-from fieldgate_rules.engine.event_fields import NOTHING
+from fieldgate_rules.engine.event_fields import NOTHING, fields_of
+from fieldgate_rules.engine.excerpts import LONG_BYTES
 from fieldgate_rules.engine.memory import Memory
+from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
-from fieldgate_rules.engine.quick import gather
+from fieldgate_rules.engine.quick import ask_quickly, does_nothing, gather
 from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.stages.stage import Signal, Stage
-from fieldgate_rules.engine.turn import MAX_FOLLOWING, MAX_HOPS, Turn
+from fieldgate_rules.engine.turn import MAX_FOLLOWING, MAX_HOPS, Turn, age_of, is_replayed
 from fieldgate_rules.engine.windows.window import Window
 
 __all__ = ["Asker"]
@@ -35,6 +37,36 @@ class Asker:
         self._gateway = gateway
 
     # -- an event -----------------------------------------------------------------------------------------------------
+
+    def ask_all(self, parts: Sequence[Part], event: Event, place: int, now: Moment) -> tuple[Event | None, Turn | None]:
+        """Ask rules about event ``place`` of a read; return the event as it goes on (None: nowhere), and the turn.
+
+        There is none if all that came of it is an entry in rings.
+        """
+        memory, latest, address = self._memory, self._memory.latest, event.address
+        seen, fields = event, fields_of(event)
+        read = fields
+        if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
+            seen, read = memory.excerpts.of(event, fields)
+        facts = Facts(read, address.device, now.boot_s, now.wall_s)
+        if latest.is_needed:
+            facts.prev = latest.of(address.device)
+        altered: Altered | None = None
+        turn: Turn | None = None
+        for part in parts:
+            slot = part.slots.get(address.device)
+            if slot is not None:
+                if part.is_quick and ask_quickly(memory, part, slot, facts, seen, now):
+                    continue
+            elif part.is_simple and does_nothing(part, facts, seen, now):
+                continue
+            if turn is None:
+                mark = f"{now.stamp.run:x}-{now.stamp.boot_ns}-{place}"
+                turn = Turn(now, Out(), mark, seen, age_s=age_of(event, now), is_replayed=is_replayed(event))
+            altered = self.ask(part, facts, turn, altered)
+        if latest.is_needed:
+            latest.hears(address.device, read, now.boot_s)
+        return (event if altered is None else altered_event(event, fields, altered)), turn
 
     def ask(self, part: Part, facts: Facts, turn: Turn, altered: Altered | None) -> Altered | None:
         """Ask a rule; return how the event is to be altered by now."""

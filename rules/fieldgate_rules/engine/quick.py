@@ -7,8 +7,10 @@ to see that none of it is needed. Whatever is not as simple as that is left to i
 from __future__ import annotations
 
 from fieldgate_devices.event import Event
+from fieldgate_devices.fast_json import Known
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.decisions import Gathered, Passed, Stayed
+from fieldgate_rules.engine.excerpts import LONG_BYTES
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
@@ -16,7 +18,38 @@ from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.turn import age_of, is_replayed
 from fieldgate_rules.engine.windows.window import Window
 
-__all__ = ["ask_quickly", "gather", "window_of"]
+__all__ = ["ask_quickly", "gather", "pass_by", "window_of"]
+
+
+def pass_by(parts: tuple[Part, ...], event: Event, known: Known, facts: Facts, now: Moment) -> tuple[Part, ...]:
+    """Ask rules about an event that was decoded already; return those that are still to be asked, mostly none.
+
+    One that remembers something of its device, and whoever stands behind it, is not asked. ``facts`` is there to be
+    used again and again; nobody keeps it.
+    """
+    if len(event.data) > LONG_BYTES or (event.raw is not None and len(event.raw) > LONG_BYTES):
+        return parts
+    device = event.address.device
+    facts.fields, facts.device = known, device  # type: ignore[assignment]  # conditions only `get`
+    for number, part in enumerate(parts):
+        if not part.is_simple or device in part.slots or not does_nothing(part, facts, event, now, is_kept=False):
+            return parts[number:]
+    return ()
+
+
+def does_nothing(part: Part, facts: Facts, event: Event, now: Moment, *, is_kept: bool = True) -> bool:
+    """Ask a rule that is simple and remembers nothing of a device; return whether that was all (else: ask it anew).
+
+    ``is_kept``: nobody changes ``facts`` any more.
+    """
+    try:
+        truth = part.when(facts)  # type: ignore[misc]  # is_simple says that there is one
+    except Exception:  # noqa: BLE001 - the asker finds it too, and notes it (P7)
+        return False
+    if truth is True:
+        return False
+    part.ring.append(Passed(event, now, truth, facts if is_kept else None))  # type: ignore[arg-type]  # a truth
+    return True
 
 
 def ask_quickly(memory: Memory, part: Part, slot: Slot, facts: Facts, event: Event, now: Moment) -> bool:
@@ -29,7 +62,7 @@ def ask_quickly(memory: Memory, part: Part, slot: Slot, facts: Facts, event: Eve
         if truth is True:
             gather(memory, part, slot, facts, event, now)
         else:
-            part.ring.append(Passed(event, facts, truth))  # type: ignore[arg-type]  # a condition is a truth
+            part.ring.append(Passed(event, now, truth, facts))  # type: ignore[arg-type]  # a condition is a truth
         return True
     return slot.is_holding and _stays(memory, part, slot, truth, facts, event, now)
 

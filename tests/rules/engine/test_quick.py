@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from fieldgate_rules.engine import engine as engine_module
-from fieldgate_rules.engine import quick
+import rule_engine_kit
+from fieldgate_rules.engine import asker, quick
 from rule_engine_kit import World
 
 RULES = """
@@ -26,6 +26,7 @@ rules:
     when: temperature > 70
     window: {size: 10s, values: {mean: {avg: temperature}, n: {count: true}, area: {integral: temperature}}}
 """
+COLD = "rules: [{id: cold, on: {profile: boiler}, when: temperature < 5, do: [{log: cold}]}]"
 IDS = ("band", "held", "both", "plain", "gated", "marks", "figures")
 
 
@@ -40,12 +41,15 @@ def story(seed: int) -> list[tuple[float, str, dict[str, Any]]]:
     return told
 
 
-def all_of(seed: int) -> list[object]:
-    """What comes of a story: effects and events, every decision in full, and what is written at the end."""
+def all_of(seed: int, *, is_known: bool = False) -> list[object]:
+    """What comes of a story: effects and events, every decision in full, and what is written at the end.
+
+    ``is_known``: the engine is given what events say.
+    """
     world = World(RULES)
     decisions: list[object] = []
     for at_s, device, fields in story(seed):
-        decided = world.say(fields, device=device, at_s=at_s)
+        decided = world.say(fields, device=device, at_s=at_s, is_known=is_known)
         decisions.append(None if decided is None else [event.data for event in decided.events])
         if round(at_s) % 7 == 0:
             decisions += [_plain(one) for id_ in IDS for one in world.engine.decisions(id_)]
@@ -66,7 +70,7 @@ def _plain(decision: object) -> dict[str, Any]:
 def test_the_short_way_comes_to_what_the_long_one_comes_to(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
     """Effects, altered events, decisions with their stages, and what is kept over a restart."""
     quickly = all_of(seed)
-    monkeypatch.setattr(engine_module, "ask_quickly", lambda *given: False)
+    monkeypatch.setattr(asker, "ask_quickly", lambda *given: False)
 
     assert quickly == all_of(seed)
 
@@ -77,6 +81,32 @@ def _forgets_the_break(memory: Any, part: Any, slot: Any, *rest: Any, ask: Calla
     if done and slot.stages:
         slot.stages[0].since_s = since_s[0]
     return done
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_what_events_say_may_be_known_already(seed: int) -> None:
+    """As where a whole read was decoded at once: nothing is different but the time that it takes."""
+    assert all_of(seed, is_known=True) == all_of(seed)
+
+
+def test_an_event_that_is_known_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where no condition is true, which is what most events come to."""
+    world = World(COLD)
+    monkeypatch.setattr(asker, "fields_of", lambda event: pytest.fail("it was decoded"))
+
+    world.say({"temperature": 20.0}, at_s=1.0, is_known=True)
+
+    monkeypatch.undo()
+    (decision,) = world.engine.decisions("cold")
+    assert (decision.outcome, decision.facts.fields) == ("false", {"temperature": 20.0})
+
+
+def test_the_stories_would_notice_other_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control: what is known is looked at."""
+    wanted = all_of(1)
+    monkeypatch.setattr(rule_engine_kit, "known_of", lambda fields: {**fields, "temperature": 60.0})
+
+    assert all_of(1, is_known=True) != wanted
 
 
 MUTANTS = {
@@ -91,6 +121,6 @@ def test_a_mutant_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str) -> None
     """The control: the stories tell of what the short way could get wrong."""
     wanted = [all_of(seed) for seed in range(4)]
     mutant = MUTANTS[name]
-    monkeypatch.setattr(engine_module, "ask_quickly", lambda *given: mutant(*given, ask=quick.ask_quickly))
+    monkeypatch.setattr(asker, "ask_quickly", lambda *given: mutant(*given, ask=quick.ask_quickly))
 
     assert [all_of(seed) for seed in range(4)] != wanted
