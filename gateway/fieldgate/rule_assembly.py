@@ -49,14 +49,14 @@ def make_rules(
 ) -> RuleDesk:
     """Make the desk of rules, which begins where an earlier process ended; nothing is in force before `begin`.
 
-    ``formerly`` are ids that the gateway has had before: what it had retained under them goes.
+    ``formerly`` are ids that the gateway has had before: what it had retained under them goes, and alerts about it end.
     """
     gateway = config.gateway.id
     files = RuleWatch(RuleFiles(config), catalogue)
     rules = files.loaded.rules
     stored = RuleKeeper(open_rule_file(config.journal.path), writer, loop, commit_delay_s=config.journal.commit_delay_s)
     engine = Engine(rules, gateway=gateway, stamp=now_stamp(), os_boot=clock.os_boot_id())
-    engine.restore(stored.take_rows(), was_stopped=stored.was_stopped)
+    engine.restore(stored.take_rows(), was_stopped=stored.was_stopped, formerly=formerly)
     actuator = Actuator(desk, broker, gateway=gateway, say=say, formerly=formerly)
     facts = GatewayFacts(gateway, lambda: _uplink_problems(uplinks), lambda: keeper.call(_used_percent))
     host = RuleHost(engine, actuator, rules=rules, take=take)
