@@ -158,7 +158,7 @@ class RuleHost:
 
     def alerts(self) -> list[AlertChange]:
         """Return the alerts that last, as they were said."""
-        return [] if self.engine is None else self.engine.alerts()
+        return [] if self.engine is None else list(self.engine.alerts())
 
     @property
     def urgent(self) -> int:

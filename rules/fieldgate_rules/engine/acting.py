@@ -146,7 +146,7 @@ def fire(rule: Rule, slot: Slot, facts: Facts, cause: Cause, now: Moment, out: O
             continue
         is_at_once = action.kind == "command" or (action.spec.publish is not None and action.spec.publish.to == "local")
         if is_at_once and (stopped := _too_late(rule, cause)):
-            acted.append(Acted(number, action.kind, id_, stopped))
+            acted.append(Acted(number, action.kind, id_, stopped, age_s=cause.age_s))
             continue
         if is_at_once and (unknown := _unknown(action, facts)):
             acted.append(Acted(number, action.kind, id_, f"do[{number}]", text=f"{unknown} is unknown"))

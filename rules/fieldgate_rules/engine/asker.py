@@ -235,6 +235,9 @@ class Asker:
         cause = Cause(turn.mark, turn.event, turn.is_replayed, turn.age_s)
         lane = Lane.NORMAL if turn.event is None else turn.event.lane
         acted = fire(rule, slot, facts, cause, now, Out() if rule.is_shadow else turn.out, lane=lane)
+        for one in acted:
+            if one.stopped_by and not one.stopped_by.endswith(".if"):
+                part.tally.note_stopped(one.stopped_by)
         self._tell_others(part, facts, turn, "fired")
         return "fired", "mode" if rule.is_shadow else "", acted
 

@@ -18,13 +18,17 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """What became of an action: ``stopped_by`` is the key that kept it from being done, empty where none did."""
+    """What became of an action: ``stopped_by`` is the key that kept it from being done, empty where none did.
+
+    ``age_s`` is how old it was where that is ``max_age``.
+    """
 
     number: int
     kind: str
     id: str = ""
     stopped_by: str = ""
     text: str = ""
+    age_s: float = 0.0
 
 
 class Decision(msgspec.Struct, gc=False):

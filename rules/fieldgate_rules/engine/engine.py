@@ -14,7 +14,7 @@ No I/O, no clock: every call is given a `Stamp`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from fieldgate_devices.event import Event, Stamp
@@ -210,9 +210,9 @@ class Engine:
     def _end_lost(self, decided: Decided, now: Moment) -> None:
         """End alerts that were saved by rules that are not the same any more."""
         turn = Turn(now, Out(), f"{now.stamp.run:x}-{now.stamp.boot_ns}-start")
-        for rule, alerts, device in self._storage.lost:
+        for rule, alerts, device, why in self._storage.lost:
+            reason = why or why_gone(rule, self._rules)
             for key in list(alerts.lasting):
-                reason = why_gone(rule, self._rules)
                 tell(alerts.ended(key, Cause(turn.mark), reason=reason), device, now, turn.out)
         self._storage.lost.clear()
         self._collect(turn, None, decided)
@@ -298,14 +298,17 @@ class Engine:
         self._timetable.begin(now)
         return self._answer(turn)
 
-    def alerts(self) -> list[AlertChange]:
-        """Return the alerts that last, as they were said."""
-        return [
-            slot.alerts.change(alert, "raised", Cause(slot.mark))
-            for slot in self._memory.slots.values()
-            if not slot.rule.is_shadow
-            for alert in slot.alerts.lasting.values()
-        ]
+    def alerts(self, rule: str | None = None) -> Iterator[AlertChange]:
+        """Go through the alerts that last, of all rules or one, as they were said."""
+        for slot in self._memory.slots.values() if rule is None else self.slots(rule):
+            if not slot.rule.is_shadow:
+                for alert in slot.alerts.lasting.values():
+                    yield slot.alerts.change(alert, "raised", Cause(slot.mark))
+
+    def alert_count(self, rule: str | None = None) -> int:
+        """Return how many alerts last, of all rules or one."""
+        slots = self._memory.slots.values() if rule is None else self.slots(rule)
+        return sum(len(slot.alerts.lasting) for slot in slots if not slot.rule.is_shadow)
 
     def resolve(self, rule: str, key: str | None, stamp: Stamp) -> Decided:
         """End alerts of a rule by hand: that of one key, or all."""
@@ -341,9 +344,10 @@ class Engine:
             if slot.due() or slot.window is not None:
                 self._memory.urgent[key] = None
 
-    def restore(self, rows: Rows, *, was_stopped: bool) -> None:
-        """Go on where an earlier process ended; once, before `start`."""
-        self._storage.restore(rows, self._now, was_stopped=was_stopped)
+    def restore(self, rows: Rows, *, was_stopped: bool, formerly: Iterable[str] = ()) -> None:
+        """Go on where an earlier process ended; once, before `start`. ``formerly`` are ids that the gateway has had."""
+        others = frozenset(formerly) - {self._gateway}
+        self._storage.restore(rows, self._now, was_stopped=was_stopped, formerly=others)
 
     # -- for whoever asks ---------------------------------------------------------------------------------------------
 

@@ -25,12 +25,21 @@ _EXACT: Final = 2.0**53  # until there 20 and 20.0 are one group
 
 
 class Tally(msgspec.Struct):
-    """How often: ``suppressed`` by throttle and once_per."""
+    """How often: ``suppressed`` by throttle and once_per; ``stopped`` are commands and local messages that it fired.
+
+    These by what stopped them: ``max_age``, ``on_replay``, or ``unknown`` where an argument was.
+    """
 
     fired: int = 0
     suppressed: int = 0
+    stopped: dict[str, int] = {}
     errors: int = 0
     last_error: str = ""
+
+    def note_stopped(self, key: str) -> None:
+        """An action was not done, because of this key."""
+        word = "unknown" if key.startswith("do[") else key
+        self.stopped[word] = self.stopped.get(word, 0) + 1
 
 
 class Part:
