@@ -10,8 +10,10 @@ import gc
 import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+import msgspec
 
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.files.document import Document, Loc, Node, Problem, Scalar
@@ -23,7 +25,7 @@ from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
 from fieldgate_rules.reading.lint import Linted, lint_rules, lint_template
 from fieldgate_rules.reading.part import RulePart
-from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule
+from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule, said_in
 from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
 from fieldgate_rules.reading.source import SourceFile
 from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
@@ -52,6 +54,8 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()  # to the oldest at once, without being looked at one by one
+            gc.unfreeze()
             gc.enable()
 
 
@@ -82,6 +86,7 @@ class _Entry:
     given: Given
     use_at: Location | None = None
     template: str = ""
+    said: msgspec.Raw = field(default_factory=msgspec.Raw)
     spec: RuleSpec | None = None
     broken: frozenset[Loc] = frozenset()
     has_problem: bool = False
@@ -90,6 +95,8 @@ class _Entry:
 
 def _misread(part: FileParts, number: int) -> bool:
     """Whether something in the lines of a rule could not be read as it was meant."""
+    if not part.misread:
+        return False
     first = part.rules[number].at.line
     last = part.rules[number + 1].at.line if number + 1 < len(part.rules) else _last_line(part.rules[number]) + 1
     return any(first <= problem.where.line < last for problem in part.misread)
@@ -186,11 +193,14 @@ class _Reading:
             self._fill(entry, node.content)
         if entry.has_problem:
             return None
-        outcome = validate(Document(path, entry.node), RULE_TREE)
+        written = entry.node.value()
+        outcome = validate(Document(path, entry.node), RULE_TREE, written=written)
         for problem in outcome.problems:
             if problem.where not in self._misread:
                 self._say_of(entry, problem)
         entry.has_problem = entry.has_problem or is_misread
+        if isinstance(written, dict) and not outcome.problems:
+            entry.said = said_in(written)
         entry.spec, entry.broken = outcome.model, outcome.broken
         return entry
 
@@ -246,6 +256,7 @@ class _Reading:
         part = RulePart(
             entry.spec,
             Document(entry.path, entry.node),
+            said=entry.said,
             broken=entry.broken,
             given=entry.given,
             sources=self._sources,
