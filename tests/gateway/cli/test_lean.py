@@ -94,13 +94,13 @@ def test_what_is_loaded_is_seen() -> None:
 
 
 @pytest.mark.parametrize("has_rule", [False, True])
-def test_what_rules_consist_of_comes_with_the_first_of_them(tmp_path: Path, has_rule: bool) -> None:
-    """All parts of a gateway were made, and stopped. With a rule it is the control."""
+def test_a_first_start_loads_what_rules_consist_of_only_where_there_is_one(tmp_path: Path, has_rule: bool) -> None:
+    """All parts of a gateway were made, its journal too, and stopped. With a rule it is the control."""
     (tmp_path / "rules.d").mkdir()
     (tmp_path / "rules.d" / "readme.txt").write_text("no file of rules")
     if has_rule:
         (tmp_path / "rules.d" / "hot.yaml").write_text(RULE)
 
-    found = printed(ASSEMBLE, str(tmp_path), *OF_RULES).splitlines()[-1]
+    found = printed(ASSEMBLE, str(tmp_path), *NOT_NEEDED, *OF_RULES).splitlines()[-1]
 
     assert found == str(list(OF_RULES) if has_rule else [])
