@@ -12,8 +12,6 @@ from fieldgate.config import Config
 from fieldgate.decide.actuator import Actuator
 from fieldgate.decide.rule_host import RuleHost, Take
 from fieldgate.device_watch import Tell
-from fieldgate.forward.local_uplink import LocalUplink
-from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.forward.status import UP
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper
@@ -28,6 +26,8 @@ from fieldgate_rules.restart import is_anything
 from fieldgate_rules.rule import RuleSet
 
 if TYPE_CHECKING:
+    from fieldgate.forward.local_uplink import LocalUplink
+    from fieldgate.forward.mqtt_uplink import MqttUplink
     from fieldgate.forward.webhook_uplink import WebhookUplink
     from fieldgate_rules.engine import Engine
 
