@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 NOT_NEEDED = (
+    "typer",
     "rich",
     "pygments",
     "attr",
@@ -22,7 +23,13 @@ NOT_NEEDED = (
     "re2",
     "serial",
     "anycrc",
+    "fieldgate.forward.local_uplink",
+    "fieldgate.forward.mqtt_uplink",
+    "fieldgate.forward.webhook_uplink",
+    "fieldgate.ingest.mqtt_source",
     "fieldgate.ingest.serial_source",
+    "fieldgate.mqtt.client_session",
+    "fieldgate.net.broker_connection",
     "cbor2",
     "bitstruct",
     "dsmr_parser",
@@ -42,21 +49,17 @@ OF_RULES = (
     "fieldgate_rules.model",
     "fieldgate_rules.reading",
 )
-LOOK = (
-    "import sys, fieldgate.cli.app as app, fieldgate.pipeline; app.build_app('run'); "
-    "print([one for one in sys.argv[1:] if one in sys.modules])"
-)
+LOOK = "import sys, fieldgate.cli, fieldgate.cli.serve; print([one for one in sys.argv[1:] if one in sys.modules])"
 ASSEMBLE = """
 import asyncio, sys
 from pathlib import Path
 
-import fieldgate.cli.app as app
+import fieldgate.cli
+import fieldgate.cli.serve
 from fieldgate import clock
 from fieldgate.config import Config
 from fieldgate.journal.journal import Journal
 from fieldgate.pipeline import Pipeline
-
-app.build_app("run")
 
 
 async def assemble(folder):
