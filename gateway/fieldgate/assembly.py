@@ -24,7 +24,6 @@ from fieldgate.decide.publish_executor import PublishExecutor
 from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
-from fieldgate.forward.expiry import Expiry
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
@@ -190,6 +189,8 @@ def make_uplink(
     hearing: Hearing,
 ) -> MqttUplink | LocalUplink | WebhookUplink:
     """Make one way out, which is a way in for commands where it is configured so."""
+    from fieldgate.forward.expiry import Expiry
+
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):

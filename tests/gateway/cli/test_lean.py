@@ -23,6 +23,8 @@ NOT_NEEDED = (
     "re2",
     "serial",
     "anycrc",
+    "fieldgate.forward.encode",
+    "fieldgate.forward.home_assistant",
     "fieldgate.forward.local_uplink",
     "fieldgate.forward.mqtt_uplink",
     "fieldgate.forward.webhook_uplink",
