@@ -51,7 +51,7 @@ def make_rules(
 ) -> RuleDesk:
     """Make the desk of rules, which begins where an earlier process ended; nothing is in force before `begin`.
 
-    ``formerly`` are ids that the gateway has had before: what it had retained under them goes.
+    ``formerly`` are ids that the gateway has had before: what it had retained under them goes, and alerts about it end.
     """
     gateway = config.gateway.id
     files = RuleWatch(RuleFiles(config), catalogue)
@@ -66,7 +66,7 @@ def make_rules(
     engine, rows = None, stored.take_rows()
     if rules.rules or is_anything(rows):  # alerts of rules that are gone are to be ended, too
         engine = make_engine(rules, now_stamp())
-        engine.restore(rows, was_stopped=stored.was_stopped)
+        engine.restore(rows, was_stopped=stored.was_stopped, formerly=formerly)
     actuator = Actuator(desk, broker, gateway=gateway, say=say, formerly=formerly)
     facts = GatewayFacts(gateway, lambda: _uplink_problems(uplinks), lambda: keeper.call(_used_percent))
     host = RuleHost(engine, actuator, rules=rules, take=take, make_engine=make_engine)

@@ -16,14 +16,15 @@ from typing import Final
 
 import structlog
 
-from fieldgate import clock
+from fieldgate import clock, crash
 from fieldgate.config.loader import SEARCH_PATHS, LoadedConfig, load
 from fieldgate.errors import ConfigError, FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.observe.log import configure
+from fieldgate.observe.systemd_notify import ServiceManager
 from fieldgate.pipeline import Pipeline
-from fieldgate.supervisor import stop_signals, supervise
+from fieldgate.supervisor import is_service, stop_signals, supervise
 
 __all__ = ["serve"]
 
@@ -35,28 +36,28 @@ log = structlog.get_logger("fieldgate")
 
 def serve(path: Path | None, *, log_level: str) -> int:
     """Run the gateway of this configuration until it is told to stop; return the exit code."""
+    manager = ServiceManager()
     try:
         loaded = load(path)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
+        manager.status(f"FAILED: {error.problems[0]}")
         return EX_CONFIG
     writer = configure(level=log_level)
     try:
-        return _run(loaded)
+        return _run(loaded, manager)
     finally:
         writer.close(deadline_s=_LOG_DEADLINE_S)
 
 
-def _run(loaded: LoadedConfig) -> int:
+def _run(loaded: LoadedConfig, manager: ServiceManager) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(loaded))
-    except (JournalBusy, JournalRefused) as error:
-        log.error("gateway.failed", problem=str(error))
-        return EX_CONFIG
+            runner.run(_serve(loaded, manager))
     except (FieldgateError, OSError) as error:
         log.error("gateway.failed", problem=str(error))
-        return 1
+        manager.status(f"FAILED: {error}")
+        return EX_CONFIG if isinstance(error, JournalBusy | JournalRefused) else 1
     return 0
 
 
@@ -69,9 +70,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(loaded: LoadedConfig) -> None:
-    with stop_signals() as stop:
+async def _serve(loaded: LoadedConfig, manager: ServiceManager) -> None:
+    hang_up = asyncio.Event() if is_service() else None
+    with stop_signals(hang_up) as stop:
         config = loaded.config
+        manager.status(f"starting: the journal in {config.journal.path} is being opened")
         run = int.from_bytes(os.urandom(8), "big")
         journal = Journal.open(
             config.journal.path,
@@ -84,11 +87,9 @@ async def _serve(loaded: LoadedConfig) -> None:
         )
         _say_hello(loaded, journal, run=run)
         pipeline = Pipeline(config, journal, run=run)
-        if "FIELDGATE_CRASH_AT" in os.environ or "FIELDGATE_MUTANT" in os.environ:
-            from fieldgate import crash
-
+        if crash.VARIABLES & os.environ.keys():
             crash.install(pipeline)
-        await supervise(pipeline, stop)
+        await supervise(pipeline, stop, manager=manager, config_path=loaded.path, hang_up=hang_up)
         log.info("gateway.stopped", unacknowledged_bytes=pipeline.outbox.unsettled_bytes)
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 from fieldgate.decide.actuator import Actuator
 from fieldgate_devices.event import Event, Stamp
+from fieldgate_devices.fast_json import Known
 from fieldgate_rules.effects import AlertChange, Decided, Derived, Notice
 from fieldgate_rules.rule import RuleSet
 
@@ -61,12 +62,12 @@ class RuleHost:
 
     # -- the flow -------------------------------------------------------------------------------------------------
 
-    def decide(self, events: Sequence[Event], stamp: Stamp) -> Decided | None:
-        """Return what becomes of one read; None: all of it goes on as it is."""
+    def decide(self, events: Sequence[Event], stamp: Stamp, known: Sequence[Known] | None = None) -> Decided | None:
+        """Return what becomes of one read, ``known`` as in `Engine.feed`; None: all of it goes on as it is."""
         if self._is_idle:
             return None
         assert self.engine is not None
-        decided = self.engine.feed(events, stamp)
+        decided = self.engine.feed(events, stamp, known)
         self._look()
         return decided
 
@@ -157,7 +158,7 @@ class RuleHost:
 
     def alerts(self) -> list[AlertChange]:
         """Return the alerts that last, as they were said."""
-        return [] if self.engine is None else self.engine.alerts()
+        return [] if self.engine is None else list(self.engine.alerts())
 
     @property
     def urgent(self) -> int:
