@@ -59,7 +59,7 @@ def make_rules(
     stored = RuleKeeper(open_rule_file(config.journal.path), writer, loop, commit_delay_s=config.journal.commit_delay_s)
 
     def make_engine(rules: RuleSet, stamp: Stamp) -> Engine:
-        from fieldgate_rules.engine import Engine  # with 4 MB that a gateway without rules need not have
+        from fieldgate_rules.engine import Engine  # with 2 MB that a gateway without rules need not have
 
         return Engine(rules, gateway=gateway, stamp=stamp, os_boot=clock.os_boot_id())
 
