@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "run": ("run",),
     "status": ("status",),
     "check": ("check",),
+    "doctor": ("doctor",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
     "rules": ("rules_app", *(f"rules_{one}" for one in _RULES)),
