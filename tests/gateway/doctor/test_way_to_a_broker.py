@@ -133,8 +133,16 @@ async def test_a_port_that_hangs_up_is_tried_in_both_versions_and_said() -> None
     assert visits == 3
 
 
-@pytest.mark.parametrize("fault", ["expired", "not yet valid", "wrong host", "unknown authority"])
-async def test_why_a_certificate_is_refused_is_said_by_kind(fault: str, authority: Any, ca: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "finding"),
+    [
+        ("expired", "uplink.certificate_expired"),
+        ("not yet valid", "uplink.certificate_not_yet_valid"),
+        ("wrong host", "uplink.certificate_wrong_host"),
+        ("unknown authority", "uplink.certificate_unknown_authority"),
+    ],
+)
+async def test_why_a_certificate_is_refused_is_said_by_kind(fault: str, finding: str, authority: Any, ca: Path) -> None:
     """Each has another remedy, and another person who must act."""
     validity = {
         "expired": {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY},
@@ -146,7 +154,7 @@ async def test_why_a_certificate_is_refused_is_said_by_kind(fault: str, authorit
     async with ScriptedBroker().serving(tls) as broker:
         found = await walk_to({"url": f"mqtts://localhost:{broker.port}", "ca": str(ca)})
 
-    assert bad(found) == [f"uplink.certificate_{fault.replace(' ', '_')}"]
+    assert bad(found) == [finding]
     assert not broker.arrived
     if validity:
         assert (
@@ -212,7 +220,9 @@ async def test_a_server_that_refuses_our_certificate_is_said(
     assert bad(found) == ["uplink.own_certificate_refused"]
 
 
-@pytest.mark.parametrize(("days", "finding"), [(-1, "expired"), (3, "ends_soon")])
+@pytest.mark.parametrize(
+    ("days", "finding"), [(-1, "uplink.own_certificate_expired"), (3, "uplink.own_certificate_ends_soon")]
+)
 async def test_our_own_certificate_at_its_end_is_said(
     days: int, finding: str, authority: Any, ca: Path, tmp_path: Path
 ) -> None:
@@ -221,7 +231,7 @@ async def test_our_own_certificate_at_its_end_is_said(
     async with ScriptedBroker().serving(server_context(authority, "localhost")) as broker:
         found = await walk_to({"url": f"mqtts://localhost:{broker.port}", "ca": str(ca), **own.settings})
 
-    assert bad(found) == [f"uplink.own_certificate_{finding}"]
+    assert bad(found) == [finding]
     assert "uplink.accepts" in ids(found)
 
 
@@ -258,15 +268,15 @@ async def test_a_web_server_without_mqtt_is_said() -> None:
 @pytest.mark.parametrize(
     ("error", "stage", "reason"),
     [
-        (OSError(errno.ENETUNREACH, "x"), Stage.TCP, "no_route"),
-        (OSError(errno.EHOSTUNREACH, "x"), Stage.TCP, "no_route"),
-        (TimeoutError(), Stage.TCP, "unreachable"),
-        (ConnectionResetError(), Stage.TLS, "tls_failed"),
+        (OSError(errno.ENETUNREACH, "x"), Stage.TCP, "uplink.no_route"),
+        (OSError(errno.EHOSTUNREACH, "x"), Stage.TCP, "uplink.no_route"),
+        (TimeoutError(), Stage.TCP, "uplink.unreachable"),
+        (ConnectionResetError(), Stage.TLS, "uplink.tls_failed"),
     ],
 )
 def test_what_no_loopback_can_do_is_told_apart_too(error: OSError, stage: Stage, reason: str) -> None:
-    """A cut cable and a firewall; with real ones as root: ``test_no_route.py``."""
-    assert reason_of(error, stage) == reason
+    """A cut cable and a firewall; with real ones as root: ``test_real_faults.py``."""
+    assert f"uplink.{reason_of(error, stage)}" == reason
 
 
 def test_a_certificate_with_another_fault_is_unverified() -> None:
@@ -274,7 +284,7 @@ def test_a_certificate_with_another_fault_is_unverified() -> None:
     error = ssl.SSLCertVerificationError(1, "x")
     error.verify_code = 26
 
-    assert reason_of(error, Stage.TLS) == "certificate_unverified"
+    assert f"uplink.{reason_of(error, Stage.TLS)}" == "uplink.certificate_unverified"
 
 
 # -- what is not done -------------------------------------------------------------------------------------------
