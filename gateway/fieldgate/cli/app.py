@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "status": ("status",),
+    "reload": ("reload",),
     "check": ("check",),
     "doctor": ("doctor",),
     "diag": ("diag",),

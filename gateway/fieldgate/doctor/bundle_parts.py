@@ -95,8 +95,8 @@ def _as_yaml(bundle: Bundle, value: Any, private: frozenset[str]) -> str:
     clean = bundle.scrubber.tree(value, private=private)
     yaml = YAML(typ="safe", pure=True)
     yaml.width = 120
-    yaml.default_flow_style = False  # type: ignore[assignment]  # None in the library is only where it begins
-    yaml.sort_base_mapping_type_on_output = False
+    for name in ("default_flow_style", "sort_base_mapping_type_on_output"):
+        setattr(yaml, name, False)  # the library declares them as None
     text = io.StringIO()
     yaml.dump(clean, text)
     return text.getvalue()
