@@ -27,6 +27,8 @@ COMMANDS: Final = {
     "status": ("status",),
     "reload": ("reload",),
     "check": ("check",),
+    "doctor": ("doctor",),
+    "diag": ("diag",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
     "rules": ("rules_app", *(f"rules_{one}" for one in _RULES)),
