@@ -36,14 +36,12 @@ from fieldgate.assembly import (
     source_executors,
 )
 from fieldgate.config import Config
+from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.replies import Replies
-from fieldgate.forward.local_uplink import LocalUplink
-from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
-from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
 from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.journal.dead_letter import DeadLetter
@@ -61,6 +59,8 @@ from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 from fieldgate_devices.matching import SERIAL
 
 if TYPE_CHECKING:
+    from fieldgate.forward.mqtt_uplink import MqttUplink
+    from fieldgate.ingest.mqtt_source import MqttSource
     from fieldgate.ingest.serial_executor import SerialExecutor
 
 __all__ = ["Pipeline"]
@@ -184,7 +184,7 @@ class Pipeline:
             self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = decoded.events
-        decided = self._decide(events, stamp)
+        decided = self._decide(events, stamp, decoded.known)
         if decided is not None or decoded.odd is not None or decoded.is_mixed:
             self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp, decided=decided)
@@ -271,9 +271,12 @@ class Pipeline:
 
     def _clients(self) -> Iterator[MqttSource | MqttUplink]:
         """Who connects to brokers."""
-        for one in (*self.sources, *self.uplinks):
-            if isinstance(one, MqttSource | MqttUplink):
-                yield one
+        for config, source in zip(self.config.sources, self.sources, strict=True):
+            if config.mqtt is not None:
+                yield cast("MqttSource", source)
+        for uplink in self.uplinks:
+            if uplink.name in self.config.brokers_up:
+                yield cast("MqttUplink", uplink)
 
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
@@ -284,7 +287,9 @@ class Pipeline:
             for source in self.sources:
                 ends.create_task(source.stop_reading(), name=f"stop:{source.name}")
         for uplink in self.uplinks:
-            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
+            if isinstance(
+                self.config.uplinks[uplink.name].mqtt, OwnListeners
+            ):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
         try:
             try:
