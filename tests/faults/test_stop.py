@@ -1,4 +1,4 @@
-"""A stop in the middle of a drain: within its deadline, whatever the link is like, and nothing of the backlog is lost."""
+"""A stop in the middle of a drain: within its deadline, whatever the link is like, and the backlog is not lost."""
 
 from __future__ import annotations
 
