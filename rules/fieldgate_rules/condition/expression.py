@@ -16,11 +16,12 @@ from fieldgate_rules.condition.cost import cost_complaint, steps
 from fieldgate_rules.condition.explain import Clause, explain
 from fieldgate_rules.condition.facts import Closure, Facts
 from fieldgate_rules.condition.lint import contradictions
+from fieldgate_rules.condition.mending import read_as_meant
 from fieldgate_rules.condition.nodes import Age, Device, Field, Last, Literal, Node, Now, Prev, Rate, parts_of
 from fieldgate_rules.condition.place import Complaint, PlacedText, Span
 from fieldgate_rules.condition.scope import Scope
 from fieldgate_rules.condition.shapes import Kind, Shape
-from fieldgate_rules.condition.syntax import BadSyntax, parse
+from fieldgate_rules.condition.syntax import Parsed
 from fieldgate_rules.condition.wants import Wrong
 
 __all__ = [
@@ -133,10 +134,16 @@ def _read(placed: PlacedText, scope: Scope, *, wanted: Kind) -> ReadExpression:
 
 def check_expression(text: str, scope: Scope, *, wanted: Kind) -> tuple[Node | None, list[Complaint]]:
     """Return the checked expression, or all that is wrong with it; ``wanted`` is a truth, a number or any value."""
-    try:
-        parsed = parse(text)
-    except BadSyntax as error:
-        return None, [error.complaint]
+    reading = read_as_meant(text)
+    if reading.parsed is None:
+        return None, reading.complaints
+    node, complaints = _checked(reading.parsed, scope, wanted)
+    if reading.complaints:
+        return None, sorted([*reading.complaints, *reading.of_written(complaints)])
+    return node, complaints
+
+
+def _checked(parsed: Parsed, scope: Scope, wanted: Kind) -> tuple[Node | None, list[Complaint]]:
     checker = Checker(parsed, scope)
     node = checker.check()
     if node is None:

@@ -174,7 +174,7 @@ def _emit_unlike(rules: Sequence[Rule]) -> bool:
     first: dict[str, DerivedKind] = {}
     for kind in _kinds(rules):
         other = first.setdefault(kind.type, kind)
-        if other is not kind and (other.fields != kind.fields or other.is_open != kind.is_open):
+        if other is not kind and (other.fields != kind.fields or other.loose != kind.loose):
             return True
     return False
 

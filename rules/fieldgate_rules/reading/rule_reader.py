@@ -210,22 +210,20 @@ def _check_fields(part: RulePart, scope: Scope) -> None:
 def _emits(
     part: RulePart, kinds: Kinds, actions: Sequence[Action], window: ReadWindow | None
 ) -> tuple[DerivedKind, ...]:
-    """The contracts of what the rule emits, one for each type."""
-    made: dict[str, DerivedKind] = {}
+    """The contracts of what the rule emits, one for each type and version."""
+    made: dict[tuple[str, int], DerivedKind] = {}
     for action in actions:
         emit = action.spec.emit
         if emit is None:
             continue
         type_ = emit.type or part.spec.id
-        own, is_open = emitted_fields(action)
-        fields = dict(own)
+        fields, named = emitted_fields(action), {*emit.fields}
         if window is not None:
-            fields = {**window.figures, **own, **_WINDOW_FIELDS}
-            is_open = is_open or window.is_open
-        known = made.get(type_)
-        is_open = is_open or (known is not None and known.is_open)
-        fields_so_far = {**(known.fields if known else {}), **fields}
-        made[type_] = DerivedKind(type_, emit.version, part.spec.id, fields_so_far, is_open)
+            fields = {**window.figures, **fields, **_WINDOW_FIELDS}
+            named |= {one.name for one in window.values}
+        kind = DerivedKind(type_, emit.version, part.spec.id, fields, frozenset(named - fields.keys()))
+        known = made.get((type_, emit.version))
+        made[type_, emit.version] = kind if known is None else known.joined(kind)
         loc: Loc = ("do", action.number, "emit") if action.number < len(part.spec.do) else ("window",)
         if said := kinds.unlike(type_, fields):
             part.complain(loc, f"{said}; give it another type", at_key=True)
@@ -233,7 +231,7 @@ def _emits(
             part.complain(
                 (*loc, "type") if emit.type else loc, f"{said}; write emit: {{type: …}}", at_key=not emit.type
             )
-        kinds.settle(type_, fields, is_open=is_open)
+        kinds.settle(type_, fields, is_open=bool(kind.loose))
     return tuple(made.values())
 
 
