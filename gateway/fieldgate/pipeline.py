@@ -182,7 +182,7 @@ class Pipeline:
             self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = decoded.events
-        decided = self._decide(events, stamp)
+        decided = self._decide(events, stamp, decoded.known)
         if decided is not None or decoded.odd is not None or decoded.is_mixed:
             self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp, decided=decided)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -67,6 +68,8 @@ class RuleFiles:
         from fieldgate_rules.reading import read_rules
 
         read = read_rules(contents, catalogue, known_to_rules(self._config))
+        if read.rules.rules:
+            import_module("fieldgate_rules.engine")  # which runs them: here, in a thread, nothing waits for it
         problems += [str(problem) for problem in read.problems if not problem.is_warning]
         warnings = [str(problem) for problem in read.problems if problem.is_warning]
         return LoadedRules(read.rules, tuple(problems), tuple(warnings), signature)

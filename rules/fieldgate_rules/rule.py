@@ -11,12 +11,11 @@ from datetime import tzinfo
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from fieldgate_devices.field_model import FieldSpec
-from fieldgate_devices.files.location import Location
-from fieldgate_rules.condition import Expression, Reads, Template
-from fieldgate_rules.leaf import Leaf
-
-if TYPE_CHECKING:  # a gateway without rules need not have what reads them in memory
+if TYPE_CHECKING:  # a gateway without rules need not have what reads and asks them in memory
+    from fieldgate_devices.field_model import FieldSpec
+    from fieldgate_devices.files.location import Location
+    from fieldgate_rules.condition import Expression, Reads, Template
+    from fieldgate_rules.leaf import Leaf
     from fieldgate_rules.model import ActionSpec, RuleSpec
     from fieldgate_rules.model.windows import ValueSpec
 

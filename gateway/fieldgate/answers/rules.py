@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 from itertools import islice
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from fieldgate.control import Answer, ControlError, Handler
 from fieldgate.pipeline import Pipeline
 from fieldgate.rule_files import RulesClosed
-from fieldgate_rules.rule import Rule
+
+if TYPE_CHECKING:
+    from fieldgate_rules.rule import Rule
 
 __all__ = ["rule_handlers", "rules_facts"]
 
@@ -55,7 +57,7 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
     desk = pipeline.rules
     rules, engine, actuator = desk.host.rules.rules, desk.host.engine, desk.host.actuator
     enabled = [rule for rule in rules if rule.spec.enabled]
-    tallies = [engine.tally(rule.id) for rule in rules]
+    tallies = [] if engine is None else [engine.tally(rule.id) for rule in rules]
     keeper = desk.keeper
     return {
         "count": len(rules),
@@ -64,7 +66,7 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
         "fired": sum(one.fired for one in tallies),
         "suppressed": sum(one.suppressed for one in tallies),
         "errors": sum(one.errors for one in tallies),
-        "alerts": engine.alert_count(),
+        "alerts": 0 if engine is None else engine.alert_count(),
         "done": dict(actuator.counts),
         "folder": str(pipeline.config.rules.path),
         "problems": list(desk.files.problems),
@@ -86,6 +88,7 @@ async def _list(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     asked = msgspec.convert(request, _List)
     engine = pipeline.rules.host.engine
     for number, rule in enumerate(_chosen(pipeline, asked.rule), 1):
+        assert engine is not None  # there is a rule
         if number % _AT_ONCE == 0:
             await asyncio.sleep(0)
         tally = engine.tally(rule.id)

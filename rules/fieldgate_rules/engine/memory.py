@@ -86,7 +86,7 @@ class Memory:
         slot = part.slots.get(group)
         if slot is None:
             slot = part.slots[group] = Slot(part.rule, group)
-            self.slots[part.rule.id, group] = slot
+            self.slots[slot.key] = slot
             if len(self.slots) > self.limits.max_states:
                 self._make_room()
         return slot
@@ -125,7 +125,7 @@ class Memory:
 
     def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:
         """Wait for what is due now, and have written what is another than ``before`` (`Slot.signature`)."""
-        key = (part.rule.id, slot.group)
+        key = slot.key
         self.used(key)
         if slot.signature() != before:
             self.wait(part, slot)

@@ -9,10 +9,10 @@ import msgspec
 
 from fieldgate_rules.condition import Reading
 from fieldgate_rules.engine.alerts import Alerts
-from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
+from fieldgate_rules.engine.quick import window_of
 from fieldgate_rules.engine.rows import ALIVE, STATE, VALUES, Row, RowKey, Rows, decode_row, encode_body, encode_row
 from fieldgate_rules.engine.stages.absence import Absent
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
@@ -34,10 +34,9 @@ class Storage:
     device, and why where it is not the rule. Somebody is to end them.
     """
 
-    def __init__(self, memory: Memory, timetable: Timetable, asker: Asker, *, os_boot: str) -> None:
+    def __init__(self, memory: Memory, timetable: Timetable, *, os_boot: str) -> None:
         self._memory = memory
         self._timetable = timetable
-        self._asker = asker
         self._os_boot = os_boot
         self._alive_s = float("-inf")
         self.lost: list[tuple[str, Alerts, str, str]] = []
@@ -159,7 +158,7 @@ class Storage:
         slot.restore(body, restart.move, is_reset=is_reset)
         slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
-            window = self._asker.window(part, slot)
+            window = window_of(part, slot)
             window.restore(body["window"], restart.move, is_partial=not (was_stopped and restart.is_same_boot))
         for stage in slot.stages:
             if isinstance(stage, Absent) and not was_stopped:

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fieldgate_rules.engine import part
 from fieldgate_rules.engine.windows import figure, window
 from fieldgate_rules.rule import RuleSet
 from rule_engine_kit import World, rules_of
@@ -359,13 +360,18 @@ def test_empty_windows_come_only_where_they_are_asked_for() -> None:
     assert without.times("w") == [120]
 
 
+def twice(add: figure.Adder) -> figure.Adder:
+    """The same, twice."""
+    return lambda sum_, facts: (add(sum_, facts), add(sum_, facts))[1]
+
+
 MUTANTS = {
     "a window of panes by number alone": (
         window.Window, "_panes",
         lambda self: (self._done[-self._panes_in:], self._done[: -self._panes_in]),
     ),
     "sums are not merged": (window, "merged", lambda sums: sums[-1]),
-    "values are added twice": (window, "add", lambda *given: (figure.add(*given), figure.add(*given))),
+    "values are added twice": (part, "adder", lambda one: twice(figure.adder(one))),
     "no pane follows": (window.Window, "_follow", lambda self, pane, now: setattr(self, "due_s", None)),
     "panes keep nothing over a stop": (window.Window, "save", lambda self: None),
 }  # fmt: skip

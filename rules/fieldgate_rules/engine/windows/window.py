@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fieldgate_devices.event import Event
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.stages.stage import Move
-from fieldgate_rules.engine.windows.figure import Sum, add, merged, result
+from fieldgate_rules.engine.windows.figure import Adder, Sum, merged, result
 from fieldgate_rules.engine.windows.points import Points
 from fieldgate_rules.rule import WindowValue
 
@@ -30,6 +31,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_OPEN: Final = 256
 _WRONG_S: Final = 86_400.0  # a clock that is ahead by more is wrong
 _SAME_S: Final = 1e-6
+_NS: Final = 1e9
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -73,11 +75,15 @@ class _Pane(msgspec.Struct, array_like=True):
 class Window:
     """``due_s`` is when the next pane ends. ``since_s`` is from when on nothing can have been missed."""
 
-    def __init__(self, spec: WindowSpec, figures: Sequence[WindowValue], *, since_s: float) -> None:
+    def __init__(
+        self, spec: WindowSpec, figures: Sequence[WindowValue], adders: Sequence[Adder], *, since_s: float
+    ) -> None:
         self.due_s: float | None = None
         self.late = 0
         self._spec = spec
         self._figures = tuple(figures)
+        self._adders = tuple(enumerate(adders))
+        self._integrals = [(number, one) for number, one in enumerate(figures) if one.spec.function == "integral"]
         self._slide_s = spec.slide or spec.size
         self._panes_in = round(spec.size / self._slide_s)
         has_delta = any(one.spec.function == "delta" for one in figures)
@@ -90,44 +96,41 @@ class Window:
 
     # -- events come in -----------------------------------------------------------------------------------------------
 
-    def add(self, facts: Facts, now: Moment, at_s: float | None) -> bool:
-        """Take an event, ``at_s`` of the device's time; return whether it is in time."""
+    def add(self, facts: Facts, now: Moment, event: Event | None) -> bool:
+        """Take an event; return whether it is in time."""
         place_s = now.boot_s
-        if self._is_by_device:
-            known_s = now.wall_s if at_s is None else at_s
+        pane: _Pane | None
+        if not self._is_by_device:
+            pane = self._open[0] if self._open else self._begin(place_s, now)
+        else:
+            extra = None if event is None else event.extra
+            known_s = now.wall_s if extra is None or extra.at_ns is None else extra.at_ns / _NS
             if known_s is None:
                 return False
             place_s = known_s
-        pane = self._pane(place_s, now)
+            pane = self._pane_at(place_s, now)
         if pane is None:
             self.late += 1
             return False
         pane.count += 1
-        for figure, sum_ in zip(self._figures, pane.sums, strict=True):
-            self._add(figure, sum_, facts, place_s, now.wall_s if self._is_by_device else now.boot_s)
+        sums = pane.sums
+        for number, add in self._adders:
+            add(sums[number], facts)
+        for number, figure in self._integrals:
+            self._add_area(figure, sums[number], facts, place_s, now)
         return True
 
-    def _add(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float, clock_s: float | None) -> None:
-        function = figure.spec.function
-        if figure.of is None:
-            add(sum_, figure, True)
-            return
+    def _add_area(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float, now: Moment) -> None:
+        assert figure.of is not None  # only a count has none
         value = figure.of.evaluate(facts)
-        if function == "count":
-            if value is True:
-                add(sum_, figure, True)
+        if value is None or isinstance(value, bool | str):
             return
-        if value is None or (function not in ("first", "last") and isinstance(value, bool | str)):
-            return
-        if function == "integral" and not isinstance(value, str):
-            longest_s = figure.spec.max_gap or self._spec.size
-            sum_.area += self._points.add(figure.name, place_s, float(value), longest_s=longest_s, clock_s=clock_s)
-        add(sum_, figure, value)
+        longest_s = figure.spec.max_gap or self._spec.size
+        clock_s = now.wall_s if self._is_by_device else now.boot_s
+        sum_.area += self._points.add(figure.name, place_s, float(value), longest_s=longest_s, clock_s=clock_s)
 
-    def _pane(self, place_s: float, now: Moment) -> _Pane | None:
-        """The pane of a moment; None where it has ended already."""
-        if not self._is_by_device:
-            return self._open[0] if self._open else self._begin(place_s, now)
+    def _pane_at(self, place_s: float, now: Moment) -> _Pane | None:
+        """The pane of a moment of the device's time; None where it has ended already."""
         for pane in self._open:
             if pane.begin_s <= place_s < pane.end_s:
                 return pane
