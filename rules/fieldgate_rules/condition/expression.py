@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from fieldgate_devices.files.document import Problem
 from fieldgate_rules.condition.agreement import agree_on_units
@@ -33,8 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True, gc=False):
     """What an expression looks at, so that it is asked only when that may have changed.
 
     ``prev`` are the fields of which the earlier value of the same device is needed, ``last`` devices and fields.
@@ -46,13 +47,18 @@ class Reads:
     device: bool = False
     time: bool = False
 
-    def __or__(self, other: Reads) -> Reads:
-        return Reads(
-            self.fields | other.fields,
-            self.prev | other.prev,
-            self.last | other.last,
-            self.device or other.device,
-            self.time or other.time,
+    @classmethod
+    def of_all(cls, many: Iterable[Reads]) -> Reads:
+        """Return what they look at together; where all are alike that is one of them: rules share it."""
+        distinct = list(dict.fromkeys(many))
+        if len(distinct) == 1:
+            return distinct[0]
+        return cls(
+            frozenset().union(*(one.fields for one in distinct)),
+            frozenset().union(*(one.prev for one in distinct)),
+            frozenset().union(*(one.last for one in distinct)),
+            any(one.device for one in distinct),
+            any(one.time for one in distinct),
         )
 
 
@@ -65,7 +71,7 @@ class Expression:
         self._node = node
         self.placed = placed
         self.evaluate: Final[Closure] = compiled(node)
-        self.reads = _reads(node)
+        self.reads = Reads.of_all(_reads(node))
         self.shape: Shape = node.shape
         self.steps = steps(node)
 
@@ -178,25 +184,23 @@ def _as_value(checker: Checker, node: Node) -> Node:
     return node
 
 
-def _reads(node: Node) -> Reads:
-    reads = Reads()
+def _reads(node: Node) -> Iterator[Reads]:
     for one in _all(node):
         match one:
             case Field():
-                reads |= Reads(fields=frozenset({one.name}))
+                yield Reads(fields=frozenset({one.name}))
             case Prev():
-                reads |= Reads(prev=frozenset({one.name}))
+                yield Reads(prev=frozenset({one.name}))
             case Last():
-                reads |= Reads(last=frozenset({(one.device, one.name)}))
+                yield Reads(last=frozenset({(one.device, one.name)}))
             case Rate():
-                reads |= Reads(prev=frozenset({one.part.name}))
+                yield Reads(prev=frozenset({one.part.name}))
             case Device():
-                reads |= Reads(device=True)
+                yield Reads(device=True)
             case Now() | Age():
-                reads |= Reads(time=True)
+                yield Reads(time=True)
             case _:
                 pass
-    return reads
 
 
 def _all(node: Node) -> Iterator[Node]:

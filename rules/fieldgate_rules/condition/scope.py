@@ -86,10 +86,14 @@ class Scope:
     zone: tzinfo = UTC
     kind_of: Callable[[str], EventKind | None] = _nobody
     aliases: Mapping[str, str] = field(default_factory=dict)
+    _found: dict[str, Found | str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def find(self, name: str) -> Found | str:
-        """Return the field of that name, or what is wrong with the name."""
-        return _find(name, self.kinds, is_open=self.is_open or not self.kinds)
+        """Return the field of that name, or what is wrong with the name; looked up once for all rules of the scope."""
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = _find(name, self.kinds, is_open=self.is_open or not self.kinds)
+        return found
 
     def find_of(self, device: str, name: str) -> Found | str:
         """Return the field of that name of a certain device, or what is wrong with the name."""
