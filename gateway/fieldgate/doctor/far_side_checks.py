@@ -37,7 +37,8 @@ __all__ = ["FarSideVisit", "examine_far_side"]
 
 _ENDS_SOON_DAYS: Final = 14
 _LOG_IN: Final = frozenset({"username", "password", "sas", "headers"})
-_ABOUT_CERTIFICATES: Final = frozenset({"certificate_expired", "certificate_not_yet_valid"})
+_ABOUT_TIME: Final = frozenset({"certificate_expired", "certificate_not_yet_valid"})
+_SHOWN_AGAIN: Final = _ABOUT_TIME | {"certificate_wrong_host", "certificate_unknown_authority"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,13 +208,19 @@ class _Walk:
         seen = self._dialler.problem(error)
         figures: dict[str, Figure] = {"stage": self._dialler.stage.name.lower()}
         advice = ADVICE[reason]
-        if reason in _ABOUT_CERTIFICATES and self._visit.far_side.proxy is None:
+        if reason in _SHOWN_AGAIN and self._visit.far_side.proxy is None:
             name = self._visit.far_side.server_name or self._place.host
-            validity = await shown_certificate(self._place.host, self._place.port, name)
-            if validity is not None:
-                seen += f"; it is valid from {validity.not_before:%Y-%m-%d} to {validity.not_after:%Y-%m-%d}"
-                figures |= {"not_before": validity.not_before.isoformat(), "not_after": validity.not_after.isoformat()}
-        if reason in _ABOUT_CERTIFICATES and not self._is_clock_set:
+            shown = await shown_certificate(self._place.host, self._place.port, name)
+            if shown is not None:
+                first, last = shown.validity
+                names = ", ".join(shown.names[:5]) or "no host"
+                seen += f"; it is for {names}, valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+                figures |= {
+                    "names": list(shown.names),
+                    "not_before": first.isoformat(),
+                    "not_after": last.isoformat(),
+                }
+        if reason in _ABOUT_TIME and not self._is_clock_set:
             advice = CLOCK_FIRST
         self._add(reason, seen, advice, **figures)
 
