@@ -21,7 +21,7 @@ from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
 from fieldgate.config.far_side import FarSide
-from fieldgate.doctor.ask_broker import BrokerAnswer, ask_broker
+from fieldgate.doctor.ask_broker import MOST_WAIT_S, BrokerAnswer, ask_broker
 from fieldgate.doctor.broker_checks import BrokerWishes, broker_findings
 from fieldgate.doctor.far_side_advice import ADVICE, CLOCK_FIRST
 from fieldgate.doctor.finding import Figure, Finding
@@ -74,6 +74,7 @@ class _Walk:
         self._is_clock_set = is_clock_set
         self._tell = tell
         self._place = visit.far_side.place
+        self._patience_s = min(visit.far_side.connect_timeout, MOST_WAIT_S)
         proxy = visit.far_side.proxy
         self._first = (proxy.place.host, proxy.place.port) if proxy is not None else self._place[:2]
         self._dialler = Dialler(visit.far_side, max_packet_bytes=256 * 1024)
@@ -104,7 +105,7 @@ class _Walk:
         self._tell(f"{self._visit.about}: looking up {host}")
         began_s = clock.boot_s()
         try:
-            async with asyncio.timeout(self._visit.far_side.connect_timeout):
+            async with asyncio.timeout(self._patience_s):
                 addresses = await LookUp(host, port).addresses()
         except OSError as error:
             self._dialler.stage = Stage.LOOK_UP
@@ -137,7 +138,7 @@ class _Walk:
         broker = self._visit.broker
         if broker is None or broker.sas is not None or self._visit.left_out:
             guest = _Guest()
-            async with asyncio.timeout(self._visit.far_side.connect_timeout):
+            async with asyncio.timeout(self._patience_s):
                 await self._dialler.open(guest)
             self._tls(guest.tls)
             guest.leave()
