@@ -12,8 +12,6 @@ from fieldgate.config import Config
 from fieldgate.decide.actuator import Actuator
 from fieldgate.decide.rule_host import RuleHost, Take
 from fieldgate.device_watch import Tell
-from fieldgate.forward.local_uplink import LocalUplink
-from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.forward.status import UP
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.keeper import Keeper
@@ -28,6 +26,8 @@ from fieldgate_rules.restart import is_anything
 from fieldgate_rules.rule import RuleSet
 
 if TYPE_CHECKING:
+    from fieldgate.forward.local_uplink import LocalUplink
+    from fieldgate.forward.mqtt_uplink import MqttUplink
     from fieldgate.forward.webhook_uplink import WebhookUplink
     from fieldgate_rules.engine import Engine
 
@@ -59,7 +59,7 @@ def make_rules(
     stored = RuleKeeper(open_rule_file(config.journal.path), writer, loop, commit_delay_s=config.journal.commit_delay_s)
 
     def make_engine(rules: RuleSet, stamp: Stamp) -> Engine:
-        from fieldgate_rules.engine import Engine  # with 4 MB that a gateway without rules need not have
+        from fieldgate_rules.engine import Engine  # with 2 MB that a gateway without rules need not have
 
         return Engine(rules, gateway=gateway, stamp=stamp, os_boot=clock.os_boot_id())
 

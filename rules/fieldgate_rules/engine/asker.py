@@ -15,7 +15,7 @@ from fieldgate_rules.condition import Facts, Reading
 from fieldgate_rules.effects import Cause
 from fieldgate_rules.engine.acting import Altered, Out, act_on_event, altered_event, fire, resolve_alerts, tell
 from fieldgate_rules.engine.decisions import Acted, Decision
-from fieldgate_rules.engine.event_fields import NOTHING, fields_of
+from fieldgate_rules.engine.event_fields import NOTHING, FieldsReader
 from fieldgate_rules.engine.excerpts import LONG_BYTES
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
@@ -35,6 +35,7 @@ class Asker:
     def __init__(self, memory: Memory, *, gateway: str) -> None:
         self._memory = memory
         self._gateway = gateway
+        self._fields_of = FieldsReader()
 
     # -- an event -----------------------------------------------------------------------------------------------------
 
@@ -44,7 +45,7 @@ class Asker:
         There is none if all that came of it is an entry in rings.
         """
         memory, latest, address = self._memory, self._memory.latest, event.address
-        seen, fields = event, fields_of(event)
+        seen, fields = event, self._fields_of(event)
         read = fields
         if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
             seen, read = memory.excerpts.of(event, fields)

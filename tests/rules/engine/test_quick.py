@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 import rule_engine_kit
-from fieldgate_rules.engine import asker, quick
+from fieldgate_rules.engine import asker, event_fields, quick
 from rule_engine_kit import World
 
 RULES = """
@@ -92,7 +92,7 @@ def test_what_events_say_may_be_known_already(seed: int) -> None:
 def test_an_event_that_is_known_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where no condition is true, which is what most events come to."""
     world = World(COLD)
-    monkeypatch.setattr(asker, "fields_of", lambda event: pytest.fail("it was decoded"))
+    monkeypatch.setattr(event_fields.FieldsReader, "__call__", lambda self, event: pytest.fail("it was decoded"))
 
     world.say({"temperature": 20.0}, at_s=1.0, is_known=True)
 
