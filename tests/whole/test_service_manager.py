@@ -109,6 +109,22 @@ async def test_the_watchdog_starves_while_the_journals_thread_hangs_and_only_the
             assert "missing=journal" in gateway.log_text()
 
 
+async def test_what_the_watchdog_ends_says_where_it_hung(tmp_path: Path) -> None:
+    """systemd sends SIGABRT. Without the place, a defect that shows once a year is never found."""
+    freeze = tmp_path / "freeze"
+    with listening_manager() as manager:
+        async with served(tmp_path, manager, FIELDGATE_FREEZE_WRITER=str(freeze)) as gateway:
+            freeze.touch()
+            await eventually("the log says what hangs", lambda: "service.no_progress" in gateway.log_text())
+            assert gateway.process is not None
+            gateway.process.send_signal(signal.SIGABRT)
+            code = await asyncio.wait_for(gateway.process.wait(), 30)
+
+        assert code == -signal.SIGABRT
+        assert "Fatal Python error: Aborted" in gateway.log_text()
+        assert "in _hang_while_there_is" in gateway.log_text()
+
+
 async def test_the_test_of_the_watchdog_notices_one_that_only_shows_that_the_loop_runs(tmp_path: Path) -> None:
     """The control, on a gateway that breaks the promise."""
     freeze = tmp_path / "freeze"

@@ -19,6 +19,7 @@ from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.mqtt.codec import encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Publish, Reason
+from http_kit import HttpClient, post, serving_http
 from listener_kit import HeldIntake, SettlingIntake, serving
 
 OTHER: dict[str, object] = {
@@ -103,3 +104,18 @@ async def test_the_users_of_another_file_count_and_who_is_not_in_it_is_put_out(t
         assert getattr(await ann.receive(), "packet_id", None) == 1
         assert (await knock(listener.port, "cid", "c", client_id="3"))[0] == 0
         assert (await knock(listener.port, "bob", "b", client_id="4"))[0] == Reason.BAD_USER_NAME_OR_PASSWORD
+
+
+async def test_a_token_that_was_rotated_is_none_any_more() -> None:
+    """It may have leaked: whoever came in with it is asked again, on the same connection as well."""
+    old, new = "old-token-0123456789", "new-token-0123456789"
+    async with serving_http(SettlingIntake(), auth={"tokens": {"roof": old}}) as listener:
+        client = await HttpClient.open(listener.port)
+        assert (await client.ask(post("/t", b"1", f"Authorization: Bearer {old}"))).status == 204
+        written = settings("http", auth={"tokens": {"roof": new}})
+
+        listener.reconfigure(written, listener.gate.access, None)
+
+        assert (await client.ask(post("/t", b"2", f"Authorization: Bearer {old}"))).status == 401
+        client = await HttpClient.open(listener.port)
+        assert (await client.ask(post("/t", b"3", f"Authorization: Bearer {new}"))).status == 204
