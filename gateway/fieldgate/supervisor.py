@@ -102,7 +102,7 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     rng = random.Random()
     problems: dict[str, str] = {}
     control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
-    parts = pipeline.parts() | {"control": control.run}
+    parts = pipeline.parts() | {"control": control.run} | _metrics_parts(pipeline, problems)
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]
@@ -118,6 +118,16 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     failure = pipeline.keeper.failure or failure
     if failure is not None:
         raise failure
+
+
+def _metrics_parts(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Callable[[], Awaitable[None]]]:
+    if pipeline.config.metrics.listen is None:
+        return {}
+    from fieldgate.answers.metrics import Metrics
+    from fieldgate.scrape.listener import MetricsListener  # with a driver that few need
+
+    listener = MetricsListener(pipeline.config.metrics, Metrics(pipeline, problems).collect)
+    return {"metrics": listener.run, "metrics:answer": listener.answer}
 
 
 async def _stop_with_journal(pipeline: Pipeline, stop: asyncio.Event) -> None:

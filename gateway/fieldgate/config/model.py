@@ -15,6 +15,7 @@ from fieldgate.config.devices import DevicesConfig
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
+from fieldgate.config.metrics import MetricsConfig
 from fieldgate.config.places import default_gateway_id
 from fieldgate.config.rules import RulesConfig
 from fieldgate.config.section import Name
@@ -59,6 +60,9 @@ class Config(Section):
         default_factory=LocalConfig, description="What is kept for the clients of all listeners together."
     )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")
+    metrics: MetricsConfig = Field(
+        default_factory=MetricsConfig, description="What the gateway counts, for Prometheus: GET /metrics."
+    )
 
     @model_validator(mode="before")
     @classmethod

@@ -57,6 +57,7 @@ class Engine:
         self._now = moment_of(stamp)
         self._gateway = gateway
         self._memory = Memory(limits)
+        self.totals = self._memory.totals
         self._timetable = Timetable(self._memory)
         self._asker = Asker(self._memory, gateway=gateway)
         self._storage = Storage(self._memory, self._timetable, self._asker, os_boot=os_boot)
@@ -103,6 +104,7 @@ class Engine:
             if parts or (hears and latest.wants(address.device)):
                 if now is None:
                     now = self._moment(stamp)
+                self.totals.asked += len(parts)
                 seen, fields = event, fields_of(event)
                 read = fields
                 if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
@@ -171,6 +173,7 @@ class Engine:
         parts = () if address.type == "publish" else self._memory.index.find_derived(address, event.lane)
         if not parts:
             return event
+        self.totals.asked += len(parts)
         fields = read = fields_of(event)
         if len(event.data) > LONG_BYTES:
             turn.event, read = self._memory.excerpts.of(event, fields)

@@ -14,7 +14,7 @@ from fieldgate_rules.engine.decisions import Kept
 from fieldgate_rules.engine.slot import Slot, remembers_only_truth
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
 
-__all__ = ["Part", "Tally"]
+__all__ = ["Part", "Tally", "Totals"]
 
 ALL: Final = "all"
 DEVICE: Final = "device"
@@ -29,6 +29,15 @@ class Tally(msgspec.Struct):
     suppressed: int = 0
     errors: int = 0
     last_error: str = ""
+
+
+class Totals(msgspec.Struct):
+    """How often all rules together since the start, those that are gone included; ``asked`` about an event."""
+
+    asked: int = 0
+    fired: int = 0
+    suppressed: int = 0
+    errors: int = 0
 
 
 class Part:
