@@ -97,5 +97,6 @@ class MetricsConfig(Section):
         if (auth := self.auth) is not None:
             tokens = {} if auth.token is None else {TOKEN_READER: auth.token}
             given["auth"] = ListenAuthConfig(users=auth.users, tokens=tokens)
-        limits = dict.fromkeys(("max_clients", "max_clients_per_address", "max_connecting"), _MAX_CLIENTS)
-        return ListenConfig(**given, **limits)
+        for limit in ("max_clients", "max_clients_per_address", "max_connecting"):
+            given[limit] = _MAX_CLIENTS
+        return ListenConfig(**given)
