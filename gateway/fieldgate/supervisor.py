@@ -102,7 +102,7 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     rng = random.Random()
     problems: dict[str, str] = {}
     control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
-    parts = pipeline.parts() | {"control": control.run} | _metrics_parts(pipeline, problems)
+    parts = pipeline.parts() | {"control": control.run} | _told_parts(pipeline, problems)
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]
@@ -120,14 +120,21 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
         raise failure
 
 
-def _metrics_parts(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Callable[[], Awaitable[None]]]:
-    if pipeline.config.metrics.listen is None:
-        return {}
-    from fieldgate.answers.metrics import Metrics
-    from fieldgate.scrape.listener import MetricsListener  # with a driver that few need
+def _told_parts(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return those that tell how the gateway is, as far as they are wanted; they bring what others do without."""
+    config = pipeline.config
+    parts: dict[str, Callable[[], Awaitable[None]]] = {}
+    if config.metrics.listen is not None:
+        from fieldgate.answers.metrics import Metrics
+        from fieldgate.scrape.listener import MetricsListener
 
-    listener = MetricsListener(pipeline.config.metrics, Metrics(pipeline, problems).collect)
-    return {"metrics": listener.run, "metrics:answer": listener.answer}
+        listener = MetricsListener(config.metrics, Metrics(pipeline, problems).collect)
+        parts |= {"metrics": listener.run, "metrics:answer": listener.answer}
+    if config.vitals.every is not None:
+        from fieldgate.answers.vitals import Vitals
+
+        parts["vitals"] = Vitals(pipeline, problems, every_s=config.vitals.every).run
+    return parts
 
 
 async def _stop_with_journal(pipeline: Pipeline, stop: asyncio.Event) -> None:

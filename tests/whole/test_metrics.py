@@ -6,10 +6,14 @@ import asyncio
 import subprocess
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import jsonschema
+
+from fieldgate.contract_export.kinds import all_kinds
 from fieldgate_simulators.broker import Broker
 from fieldgate_simulators.link import Link
-from gateway_kit import Gateway, Publisher, eventually, running
+from gateway_kit import Gateway, Publisher, Upstream, eventually, running
 from ports import free_port
 from rule_gateway import rule_gateway, say
 from scrape_kit import OPENMETRICS, Series, promtool, series
@@ -78,6 +82,43 @@ async def test_what_is_told_is_what_has_happened(tmp_path: Path) -> None:
     assert value(up, "store_up", ("store", "journal")) == 1
     assert up.keys() == openmetrics.keys()
     _check_with_promtool(page)
+
+
+async def test_vitals_go_upstream_by_their_contract(tmp_path: Path) -> None:
+    """A platform that cannot call its gateways hears how they are, and can check what it hears."""
+    kind = next(one for one in all_kinds([]) if one.name == "vitals")
+    async with Broker() as broker:
+        upstream = Upstream(broker.port)
+        upstream.start()
+        gateway = rule_gateway(tmp_path, uplinks={"up": {"mqtt": {"url": f"mqtt://127.0.0.1:{broker.port}"}}})
+        gateway.settings["vitals"] = {"every": "1s"}
+        gateway.settings["sources"] = [
+            {"name": "gone", "mqtt": {"url": f"mqtt://127.0.0.1:{free_port()}", "subscribe": ["#"]}}
+        ]
+        async with running(gateway):
+            await say(gateway, "b1", temperature=95.5)
+            told = await eventually("it is told", lambda: _vitals_with(upstream, events=3))
+        upstream.close()
+
+    checker = jsonschema.Draft202012Validator(kind.data)
+    data = {name: value for name, value in told["data"].items() if name not in ("device_", "seq_")}
+    checker.validate(data)
+    assert not checker.is_valid(data | {"journal": {}})  # the control
+    assert data["amiss"] == ["source:gone"]
+    assert data["alerts"] == 1
+    assert data["uplinks"]["up"]["up"] is True
+    assert data["journal"]["full"] == ""
+
+
+def _vitals_with(upstream: Upstream, *, events: int) -> dict[str, Any] | None:
+    return next(
+        (
+            one
+            for one in list(upstream.arrived)
+            if one["type"] == "fieldgate.vitals" and one["data"]["events"] >= events
+        ),
+        None,
+    )
 
 
 async def _is_away(port: int) -> bool:

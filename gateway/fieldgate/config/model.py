@@ -21,6 +21,7 @@ from fieldgate.config.rules import RulesConfig
 from fieldgate.config.section import Name
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
+from fieldgate.config.vitals import VitalsConfig
 from fieldgate_devices.catalogue import Assigned
 from fieldgate_devices.files.section import Section
 
@@ -62,6 +63,9 @@ class Config(Section):
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")
     metrics: MetricsConfig = Field(
         default_factory=MetricsConfig, description="What the gateway counts, for Prometheus: GET /metrics."
+    )
+    vitals: VitalsConfig = Field(
+        default_factory=VitalsConfig, description="How the gateway is, told upstream as events of its own."
     )
 
     @model_validator(mode="before")
