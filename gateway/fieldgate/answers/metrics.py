@@ -33,6 +33,7 @@ __all__ = ["Metrics"]
 _DISK_DEADLINE_S: Final = 2.0  # a disk that stands still must not keep from being told that it does
 _UPLINK_STATES: Final = ("connecting", "connected", "ready", "backoff", "refused")
 _FULL_CAUSES: Final = ("limit", "disk", "read_only")
+_STEP_S: Final = 1.0  # a clock that is off by more was set; less is what NTP does all the time
 _KEPT: Final = "parked"  # the entry of a ledger that can be taken back
 
 
@@ -42,6 +43,7 @@ class Metrics:
     def __init__(self, pipeline: Pipeline, problems: Mapping[str, str]) -> None:
         self._pipeline = pipeline
         self._problems = problems
+        self._started_at_s = 0.0
         states = decode_states(pipeline.journal.opened.uplink_states)
         self._lost_before = {name: Counter(state.ledger) for name, state in states.items()}
 
@@ -67,7 +69,7 @@ class Metrics:
         self._letters(into)
         self._devices(into)
         rule_samples(into, pipeline)
-        _process(into)
+        self._process(into)
         return into.all
 
     def _gateway(self, into: Samples) -> None:
@@ -151,15 +153,17 @@ class Metrics:
         into.put(table.DEVICES_FORGOTTEN, registry.evicted)
         into.put(table.PROFILE_PROBLEMS, len(self._pipeline.profiles.problems))
 
-
-def _process(into: Samples) -> None:
-    facts = process_facts()
-    for metric, key in (
-        (table.CPU, "cpu_s"),
-        (table.RSS, "resident_bytes"),
-        (table.VIRTUAL, "virtual_bytes"),
-        (table.STARTED, "started_at_s"),
-        (table.OPEN_FDS, "fds"),
-        (table.MAX_FDS, "max_fds"),
-    ):
-        into.put(metric, facts.get(key))
+    def _process(self, into: Samples) -> None:
+        facts = process_facts()
+        started_at_s = facts.get("started_at_s")
+        if started_at_s is not None and abs(started_at_s - self._started_at_s) > _STEP_S:
+            self._started_at_s = started_at_s  # else it stays: whoever counts its changes counts restarts
+        into.put(table.STARTED, self._started_at_s or None)
+        for metric, key in (
+            (table.CPU, "cpu_s"),
+            (table.RSS, "resident_bytes"),
+            (table.VIRTUAL, "virtual_bytes"),
+            (table.OPEN_FDS, "fds"),
+            (table.MAX_FDS, "max_fds"),
+        ):
+            into.put(metric, facts.get(key))
