@@ -238,14 +238,9 @@ def test_each_alert_fires_on_what_it_is_for_and_on_nothing_else(tmp_path: Path) 
 
 def _firing(tool: str, folder: Path, cases: dict[str, Numbers]) -> set[str]:
     """The alerts that are there after 100 minutes; promtool names those that it got and that nobody expected."""
-    tests = [
-        {
-            "interval": "1m",
-            "input_series": [{"series": name, "values": values} for name, values in numbers.items()],
-            "alert_rule_test": [{"eval_time": "100m", "alertname": alert, "exp_alerts": []}],
-        }
-        for alert, numbers in cases.items()
-    ]
+    series = [{"series": name, "values": values} for numbers in cases.values() for name, values in numbers.items()]
+    asked = [{"eval_time": "100m", "alertname": alert, "exp_alerts": []} for alert in cases]
+    tests = [{"interval": "1m", "input_series": series, "alert_rule_test": asked}]
     file = folder / "test.yaml"
     whole = {"rule_files": [str(FOLDER / "alerts.yaml")], "evaluation_interval": "1m", "tests": tests}
     file.write_text(json.dumps(whole), encoding="utf-8")
