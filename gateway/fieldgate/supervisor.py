@@ -18,6 +18,7 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.answers import handlers
+from fieldgate.answers.log_level import tend_log
 from fieldgate.control import ControlServer, socket_path
 from fieldgate.errors import FieldgateError, JournalError
 from fieldgate.pipeline import Pipeline
@@ -102,7 +103,7 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     rng = random.Random()
     problems: dict[str, str] = {}
     control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
-    parts = pipeline.parts() | {"control": control.run} | _told_parts(pipeline, problems)
+    parts = pipeline.parts() | {"control": control.run, "log": tend_log} | _told_parts(pipeline, problems)
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]

@@ -23,6 +23,7 @@ from fieldgate.journal.records import JournalStats
 from fieldgate.journal.uplink_state import decode_states
 from fieldgate.observe import metric_table as table
 from fieldgate.observe.health import check_accounts
+from fieldgate.observe.log import STATE
 from fieldgate.observe.metric import Sample
 from fieldgate.observe.process import process_facts, storage_bytes
 from fieldgate.pipeline import Pipeline
@@ -78,6 +79,8 @@ class Metrics:
         qualities = [quality.name.lower() for quality in TimeQuality]
         into.put_one_of(table.CLOCK, qualities, TimeQuality(self._pipeline.quality).name.lower())
         into.put(table.FAILING, len(self._problems))
+        into.put_by(table.LOG_LINES, STATE.lines)
+        into.put(table.LOG_LEFT_OUT, STATE.left_out)
         into.put(table.EVENTS, outbox.accepted)
         into.put(table.NOWHERE, outbox.routing.nowhere)
         into.put(table.UNSETTLED, outbox.unsettled_bytes)

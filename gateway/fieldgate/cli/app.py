@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "status": ("status",),
+    "log-level": ("log_level",),
     "check": ("check",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),

@@ -19,6 +19,7 @@ from fieldgate.errors import FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.observe.log import configure
+from fieldgate.observe.log_level import LEVELS
 from fieldgate.pipeline import Pipeline
 from fieldgate.supervisor import stop_signals, supervise
 
@@ -39,10 +40,10 @@ def register(app: typer.Typer) -> None:
         log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     ) -> None:
         """Run the gateway until SIGTERM or Ctrl-C."""
-        if log_level not in ("debug", "info", "warning", "error"):
-            raise typer.BadParameter(f"{log_level!r} is none of debug, info, warning, error", param_hint="--log-level")
+        if log_level not in LEVELS:
+            raise typer.BadParameter(f"{log_level!r} is none of {', '.join(LEVELS)}", param_hint="--log-level")
         loaded = usable_config(config, exit_code=EX_CONFIG)
-        writer = configure(level=log_level)
+        writer = configure(level=LEVELS[LEVELS.index(log_level)])
         try:
             code = _run(loaded)
         finally:

@@ -36,6 +36,8 @@ def _times(name: str, meaning: str) -> Metric:
 BUILD = _add(Metric("fieldgate_build_info", "info", "What runs here; always 1.", labels=("version", "python")))
 CLOCK = _gauge("clock_quality", "How far the clock can be trusted: 1 for the quality it has, else 0.", "quality")
 FAILING = _gauge("parts_failing", "Parts of the gateway that cannot go on and are tried again.")
+LOG_LINES = _count("log_lines", "Lines of the log, by level.", "level")
+LOG_LEFT_OUT = _count("log_lines_left_out", "Lines of the log that were thinned out, or dropped for a slow reader.")
 
 # events, from device to safe
 EVENTS = _count("events_accepted", "Events that were taken: of devices, of rules and of the gateway itself.")
