@@ -94,12 +94,13 @@ def rule_samples(into: Samples, pipeline: Pipeline) -> None:
     modes = {"active": len(enabled) - shadow, "shadow": shadow, "disabled": len(rules) - len(enabled)}
     into.put_by(table.RULES, modes)
     into.put(table.RULE_PROBLEMS, len(desk.files.problems))
-    into.put(table.EVALUATIONS, engine.totals.asked)
-    into.put(table.FIRINGS, engine.totals.fired)
-    into.put(table.SUPPRESSED, engine.totals.suppressed)
-    into.put(table.RULE_ERRORS, engine.totals.errors)
+    totals = None if engine is None else engine.totals  # without rules there is none
+    into.put(table.EVALUATIONS, 0 if totals is None else totals.asked)
+    into.put(table.FIRINGS, 0 if totals is None else totals.fired)
+    into.put(table.SUPPRESSED, 0 if totals is None else totals.suppressed)
+    into.put(table.RULE_ERRORS, 0 if totals is None else totals.errors)
     into.put_by(table.EFFECTS, desk.host.actuator.counts)
-    severities = dict.fromkeys(("info", "warning", "critical"), 0) | Counter(one.severity for one in engine.alerts())
+    severities = dict.fromkeys(("info", "warning", "critical"), 0) | Counter(one.severity for one in desk.host.alerts())
     into.put_by(table.ALERTS, severities)
     commands = pipeline.commands.core
     into.put_by(table.COMMANDS, {str(status): count for status, count in commands.counts.items()})

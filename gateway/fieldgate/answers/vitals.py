@@ -70,6 +70,7 @@ async def vitals_data(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[s
         pass  # what is not there says so
     process = process_facts()
     written_bytes = storage_bytes()
+    engine = pipeline.rules.host.engine
     return {
         "uptime_s": round(clock.boot_s() - pipeline.started_s, 1),
         "clock": TimeQuality(pipeline.quality).name.lower(),
@@ -79,8 +80,8 @@ async def vitals_data(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[s
         "dead_letters": pipeline.dead_letters.kept.total(),
         "devices": len(pipeline.devices.registry.devices),
         "devices_silent": sum(one.is_silent for one in pipeline.devices.registry.devices.values()),
-        "rule_errors": pipeline.rules.host.engine.totals.errors,
-        "alerts": len(pipeline.rules.host.engine.alerts()),
+        "rule_errors": 0 if engine is None else engine.totals.errors,
+        "alerts": 0 if engine is None else engine.alert_count(),
         "uplinks": _uplinks(pipeline, oldest_s),
         "amiss": _amiss(pipeline, problems),
         **_journal(pipeline, stats),

@@ -15,6 +15,7 @@ from email.utils import formatdate
 import structlog
 
 from fieldgate import clock
+from fieldgate.config.listen import ListenConfig
 from fieldgate.config.metrics import MetricsConfig
 from fieldgate.ingest.http_answer import come_again
 from fieldgate.ingest.http_request import HttpRefusal
@@ -65,6 +66,9 @@ class MetricsListener(Listener[ScrapeConnection]):
 
     def _new_connection(self) -> ScrapeConnection:
         return ScrapeConnection(self)
+
+    def _limit(self, settings: ListenConfig) -> None:
+        """Its limits are those of `ScrapeLimits`, whatever is reloaded."""
 
     def _tick_own(self, now_s: float) -> None:
         self._date = formatdate(clock.wall_ns() / 1e9, usegmt=True) if clock.is_synced() else ""
