@@ -348,6 +348,10 @@ class Pipeline:
         event = Event(Address(device, kind, f"fieldgate/{kind}"), self.now_stamp(), data, True, 0, lane)
         self._accept([event], settler, position, now_s=clock.boot_s(), size_bytes=len(data))
 
+    def tell_vitals(self, data: bytes, lane: int, settler: Settler, position: int) -> None:
+        """Say how the gateway is."""
+        self._tell("vitals", self.config.gateway.id, data, lane, settler, position)
+
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)
         self.devices.use(catalogue)
