@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["boot_ns", "boot_s", "is_synced", "os_boot_id", "wall_ns"]
+__all__ = ["boot_ns", "boot_s", "is_synced", "monotonic_ns", "os_boot_id", "wall_ns"]
 
 _EARLIEST_PLAUSIBLE_NS: Final = 1_735_689_600 * 10**9  # 2025-01-01: older than this code, so the clock was never set
 
@@ -22,6 +22,11 @@ def boot_ns() -> int:
 def boot_s() -> float:
     """CLOCK_BOOTTIME in seconds; the ``now_s`` that cores are given."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC in ns: only for whoever counts by it, as systemd does; suspended time does not count."""
+    return time.monotonic_ns()
 
 
 def wall_ns() -> int:

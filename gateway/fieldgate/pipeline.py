@@ -351,4 +351,4 @@ class Pipeline:
         return {feed.name: feed.route.takes for feed in self.outbox.all_feeds()}
 
     def _attention(self) -> None:
-        self._loop.call_soon(self.keeper.turn)
+        self.keeper.wake()

@@ -20,7 +20,9 @@ from fieldgate import clock
 from fieldgate.answers import handlers
 from fieldgate.control import ControlServer, socket_path
 from fieldgate.errors import FieldgateError, JournalError
+from fieldgate.observe.systemd_notify import ServiceManager, watchdog_timeout_s
 from fieldgate.pipeline import Pipeline
+from fieldgate.service import Service
 
 __all__ = ["StopIncomplete", "keep_alive", "stop_signals", "supervise"]
 
@@ -92,8 +94,8 @@ async def keep_alive(
         await asyncio.sleep(pause_s)
 
 
-async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
-    """Run until ``stop`` is set, then stop within five seconds.
+async def supervise(pipeline: Pipeline, stop: asyncio.Event, manager: ServiceManager | None = None) -> None:
+    """Run until ``stop`` is set, then stop within five seconds; ``manager`` hears how it goes.
 
     Raises:
         JournalError: the journal has failed.
@@ -102,16 +104,27 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     rng = random.Random()
     problems: dict[str, str] = {}
     control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
+    tasks: list[asyncio.Task[None]] = []
+    service = Service(
+        pipeline,
+        manager or ServiceManager({}),
+        problems=problems,
+        is_whole=lambda: not any(task.done() for task in tasks),
+        watchdog_s=watchdog_timeout_s(),
+    )
     parts = pipeline.parts() | {"control": control.run}
+    if manager is not None and manager.listens:
+        parts["service"] = service.run
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]
+        tasks.append(group.create_task(_stop_with_journal(pipeline, stop), name="journal"))
         for name, run in parts.items():
             tasks.append(group.create_task(keep_alive(name, run, rng=rng, problems=problems), name=name))
         try:
             await stop.wait()
         finally:
             log.info("gateway.stopping")
+            service.stopping()
             failure = await _stop_in_time(pipeline)
             for task in tasks:
                 task.cancel()

@@ -7,18 +7,20 @@ import os
 import sys
 from collections.abc import Callable
 from importlib.metadata import version
+from pathlib import Path
 from typing import Annotated, Final
 
 import structlog
 import typer
 
 from fieldgate import clock, crash
-from fieldgate.cli.options import ConfigFile, usable_config
-from fieldgate.config.loader import SEARCH_PATHS, LoadedConfig
-from fieldgate.errors import FieldgateError
+from fieldgate.cli.options import ConfigFile
+from fieldgate.config.loader import SEARCH_PATHS, LoadedConfig, load
+from fieldgate.errors import ConfigError, FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.observe.log import configure
+from fieldgate.observe.systemd_notify import ServiceManager
 from fieldgate.pipeline import Pipeline
 from fieldgate.supervisor import stop_signals, supervise
 
@@ -41,25 +43,33 @@ def register(app: typer.Typer) -> None:
         """Run the gateway until SIGTERM or Ctrl-C."""
         if log_level not in ("debug", "info", "warning", "error"):
             raise typer.BadParameter(f"{log_level!r} is none of debug, info, warning, error", param_hint="--log-level")
-        loaded = usable_config(config, exit_code=EX_CONFIG)
+        manager = ServiceManager()
+        loaded = _usable(config, manager)
         writer = configure(level=log_level)
         try:
-            code = _run(loaded)
+            code = _run(loaded, manager)
         finally:
             writer.close(deadline_s=_LOG_DEADLINE_S)
         raise typer.Exit(code)
 
 
-def _run(loaded: LoadedConfig) -> int:
+def _usable(path: Path | None, manager: ServiceManager) -> LoadedConfig:
+    try:
+        return load(path)
+    except ConfigError as error:
+        typer.echo(str(error), err=True)
+        manager.status(f"FAILED: {error.problems[0]}")
+        raise typer.Exit(EX_CONFIG) from None
+
+
+def _run(loaded: LoadedConfig, manager: ServiceManager) -> int:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(loaded))
-    except (JournalBusy, JournalRefused) as error:
-        log.error("gateway.failed", problem=str(error))
-        return EX_CONFIG
+            runner.run(_serve(loaded, manager))
     except (FieldgateError, OSError) as error:
         log.error("gateway.failed", problem=str(error))
-        return 1
+        manager.status(f"FAILED: {error}")
+        return EX_CONFIG if isinstance(error, JournalBusy | JournalRefused) else 1
     return 0
 
 
@@ -72,9 +82,10 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(loaded: LoadedConfig) -> None:
+async def _serve(loaded: LoadedConfig, manager: ServiceManager) -> None:
     with stop_signals() as stop:
         config = loaded.config
+        manager.status(f"starting: the journal in {config.journal.path} is being opened")
         run = int.from_bytes(os.urandom(8), "big")
         journal = Journal.open(
             config.journal.path,
@@ -87,9 +98,9 @@ async def _serve(loaded: LoadedConfig) -> None:
         )
         _say_hello(loaded, journal, run=run)
         pipeline = Pipeline(config, journal, run=run)
-        if "FIELDGATE_CRASH_AT" in os.environ or "FIELDGATE_MUTANT" in os.environ:
+        if crash.VARIABLES & os.environ.keys():
             crash.install(pipeline)
-        await supervise(pipeline, stop)
+        await supervise(pipeline, stop, manager)
         log.info("gateway.stopped", unacknowledged_bytes=pipeline.outbox.unsettled_bytes)
 
 

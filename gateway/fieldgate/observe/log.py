@@ -81,6 +81,8 @@ NAMES: Final = {
     "serial.lost": "a serial port that was open is not any more, and why",
     "serial.not_understood": "much comes from a serial port, and no intact frame is in it",
     "serial.waiting": "a serial port cannot be opened for now, and why; that is tried until it can",
+    "service.no_progress": "the service manager is not told that the gateway lives, because something in it hangs",
+    "service.not_told": "the service manager (NOTIFY_SOCKET) cannot be told how the gateway is, and why",
     "sessions.damaged": "what was stored for local clients is damaged; what could be read is kept",
     "sessions.not_stored": "what waits for local clients is not stored at the moment, and why",
     "sessions.stored_again": "what waits for local clients is stored again",
