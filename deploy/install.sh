@@ -209,7 +209,7 @@ make_settings() {
   install -d -m 755 "$folder"
   install -d -m 2775 -g "$RULES_GROUP" "$folder/rules.d" "$folder/devices.d"
   install -d -m 700 "$folder/secrets"
-  id=$(sed -n 's/^  id: *//p' "$folder/fieldgate.yaml" 2>/dev/null | head -n 1) # never another one than so far
+  id=$(sed -n 's/^  id: *//p' "$folder/fieldgate.yaml" 2>/dev/null | head -n 1 || true) # never another one than so far
   [ -n "$id" ] || id=$(uname -n | cut -d. -f1 | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9_-]\{1,\}/-/g; s/^[-_]*//; s/[-_]*$//')
   "$1/bin/fieldgate" config sample | sed "s/^  #id: .*/  id: ${id:-gateway}/" >"$made/fieldgate.yaml"
   place "$made/fieldgate.yaml" "$folder/fieldgate.yaml" 640 "root:$USER_NAME"
@@ -272,17 +272,16 @@ check_settings() {
 }
 
 keep_two_releases() {
-  local now before=$1 one
-  now=$(readlink "$CURRENT")
+  local one
   for one in "$RELEASES"/*; do
-    [ "$one" = "$now" ] || [ "$one" = "$before" ] || rm -rf "$one"
+    [ "$one" = "$release" ] || [ "$one" = "$before" ] || rm -rf "$one"
   done
 }
 
 # --- what is done -------------------------------------------------------------------------------------------------
 
 install_it() {
-  local before='' release=''
+  before='' release=''
   check_system
   check_python
   check_offline
@@ -302,12 +301,11 @@ install_it() {
   make_service
   switch_to "$release"
   trap - EXIT
-  start_it "$before" "$release"
-  keep_two_releases "$before"
+  start_it
+  keep_two_releases
 }
 
 start_it() {
-  local before=$1 release=$2
   if ! is_booted; then
     say "installed; systemd does not run here, the service starts with the next boot"
     return
