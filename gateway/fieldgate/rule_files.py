@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -83,6 +83,22 @@ class RuleWatch:
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules", initializer=leave_signals_to_main)
         self._reading = asyncio.Lock()
 
+    def read(self, catalogue: Catalogue) -> LoadedRules:
+        """Read the folder by these contracts, in whatever thread; nothing is used yet."""
+        return self._noticed(self._files.load(catalogue))
+
+    def _noticed(self, loaded: LoadedRules) -> LoadedRules:
+        """A folder that was there and is gone is no wish to have no rules."""
+        if loaded.signature is None and self.loaded.signature is not None and not loaded.problems:
+            return replace(loaded, problems=(f"{self._files.folder}: the folder is gone",))
+        return loaded
+
+    def take(self, loaded: LoadedRules) -> None:
+        """Use what was read; where it is what is in force, nothing happens."""
+        if loaded.signature != self._seen or self.problems or self._is_stale:
+            self._is_stale = False
+            self._take(loaded)
+
     def use_profiles(self, catalogue: Catalogue) -> None:
         """From now on by these contracts: what is in the folder may mean something else, or nothing any more."""
         self._catalogue = catalogue
@@ -110,9 +126,7 @@ class RuleWatch:
 
     def _take(self, loaded: LoadedRules) -> None:
         self.reads += 1
-        self._seen, problems = loaded.signature, loaded.problems
-        if loaded.signature is None and self.loaded.signature is not None and not problems:
-            problems = (f"{self._files.folder}: the folder is gone",)
+        self._seen, problems = loaded.signature, self._noticed(loaded).problems
         is_news, self.problems = problems != self.problems, problems
         if problems:
             if is_news:

@@ -13,7 +13,7 @@ That the loop is alive needs no sign: it is what asks.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -38,7 +38,7 @@ class Service:
     """Tells ``manager`` about ``pipeline``; ``problems`` is the supervisor's list of what keeps failing.
 
     ``is_whole`` says whether every part of the gateway is still there. With ``watchdog_s`` the manager wants to hear
-    within that time that the gateway lives.
+    within that time that the gateway lives. ``refused`` says why the last reload changed nothing.
     """
 
     def __init__(
@@ -49,11 +49,13 @@ class Service:
         problems: Mapping[str, str],
         is_whole: Callable[[], bool],
         watchdog_s: float | None,
+        refused: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._pipeline = pipeline
         self._manager = manager
         self._problems = problems
         self._is_whole = is_whole
+        self._refused = refused
         self._is_watched = watchdog_s is not None
         self._timeout_s = watchdog_s or _UNWATCHED_S
         self._tick_s = min(_TICK_S, self._timeout_s / _TICKS_A_TIMEOUT)
@@ -80,6 +82,16 @@ class Service:
         self._watchdog = Watchdog(("journal",), timeout_s=self._timeout_s)
         self._manager.stopping("stopping: what is unsettled is being written")
         self._manager.needs_time(self._timeout_s)
+
+    def reloading(self) -> None:
+        """Everything is read again; `reloaded` follows."""
+        if self._is_ready:
+            self._manager.reloading("reloading")
+
+    def reloaded(self) -> None:
+        """That is over, whatever came of it: the line says it."""
+        if self._is_ready and not self._is_stopping:
+            self._manager.ready(self._line())
 
     def tick(self, now_s: float) -> None:
         """Tell what has changed, and that the gateway lives, if it does."""
@@ -167,6 +179,8 @@ class Service:
         pipeline = self._pipeline
         if pipeline.keeper.full_cause is not None:
             yield f"the journal is full ({pipeline.keeper.full_cause})"
+        for problem in self._refused():
+            yield f"reload refused, nothing has changed: {problem}"
         for name, problem in self._problems.items():
             yield f"{name}: {problem}"
         for listener in pipeline.listeners:

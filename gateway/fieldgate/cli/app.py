@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "status": ("status",),
+    "reload": ("reload",),
     "check": ("check",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),

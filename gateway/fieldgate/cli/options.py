@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from fieldgate.config.loader import LoadedConfig, load, load_as_written
+from fieldgate.config.loader import LoadedConfig, load, load_as_written, read
 from fieldgate.errors import ConfigError, FieldgateError
 
-__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config", "without_file", "written_config"]
+__all__ = ["AsJson", "ConfigFile", "access_file", "journal_folder", "usable_config", "without_file", "written_config"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -35,6 +35,15 @@ def usable_config(path: Path | None) -> LoadedConfig:
 def written_config(path: Path | None) -> LoadedConfig:
     """The same for commands that need no secret: whoever types them may not be allowed to read one."""
     return _loaded(load_as_written, path)
+
+
+def journal_folder(path: Path | None) -> Path:
+    """Return where the gateway of this configuration keeps its state, as far as that can be understood.
+
+    A running gateway may be asked about a file that is wrong by now: it goes on by what it read before.
+    """
+    reading = read(path, references="kept")
+    return reading.config.journal.path if reading.config is not None else written_config(path).config.journal.path
 
 
 def without_file(loaded: LoadedConfig) -> str:

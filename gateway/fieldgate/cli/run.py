@@ -22,7 +22,7 @@ from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.observe.log import configure
 from fieldgate.observe.systemd_notify import ServiceManager
 from fieldgate.pipeline import Pipeline
-from fieldgate.supervisor import stop_signals, supervise
+from fieldgate.supervisor import is_service, stop_signals, supervise
 
 __all__ = ["register"]
 
@@ -40,7 +40,11 @@ def register(app: typer.Typer) -> None:
         config: ConfigFile = None,
         log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     ) -> None:
-        """Run the gateway until SIGTERM or Ctrl-C."""
+        """Run the gateway until SIGTERM or Ctrl-C.
+
+        As a service it reads everything again on SIGHUP, as 'fieldgate reload' has it do; in a terminal SIGHUP says
+        that this was closed, and stops it.
+        """
         if log_level not in ("debug", "info", "warning", "error"):
             raise typer.BadParameter(f"{log_level!r} is none of debug, info, warning, error", param_hint="--log-level")
         manager = ServiceManager()
@@ -83,7 +87,8 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(loaded: LoadedConfig, manager: ServiceManager) -> None:
-    with stop_signals() as stop:
+    hang_up = asyncio.Event() if is_service() else None
+    with stop_signals(hang_up) as stop:
         config = loaded.config
         manager.status(f"starting: the journal in {config.journal.path} is being opened")
         run = int.from_bytes(os.urandom(8), "big")
@@ -100,7 +105,7 @@ async def _serve(loaded: LoadedConfig, manager: ServiceManager) -> None:
         pipeline = Pipeline(config, journal, run=run)
         if crash.VARIABLES & os.environ.keys():
             crash.install(pipeline)
-        await supervise(pipeline, stop, manager)
+        await supervise(pipeline, stop, manager=manager, config_path=loaded.path, hang_up=hang_up)
         log.info("gateway.stopped", unacknowledged_bytes=pipeline.outbox.unsettled_bytes)
 
 
