@@ -212,7 +212,7 @@ class Machine:
         return 0
 
     async def _is_up(self) -> bool:
-        code, text = await self.run("systemctl", "is-system-running", "--wait", is_checked=False)
+        _, text = await self.run("systemctl", "is-system-running", "--wait", is_checked=False)
         return text.strip() in ("running", "degraded")
 
     async def run(
