@@ -99,6 +99,7 @@ check_system() {
 
 check_python() {
   if ! command -v "$PYTHON" >/dev/null; then
+    [ "$PYTHON" = python3 ] || fail "there is no $PYTHON; Python 3.11 or newer is needed"
     install_packages python3 python3-venv
     command -v "$PYTHON" >/dev/null || fail "there is no $PYTHON; Python 3.11 or newer is needed"
   fi
@@ -115,6 +116,10 @@ install_packages() {
   DEBIAN_FRONTEND=noninteractive apt-get update -qq </dev/null >/dev/null || fail "'apt-get update' failed, see above"
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null ||
     fail "'apt-get install $*' failed, see above"
+}
+
+check_commands() {
+  [ -x /bin/kill ] || install_packages procps # what 'systemctl reload' sends its signal with
 }
 
 check_space() {
@@ -284,6 +289,7 @@ install_it() {
   before='' release=''
   check_system
   check_python
+  check_commands
   check_offline
   before=$(readlink "$CURRENT" 2>/dev/null || true)
   [ -z "$before" ] || [ -x "$before/bin/fieldgate" ] || before=''

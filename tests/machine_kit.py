@@ -270,6 +270,15 @@ class Machine:
             os.close(there)
             os.close(before)
 
+    @contextmanager
+    def cut_off(self) -> Iterator[None]:
+        """The cable to the outside is pulled."""
+        _run("ip", "link", "set", f"{self.name}a", "down")
+        try:
+            yield
+        finally:
+            _run("ip", "link", "set", f"{self.name}a", "up")
+
     async def power_off(self) -> None:
         """Shut it down in good order."""
         assert self._nspawn is not None
