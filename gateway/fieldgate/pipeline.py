@@ -15,7 +15,7 @@ commits and kicks the uplinks for all of them together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -36,9 +36,9 @@ from fieldgate.assembly import (
     source_executors,
 )
 from fieldgate.config import Config
+from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.replies import Replies
-from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
@@ -59,6 +59,8 @@ from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 from fieldgate_devices.matching import SERIAL
 
 if TYPE_CHECKING:
+    from fieldgate.forward.mqtt_uplink import MqttUplink
+    from fieldgate.ingest.mqtt_source import MqttSource
     from fieldgate.ingest.serial_executor import SerialExecutor
 
 __all__ = ["Pipeline"]
@@ -182,7 +184,7 @@ class Pipeline:
             self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = decoded.events
-        decided = self._decide(events, stamp)
+        decided = self._decide(events, stamp, decoded.known)
         if decided is not None or decoded.odd is not None or decoded.is_mixed:
             self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp, decided=decided)
@@ -255,6 +257,8 @@ class Pipeline:
             parts[f"ingest:{source.name}"] = source.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
+        for client in self._clients():
+            parts[f"login:{client.name}"] = client.rotate
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
@@ -265,6 +269,15 @@ class Pipeline:
         parts["clock"] = self._watch_clock
         return parts
 
+    def _clients(self) -> Iterator[MqttSource | MqttUplink]:
+        """Who connects to brokers."""
+        for config, source in zip(self.config.sources, self.sources, strict=True):
+            if config.mqtt is not None:
+                yield cast("MqttSource", source)
+        for uplink in self.uplinks:
+            if uplink.name in self.config.brokers_up:
+                yield cast("MqttUplink", uplink)
+
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
         await self.commands.stop()  # while devices are still heard; what it tells is an event
@@ -274,7 +287,9 @@ class Pipeline:
             for source in self.sources:
                 ends.create_task(source.stop_reading(), name=f"stop:{source.name}")
         for uplink in self.uplinks:
-            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
+            if isinstance(
+                self.config.uplinks[uplink.name].mqtt, OwnListeners
+            ):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
         try:
             try:
@@ -317,6 +332,8 @@ class Pipeline:
         os_boot = clock.os_boot_id()
         offset_ns = clock.wall_ns() - clock.boot_ns()
         log.info("clock.became_known", offset_s=round(offset_ns / 1e9, 3), os_boot=os_boot)
+        for client in self._clients():  # a certificate that was not valid yet may be so now
+            client.hurry()
         if not self._boot_clock.is_told:
             self._boot_clock.is_told = True
             data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})
@@ -330,6 +347,10 @@ class Pipeline:
         """Make an event of the gateway's own; ``settler`` hears when it is safe."""
         event = Event(Address(device, kind, f"fieldgate/{kind}"), self.now_stamp(), data, True, 0, lane)
         self._accept([event], settler, position, now_s=clock.boot_s(), size_bytes=len(data))
+
+    def tell_vitals(self, data: bytes, lane: int, settler: Settler, position: int) -> None:
+        """Say how the gateway is."""
+        self._tell("vitals", self.config.gateway.id, data, lane, settler, position)
 
     def _use_profiles(self, catalogue: Catalogue) -> None:
         self._decode.use(catalogue)

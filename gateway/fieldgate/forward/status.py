@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from fieldgate.net.broker_connection import ConnectionState
+if TYPE_CHECKING:
+    from fieldgate.net.broker_connection import ConnectionState
 
 __all__ = ["UP", "CommandStatus", "UplinkState", "UplinkStatus"]
 
-UplinkState = ConnectionState | Literal["ready"]
+UplinkState: TypeAlias = 'ConnectionState | Literal["ready"]'
 """``ready``: nothing is amiss with an uplink that keeps no connection."""
 UP: Final = frozenset({"connected", "ready"})
 """The states in which an uplink takes events."""
@@ -43,7 +44,7 @@ class UplinkStatus:
 
     ``acked`` and ``parked`` count events, ``sent`` (for the first time), ``retries``, ``in_flight`` and ``stray_acks``
     messages; ``size_bytes`` is what was sent for the first time. ``quiet`` says what holds up sending although it is
-    connected, empty where nothing does.
+    connected, empty where nothing does. ``login`` says why another login that was configured is not in use.
     """
 
     state: UplinkState
@@ -60,3 +61,4 @@ class UplinkStatus:
     stray_acks: int
     size_bytes: int
     commands: CommandStatus | None = None
+    login: str = ""

@@ -7,44 +7,41 @@ they are on, so that their conditions are checked against what comes; where rule
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
+from itertools import chain
 
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.files.document import Document, Loc, Node, Problem, Scalar
+from fieldgate_devices.files.document import Document, Node, Problem, Scalar
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.validate import did_you_mean, validate
-from fieldgate_rules.model import RuleSpec
+from fieldgate_rules.reading.entries import Entry, emitters_first, fields_meant, is_misread, lines_of, words_of
 from fieldgate_rules.reading.kinds import Kinds
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
-from fieldgate_rules.reading.lint import Linted, lint_rules, lint_template
+from fieldgate_rules.reading.lint import Linted, Odd, lint_rules, lint_template, odd_together
 from fieldgate_rules.reading.part import RulePart
-from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule
+from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule, said_in
 from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
 from fieldgate_rules.reading.source import SourceFile
 from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
 from fieldgate_rules.reading.texts import Scopes, Texts
 from fieldgate_rules.reading.triggers import Tags
 from fieldgate_rules.reading.written_out import written_out
-from fieldgate_rules.rule import RuleSet
+from fieldgate_rules.rule import Rule, RuleSet
 
-__all__ = ["library_templates", "read_rules", "write_out"]
-
-_WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
+__all__ = ["Reading", "library_templates", "read_rules", "without_collection", "write_out"]
 
 
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
     """Read files of rules, by their paths as messages show them; nothing is raised for what is wrong with them."""
-    with _without_collection():
-        return _Reading(catalogue, known or Known()).read(files)
+    with without_collection():
+        return Reading(catalogue, known or Known()).read(files)
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Read without the collector of garbage: all is kept, and to look at it again and again is a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -52,12 +49,14 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()  # to the oldest at once, without being looked at one by one
+            gc.unfreeze()
             gc.enable()
 
 
 def write_out(files: Mapping[str, bytes], catalogue: Catalogue, rule: str) -> str | None:
     """Return a rule as an entry of ``rules`` that needs no template; None where there is no such rule that is right."""
-    reading = _Reading(catalogue, Known())
+    reading = Reading(catalogue, Known())
     if all(one.id != rule for one in reading.read(files).rules.rules):
         return None
     entry = next(one for one in reading.entries if one.spec is not None and one.spec.id == rule)
@@ -68,81 +67,93 @@ def write_out(files: Mapping[str, bytes], catalogue: Catalogue, rule: str) -> st
 
 def library_templates() -> dict[str, TemplateFacts]:
     """Return all templates that come with Fieldgate."""
-    reading = _Reading(Catalogue(), Known())
+    reading = Reading(Catalogue(), Known())
     return {name: reading.facts_of(one) for name in library_names() if (one := reading.template(name)) is not None}
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A rule as it is written, with what its template says. ``problems`` are its own."""
+class Reading:
+    """One reading of files, all of them or, with the ``kinds`` of the last one, those that are not as they were.
 
-    path: str
-    node: Node
-    number: int
-    given: Given
-    use_at: Location | None = None
-    template: str = ""
-    spec: RuleSpec | None = None
-    broken: frozenset[Loc] = frozenset()
-    has_problem: bool = False
-    is_misfit: bool = False
+    What is wrong is kept by what it is about: ``of_files`` a file and the rules in it, by its path, ``of_templates``
+    the templates, ``together`` several rules.
+    """
 
-
-def _misread(part: FileParts, number: int) -> bool:
-    """Whether something in the lines of a rule could not be read as it was meant."""
-    first = part.rules[number].at.line
-    last = part.rules[number + 1].at.line if number + 1 < len(part.rules) else _last_line(part.rules[number]) + 1
-    return any(first <= problem.where.line < last for problem in part.misread)
-
-
-class _Reading:
-    """One reading of all files."""
-
-    def __init__(self, catalogue: Catalogue, known: Known) -> None:
+    def __init__(self, catalogue: Catalogue, known: Known, kinds: Kinds | None = None) -> None:
         self._catalogue = catalogue
         self._known = known
-        self._kinds = Kinds(catalogue, known)
+        self.kinds = kinds or Kinds(catalogue, known)
         self._texts = Texts()
-        self._scopes = Scopes(self._kinds.of_device)
-        self._problems: dict[Problem, None] = {}
+        self._scopes = Scopes(self.kinds.of_device)
         self._misread: set[Location] = set()
-        self.entries: Sequence[_Entry] = ()
+        self.of_files: dict[str, dict[Problem, None]] = {}
+        self.of_templates: dict[Problem, None] = {}
+        self.together: dict[Odd, Sequence[Problem]] = {}
+        self.parts: Sequence[FileParts] = ()
+        self.entries: Sequence[Entry] = ()
+        self.tags = Tags({}, {})
+        self.kept: dict[str, tuple[Entry, Linted]] = {}
         self._sources: dict[str, SourceFile] = {}
         self._templates: dict[str, TemplateEntry] = {}
 
     def read(self, files: Mapping[str, bytes]) -> ReadRules:
-        parts = [read_file(path, content) for path, content in files.items()]
-        for one in parts:
-            self._problems.update(dict.fromkeys(one.problems))
+        """Read all there is."""
+        self.take(files)
+        self.tags = self._tags()
+        ids = self.ids()
+        self.kinds.announce(type_ for one in self.entries if one.spec is not None for type_ in emitted_types(one.spec))
+        kept = self.rules(self.tags, ids)
+        for odd in odd_together(kept):
+            self.together[odd] = self.said_of(odd)
+        used = self.used()
+        self._lint_templates({*used.values(), *(one.template for one in self.entries)})
+        said = {*self.of_templates, *chain(*self.of_files.values()), *chain(*self.together.values())}
+        return ReadRules(RuleSet(tuple(kept)), tuple(sorted(said)), self._facts(), used)
+
+    def take(self, files: Mapping[str, bytes]) -> None:
+        """Take these files apart, and fill in what templates say."""
+        self.parts = [read_file(path, content) for path, content in files.items()]
+        for one in self.parts:
+            self.of_files[one.path] = dict.fromkeys(one.problems)
             self._misread.update(problem.where for problem in one.misread)
-            self._sources[one.path] = one.source
-        for one in parts:
-            self._take_templates(one)
-        self.entries = entries = [
+        for one in self.parts:
+            self.take_templates(one)
+        self.entries = [
             entry
-            for one in parts
+            for one in self.parts
             for number, node in enumerate(one.rules)
-            if (entry := self._entry(one.path, node, is_misread=_misread(one, number))) is not None
+            if (entry := self._entry(one.path, node, is_misread=is_misread(one, number))) is not None
         ]
-        for number, entry in enumerate(entries):
+        for number, entry in enumerate(self.entries):
             entry.number = number
-        ids = self._ids(entries)
-        self._kinds.announce(type_ for one in entries if one.spec is not None for type_ in emitted_types(one.spec))
-        around = Around(self._kinds, self._scopes, self._known, self._tags(parts), ids)
-        rules: dict[int, Linted] = {}
-        for entry in _emitters_first(entries):
+
+    def rules(self, tags: Tags, ids: Set[str]) -> list[Rule]:
+        """Read the rules that were taken, among others with these ids; return those that are right."""
+        around = Around(self.kinds, self._scopes, self._known, tags, ids)
+        read: dict[int, tuple[Entry, Linted]] = {}
+        for entry in emitters_first(self.entries):
             rule = self._rule(entry, around)
             if rule is not None:
-                rules[entry.number] = rule
-        kept = [rules[number] for number in sorted(rules)]
-        lint_rules(kept, self._known)
-        used = {one.spec.id: one.template for one in entries if one.spec is not None and one.template}
-        self._lint_templates({*used.values(), *(one.template for one in entries)})
-        return ReadRules(RuleSet(tuple(one.rule for one in kept)), tuple(sorted(self._problems)), self._facts(), used)
+                read[entry.number] = (entry, rule)
+        kept = [read[number] for number in sorted(read)]
+        lint_rules([one for _, one in kept], self._known)
+        self.kept = {one.rule.id: (entry, one) for entry, one in kept}
+        return [one.rule for _, one in kept]
+
+    def used(self) -> dict[str, str]:
+        """Of which template each rule is made."""
+        return {one.spec.id: one.template for one in self.entries if one.spec is not None and one.template}
+
+    def said_of(self, odd: Odd) -> Sequence[Problem]:
+        """What is to be said of a rule that is odd beside others, one that was read here."""
+        entry, one = self.kept[odd.rule]
+        said = self._as_meant(entry, one.part.problem(odd.loc, odd.message, at_key=odd.at_key, is_warning=True))
+        return () if said is None else (said,)
 
     # -- templates ----------------------------------------------------------------------------------------------------
 
-    def _take_templates(self, part: FileParts) -> None:
+    def take_templates(self, part: FileParts) -> None:
+        """Let rules use the templates of a file."""
+        self._sources[part.path] = part.source
         for name, (at, node) in part.templates.items():
             if (first := self._templates.get(name)) is not None:
                 said = f"there is a template {name!r} in {first.where} already"
@@ -179,22 +190,26 @@ class _Reading:
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
-    def _entry(self, path: str, node: Node, *, is_misread: bool) -> _Entry | None:
+    def _entry(self, path: str, node: Node, *, is_misread: bool) -> Entry | None:
         """The rule at ``node``, checked against the models; None where no more can be said of it."""
-        entry = _Entry(path, node, 0, Given())
+        entry = Entry(path, node, 0, Given())
         if isinstance(node.content, dict):
             self._fill(entry, node.content)
         if entry.has_problem:
             return None
-        outcome = validate(Document(path, entry.node), RULE_TREE)
+        written = entry.node.value()
+        outcome = validate(Document(path, entry.node), RULE_TREE, written=written)
         for problem in outcome.problems:
             if problem.where not in self._misread:
                 self._say_of(entry, problem)
         entry.has_problem = entry.has_problem or is_misread
+        if outcome.problems:  # what is wrong was taken out of it
+            written = entry.node.value()
+        entry.said = said_in(written if isinstance(written, dict) else {})
         entry.spec, entry.broken = outcome.model, outcome.broken
         return entry
 
-    def _fill(self, entry: _Entry, written: dict[str, tuple[Location, Node]]) -> None:
+    def _fill(self, entry: Entry, written: dict[str, tuple[Location, Node]]) -> None:
         """Put what its template says into a rule, and what it is given in the place of names."""
         body = dict(written)
         name: Scalar | object = written["use"][1].content if "use" in written else None
@@ -227,10 +242,10 @@ class _Reading:
                 entry.given.add(key, node)
         entry.node = filled(Node(entry.node.at, body, entry.node.size), entry.given)
 
-    def _ids(self, entries: Sequence[_Entry]) -> set[str]:
-        """All ids; one that stands twice is a problem of the later rule."""
+    def ids(self) -> set[str]:
+        """All ids of these rules; one that stands twice is a problem of the later rule."""
         first: dict[str, Location] = {}
-        for one in entries:
+        for one in self.entries:
             if one.spec is None or ("id",) in one.broken:
                 continue
             at = Document(one.path, one.node).where(("id",))
@@ -240,12 +255,13 @@ class _Reading:
                 first[one.spec.id] = at
         return set(first)
 
-    def _rule(self, entry: _Entry, around: Around) -> Linted | None:
+    def _rule(self, entry: Entry, around: Around) -> Linted | None:
         if entry.spec is None or () in entry.broken:
             return None
         part = RulePart(
             entry.spec,
             Document(entry.path, entry.node),
+            said=entry.said,
             broken=entry.broken,
             given=entry.given,
             sources=self._sources,
@@ -257,9 +273,9 @@ class _Reading:
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
-    def _tags(self, parts: Sequence[FileParts]) -> Tags:
+    def _tags(self) -> Tags:
         devices: dict[str, tuple[str, ...]] = {}
-        for part in parts:
+        for part in self.parts:
             for tag, globs in part.spec.tags.items():
                 devices[tag] = (*devices.get(tag, ()), *globs)
         types: dict[str, set[str]] = {}
@@ -269,80 +285,28 @@ class _Reading:
         return Tags(devices, {tag: frozenset(names) for tag, names in types.items()})
 
     def _say(self, problem: Problem) -> None:
-        self._problems[problem] = None
+        self.of_templates[problem] = None
 
-    def _say_of(self, entry: _Entry, problem: Problem) -> None:
-        """Something is wrong with a rule; what is wrong in a template is said where it is used."""
+    def _say_of(self, entry: Entry, problem: Problem) -> None:
+        """Something is wrong with a rule."""
         if not problem.is_warning and not problem.is_note:
             entry.has_problem = True
+        said = self._as_meant(entry, problem)
+        if said is not None:
+            self.of_files[entry.path][said] = None
+
+    def _as_meant(self, entry: Entry, problem: Problem) -> Problem | None:
+        """What is wrong in a template is said where it is used; None where enough was said of it."""
         path = problem.where.path
-        words = set(_WORD.findall(problem.message))
-        if entry.use_at is not None and (meant := _fields_meant(entry.given, problem.message)):
+        words = words_of(problem.message)
+        if entry.use_at is not None and (meant := fields_meant(entry.given, problem.message)):
             problem = replace(problem, message=f"{problem.message} ({meant})")
         if path.startswith(IN_LIBRARY) and entry.use_at is not None:
             if entry.is_misfit:
-                return  # the first says enough: the same value is used in several places
+                return None  # the first says enough: the same value is used in several places
             entry.is_misfit = True
             where = next((at for name, at in entry.given.where.items() if name in words), entry.use_at)
             problem = replace(problem, where=where, message=f"in template {entry.template!r}: {problem.message}")
-        elif entry.use_at is not None and problem.where in _lines_of(self._templates.get(entry.template), path):
+        elif entry.use_at is not None and problem.where in lines_of(self._templates.get(entry.template), path):
             problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
-        self._problems[problem] = None
-
-
-def _fields_meant(given: Given, message: str) -> str:
-    """Which fields the words of a message are, that a template has other names for."""
-    if "unknown field" in message:  # it names the field itself
-        return ""
-    words = set(_WORD.findall(message))
-    return ", ".join(f"{name} is {field}" for name, field in given.aliases.items() if name in words - {field})
-
-
-def _lines_of(template: TemplateEntry | None, path: str) -> _Lines:
-    return _Lines(None, path) if template is None else _Lines(template.node, template.where.path)
-
-
-class _Lines:
-    """The lines of a template."""
-
-    def __init__(self, node: Node | None, path: str) -> None:
-        self._path = path
-        self._first = node.at.line if node is not None else 1
-        self._last = _last_line(node) if node is not None else 0
-
-    def __contains__(self, where: Location) -> bool:
-        return where.path == self._path and self._first <= where.line <= self._last
-
-
-def _last_line(node: Node) -> int:
-    match node.content:
-        case dict() as entries if entries:
-            return max(_last_line(one) for _, one in entries.values())
-        case list() as items if items:
-            return max(map(_last_line, items))
-        case str() as text:
-            return node.at.line + text.count("\n") + 1
-        case _:
-            return node.at.line
-
-
-def _emitters_first(entries: Sequence[_Entry]) -> list[_Entry]:
-    """The rules in an order in which each comes after those that emit what it is on, as far as there is one."""
-    makers: dict[str, list[_Entry]] = {}
-    for one in entries:
-        for type_ in emitted_types(one.spec) if one.spec is not None else ():
-            makers.setdefault(type_, []).append(one)
-    done: set[int] = set()
-    ordered: list[_Entry] = []
-    for start in entries:
-        waiting = [(start, False)]
-        while waiting:
-            one, is_ready = waiting.pop()
-            if is_ready:
-                ordered.append(one)
-            elif one.number not in done:
-                done.add(one.number)
-                waiting.append((one, True))
-                types = [type_ for trigger in one.spec.on for type_ in trigger.profile] if one.spec is not None else []
-                waiting += [(maker, False) for type_ in types for maker in makers.get(type_, ())]
-    return ordered
+        return problem
