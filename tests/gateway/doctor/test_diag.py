@@ -154,6 +154,14 @@ def test_no_planted_secret_comes_out(planted: dict[str, str]) -> None:
     assert "id: told" in content["rules.d/told.yaml"]
 
 
+def test_the_doctor_itself_shows_no_secret_either(planted: dict[str, str]) -> None:
+    """Its output is pasted into tickets, and goes through no scrubber."""
+    shown, as_json = fieldgate("doctor", "--offline"), fieldgate("doctor", "--offline", "--json")
+
+    assert found_in({"text": shown.output, "json": as_json.output}, planted) == {}
+    assert json.loads(as_json.output)["findings"]
+
+
 def test_without_the_scrubber_the_planted_secrets_would_come_out(
     planted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
