@@ -267,6 +267,8 @@ def test_a_name_that_is_no_archive_is_refused(planted: dict[str, str]) -> None:
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig", "•••"),
         ("amy:$scrypt$ln=14,r=8,p=1$AAAA$BBBB", "amy:•••"),
         ("password: ${file:/etc/pw}", "password: ${file:/etc/pw}"),
+        ("write ${credential:NAME} there", "write ${credential:NAME} there"),
+        ("credential: abc", "credential: •••"),
         ("are 'username' and 'password' right?", "are 'username' and 'password' right?"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n", "•••\n"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE", "•••"),
