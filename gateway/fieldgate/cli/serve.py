@@ -22,6 +22,7 @@ from fieldgate.errors import ConfigError, FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.observe.log import configure
+from fieldgate.observe.log_level import LEVELS
 from fieldgate.observe.systemd_notify import ServiceManager
 from fieldgate.pipeline import Pipeline
 from fieldgate.supervisor import is_service, stop_signals, supervise
@@ -43,7 +44,7 @@ def serve(path: Path | None, *, log_level: str) -> int:
         sys.stderr.write(f"{error}\n")
         manager.status(f"FAILED: {error.problems[0]}")
         return EX_CONFIG
-    writer = configure(level=log_level)
+    writer = configure(level=LEVELS[LEVELS.index(log_level)])
     try:
         return _run(loaded, manager)
     finally:

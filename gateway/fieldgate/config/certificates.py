@@ -14,7 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Validity", "names_of", "read_validity", "validity_of"]
+__all__ = ["SOON_DAYS", "Validity", "names_of", "read_validity", "validity_of"]
+
+SOON_DAYS: Final = 21
+"""For how long before its end a certificate is worth a warning."""
 
 _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0  # [0] EXPLICIT
