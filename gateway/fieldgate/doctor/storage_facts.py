@@ -53,7 +53,7 @@ def read_storage(
     status, space, mount = there.stat(), os.statvfs(there), mount_of(there)
     syncs, error = None, 0
     try:
-        syncs = measure_syncs(there, progress=tell)
+        syncs = measure_syncs(there, tell=tell)
     except OSError as failure:
         error = failure.errno or 0
     files = _files(folder)

@@ -29,7 +29,7 @@ class SyncTimes:
 
 
 def measure_syncs(
-    folder: Path, *, count: int = 100, most_s: float = 5.0, progress: Callable[[str], None] = lambda _text: None
+    folder: Path, *, count: int = 100, most_s: float = 5.0, tell: Callable[[str], None] = lambda _text: None
 ) -> SyncTimes:
     """Measure in ``folder``, in a file without a name of which nothing stays, for ``most_s`` seconds at most.
 
@@ -49,7 +49,7 @@ def measure_syncs(
             os.write(fd, _BLOCK)
             os.fdatasync(fd)
             times_ms.append((clock.boot_ns() - before_ns) / 1e6)
-            progress(f"storage: {len(times_ms)} of {count} writes made safe")
+            tell(f"storage: {len(times_ms)} of {count} writes made safe")
     ordered = sorted(times_ms)
     p50, p95, p99 = (round(_quantile(ordered, part), 2) for part in (0.5, 0.95, 0.99))
     return SyncTimes(len(ordered), p50, p95, p99, round(ordered[-1], 2))

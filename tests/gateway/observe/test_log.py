@@ -36,7 +36,15 @@ def names_used(source: str) -> Iterator[str]:
                 assigned.setdefault(node.targets[0].id, []).append(node.value)
         for node in ast.walk(function):
             if isinstance(node, ast.Call) and node.args and _is_log_call(node.func, methods):
+                if isinstance(node.func, ast.Name) and not _is_name(node.args[0]):
+                    continue  # somebody else is told, in words
                 yield from _texts(node.args[0], assigned)
+
+
+def _is_name(value: ast.expr) -> bool:
+    """Whether it may be a log name: no sentence, and no text that is put together."""
+    is_words = isinstance(value, ast.Constant) and " " in str(value.value)
+    return not is_words and not isinstance(value, ast.JoinedStr)
 
 
 def _is_log_call(called: ast.expr, methods: set[str]) -> bool:
