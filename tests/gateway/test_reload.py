@@ -60,7 +60,7 @@ class Place:
     def change_everything(self) -> None:
         """Each kind of file says something else, which is valid."""
         self.settings["listen"][0]["max_clients"] = 7
-        self.settings["uplinks"]["cloud"]["rate"] = "5/s"
+        self.settings["uplinks"]["cloud"] |= {"rate": "5/s", "max_age": "7d"}
         self.write("fieldgate.yaml", json.dumps(self.settings))
         self.write("devices.d/kettle.yaml", PROFILE.replace("boiler", "kettle").replace("site/", "kitchen/"))
         self.write("rules.d/hot.yaml", HOT.replace("id: hot", "id: warm").replace("boiler", "kettle"))
@@ -76,7 +76,8 @@ def facts(pipeline: Pipeline) -> dict[str, object]:
     return {
         "config": pipeline.config,
         "limit": listener._settings.max_clients,
-        "rate": pipeline.config.uplinks["cloud"].rate,
+        "rate": pipeline.uplinks[0]._pump.pace.rate,  # type: ignore[union-attr]  # it is one of MQTT
+        "age": pipeline.outbox.feeds["cloud"].route.max_age_s,
         "profiles": sorted(pipeline.profiles.loaded.catalogue.own),
         "rules": [rule.id for rule in pipeline.rules.host.rules.rules],
         "users": sorted(listener.gate.access.users),
@@ -123,7 +124,7 @@ async def test_what_has_changed_is_in_force_all_of_it_once_it_is_over(pipeline: 
 
     after = facts(pipeline)
     assert outcome.problems == ()
-    assert outcome.changed == ("listen[0].max_clients", "uplinks.cloud.rate")
+    assert outcome.changed == ("listen[0].max_clients", "uplinks.cloud.max_age", "uplinks.cloud.rate")
     assert all(after[kind] != before[kind] for kind in before)
     assert (after["limit"], after["rate"], after["rules"]) == (7, 5.0, ["warm"])
     assert (after["profiles"], after["users"]) == (["boiler", "kettle"], ["ann", "bob"])

@@ -51,9 +51,14 @@ class Pace:
         self._at_once = at_once
         self.use(rate)
 
+    @property
+    def rate(self) -> float | None:
+        """Events per second; None: as many as may be."""
+        return None if self._bucket is None else self._bucket.rate
+
     def use(self, rate: float | None) -> None:
         """From now on at this rate."""
-        if rate == (None if self._bucket is None else self._bucket.rate):
+        if rate == self.rate:
             return
         self._bucket = None
         if rate is not None:

@@ -8,14 +8,17 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import aiomqtt
 import pytest
 import structlog
 from structlog.testing import capture_logs
 
+import source_kit
 from fieldgate.forward import mqtt_uplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.mqtt.packets import ConnAck, Reason, Will
 from fieldgate.net.login_proof import LoginProof
+from listener_kit import SettlingIntake
 from ports import free_port
 from tls_kit import Authority
 from uplink_kit import MemoryFeed, Peer, ScriptedBroker, make_events, mosquitto, running, until, uplink_config
@@ -205,3 +208,21 @@ async def test_a_certificate_that_was_replaced_is_proven_too(tmp_path: Path) -> 
             await feed.settled(10)
 
             assert uplink.status.login == ""
+
+
+async def test_a_source_changes_its_login_and_hears_everything(tmp_path: Path) -> None:
+    """Other people's brokers rotate passwords, too; what comes meanwhile waits in the session."""
+    intake = SettlingIntake()
+    async with guarded(tmp_path) as port, source_kit.running(intake, port, mqtt=OLD) as source:
+        task = asyncio.create_task(source.rotate(), name="rotate")
+        await until(lambda: source.status.subscribed == 1)
+        async with aiomqtt.Client("127.0.0.1", port, username="old", password="one") as client:
+            for number in range(300):
+                await client.publish("sensors/a", str(number), qos=1)
+                if number == 100:
+                    source.reconfigure(source_kit.source_config(port, mqtt=NEW))
+        await until(lambda: source.status.reconnects == 1 and source.status.state == "connected")
+        await until(lambda: {int(one.payload) for one in intake.heard} == set(range(300)))
+        task.cancel()
+
+        assert source.status.login == ""
