@@ -19,7 +19,7 @@ import pytest
 from access_kit import users_text, write_private
 from command_kit import fieldgate
 from gateway_kit import Gateway, eventually, publish_once, running
-from service_kit import listening_manager
+from notify_kit import listening_manager
 from tls_kit import Authority
 from uplink_kit import mosquitto
 

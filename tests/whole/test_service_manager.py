@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from gateway_kit import Gateway, eventually, publish_once
-from service_kit import Manager, listening_manager
+from notify_kit import Manager, listening_manager
 
 WATCHDOG_S = 2.0
 DOWN = {"mqtt": {"url": "mqtt://127.0.0.1:9"}}  # nobody listens there

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 from fieldgate import clock
 from fieldgate.observe import systemd_notify
 from fieldgate.observe.systemd_notify import ServiceManager, watchdog_timeout_s
-from service_kit import listening_manager
+from notify_kit import listening_manager
 
 
 @pytest.mark.parametrize("is_abstract", [True, False], ids=["abstract", "file"])
