@@ -16,9 +16,12 @@ from pathlib import Path
 import aiomqtt
 import pytest
 
-from access_kit import users_text, write_private
+from access_kit import knock, users_text, write_private
 from command_kit import fieldgate
+from fieldgate.mqtt.codec import encode
+from fieldgate.mqtt.packets import Publish, Reason
 from gateway_kit import Gateway, eventually, publish_once, running
+from listener_kit import RawClient
 from notify_kit import listening_manager
 from tls_kit import Authority
 from uplink_kit import mosquitto
@@ -54,9 +57,11 @@ async def test_the_command_says_what_counts_now_and_what_after_a_restart(tmp_pat
         assert code == 0, err
         assert "changed: listen[0].max_packet" in out
         assert "journal.max_size: needs a restart" in out
-        async with aiomqtt.Client("127.0.0.1", gateway.port, username="bob", password="b") as client:
-            with pytest.raises(aiomqtt.MqttError):  # the new limit ends it
-                await client.publish("t", b"x" * 300, qos=1, timeout=10)
+        reason, bob = await knock(gateway.port, "bob", "b")
+        bob.writer.write(encode(Publish("t", b"x" * 300, qos=1, packet_id=1), 5))
+        answer = await bob.receive()
+        await RawClient.close_all()
+        assert (reason, getattr(answer, "reason", None)) == (0, Reason.PACKET_TOO_LARGE)
         status = await fieldgate("status", "-c", str(gateway.config))
         assert "not in force before a restart: journal.max_size" in status.out
 
