@@ -56,6 +56,7 @@ class LoginProof:
     def _leave(self) -> None:
         link, self._link = self._link, None
         if link is not None:
+            self._session.output()  # what was sent to the session is the next connection's to answer
             self._session.disconnect(clock.boot_s())
             link.write(self._session.output())
             link.close()
@@ -77,7 +78,7 @@ class LoginProof:
 
     def link_received(self, link: Link, chunk: bytes) -> None:
         """The CONNACK decides; what the server sends behind it, it sends again to the connection that follows."""
-        if link is not self._link:
+        if link is not self._link or self._outcome is None or self._outcome.done():
             return
         for happening in self._session.received(chunk, clock.boot_s()):
             match happening:

@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 import source_kit
 from fieldgate.forward import mqtt_uplink
 from fieldgate.forward.mqtt_uplink import MqttUplink
-from fieldgate.mqtt.packets import ConnAck, Reason, Will
+from fieldgate.mqtt.packets import ConnAck, Connect, Disconnect, Publish, PubRel, Reason, Will
 from fieldgate.net.login_proof import LoginProof
 from listener_kit import SettlingIntake
 from ports import free_port
@@ -162,6 +162,25 @@ async def test_a_proof_says_who_we_are_keeps_the_session_and_has_no_will() -> No
             assert (proof.username, proof.password) == ("new", b"two")
             assert (last.username, last.password) == ("new", b"two")
             assert isinstance(last.will, Will)
+
+
+async def test_a_proof_answers_nothing_that_is_for_the_session() -> None:
+    """A PUBREL that it answered would never come again, and the message of the next one with that id pass for known."""
+
+    def answer(peer: Peer) -> None:
+        peer.send(ConnAck(session_present=True))
+        if peer.number == 2:
+            peer.send(PubRel(7))
+            peer.send(Publish("t", b"x", qos=1, packet_id=8))
+
+    async with ScriptedBroker().serving() as broker:
+        broker.on_connect = answer
+        async with rotating(MemoryFeed(), broker.port, version="5", **OLD) as uplink:
+            await until(lambda: uplink.status.state == "connected")
+            uplink.reconfigure(uplink_config(broker.port, mqtt={"version": "5", **NEW}))
+            await until(lambda: len(broker.peers) == 3 and broker.peers[1].is_closed)
+
+            assert [type(packet) for packet in broker.peers[1].packets] == [Connect, Disconnect]
 
 
 async def test_a_server_that_is_only_busy_is_asked_again() -> None:
