@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pydantic import BaseModel
+
 from fieldgate.config.loader import SEARCH_PATHS, Reading
-from fieldgate.config.model import Config
 from fieldgate.doctor.finding import Figure, Finding
 from fieldgate.doctor.secret_values import secrets_of
 from fieldgate.doctor.users import user_name
@@ -19,6 +20,7 @@ from fieldgate_devices.files.document import Problem
 __all__ = ["config_findings", "secret_files"]
 
 _MAX_TOLD: Final = 20
+_SECRET_FILES: Final = frozenset({"key", "users"})
 _SECRET_FILE: Final = re.compile(r"\$\{file:([^{}]+)\}")
 
 
@@ -65,20 +67,25 @@ def secret_files(reading: Reading) -> list[Path]:
         with suppress(OSError):
             text = path.read_text(encoding="utf-8", errors="replace")
             found += [path.absolute().parent / name for name in _SECRET_FILE.findall(text)]
-    if config is not None:
-        found += [one for one in _named_files(config) if one is not None]
+    found += _named_files(config)
     return sorted(set(found))
 
 
-def _named_files(config: Config) -> Iterable[Path | None]:
-    for listen in config.listen:
-        yield listen.tls.key if listen.tls is not None else None
-        yield listen.auth.users if listen.auth is not None else None
-    for source in config.sources:
-        yield source.mqtt.key if source.mqtt is not None else None
-    for uplink in config.uplinks.values():
-        yield uplink.mqtt.key if uplink.mqtt is not None else None
-        yield uplink.webhook.key if uplink.webhook is not None else None
+def _named_files(value: object) -> Iterator[Path]:
+    """The private keys and the users files that a configuration names, wherever they stand."""
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            below = getattr(value, name)
+            if isinstance(below, Path) and name in _SECRET_FILES:
+                yield below
+            else:
+                yield from _named_files(below)
+    elif isinstance(value, Mapping):
+        for below in value.values():
+            yield from _named_files(below)
+    elif isinstance(value, tuple):
+        for below in value:
+            yield from _named_files(below)
 
 
 def _modes(reading: Reading) -> Iterator[Finding]:

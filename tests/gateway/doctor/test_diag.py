@@ -35,6 +35,7 @@ PLANTED = {
     "header": "x-header-valu3-9",
     "proxy password": "pr0xy-pass-77",
     "bearer token of a device": "dev1ce-t0ken-0123456789",
+    "metrics token": "metr1cs-t0ken-0123456789",
     "authorization of a webhook": "Bearer wh-auth-0123456789",
     "path of a webhook": "B00KPATHxyz123456",
     "query of a URL": "qu3ry-t0ken-55",
@@ -61,6 +62,7 @@ uplinks:
   five: {mqtt: {url: 'mqtts://f.example', sas: {key: SAS}}}
   six: {webhook: {url: 'https://hooks.example/T0/B00KPATHxyz123456', authorization: 'Bearer wh-auth-0123456789',
                   headers: {X-Number: '83726154'}}}
+metrics: {listen: 127.0.0.1:0, auth: {token: metr1cs-t0ken-0123456789}}
 rules: {path: rules.d}
 devices: {path: devices.d}
 journal: {path: state, max_size: 64MB}

@@ -155,12 +155,13 @@ def test_more_problems_than_anybody_reads_are_counted(tmp_path: Path) -> None:
     assert by_id(found, "config.more").figures == {"more": 10}
 
 
-@pytest.mark.parametrize("what", ["password file", "users", "key"])
+@pytest.mark.parametrize("what", ["password file", "users", "key", "users of the metrics"])
 def test_a_secret_that_everybody_can_read_is_an_error(what: str, tmp_path: Path) -> None:
-    path = write_private(tmp_path / "file", users_text(amy="x") if what == "users" else "secret")
+    path = write_private(tmp_path / "file", users_text(amy="x") if "users" in what else "secret")
     text = {
         "password file": UPLINK.replace("file:pw", "file:file"),
         "users": "listen: [{mqtt: 127.0.0.1:0, auth: {users: file}}]\n",
+        "users of the metrics": "metrics: {listen: 127.0.0.1:0, auth: {users: file}}\n",
         "key": "listen: [{mqtt: 127.0.0.1:0, tls: {certificate: file, key: file}}]\n",
     }[what]
     well = of_config(written(tmp_path, text))
