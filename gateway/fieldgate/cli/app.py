@@ -47,6 +47,8 @@ COMMANDS: Final = {
     "user": ("user",),
     "acl": ("acl",),
     "journal": ("journal",),
+    "backup": ("backup",),
+    "restore": ("restore",),
     "parked": ("parked",),
     "dead-letters": ("dead_letters",),
     "ports": ("ports",),

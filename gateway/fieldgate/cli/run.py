@@ -18,6 +18,7 @@ from fieldgate.config.loader import SEARCH_PATHS, LoadedConfig
 from fieldgate.errors import FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
+from fieldgate.journal.restoring import finish_cut_restore
 from fieldgate.observe.log import configure
 from fieldgate.pipeline import Pipeline
 from fieldgate.supervisor import stop_signals, supervise
@@ -44,10 +45,24 @@ def register(app: typer.Typer) -> None:
         loaded = usable_config(config, exit_code=EX_CONFIG)
         writer = configure(level=log_level)
         try:
+            if _finish_cut_restore(loaded):
+                loaded = usable_config(config, exit_code=EX_CONFIG)
             code = _run(loaded)
         finally:
             writer.close(deadline_s=_LOG_DEADLINE_S)
         raise typer.Exit(code)
+
+
+def _finish_cut_restore(loaded: LoadedConfig) -> bool:
+    """Finish a restore that was cut short; the configuration is another one then."""
+    try:
+        is_finished = finish_cut_restore(loaded.config.journal.path)
+    except FieldgateError as error:
+        log.error("gateway.failed", problem=str(error))
+        raise typer.Exit(EX_CONFIG) from error
+    if is_finished:
+        log.warning("restore.finished", meaning="it had been cut short; what was here before is kept beside")
+    return is_finished
 
 
 def _run(loaded: LoadedConfig) -> int:

@@ -30,18 +30,19 @@ from fieldgate.journal.records import (
     OpenReport,
     RunRecord,
 )
+from fieldgate.journal.restoring import finish_restore
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.shapes import DrainRecord, Meta, NotedLoss, loss_name
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.tailcheck import continue_after_loss
 
-__all__ = ["CARRIED", "Opening", "begin_file", "open_journal"]
+__all__ = ["CARRIED", "FAR", "Opening", "begin_file", "open_journal"]
 
 CARRIED: Final = (Kind.STATE, Kind.LEDGER, Kind.LOSS, Kind.RUN, Kind.BOOT, Kind.DRAIN, Kind.PARKED)
 """What a new file takes over from the book of the one before."""
 
 _INDEX_S: Final = 2.5  # a start may take 5 s when something is damaged
-_FAR: Final = 1 << 32  # how far numbers jump while it is not known which were given
+FAR: Final = 1 << 32  # how far numbers jump while it is not known which were given
 
 
 @dataclass(slots=True)
@@ -99,6 +100,7 @@ def open_journal(path: Path, start: Start) -> Opening:
     """
     folder = Folder(path)
     try:
+        finish_restore(path)
         try:
             return _open(folder, start)
         except (*SQLITE_ERRORS, OSError) as error:
@@ -233,7 +235,7 @@ def _go_on(folder: Folder, highwater: HighWaterFile, file: BlockFile, start: Sta
 def _newest(drain: Drain) -> tuple[int, int]:
     """The highest block number and seq that the file can hold."""
     block_no, seq = drain.newest()
-    far = 0 if drain.is_indexed else _FAR
+    far = 0 if drain.is_indexed else FAR
     marks = drain.record.marks or ()
     return block_no + far, max([seq, *(mark.top_seq for mark in marks)]) + far
 

@@ -70,6 +70,7 @@ NAMES: Final = {
     "rules.state_damaged": "the file of the rules' state was damaged; what could be read of it was taken over",
     "rules.state_not_stored": "timers and windows of rules cannot be stored for now",
     "rules.state_stored_again": "timers and windows of rules are stored again",
+    "restore.finished": "a restore that had been cut short was finished before the start",
     "rule.command_done_again": "a device has carried out a command of a rule, after one that was not done",
     "rule.command_not_done": "a command of a rule was not carried out, and why; said again when the reason changes",
     "rule.failed": "a defect in a rule or in what runs it was met; said again when it is another one",
