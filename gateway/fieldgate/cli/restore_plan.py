@@ -22,7 +22,16 @@ from fieldgate.journal.archive import ArchiveReader, Member
 from fieldgate.journal.files import Folder, data_files
 from fieldgate.journal.inspection import Inspection
 from fieldgate.journal.restored import check_databases, read_mark, renew
-from fieldgate.journal.restoring import COMMITTED, KEPT, PREPARED, Plan, commit, finish_restore, state_entries
+from fieldgate.journal.restoring import (
+    COMMITTED,
+    KEPT,
+    PREPARED,
+    Plan,
+    commit,
+    finish_restore,
+    is_pending,
+    state_entries,
+)
 from fieldgate.journal.snapshot import check_space
 
 __all__ = ["Restore", "RestoreRefused"]
@@ -42,6 +51,7 @@ class Restore:
         self._archive = archive
         self._manifest = archive.manifest
         self._may_force = may_force
+        self._state: Path | None = None
         self._progress = progress
         self._config = self._config_target(config)
         self._staged_config = (self._config.parent if self._config else Path()) / _PREPARED_CONFIG
@@ -62,7 +72,7 @@ class Restore:
         """
         self._refuse_strangers()
         try:
-            state = self._prepare_config()
+            self._state = state = self._prepare_config()
             self._refuse_to_bury_events(state)
             folder = Folder(state)  # a gateway that runs has it
             try:
@@ -74,7 +84,7 @@ class Restore:
             at = error.filename or "restore"
             raise RestoreRefused(f"{at}: {(error.strerror or str(error)).lower()}; nothing was changed") from error
         finally:
-            if self._config is not None:
+            if self._config is not None and not (self._state is not None and is_pending(self._state)):
                 shutil.rmtree(self._staged_config, ignore_errors=True)
 
     def _refuse_strangers(self) -> None:

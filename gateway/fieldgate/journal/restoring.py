@@ -30,6 +30,7 @@ __all__ = [
     "commit",
     "finish_cut_restore",
     "finish_restore",
+    "is_pending",
     "state_entries",
 ]
 
@@ -77,6 +78,11 @@ def commit(folder: Path, plan: Plan) -> None:
     sync_folder(folder)
 
 
+def is_pending(folder: Path) -> bool:
+    """Whether a plan was committed in this state folder that is not carried out yet."""
+    return (folder / COMMITTED / _PLAN).exists()
+
+
 def finish_cut_restore(folder: Path) -> bool:
     """Do the same in a state folder that is not locked yet; costs nothing where there is nothing to do.
 
@@ -84,7 +90,7 @@ def finish_cut_restore(folder: Path) -> bool:
         JournalBusy, JournalRefused: the folder cannot be had.
         RestoreError: as `finish_restore`.
     """
-    if not (folder / COMMITTED / _PLAN).exists():
+    if not is_pending(folder):
         return False
     locked = Folder(folder)
     try:
