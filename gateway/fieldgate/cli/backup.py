@@ -26,9 +26,10 @@ from fieldgate.control import ControlError, GatewayNotRunning, socket_path, stre
 from fieldgate.journal.archive import ArchiveWriter, Manifest
 from fieldgate.journal.facts import stats_facts
 from fieldgate.journal.inspection import Inspection
+from fieldgate.journal.newer import SIDES
 from fieldgate.journal.restored import check_databases
 from fieldgate.journal.schema import SCHEMA_VERSION
-from fieldgate.journal.snapshot import HIGHWATER, SIDES, STAGE, check_space, copy_stopped
+from fieldgate.journal.snapshot import HIGHWATER, STAGE, check_space, copy_stopped
 
 __all__ = ["register"]
 

@@ -16,11 +16,12 @@ from fieldgate.cli.words import count
 from fieldgate.config import Config
 from fieldgate.config.loader import find_file, load_as_written
 from fieldgate.config.places import default_state_folder
-from fieldgate.errors import ConfigError, FieldgateError
+from fieldgate.errors import ConfigError, FieldgateError, JournalError
 from fieldgate.ingest.profile_files import profile_paths
 from fieldgate.journal.archive import ArchiveReader, Member
 from fieldgate.journal.files import Folder, data_files
 from fieldgate.journal.inspection import Inspection
+from fieldgate.journal.records import JournalBusy
 from fieldgate.journal.restored import check_databases, read_mark, renew
 from fieldgate.journal.restoring import (
     COMMITTED,
@@ -106,7 +107,12 @@ class Restore:
     def _refuse_to_bury_events(self, state: Path) -> None:
         if self._may_force:
             return
-        waiting = _stored_events(state)
+        try:
+            waiting = _stored_events(state)
+        except JournalBusy:
+            raise
+        except JournalError as error:
+            raise RestoreRefused(f"{error}; --force keeps all of it aside") from error
         if waiting:
             raise RestoreRefused(
                 f"{state}: {count(waiting, 'event')} are stored here, which no uplink would get then; run the gateway "

@@ -21,6 +21,7 @@ from fieldgate.journal.book import Book, BookRow, Kind
 from fieldgate.journal.drain import Drain
 from fieldgate.journal.files import Ballast, Folder
 from fieldgate.journal.highwater import HighWater, HighWaterFile
+from fieldgate.journal.newer import refuse_newer
 from fieldgate.journal.parked_rows import parked_heads
 from fieldgate.journal.records import (
     BootRecord,
@@ -101,6 +102,7 @@ def open_journal(path: Path, start: Start) -> Opening:
     folder = Folder(path)
     try:
         finish_restore(path)
+        refuse_newer(path)
         try:
             return _open(folder, start)
         except (*SQLITE_ERRORS, OSError) as error:
@@ -175,9 +177,7 @@ def _open_file(path: Path, start: Start) -> BlockFile:
     try:
         file = BlockFile(path, synchronous=start.synchronous)
     except NewerSchema as error:
-        raise JournalRefused(
-            f"{path}: written by a newer version of Fieldgate ({error}); upgrade to open it"
-        ) from error
+        raise JournalRefused(f"{path}: written by a newer version of Fieldgate ({error}); install that") from error
     except SQLITE_ERRORS as error:
         if classify(error, path.parent) in (Fault.DAMAGED, Fault.UNREADABLE):
             raise FileDamaged(str(error)) from error

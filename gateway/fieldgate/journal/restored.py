@@ -21,10 +21,11 @@ from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema
 from fieldgate.journal.files import Folder, data_files, delete_file, sync_folder
 from fieldgate.journal.highwater import HighWater, HighWaterFile
 from fieldgate.journal.moving import make_mark
+from fieldgate.journal.newer import SIDES
 from fieldgate.journal.opening import FAR
 from fieldgate.journal.schema import APPLICATION_ID, SCHEMA_VERSION
 from fieldgate.journal.session_file import SessionFile
-from fieldgate.journal.snapshot import HIGHWATER, SIDES
+from fieldgate.journal.snapshot import HIGHWATER
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.tailcheck import begin_epoch
 from fieldgate.mqtt.stored import Changes

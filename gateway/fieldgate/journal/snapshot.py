@@ -17,32 +17,22 @@ from pathlib import Path
 from typing import Final
 
 from fieldgate.errors import FieldgateError
-from fieldgate.journal import command_file, device_file, rule_file, session_file
 from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema
 from fieldgate.journal.book import Book, Kind
-from fieldgate.journal.dead_letter_file import APPLICATION_ID, SCHEMA_VERSION
 from fieldgate.journal.files import data_files, open_mode, share_lock
 from fieldgate.journal.highwater import HighWaterFile
 from fieldgate.journal.journal import Journal
+from fieldgate.journal.newer import SIDES
 from fieldgate.journal.paced_copy import CopyFailed, PacedCopy
-from fieldgate.journal.row_file import FileKind
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.shapes import DrainRecord
 from fieldgate.journal.side_file import SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 
-__all__ = ["HIGHWATER", "SIDES", "STAGE", "LiveSnapshot", "SnapshotError", "check_space", "copy_stopped"]
+__all__ = ["HIGHWATER", "STAGE", "LiveSnapshot", "SnapshotError", "check_space", "copy_stopped"]
 
 STAGE: Final = "backup.part"
 HIGHWATER: Final = "highwater"
-SIDES: Final = (
-    session_file.KIND,
-    device_file.KIND,
-    rule_file.KIND,
-    command_file.KIND,
-    FileKind("dead_letters.db", APPLICATION_ID, SCHEMA_VERSION),
-)
-"""The databases beside the journal's."""
 
 _RESERVE_BYTES: Final = 8 << 20
 

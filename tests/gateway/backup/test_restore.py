@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -171,10 +172,17 @@ def test_a_gateway_that_runs_is_left_alone(machine: Machine, archive: Path) -> N
     assert not list(machine.folder.glob("before-restore-*"))
 
 
+def make_newer(machine: Machine) -> None:
+    """What the message of a downgrade says one may do."""
+    with closing(sqlite3.connect(max(machine.state.glob("journal-*.db")))) as database:
+        database.execute("PRAGMA user_version=99")
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
         (lambda _machine: None, "40 events are stored here"),
+        (lambda machine: make_newer(machine), "schema version 99; .* --force keeps all of it aside"),
         (
             lambda machine: machine.config.write_text("gateway: {id: other}\njournal: {path: state}\n"),
             "the backup is of gateway 'plant-7', and .* is that of 'other'",
