@@ -15,10 +15,11 @@ PYTEST := $(BIN)/pytest -q
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadfile
 
-# Versions for every Linux that a wheel may be for, not for the machine on which this runs; no index is named.
+# For every Linux, not only the machine on which this runs; versions that have wheels (tailer never had one, and needs no
+# compiler); no index is named.
 UV := uv>=0.5
-LOCK := --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
-	--custom-compile-command "make lock"
+LOCK := --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-binary tailer \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .PHONY: help setup check format test test-whole test-faults test-long test-root interop bench demo lock wheels clean
 

@@ -1,4 +1,4 @@
-"""`deploy/requirements.txt` pins all that Fieldgate needs, so that pip takes nothing else: versions, hashes, no index."""
+"""`deploy/requirements.txt` pins all that Fieldgate needs, so that pip takes nothing else: versions and hashes."""
 
 from __future__ import annotations
 
