@@ -131,7 +131,7 @@ def _become(words: list[str], env: dict[str, str], cwd: str, streams: str) -> No
         os.dup2(opened, fd)
         os.close(opened)
     sys.argv = ["fieldgate", *words]
-    import_module("fieldgate.cli.app").main()
+    import_module("fieldgate.cli").main()
     sys.exit(0)
 
 

@@ -40,6 +40,11 @@ def rules_of(text: str) -> RuleSet:
     return read.rules
 
 
+def known_of(fields: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an event says, as whoever decoded it has it at hand."""
+    return fields
+
+
 class World:
     """One gateway's rules and its clocks. ``done`` are effects and new events with the second at which they came."""
 
@@ -84,9 +89,9 @@ class World:
 
     def say(
         self, fields: Mapping[str, Any], *, device: str = "b1", at_s: float | None = None, type_: str = "boiler",
-        made_at_s: float | None = None, is_replayed: bool = False, lane: int = Lane.NORMAL,
+        made_at_s: float | None = None, is_replayed: bool = False, lane: int = Lane.NORMAL, is_known: bool = False,
     ) -> Decided | None:  # fmt: skip
-        """A device says something; return what the engine answers."""
+        """A device says something; return what the engine answers. ``is_known``: it need not decode the event."""
         if at_s is not None:
             self.to(at_s)
         extra = None
@@ -95,7 +100,7 @@ class World:
             extra = Extra(made_ns, is_replayed)
         data = msgspec.json.encode(fields)
         event = Event(Address(device, type_, f"t/{device}"), self.stamp, data, True, 0, lane, extra=extra)
-        return self._note(self.engine.feed([event], self.stamp))
+        return self._note(self.engine.feed([event], self.stamp, [known_of(fields)] if is_known else None))
 
     def notice(self, kind: str, device: str = "gw", **fields: Any) -> Decided | None:
         """Something happens to the gateway."""

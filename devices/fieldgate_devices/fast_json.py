@@ -6,9 +6,9 @@ for a message that `Contract` must look at: one that breaks the contract, is of 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import attrgetter
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 import msgspec
 
@@ -20,19 +20,27 @@ from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.fields import FieldReader
 from fieldgate_devices.paths import ABSENT, read_path
 
-__all__ = ["Fast", "compile_fast"]
+__all__ = ["Fast", "Known", "compile_fast"]
+
+
+class Known(Protocol):
+    """A message that was decoded, for whoever wants a field of it and not all: None where there is no such field."""
+
+    def get(self, name: str, /) -> object:
+        """Return the value, as the fields that were written have it."""
 
 
 class Fast(msgspec.Struct, frozen=True, gc=False, eq=False):
     """Payload in; fields as JSON out, or None: ask the contract. One of ``plain`` and ``timed`` at most is there.
 
     ``timed`` is for a profile that says where a message has the device's own time, and returns that too. ``many`` is
-    ``plain`` for all messages of a read at once, in half the time; None where one of them needs another look.
+    ``plain`` for all messages of a read at once, in half the time, and what they say as well; None where one of them
+    needs another look.
     """
 
     plain: Callable[[bytes], bytes | None] | None = None
     timed: Callable[[bytes], tuple[bytes, int | None] | None] | None = None
-    many: Callable[[list[bytes]], list[bytes] | None] | None = None
+    many: Callable[[list[bytes]], tuple[list[bytes], Sequence[Known]] | None] | None = None
 
 
 _INT_MIN: Final = -(1 << 63)
@@ -157,7 +165,21 @@ def _struct(tree: _Tree) -> tuple[type[msgspec.Struct], int]:
         else:
             fields.append((name, below[0]))
     rename = {f"m{raw.encode().hex()}": raw for raw in tree}
-    return msgspec.defstruct("Message", fields, rename=rename, kw_only=True, gc=False), count
+    namespace = {"get": _getter(tree)}
+    return msgspec.defstruct("Message", fields, rename=rename, kw_only=True, gc=False, namespace=namespace), count
+
+
+def _getter(names: Iterable[str]) -> Callable[[Any, str], object]:
+    """The method by which a message gives its members."""
+    attributes = {name: f"m{name.encode().hex()}" for name in names}
+
+    def get(self: Any, name: str, /) -> object:
+        try:
+            return getattr(self, attributes[name])
+        except KeyError:
+            return None
+
+    return get
 
 
 def _or_none(kind: Any) -> Any:
@@ -257,7 +279,14 @@ def _is_shallow(value: object) -> bool:
 def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[tuple[int, FieldReader]]) -> Fast:
     shape = _Shape(tree, places)
     names = [reader.name for reader in contract.readers]
-    make = msgspec.defstruct("Fields", [(name, Any, None) for name in names], omit_defaults=True, gc=False)
+    make = msgspec.defstruct(
+        "Fields",
+        [(f"m{name.encode().hex()}", Any, None) for name in names],
+        rename={f"m{name.encode().hex()}": name for name in names},
+        namespace={"get": _getter(names)},
+        omit_defaults=True,
+        gc=False,
+    )
     encode = msgspec.json.Encoder().encode
     decode, values_of, members = shape.decode, shape.values_of, shape.members  # while the shape is exact
     decode_lines, encode_lines = shape.decode_lines, msgspec.json.Encoder().encode_lines
@@ -278,7 +307,7 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
             return None
         return encode(message) if has_own_names else encode(make(*values_of(message)))
 
-    def many(payloads: list[bytes]) -> list[bytes] | None:
+    def many(payloads: list[bytes]) -> tuple[list[bytes], Sequence[Known]] | None:
         if not shape.is_exact:
             return None
         count = len(payloads)
@@ -290,10 +319,10 @@ def _reader(contract: Contract, tree: _Tree, places: list[str], specials: list[t
         # As many line ends as it takes to part them, so that no message has one; as many values, so that each is one.
         if len(messages) != count or joined.count(b"\n") != count - 1 or joined.count(b":") != count * members:
             return None
-        lines = encode_lines(messages if has_own_names else [make(*values_of(message)) for message in messages])
-        texts = lines.split(b"\n")
+        known: list[Any] = messages if has_own_names else [make(*values_of(message)) for message in messages]
+        texts = encode_lines(known).split(b"\n")
         del texts[-1]  # what follows the last line end
-        return texts
+        return texts, known
 
     def timed(payload: bytes) -> tuple[bytes, int | None] | None:
         values = shape.read(payload)

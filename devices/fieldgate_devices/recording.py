@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Final
 
@@ -140,12 +140,13 @@ class RecordingReader:
         self._latest_ns = 0
         self._known: set[tuple[str, str]] = set()  # sources and topics that are right
         self._time_of = _TimeReader()
+        self._last_at, self._last_ns = "", 0
 
     def feed(self, chunk: bytes) -> list[tuple[int, Heard]]:
         """Return the messages that are complete, with the numbers of their lines."""
         lines = (self._rest + chunk).split(b"\n")
         self._rest = lines.pop()
-        found = list(self._read(lines))
+        found = self._read(lines)
         if len(self._rest) > MAX_LINE_BYTES and not self.is_over:
             self._number += 1
             self._too_long()
@@ -162,7 +163,7 @@ class RecordingReader:
                 self._no_recording("the file is empty")
             return []
         if not self._has_head:
-            return list(self._read([last]))
+            return self._read([last])
         self._number += 1
         try:
             return [(self._number, self._message(last))]
@@ -170,22 +171,23 @@ class RecordingReader:
             self._tell("the last line was cut short, and is left out", is_warning=True)
             return []
 
-    def _read(self, lines: Iterable[bytes]) -> Iterator[tuple[int, Heard]]:
+    def _read(self, lines: Iterable[bytes]) -> list[tuple[int, Heard]]:
+        found: list[tuple[int, Heard]] = []
         for line in lines:
             if self.is_over:
-                return
+                break
             self._number += 1
-            if not line.strip():
-                continue
-            if not self._has_head:
-                self._read_head(line)
-            elif len(line) > MAX_LINE_BYTES:
-                self._too_long()
-            else:
+            if self._has_head and 0 < len(line) <= MAX_LINE_BYTES:
                 try:
-                    yield self._number, self._message(line)
+                    found.append((self._number, self._message(line)))
                 except _Wrong as wrong:
-                    self._tell(wrong.problem, column=_column_of(line, wrong))
+                    if line.strip():
+                        self._tell(wrong.problem, column=_column_of(line, wrong))
+            elif len(line) > MAX_LINE_BYTES and self._has_head:
+                self._too_long()
+            elif line.strip():
+                self._read_head(line)
+        return found
 
     def _read_head(self, line: bytes) -> None:
         try:
@@ -208,7 +210,7 @@ class RecordingReader:
             raise _Wrong(*_explained(str(error))) from error
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _Wrong("", f"this is not JSON: {error}") from error
-        at_ns = self._time_of(said.at)
+        at_ns = self._last_ns if said.at == self._last_at else self._time(said.at)
         key = (said.source, said.topic)
         if key not in self._known or said.qos:
             _check(said)
@@ -223,6 +225,12 @@ class RecordingReader:
             at_ns = self._latest_ns
         self._latest_ns = at_ns
         return Heard(at_ns, said.source, said.topic, payload, said.qos, said.retained)
+
+    def _time(self, text: str) -> int:
+        """The time of a line; that of the last one is known, which messages that came in one read share."""
+        at_ns = self._time_of(text)
+        self._last_at, self._last_ns = text, at_ns
+        return at_ns
 
     def _no_recording(self, how: str) -> None:
         self._number = max(self._number, 1)

@@ -24,18 +24,11 @@ from fieldgate.decide.publish_executor import PublishExecutor
 from fieldgate.decide.replies import Replies
 from fieldgate.device_directory import DeviceDirectory
 from fieldgate.device_watch import DeviceWatch, Tell
-from fieldgate.forward.expiry import Expiry
-from fieldgate.forward.home_assistant import HomeAssistant
-from fieldgate.forward.local_uplink import LocalUplink
-from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.mqtt_listener import MqttListener
-from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.registry import Registry
 from fieldgate.ingest.source import Intake
-from fieldgate.ingest.source_commands import SourceCommands
-from fieldgate.ingest.source_record import SourceRecord
 from fieldgate.journal.command_keeper import CommandKeeper, open_command_file
 from fieldgate.journal.dead_letter_keeper import DeadLetters, open_dead_letters
 from fieldgate.journal.device_keeper import DeviceKeeper, open_device_file
@@ -53,11 +46,16 @@ from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.command import Publication, RegisterWrite, SerialWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # each is loaded where it is made: a gateway has few of these, and lives for months
+    from fieldgate.forward.home_assistant import HomeAssistant
+    from fieldgate.forward.local_uplink import LocalUplink
+    from fieldgate.forward.mqtt_uplink import MqttUplink
     from fieldgate.forward.webhook_uplink import WebhookUplink
     from fieldgate.ingest.http_listener import HttpListener
     from fieldgate.ingest.modbus_source import ModbusSource
+    from fieldgate.ingest.mqtt_source import MqttSource
     from fieldgate.ingest.serial_source import SerialSource
+    from fieldgate.ingest.source_commands import SourceCommands
 
 __all__ = [
     "keeper_limits",
@@ -75,6 +73,7 @@ __all__ = [
 
 log = structlog.get_logger("fieldgate")
 
+_MQTT: Final = "mqtt/"  # before the name of a source that is a broker
 _OF_KIND: Final = {
     "modbus": RegisterWrite,
     "serial": SerialWrite,
@@ -190,9 +189,13 @@ def make_uplink(
     hearing: Hearing,
 ) -> MqttUplink | LocalUplink | WebhookUplink:
     """Make one way out, which is a way in for commands where it is configured so."""
+    from fieldgate.forward.expiry import Expiry
+
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
     if isinstance(config.mqtt, OwnListeners):
+        from fieldgate.forward.local_uplink import LocalUplink
+
         return LocalUplink(
             name,
             config,
@@ -204,11 +207,13 @@ def make_uplink(
             os_boot_of=os_boots.get,
         )
     if config.webhook is not None:
-        from fieldgate.forward.webhook_uplink import WebhookUplink  # with a driver that few need
+        from fieldgate.forward.webhook_uplink import WebhookUplink
 
         return WebhookUplink(
             name, config.webhook, feed, gateway=gateway, rng=random.Random(), os_boot_of=os_boots.get, rate=config.rate
         )
+    from fieldgate.forward.mqtt_uplink import MqttUplink
+
     commands, memory = hearing.of(name, config.broker, gateway=gateway)
     return MqttUplink(
         name,
@@ -228,6 +233,8 @@ def make_uplink(
 def _make_home_assistant(config: UplinkConfig, feed: UplinkFeed, *, gateway: str) -> HomeAssistant | None:
     if config.home_assistant is None:
         return None
+    from fieldgate.forward.home_assistant import HomeAssistant
+
     is_own = isinstance(config.mqtt, OwnListeners)
     return HomeAssistant(
         config,
@@ -286,7 +293,7 @@ def make_commands(
         """The listeners' clients, unless none of them is meant and the device was heard from another broker."""
         if broker.reach(request.topic, request.qos):
             return publisher
-        brokers = [one for one in by_source.values() if isinstance(one, SourceCommands)]
+        brokers = [cast("SourceCommands", one) for source, one in by_source.items() if source.startswith(_MQTT)]
         return next((one for one in brokers if one.reaches(topic)), publisher)
 
     return CommandDesk(
@@ -307,9 +314,10 @@ def source_executors(
     """Return who carries out commands for the devices of sources; see `make_commands`."""
     executors: dict[str, Executor] = {}
     for one, source in zip(config.sources, sources, strict=True):
-        if isinstance(source, MqttSource):
-            source.commands.replies = replies
-            executors[f"mqtt/{source.name}"] = source.commands
+        if one.mqtt is not None:
+            commands = cast("MqttSource", source).commands
+            commands.replies = replies
+            executors[f"{_MQTT}{source.name}"] = commands
         elif one.modbus is not None:
             from fieldgate.decide.register_executor import RegisterExecutor  # what few need, as the sources below
 
@@ -326,14 +334,17 @@ def make_source(
 ) -> MqttSource | SerialSource | ModbusSource:
     """Make one thing that is read."""
     if source.modbus is not None:
-        from fieldgate.ingest.modbus_assembly import make_modbus_source  # with a driver that few need
+        from fieldgate.ingest.modbus_assembly import make_modbus_source
 
         return make_modbus_source(source, intake, catalogue=catalogue)
     if source.serial is not None:
-        from fieldgate.ingest.serial_source import SerialSource  # with a driver that few need
+        from fieldgate.ingest.serial_source import SerialSource
         from fieldgate_devices.framing.spec import framer_of
 
         return SerialSource(source, intake, framer=framer_of(source.serial.framing), rng=random.Random())
+
+    from fieldgate.ingest.mqtt_source import MqttSource
+    from fieldgate.ingest.source_record import SourceRecord
 
     async def save(work: Callable[[], None]) -> None:
         await keeper.call(lambda _journal: work())

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 from typing import Final
 
-__all__ = ["boot_ns", "boot_s", "is_synced", "os_boot_id", "wall_ns"]
+__all__ = ["EARLIEST_PLAUSIBLE_NS", "boot_ns", "boot_s", "is_synced", "monotonic_ns", "os_boot_id", "wall_ns"]
 
-_EARLIEST_PLAUSIBLE_NS: Final = 1_735_689_600 * 10**9  # 2025-01-01: older than this code, so the clock was never set
+EARLIEST_PLAUSIBLE_NS: Final = 1_735_689_600 * 10**9  # 2025-01-01: older than this code, so the clock was never set
 
 
 def boot_ns() -> int:
@@ -22,6 +22,11 @@ def boot_ns() -> int:
 def boot_s() -> float:
     """CLOCK_BOOTTIME in seconds; the ``now_s`` that cores are given."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def monotonic_ns() -> int:
+    """CLOCK_MONOTONIC in ns: only for whoever counts by it, as systemd does; suspended time does not count."""
+    return time.monotonic_ns()
 
 
 def wall_ns() -> int:
@@ -40,7 +45,7 @@ def is_synced() -> bool:
     A plain container or a host with a battery-backed clock has no time daemon to ask; a plausible time is
     believed there. Under systemd-timesyncd its own flag decides while the daemon has never synchronised.
     """
-    if wall_ns() < _EARLIEST_PLAUSIBLE_NS:
+    if wall_ns() < EARLIEST_PLAUSIBLE_NS:
         return False
     timesync = Path("/run/systemd/timesync")
     return not timesync.is_dir() or (timesync / "synchronized").exists()

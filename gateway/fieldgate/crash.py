@@ -1,7 +1,8 @@
-"""Named places at which a test lets the process die, and mutants that a test must find out.
+"""Named places at which a test lets the process die or hang, and mutants that a test must find out.
 
 ``FIELDGATE_CRASH_AT=NAME:N`` kills the process the N-th time it comes by; ``FIELDGATE_MUTANT=NAME`` breaks a promise
-on purpose. Both wrap what is already built: without the variables nothing is touched and nothing is slower.
+on purpose; with ``FIELDGATE_FREEZE_WRITER=FILE`` the journal's thread hangs for as long as there is a file of that
+name. All wrap what is already built: without the variables nothing is touched and nothing is slower.
 """
 
 from __future__ import annotations
@@ -9,16 +10,22 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.dead_letter import LetterChanges
 from fieldgate.journal.outbox import WriteJob
+from fieldgate.observe.watchdog import Watchdog
 from fieldgate.pipeline import Pipeline
 
-__all__ = ["install"]
+__all__ = ["VARIABLES", "install"]
+
+VARIABLES: Final = frozenset({"FIELDGATE_CRASH_AT", "FIELDGATE_MUTANT", "FIELDGATE_FREEZE_WRITER"})
+_LOOK_AGAIN_S: Final = 0.05
 
 
 def install(pipeline: Pipeline) -> None:
@@ -34,8 +41,12 @@ def install(pipeline: Pipeline) -> None:
         pipeline.journal._active.file.connection.execute("PRAGMA synchronous=NORMAL")
     elif mutant == "letters-without-sync":
         pipeline.dead_letters._file._side.connection.execute("PRAGMA synchronous=NORMAL")  # type: ignore[union-attr]  # it is open
+    elif mutant == "feed-without-progress":
+        _feed_without_progress()
     elif mutant:
         raise ValueError(f"FIELDGATE_MUTANT={mutant!r}: no such mutant")
+    if freeze := os.environ.get("FIELDGATE_FREEZE_WRITER"):
+        _before(pipeline.keeper._writer, "_do", partial(_hang_while_there_is, Path(freeze)))
     crash_at = os.environ.get("FIELDGATE_CRASH_AT")
     if not crash_at:
         return
@@ -66,6 +77,11 @@ def install(pipeline: Pipeline) -> None:
             _before(pipeline.dead_letters.box, "written", come_by)
         case _:
             raise ValueError(f"FIELDGATE_CRASH_AT={name!r}: no such place")
+
+
+def _hang_while_there_is(file: Path) -> None:
+    while file.exists():
+        threading.Event().wait(_LOOK_AGAIN_S)
 
 
 def _once_written(call: Callable[[], None], taken: list[Shipment]) -> None:
@@ -110,6 +126,11 @@ def _acknowledge_before_commit(pipeline: Pipeline) -> None:
         return job
 
     outbox.begin_write = eager  # type: ignore[method-assign]  # that is the mutant
+
+
+def _feed_without_progress() -> None:
+    """A watchdog that only shows that the loop runs, as most are."""
+    Watchdog.may_feed = lambda *_: True  # type: ignore[method-assign]  # that is the mutant
 
 
 def _bind_nothing(pipeline: Pipeline) -> None:

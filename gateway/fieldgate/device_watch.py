@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import structlog
 
 from fieldgate import clock
-from fieldgate.forward.ha_entity import KnownField
-from fieldgate.forward.home_assistant import DevicesToTell, HomeAssistant, KnownDevice
 from fieldgate.ingest.decode import Decoded
 from fieldgate.ingest.device_entry import Device, Key
 from fieldgate.ingest.device_facts import Now, utc_text
@@ -33,6 +31,10 @@ from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.contract import Contract
 from fieldgate_devices.event import Lane, Stamp
 from fieldgate_devices.field_specs import spec_of
+
+if TYPE_CHECKING:  # loaded with the first who tells Home Assistant, whom few have
+    from fieldgate.forward.ha_entity import KnownField
+    from fieldgate.forward.home_assistant import HomeAssistant, KnownDevice
 
 __all__ = ["DeviceWatch", "Tell"]
 
@@ -99,6 +101,8 @@ class DeviceWatch:
 
     def tells(self, discovery: HomeAssistant, kick: Callable[[], None]) -> None:
         """From now on ``discovery`` hears of devices; ``kick`` lets it send."""
+        from fieldgate.forward.home_assistant import DevicesToTell
+
         discovery.watch(DevicesToTell(lambda: list(self.registry.devices), self.known))
         self._discoveries.append((discovery, kick))
 
@@ -180,6 +184,8 @@ class DeviceWatch:
 
     def known(self, key: Key) -> KnownDevice | None:
         """Return a device as Home Assistant is told of it."""
+        from fieldgate.forward.home_assistant import KnownDevice
+
         device = self.registry.devices.get(key)
         if device is None:
             return None
@@ -191,6 +197,8 @@ class DeviceWatch:
         )
 
     def _known_fields(self, device: Device) -> Iterable[KnownField]:
+        from fieldgate.forward.ha_entity import KnownField
+
         contract = self.contract(device)
         topics = {name: topic for name, (_, topic) in device.values().items()}
         newest = next(reversed(device.topics), "")

@@ -12,12 +12,11 @@ from fieldgate.config.command_topic import OFF, command_filter
 from fieldgate.config.uplink import MqttUplinkConfig
 from fieldgate.decide.orders import Desk
 from fieldgate.device_watch import DeviceWatch
-from fieldgate.forward.session_record import SessionRecord
-from fieldgate.forward.uplink_memory import UplinkMemory
 from fieldgate.journal.keeper import Keeper
 
 if TYPE_CHECKING:
     from fieldgate.forward.command_port import CommandPort
+    from fieldgate.forward.uplink_memory import UplinkMemory
 
 __all__ = ["Hearing"]
 
@@ -33,6 +32,9 @@ class Hearing:
 
     def of(self, name: str, mqtt: MqttUplinkConfig, *, gateway: str) -> tuple[CommandPort | None, UplinkMemory]:
         """Return the port of an uplink, where it is to hear commands, and its memory."""
+        from fieldgate.forward.session_record import SessionRecord  # as the uplink itself: not where there is none
+        from fieldgate.forward.uplink_memory import UplinkMemory
+
         client_id = mqtt.client_id or f"fieldgate-{gateway}-{name}"
         record = SessionRecord(
             self._folder / "uplinks" / f"{name}.json",

@@ -36,9 +36,9 @@ from fieldgate.assembly import (
     source_executors,
 )
 from fieldgate.config import Config
+from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.replies import Replies
-from fieldgate.forward.local_uplink import LocalUplink
 from fieldgate.hearing import Hearing
 from fieldgate.ingest.decode import ContractDecoder
 from fieldgate.ingest.echo import EchoGuard
@@ -182,7 +182,7 @@ class Pipeline:
             self.commands.hear(received)
         decoded = self._decode(received, stamp, lane)
         events = decoded.events
-        decided = self._decide(events, stamp)
+        decided = self._decide(events, stamp, decoded.known)
         if decided is not None or decoded.odd is not None or decoded.is_mixed:
             self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp, decided=decided)
@@ -274,7 +274,9 @@ class Pipeline:
             for source in self.sources:
                 ends.create_task(source.stop_reading(), name=f"stop:{source.name}")
         for uplink in self.uplinks:
-            if isinstance(uplink, LocalUplink):  # what it hands over waits in sessions, which are saved below
+            if isinstance(
+                self.config.uplinks[uplink.name].mqtt, OwnListeners
+            ):  # what it hands over waits in sessions, which are saved below
                 await uplink.stop()
         try:
             try:
@@ -351,4 +353,4 @@ class Pipeline:
         return {feed.name: feed.route.takes for feed in self.outbox.all_feeds()}
 
     def _attention(self) -> None:
-        self._loop.call_soon(self.keeper.turn)
+        self.keeper.wake()

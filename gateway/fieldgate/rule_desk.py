@@ -89,7 +89,7 @@ class RuleDesk:
 
     def begin(self) -> None:
         """Start the rules, once everybody is there who carries out effects."""
-        self.keeper.watch(self.host.engine)
+        self.keeper.watch(self.host)
         self._thresholds = buffer_thresholds(self.host.rules)
         self.host.begin(self._now_stamp())
 
@@ -110,9 +110,9 @@ class RuleDesk:
     def _changed(self) -> None:
         """Something is due earlier than was said, or is to be written soon."""
         host = self.host
-        if host.engine.urgent:
+        if host.urgent:
             self.keeper.attention()
-        due_s = host.engine.due_s
+        due_s = host.due_s
         if due_s is not None and due_s < host.wakes_s:
             self._wake.set()
 
@@ -121,7 +121,7 @@ class RuleDesk:
         host = self.host
         while not host.is_over:
             self._wake.clear()
-            due_s, now_s = host.engine.due_s, clock.boot_s()
+            due_s, now_s = host.due_s, clock.boot_s()
             host.wakes_s = float("inf") if due_s is None else min(due_s, now_s + _EVERY_S)
             pause_s = None if due_s is None else max(_PAUSE_S, host.wakes_s - now_s)
             with contextlib.suppress(TimeoutError):

@@ -10,21 +10,31 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
 from fieldgate.config import Config
+from fieldgate.errors import FieldgateError
 from fieldgate.ingest.profile_files import Signature, read_folder, signature_of
 from fieldgate.threads import leave_signals_to_main
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_rules.file_limits import MAX_RULE_FILE
 from fieldgate_rules.rule import RuleSet
 
-__all__ = ["LoadedRules", "RuleFiles", "RuleWatch"]
+__all__ = ["LoadedRules", "RuleFiles", "RuleWatch", "RulesClosed"]
 
 _EVERY_S: Final = 1.0
 _MAX_FILES: Final = 500
+
+
+class RulesClosed(FieldgateError):
+    """The rules are not read any more."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"{folder} is not read any more: the gateway is about to stop")
+        self.folder = folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +68,8 @@ class RuleFiles:
         from fieldgate_rules.reading import read_rules
 
         read = read_rules(contents, catalogue, known_to_rules(self._config))
+        if read.rules.rules:
+            import_module("fieldgate_rules.engine")  # which runs them: here, in a thread, nothing waits for it
         problems += [str(problem) for problem in read.problems if not problem.is_warning]
         warnings = [str(problem) for problem in read.problems if problem.is_warning]
         return LoadedRules(read.rules, tuple(problems), tuple(warnings), signature)
@@ -82,6 +94,23 @@ class RuleWatch:
         self._is_stale = False  # the profiles have changed since
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rules", initializer=leave_signals_to_main)
         self._reading = asyncio.Lock()
+        self._is_closed = False
+
+    def read(self, catalogue: Catalogue) -> LoadedRules:
+        """Read the folder by these contracts, in whatever thread; nothing is used yet."""
+        return self._noticed(self._files.load(catalogue))
+
+    def _noticed(self, loaded: LoadedRules) -> LoadedRules:
+        """A folder that was there and is gone is no wish to have no rules."""
+        if loaded.signature is None and self.loaded.signature is not None and not loaded.problems:
+            return replace(loaded, problems=(f"{self._files.folder}: the folder is gone",))
+        return loaded
+
+    def take(self, loaded: LoadedRules) -> None:
+        """Use what was read; where it is what is in force, nothing happens."""
+        if loaded.signature != self._seen or self.problems or self._is_stale:
+            self._is_stale = False
+            self._take(loaded)
 
     def use_profiles(self, catalogue: Catalogue) -> None:
         """From now on by these contracts: what is in the folder may mean something else, or nothing any more."""
@@ -101,18 +130,27 @@ class RuleWatch:
                 await self.reload()
 
     async def reload(self) -> tuple[str, ...]:
-        """Read the folder now, and use it if all of it is valid; return what is not."""
+        """Read the folder now, and use it if all of it is valid; return what is not.
+
+        Raises:
+            RulesClosed: it was closed, perhaps meanwhile; nothing has changed then.
+        """
         async with self._reading:
+            self._check_open()
             self._is_stale = False
             loop = asyncio.get_running_loop()
-            self._take(await loop.run_in_executor(self._pool, self._files.load, self._catalogue))
+            loaded = await loop.run_in_executor(self._pool, self._files.load, self._catalogue)
+            self._check_open()
+            self._take(loaded)
             return self.problems
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise RulesClosed(self._files.folder)
 
     def _take(self, loaded: LoadedRules) -> None:
         self.reads += 1
-        self._seen, problems = loaded.signature, loaded.problems
-        if loaded.signature is None and self.loaded.signature is not None and not problems:
-            problems = (f"{self._files.folder}: the folder is gone",)
+        self._seen, problems = loaded.signature, self._noticed(loaded).problems
         is_news, self.problems = problems != self.problems, problems
         if problems:
             if is_news:
@@ -122,8 +160,9 @@ class RuleWatch:
         self.use(loaded)
 
     def close(self) -> None:
-        """Read nothing any more; what is being read is left to its end."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Read nothing any more; what is being read is left to its end, and not used."""
+        self._is_closed = True
+        self._pool.shutdown(wait=False)
 
 
 def _nobody(*_facts: object) -> None:

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import random
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -20,9 +23,12 @@ from fieldgate import clock
 from fieldgate.answers import handlers
 from fieldgate.control import ControlServer, socket_path
 from fieldgate.errors import FieldgateError, JournalError
+from fieldgate.observe.systemd_notify import ServiceManager, watchdog_timeout_s
 from fieldgate.pipeline import Pipeline
+from fieldgate.reload import Reloader
+from fieldgate.service import Service
 
-__all__ = ["StopIncomplete", "keep_alive", "stop_signals", "supervise"]
+__all__ = ["StopIncomplete", "is_service", "keep_alive", "stop_signals", "supervise"]
 
 log = structlog.get_logger("fieldgate")
 
@@ -38,23 +44,43 @@ class StopIncomplete(FieldgateError):
     """The gateway had to end before everything was written."""
 
 
+def is_service(env: Mapping[str, str] = os.environ) -> bool:
+    """Whether SIGHUP is a word to a service and not the end of the terminal that it was typed into.
+
+    systemd says which start of a service this is (``INVOCATION_ID``), or listens (``NOTIFY_SOCKET``); what has no
+    terminal at all (a container, another service manager) loses none.
+    """
+    if "INVOCATION_ID" in env or "NOTIFY_SOCKET" in env:
+        return True
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC))
+    except OSError:
+        return True
+    return False
+
+
 @contextmanager
-def stop_signals() -> Iterator[asyncio.Event]:
+def stop_signals(hang_up: asyncio.Event | None = None) -> Iterator[asyncio.Event]:
     """Give an event that SIGTERM and SIGINT set, once or a hundred times, now or while the process ends.
 
-    So does SIGHUP, a terminal that was closed, unless ``nohup`` said that it shall not. The loop's own handlers would
-    not do: it takes them down as it ends, and a signal that any thread got then (uvloop has some) would kill what ended
-    well.
+    SIGHUP sets ``hang_up``; without one it is a terminal that was closed, which asks to stop as well unless ``nohup``
+    said that it shall not. The loop's own handlers would not do: it takes them down as it ends, and a signal that any
+    thread got then (uvloop has some) would kill what ended well.
     """
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
 
-    def ask_to_stop(_number: int, _frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(stop.set)
+    def hear(number: int, _frame: FrameType | None) -> None:
+        event = hang_up if number == signal.SIGHUP and hang_up is not None else stop
+        loop.call_soon_threadsafe(event.set)
 
-    heard = [number for number in _SIGNALS if number != signal.SIGHUP or signal.getsignal(number) is not signal.SIG_IGN]
+    heard = [
+        number
+        for number in _SIGNALS
+        if number != signal.SIGHUP or hang_up is not None or signal.getsignal(number) is not signal.SIG_IGN
+    ]
     for number in heard:
-        signal.signal(number, ask_to_stop)
+        signal.signal(number, hear)
     try:
         yield stop
     finally:
@@ -92,8 +118,17 @@ async def keep_alive(
         await asyncio.sleep(pause_s)
 
 
-async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
-    """Run until ``stop`` is set, then stop within five seconds.
+async def supervise(
+    pipeline: Pipeline,
+    stop: asyncio.Event,
+    *,
+    manager: ServiceManager | None = None,
+    config_path: Path | None = None,
+    hang_up: asyncio.Event | None = None,
+) -> None:
+    """Run until ``stop`` is set, then stop within five seconds; ``manager`` hears how it goes.
+
+    Reads everything from ``config_path`` again when ``hang_up`` is set, or when it is asked to.
 
     Raises:
         JournalError: the journal has failed.
@@ -101,17 +136,34 @@ async def supervise(pipeline: Pipeline, stop: asyncio.Event) -> None:
     """
     rng = random.Random()
     problems: dict[str, str] = {}
-    control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems))
+    reloader = Reloader(pipeline, config_path)
+    control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems, reloader))
+    tasks: list[asyncio.Task[None]] = []
+    service = Service(
+        pipeline,
+        manager or ServiceManager({}),
+        problems=problems,
+        is_whole=lambda: not any(task.done() for task in tasks),
+        watchdog_s=watchdog_timeout_s(),
+        refused=lambda: reloader.problems,
+    )
+    reloader.began, reloader.ended = service.reloading, service.reloaded
     parts = pipeline.parts() | {"control": control.run}
+    if hang_up is not None:
+        parts["reload"] = partial(reloader.run, hang_up)
+    if manager is not None and manager.listens:
+        parts["service"] = service.run
     failure: BaseException | None = None
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_stop_with_journal(pipeline, stop), name="journal")]
+        tasks.append(group.create_task(_stop_with_journal(pipeline, stop), name="journal"))
         for name, run in parts.items():
             tasks.append(group.create_task(keep_alive(name, run, rng=rng, problems=problems), name=name))
         try:
             await stop.wait()
         finally:
             log.info("gateway.stopping")
+            reloader.end()
+            service.stopping()
             failure = await _stop_in_time(pipeline)
             for task in tasks:
                 task.cancel()

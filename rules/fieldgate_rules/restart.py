@@ -6,11 +6,15 @@ clock where it was known at both ends, else it counts as nothing: a timer goes o
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
 
-__all__ = ["Restart", "Saved", "restart_of"]
+__all__ = ["ALIVE", "Restart", "Saved", "is_anything", "restart_of"]
+
+ALIVE: Final = "alive"
+"""The kind of the row that says until when time was counted."""
 
 _MOST_S: Final = 400 * 86_400.0  # a clock that says more was wrong at one end
 
@@ -33,6 +37,11 @@ class Restart(msgspec.Struct, frozen=True):
     def move(self, at_s: float) -> float:
         """Return what a saved boot time is in this boot; it may be below zero."""
         return at_s + self.shift_s
+
+
+def is_anything(keys: Iterable[tuple[str, str, str]]) -> bool:
+    """Return whether rows with these keys (see `fieldgate_rules.engine.rows`) hold anything that rules remember."""
+    return any(kind != ALIVE for _, _, kind in keys)
 
 
 def restart_of(saved: Saved, *, boot_s: float, wall_s: float | None, os_boot: str) -> Restart:

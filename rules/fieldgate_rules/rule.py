@@ -11,12 +11,11 @@ from datetime import tzinfo
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from fieldgate_devices.field_model import FieldSpec
-from fieldgate_devices.files.location import Location
-from fieldgate_rules.condition import Expression, Reads, Template
-from fieldgate_rules.leaf import Leaf
-
-if TYPE_CHECKING:  # a gateway without rules need not have what reads them in memory
+if TYPE_CHECKING:  # a gateway without rules need not have what reads and asks them in memory
+    from fieldgate_devices.field_model import FieldSpec
+    from fieldgate_devices.files.location import Location
+    from fieldgate_rules.condition import Expression, Reads, Template
+    from fieldgate_rules.leaf import Leaf
     from fieldgate_rules.model import ActionSpec, RuleSpec
     from fieldgate_rules.model.windows import ValueSpec
 
@@ -33,6 +32,7 @@ __all__ = [
     "Step",
     "Trigger",
     "WindowValue",
+    "joined_fields",
 ]
 
 
@@ -129,13 +129,33 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class DerivedKind:
-    """The contract of events that a rule emits; ``is_open``: with others beside ``fields``, of no known kind."""
+    """The contract of events that a rule emits; ``loose`` are fields of no known kind, beside ``fields``."""
 
     type: str
     version: int
     rule: str
     fields: Mapping[str, FieldSpec]
-    is_open: bool = False
+    loose: frozenset[str] = frozenset()
+
+    def joined(self, other: DerivedKind) -> DerivedKind:
+        """What takes the events of both, which are of one type: all fields of either; the newer version counts.
+
+        One that is whole in the one and a number in the other is a number; one of no known kind in either is loose.
+        """
+        loose = self.loose | other.loose
+        fields = {name: spec for name, spec in joined_fields(self.fields, other.fields).items() if name not in loose}
+        newer = self if self.version >= other.version else other
+        return DerivedKind(self.type, newer.version, newer.rule, fields, loose)
+
+
+def joined_fields(fields: Mapping[str, FieldSpec], others: Mapping[str, FieldSpec]) -> dict[str, FieldSpec]:
+    """All fields of two contracts, which contradict each other in none; a whole number and another are a number."""
+    joined = dict(fields)
+    for name, spec in others.items():
+        known = joined.get(name)
+        if known is None or known.type == "int":
+            joined[name] = spec
+    return joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +164,7 @@ class Rule:
 
     ``fingerprint`` changes when the rule means something else; the state of one that keeps it is kept. ``window`` are
     the figures, in order; ``having`` and the actions of a window are asked about these. ``reads`` is what its
-    conditions and texts look at, besides the figures.
+    conditions and texts look at, besides the figures. ``emits`` has a contract for each type and version.
     """
 
     id: str
@@ -181,5 +201,10 @@ class RuleSet:
 
     @property
     def kinds(self) -> Mapping[str, DerivedKind]:
-        """What they emit, by type."""
-        return {kind.type: kind for rule in self.rules for kind in rule.emits}
+        """What they emit, by type: what takes the events of each rule that does."""
+        kinds: dict[str, DerivedKind] = {}
+        for rule in self.rules:
+            for kind in rule.emits:
+                known = kinds.get(kind.type)
+                kinds[kind.type] = kind if known is None else known.joined(kind)
+        return kinds

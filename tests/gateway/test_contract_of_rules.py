@@ -11,6 +11,7 @@ from contract_export_kit import envelopes, validator
 from fieldgate.contract_export import Kind, all_kinds, derived_kinds, everything_schema, profile_document
 from fieldgate_devices.event import Extra
 from fieldgate_rules.effects import Decided
+from fieldgate_rules.tester.chosen import with_what_they_need
 from rule_engine_kit import CATALOGUE, World, rules_of
 
 RULES = """
@@ -131,6 +132,38 @@ def test_two_rules_that_emit_one_type_have_one_contract_that_takes_both() -> Non
     assert {one["dataschema"] for one in made(TWO)} == set(kind.dataschemas)
     assert complaints(TWO, made(TWO)) == []
     assert complaints(TWO, [{**made(TWO)[0], "dataschema": "urn:fieldgate:both:3"}])
+
+
+TWICE = """
+rules:
+  - id: a
+    on: {profile: boiler}
+    do:
+      - emit: {type: both, fields: {x: "{temperature / 2}", first: 1}}
+      - emit: {type: both, fields: {x: 7, second: "{device}"}}
+      - emit: {type: both, version: 2, fields: {x: 8}}
+  - {id: b, on: {device: b1}, do: [{emit: {type: both, fields: {second: "{anything}", third: true}}}]}
+  - {id: c, on: {profile: both}, when: x > 3.5 and third, do: [{log: x}]}
+"""
+
+
+def test_one_rule_that_emits_a_type_twice_has_a_contract_that_takes_both() -> None:
+    """The last of them alone would call x whole, not know the others' fields, and refuse version 1."""
+    kind = kind_of(TWICE, "both")
+    fields = {name: one["type"] for name, one in kind.data["properties"].items()}
+
+    assert complaints(TWICE, made(TWICE)) == []
+    assert kind.dataschemas == ["urn:fieldgate:both:2", "urn:fieldgate:both:1"]
+    assert fields == {"x": "number", "first": "integer", "third": "boolean"}, "of `second` nobody knows what it is"
+    assert kind.data["additionalProperties"] is True
+    assert rules_of(TWICE).kinds["both"].fields.keys() == fields.keys()
+
+
+def test_who_rests_on_a_type_is_tested_with_all_that_emit_it() -> None:
+    """With the last of them alone, events that the gateway makes would be missing in the test."""
+    needed = with_what_they_need(rules_of(TWICE), ["c"])
+
+    assert [rule.id for rule in needed.rules] == ["a", "b", "c"]
 
 
 def test_fields_of_no_known_kind_are_not_refused() -> None:

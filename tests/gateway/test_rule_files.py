@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fieldgate.config import Config
-from fieldgate.rule_files import LoadedRules, RuleFiles, RuleWatch
+from fieldgate.rule_files import LoadedRules, RuleFiles, RulesClosed, RuleWatch
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.reading import read_catalogue
 from gateway_kit import eventually
@@ -92,6 +93,29 @@ async def test_one_bad_rule_leaves_all_of_the_old_ones_in_force_and_is_said_once
         (folder / "more.yaml").write_text(WARM)
         await eventually("mended, all count", lambda: watched.given == [["hot", "warm"]])
         assert watched.watch.problems == ()
+
+
+async def test_a_watch_that_is_closed_refuses_to_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who types 'rules reload' while the gateway stops is told so; rules that are read meanwhile begin nothing."""
+    watched, begun, go_on = Watched(folder), threading.Event(), threading.Event()
+    load = RuleFiles.load
+
+    def slow(self: RuleFiles, catalogue: Catalogue) -> LoadedRules:
+        begun.set()
+        go_on.wait(20)
+        return load(self, catalogue)
+
+    monkeypatch.setattr(RuleFiles, "load", slow)
+    (folder / "more.yaml").write_text(WARM)
+    meanwhile = asyncio.create_task(watched.watch.reload(), name="reload")
+    await asyncio.to_thread(begun.wait, 20)
+    watched.watch.close()
+    go_on.set()
+
+    for reload in (meanwhile, watched.watch.reload()):
+        with pytest.raises(RulesClosed, match=f"{folder} is not read any more: the gateway is about to stop"):
+            await reload
+    assert (watched.ids, watched.given) == (["hot"], [])
 
 
 async def test_a_file_that_is_being_written_is_waited_for(folder: Path) -> None:

@@ -50,6 +50,7 @@ async def test_a_replay_is_no_step_of_the_clock(tmp_path: Path, monkeypatch: pyt
         await pipeline.stop()
 
     engine = pipeline.rules.host.engine
+    assert engine is not None
     assert [one.outcome for one in engine.decisions("monthly")] == ["fired", "used_up", "used_up"]
     assert [one.outcome for one in engine.decisions("yearly")] == []
     taken = [one for lane in pipeline.outbox.lanes for batch in lane for one in batch.events]

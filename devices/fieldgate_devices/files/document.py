@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.quantities import format_size
 from fieldgate_devices.files.yaml_events import Event, NotYaml, Part, can_be_fast, fast_events, part_of, yaml_events
@@ -38,6 +40,9 @@ Loc = tuple[str | int, ...]
 _BASES: Final = {"0o": 8, "0x": 16}
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+|0o[0-7]+|0x[0-9a-fA-F]+")
 _FLOAT: Final = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_BEGINS_A_NUMBER: Final = frozenset("+-.0123456789")
+_ESCAPING: Final = '"'
+"""The only style of texts with escapes."""
 _NO_TEXT: Final = re.compile("[\0\ud800-\udfff]")
 _WORDS: Final[dict[str, Scalar]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -71,8 +76,7 @@ class Problem:
         return f"{self.where}: {kind}{self.message}"
 
 
-@dataclass(slots=True)
-class Node:
+class Node(msgspec.Struct, gc=False):  # nothing holds itself: an alias to what it stands in is refused
     """A value and where it begins. ``size`` counts the node and everything below it, aliases written out."""
 
     at: Location
@@ -81,11 +85,12 @@ class Node:
 
     def value(self) -> Value:
         """The plain value."""
-        if isinstance(self.content, list):
-            return [node.value() for node in self.content]
-        if isinstance(self.content, dict):
-            return {key: node.value() for key, (_, node) in self.content.items()}
-        return self.content
+        content = self.content
+        if isinstance(content, list):
+            return [node.value() for node in content]
+        if isinstance(content, dict):
+            return {key: node.value() for key, (_, node) in content.items()}
+        return content
 
 
 @dataclass(slots=True)
@@ -99,11 +104,14 @@ class Document:
     def node(self, loc: Loc) -> Node | None:
         """The node at ``loc``, if the file has one; a mapping also counts as a list with itself as the only entry."""
         node = self.root
+        if node is None:
+            return None
         for step in loc:
-            content = None if node is None else node.content
+            content = node.content
             if isinstance(content, dict):
-                if step in content:
-                    node = content[str(step)][1]
+                entry = content.get(step) if isinstance(step, str) else None
+                if entry is not None:
+                    node = entry[1]
                 elif step != 0:  # one entry may stand where a list of them is taken
                     return None
             elif isinstance(content, list) and isinstance(step, int) and step < len(content):
@@ -179,6 +187,7 @@ class _Reader:
         self._nodes = 0
         self._max_nodes = limits.max_nodes
         self._events = events
+        self._following = events.__next__
 
     def read(self) -> Node:
         root = Node(Location(self._path, 1, 1), None)
@@ -190,7 +199,7 @@ class _Reader:
                 if documents > 1:
                     self._note(event, "a second document begins; allowed: one")
                     break
-                root = self._node(next(self._events), depth=0, is_private=False)
+                root = self._node(self._following(), depth=0, is_private=False)
             elif part is Part.END_OF_STREAM:
                 break
         return root
@@ -202,18 +211,14 @@ class _Reader:
         part = part_of(event)
         if part is Part.ALIAS:
             return self._alias(event, at, is_private=is_private)
-        node = Node(at, None)
-        anchor = event.anchor
+        anchor, tag = event.anchor, event.tag
+        node = Node(at, self._scalar(event, at) if part is Part.SCALAR else None)
         if anchor is not None:
             self._anchors[anchor] = None  # not finished: an alias to it from within would have no end
-        match part:
-            case Part.SCALAR:
-                node.content = self._scalar(event, at)
-            case Part.MAPPING:
-                self._mapping(node, depth=depth, is_private=is_private)
-            case Part.LIST:
-                self._list(node, depth=depth, is_private=is_private)
-        tag = event.tag
+        if part is Part.MAPPING:
+            self._mapping(node, depth=depth, is_private=is_private)
+        elif part is Part.LIST:
+            self._list(node, depth=depth, is_private=is_private)
         if tag is not None and tag != "tag:yaml.org,2002:str":
             shown = "a tag" if is_private else f"the tag {_short_tag(str(tag))!r}"
             self._note(event, f"{shown} is not allowed; allowed: plain values without tags")
@@ -225,19 +230,20 @@ class _Reader:
     def _mapping(self, node: Node, *, depth: int, is_private: bool) -> None:
         entries: dict[str, tuple[Location, Node]] = {}
         node.content = entries
-        while (part := part_of(event := next(self._events))) is not Part.END_OF_MAPPING:
+        following, private_keys, size = self._following, self._private_keys, node.size
+        while (part := part_of(event := following())) is not Part.END_OF_MAPPING:
             at = self._location(event)
             if part is Part.SCALAR:
-                key = str(event.value)
-                self._check_text(key, at)
+                key: str = event.value
+                if event.style == _ESCAPING:
+                    self._check_text(key, at)
             else:
                 self._note(event, "a key must be a plain text")
                 key = ""
                 self._node(event, depth=depth + 1, is_private=is_private)
-            below = is_private or key in self._private_keys
-            what = next(self._events)
-            value = self._node(what, depth=depth + 1, is_private=below)
-            if part_of(what) is Part.SCALAR and what.value == "":
+            what = following()
+            value = self._node(what, depth=depth + 1, is_private=is_private or key in private_keys)
+            if not value.content and part_of(what) is Part.SCALAR and what.value == "":
                 value.at = at  # an empty value has no place of its own
             if part is not Part.SCALAR:
                 continue
@@ -247,14 +253,16 @@ class _Reader:
                 self._note(event, f"{shown} stands twice; it is in line {first.line} already")
                 continue
             entries[key] = (at, value)
-            node.size += value.size
+            size += value.size
+        node.size = size
 
     def _list(self, node: Node, *, depth: int, is_private: bool) -> None:
         items: list[Node] = []
         node.content = items
-        while part_of(event := next(self._events)) is not Part.END_OF_LIST:
+        following = self._following
+        while part_of(event := following()) is not Part.END_OF_LIST:
             items.append(self._node(event, depth=depth + 1, is_private=is_private))
-            node.size += items[-1].size
+        node.size += sum([one.size for one in items])
 
     def _alias(self, event: Event, at: Location, *, is_private: bool) -> Node:
         name = str(event.anchor)
@@ -269,12 +277,16 @@ class _Reader:
         return node
 
     def _scalar(self, event: Event, at: Location) -> Scalar:
-        text = str(event.value)
-        self._check_text(text, at)
-        if event.style or event.tag is not None:
+        text: str = event.value
+        style = event.style
+        if style == _ESCAPING:
+            self._check_text(text, at)
+        if style or event.tag is not None:
             return text
         if text in _WORDS:
             return _WORDS[text]
+        if text[0] not in _BEGINS_A_NUMBER:
+            return text
         if _INTEGER.fullmatch(text):
             if len(text) > 40:
                 self._problems.append(Problem(at, f"the number {text[:10] + '…'!r} is too long; allowed: 40 digits"))
@@ -295,7 +307,8 @@ class _Reader:
             )
 
     def _location(self, event: Event) -> Location:
-        return Location(self._path, event.start_mark.line + 1, event.start_mark.column + 1)
+        mark = event.start_mark
+        return Location(self._path, mark.line + 1, mark.column + 1)
 
     def _note(self, event: Event, message: str) -> None:
         self._problems.append(Problem(self._location(event), message))

@@ -23,6 +23,7 @@ __all__ = [
     "Quantity",
     "Rate",
     "Size",
+    "about_size",
     "format_duration",
     "format_rate",
     "format_size",
@@ -98,6 +99,17 @@ def format_size(size_bytes: int) -> str:
         if size_bytes >= unit_bytes and size_bytes % unit_bytes == 0:
             return f"{size_bytes // unit_bytes}{unit}"
     return "0B"
+
+
+def about_size(size_bytes: float) -> str:
+    """Return a size as people read it: ``512 B``, ``1.2 MB``."""
+    if size_bytes < 1000:
+        return f"{size_bytes:.0f} B"
+    for unit in ("kB", "MB", "GB"):
+        size_bytes /= 1000
+        if size_bytes < 1000:
+            return f"{size_bytes:.1f} {unit}"
+    return f"{size_bytes / 1000:.1f} TB"
 
 
 def parse_rate(text: str) -> float:

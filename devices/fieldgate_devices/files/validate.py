@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 
 from pydantic import ValidationError
 
-from fieldgate_devices.files.document import Document, Loc, Problem
+from fieldgate_devices.files.document import Document, Loc, Problem, Value
 from fieldgate_devices.files.model_tree import ModelTree, dotted, key_names, range_of, section_of
 from fieldgate_devices.files.section import Section
 
@@ -53,9 +53,16 @@ class Outcome(Generic[M]):
     broken: frozenset[Loc]
 
 
-def validate(document: Document, tree: ModelTree[M], *, context: Mapping[str, object] | None = None) -> Outcome[M]:
-    """Check ``document`` against the models. ``context`` goes to the models' validators."""
-    content: Any = document.root.value() if document.root is not None else {}
+def validate(
+    document: Document, tree: ModelTree[M], *, written: Value = None, context: Mapping[str, object] | None = None
+) -> Outcome[M]:
+    """Check ``document`` against the models. ``context`` goes to the models' validators.
+
+    ``written`` is what the document holds, from who has it already; what is wrong in it is taken out of it.
+    """
+    content: Any = written
+    if content is None and document.root is not None:
+        content = document.root.value()
     if content is None:
         content = {}
     if not isinstance(content, dict):
@@ -75,7 +82,7 @@ class _Validation(Generic[M]):
         self._broken: set[Loc] = set()
 
     def run(self, content: dict[str, Any], context: dict[str, object]) -> Outcome[M]:
-        self._drop_empty_lists(content)
+        content = self._without_empty_lists(content)
         model: M | None = None
         for _ in range(_MAX_ROUNDS):
             if () in self._broken:  # the whole is wrong as a whole: nothing can be left out
@@ -98,14 +105,16 @@ class _Validation(Generic[M]):
                 break
         return Outcome(model, list(self._problems), frozenset(self._broken))
 
-    def _drop_empty_lists(self, content: dict[str, Any]) -> None:
+    def _without_empty_lists(self, content: dict[str, Any]) -> dict[str, Any]:
         """``uplinks:`` with nothing below it means what leaving it out means."""
         if None not in content.values():
-            return
+            return content
+        content = dict(content)
         for name, field in self._tree.root.model_fields.items():
             is_many = not field.is_required() and self._tree.model_at((name,)) is None and section_of(field.annotation)
             if is_many and content.get(name, name) is None:
                 del content[name]
+        return content
 
     def _leave_out(self, content: dict[str, Any], loc: Loc) -> None:
         """Remove the value at ``loc``, or put something harmless where there must be one.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -17,8 +17,10 @@ from fieldgate.journal.facts import stats_facts
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.paced_copy import CopyFailed
 from fieldgate.journal.side_file import SideFile
-from fieldgate.journal.snapshot import STAGE, LiveSnapshot
 from fieldgate.pipeline import Pipeline
+
+if TYPE_CHECKING:
+    from fieldgate.journal.snapshot import LiveSnapshot
 
 __all__ = ["backup_handlers"]
 
@@ -38,6 +40,8 @@ def backup_handlers(pipeline: Pipeline) -> dict[str, Handler]:
 
 async def _backup(pipeline: Pipeline, busy: asyncio.Lock, request: dict[str, Any]) -> Answer:
     msgspec.convert(request, _Backup)
+    from fieldgate.journal.snapshot import STAGE, LiveSnapshot  # with what few gateways need on few days
+
     if busy.locked():
         raise ControlError("a backup is being made already; wait for it")
     async with busy:

@@ -19,6 +19,7 @@ from fieldgate.answers.commands import command_handlers
 from fieldgate.answers.dead_letters import dead_letter_handlers
 from fieldgate.answers.devices import device_handlers
 from fieldgate.answers.parked import parked_handlers
+from fieldgate.answers.reload import reload_facts, reload_handlers
 from fieldgate.answers.replay import replay
 from fieldgate.answers.rule_explain import rule_explain_handlers
 from fieldgate.answers.rules import rule_handlers
@@ -30,6 +31,7 @@ from fieldgate.journal.facts import event_lines, stats_facts, verify_facts
 from fieldgate.journal.history import HistoryQuery, NewestEvents
 from fieldgate.journal.journal import Journal
 from fieldgate.pipeline import Pipeline
+from fieldgate.reload import Reloader
 
 __all__ = ["handlers"]
 
@@ -57,10 +59,10 @@ class _Replay(_Range, forbid_unknown_fields=True):
     uplink: str | None = None
 
 
-def handlers(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Handler]:
+def handlers(pipeline: Pipeline, problems: dict[str, str], reloader: Reloader) -> dict[str, Handler]:
     """Return the answer to every request by its name; ``problems`` is the supervisor's list."""
     return {
-        "status": partial(_status, pipeline, problems),
+        "status": partial(_status, pipeline, problems, reloader),
         "journal.stats": partial(_stats, pipeline),
         "journal.tail": partial(_tail, pipeline),
         "journal.read": partial(_read, pipeline),
@@ -73,12 +75,13 @@ def handlers(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Handler]
         **command_handlers(pipeline),
         **rule_handlers(pipeline),
         **rule_explain_handlers(pipeline),
+        **reload_handlers(reloader),
     }
 
 
-async def _status(pipeline: Pipeline, problems: dict[str, str], request: dict[str, Any]) -> Answer:
+async def _status(pipeline: Pipeline, problems: dict[str, str], reloader: Reloader, request: dict[str, Any]) -> Answer:
     msgspec.convert(request, _Nothing)
-    yield await status_facts(pipeline, problems)
+    yield await status_facts(pipeline, problems) | {"reload": reload_facts(reloader)}
 
 
 async def _stats(pipeline: Pipeline, request: dict[str, Any]) -> Answer:

@@ -40,6 +40,7 @@ async def _explain(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     if rule is None:
         hint = did_you_mean(asked.rule, known) or (f"; known: {', '.join(list(known)[:12])}" if known else "")
         raise ControlError(f"there is no rule {asked.rule!r}{hint}")
+    assert host.engine is not None  # there is a rule
     watch = pipeline.devices
     watch.registry.fold()
     now = watch.now()

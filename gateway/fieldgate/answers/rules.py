@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
-from typing import Any
+from itertools import islice
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 
 from fieldgate.control import Answer, ControlError, Handler
 from fieldgate.pipeline import Pipeline
-from fieldgate_rules.rule import Rule
+from fieldgate.rule_files import RulesClosed
+
+if TYPE_CHECKING:
+    from fieldgate_rules.rule import Rule
 
 __all__ = ["rule_handlers", "rules_facts"]
 
+_MAX_ALERTS: Final = 1_000  # of one rule, in an answer
+_AT_ONCE: Final = 20  # rules, until the loop does other things
+
 
 class _List(msgspec.Struct, forbid_unknown_fields=True):
+    """``alerts``: so many of each rule at the most."""
+
     rule: str | None = None
+    alerts: Annotated[int, msgspec.Meta(ge=0, le=_MAX_ALERTS)] = 20
 
 
 class _Nothing(msgspec.Struct, forbid_unknown_fields=True):
@@ -46,7 +57,7 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
     desk = pipeline.rules
     rules, engine, actuator = desk.host.rules.rules, desk.host.engine, desk.host.actuator
     enabled = [rule for rule in rules if rule.spec.enabled]
-    tallies = [engine.tally(rule.id) for rule in rules]
+    tallies = [] if engine is None else [engine.tally(rule.id) for rule in rules]
     keeper = desk.keeper
     return {
         "count": len(rules),
@@ -55,7 +66,7 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
         "fired": sum(one.fired for one in tallies),
         "suppressed": sum(one.suppressed for one in tallies),
         "errors": sum(one.errors for one in tallies),
-        "alerts": len(engine.alerts()),
+        "alerts": 0 if engine is None else engine.alert_count(),
         "done": dict(actuator.counts),
         "folder": str(pipeline.config.rules.path),
         "problems": list(desk.files.problems),
@@ -70,15 +81,18 @@ def rules_facts(pipeline: Pipeline) -> dict[str, Any]:
 
 
 async def _list(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
-    """Each rule in force, or one, with its counts and the alerts that last."""
+    """Each rule in force, or one, with its counts and the first of the alerts that last.
+
+    What is made of one rule is bounded, and after some of them the loop does other things: it holds up nobody.
+    """
     asked = msgspec.convert(request, _List)
-    alerts: dict[str, list[dict[str, Any]]] = {}
-    for change in pipeline.rules.host.engine.alerts():
-        alerts.setdefault(change.rule, []).append(
-            {"key": change.key, "group": change.group, "severity": change.severity, "text": change.text}
-        )
-    for rule in _chosen(pipeline, asked.rule):
-        tally = pipeline.rules.host.engine.tally(rule.id)
+    engine = pipeline.rules.host.engine
+    for number, rule in enumerate(_chosen(pipeline, asked.rule), 1):
+        assert engine is not None  # there is a rule
+        if number % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+        tally = engine.tally(rule.id)
+        first = islice(engine.alerts(rule.id), asked.alerts)
         yield {
             "rule": rule.id,
             "where": str(rule.where),
@@ -87,17 +101,24 @@ async def _list(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
             "mode": rule.spec.mode,
             "fired": tally.fired,
             "suppressed": tally.suppressed,
+            "stopped": tally.stopped,
             "errors": tally.errors,
             "last_error": tally.last_error,
             "not_done": pipeline.rules.host.actuator.refused[rule.id],
-            "alerts": alerts.get(rule.id, []),
+            "alert_count": engine.alert_count(rule.id),
+            "alerts": [
+                {"key": one.key, "group": one.group, "severity": one.severity, "text": one.text} for one in first
+            ],
         }
 
 
 async def _reload(pipeline: Pipeline, request: dict[str, Any]) -> Answer:
     """Read the folder now, without waiting for it to be quiet."""
     msgspec.convert(request, _Nothing)
-    problems = await pipeline.rules.files.reload()
+    try:
+        problems = await pipeline.rules.files.reload()
+    except RulesClosed as error:
+        raise ControlError(str(error)) from error
     yield {"rules": len(pipeline.rules.host.rules.rules), "problems": list(problems)}
 
 

@@ -13,11 +13,8 @@ from fieldgate import clock
 from fieldgate.answers.rules import rules_facts
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
-from fieldgate.forward.local_uplink import LocalUplink
-from fieldgate.forward.mqtt_uplink import MqttUplink
 from fieldgate.forward.status import UP
 from fieldgate.ingest.mqtt_listener import MqttListener
-from fieldgate.ingest.mqtt_source import MqttSource
 from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.journal.feed import UplinkFeed
 from fieldgate.journal.journal import Journal
@@ -29,9 +26,12 @@ from fieldgate.pipeline import Pipeline
 from fieldgate_devices.event import LANES, TimeQuality
 
 if TYPE_CHECKING:
+    from fieldgate.forward.local_uplink import LocalUplink
+    from fieldgate.forward.mqtt_uplink import MqttUplink
     from fieldgate.forward.webhook_uplink import WebhookUplink
     from fieldgate.ingest.http_listener import HttpListener
     from fieldgate.ingest.modbus_source import ModbusSource
+    from fieldgate.ingest.mqtt_source import MqttSource
     from fieldgate.ingest.serial_source import SerialSource
 
 __all__ = ["status_facts"]

@@ -1,5 +1,5 @@
 """The command ``fieldgate``: one file per command, put together in `app`; `main` is what the shell starts."""
 
-from fieldgate.cli.app import main
+from fieldgate.cli.entry import main
 
 __all__ = ["main"]

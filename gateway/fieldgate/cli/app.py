@@ -1,25 +1,14 @@
-"""Put the commands together and keep the shell's manners: exit codes, broken pipes, Ctrl-C.
-
-Exit codes: 0 well, 1 a problem was found (also: the reader of our output went away), 2 the command was not
-understood, 78 (EX_CONFIG) ``run`` cannot use the configuration, 130 Ctrl-C. None of them comes with a traceback.
-"""
+"""Put the commands together."""
 
 from __future__ import annotations
 
-import os
-import sys
 from importlib import import_module
 from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
 
-from fieldgate.errors import FieldgateError
-
-__all__ = ["build_app", "main"]
-
-_EX_INTERRUPTED: Final = 130
-_EX_BROKEN_PIPE: Final = 1
+__all__ = ["build_app"]
 
 _DEVICES: Final = ("list", "show", "status", "check", "eject", "try", "infer")
 _RULES: Final = (
@@ -36,7 +25,10 @@ COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "status": ("status",),
+    "reload": ("reload",),
     "check": ("check",),
+    "doctor": ("doctor",),
+    "diag": ("diag",),
     "config": ("config_cmd",),
     "devices": ("devices_app", *(f"devices_{one}" for one in _DEVICES)),
     "rules": ("rules_app", *(f"rules_{one}" for one in _RULES)),
@@ -77,41 +69,6 @@ def build_app(word: str | None = None) -> typer.Typer:
         loaded = [import_module(f"fieldgate.cli.{name}") for name in modules]
         loaded[0].register(app)
     return app
-
-
-def main() -> None:
-    """Run the command line and leave the process."""
-    _open_standard_streams()
-    try:
-        try:
-            build_app(next(iter(sys.argv[1:]), None))(prog_name="fieldgate")
-        except FieldgateError as error:
-            sys.stderr.write(f"error: {error}\n")
-            sys.exit(1)
-        finally:
-            sys.stdout.flush()
-    except BrokenPipeError:
-        _silence_stdout()
-        sys.exit(_EX_BROKEN_PIPE)
-    except KeyboardInterrupt:
-        sys.exit(_EX_INTERRUPTED)
-
-
-def _open_standard_streams() -> None:
-    """Whoever started us may have closed 0, 1 or 2: a journal opened in their place would get what is printed."""
-    for fd, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
-        try:
-            os.fstat(fd)
-        except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest free number, so this one
-            os.set_inheritable(fd, True)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r" if fd == 0 else "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - kept
-
-
-def _silence_stdout() -> None:
-    """The interpreter flushes once more at its end, which must not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _print_version(is_wanted: bool) -> None:

@@ -7,11 +7,8 @@ from collections.abc import Sequence
 
 import typer
 
-from fieldgate.cli.listen_files import problems_in_listen_files
+from fieldgate.cli.all_problems import all_problems
 from fieldgate.cli.options import AsJson, ConfigFile
-from fieldgate.cli.profile_sources import folder_profiles, overlap_warnings
-from fieldgate.cli.rule_problems import problems_with_rules
-from fieldgate.cli.source_profiles import problems_with_source_profiles
 from fieldgate.config.loader import Reading, read
 from fieldgate_devices.files.document import Problem
 
@@ -35,14 +32,9 @@ def register(app: typer.Typer) -> None:
         if context.args:
             raise typer.BadParameter(f"name the file with -c: fieldgate check -c {context.args[0]}")
         reading = read(config, references="examined")
-        in_files = problems_in_listen_files(reading)
-        if reading.loaded is not None:
-            profiles = folder_profiles(reading.loaded.config)
-            in_files = [*in_files, *profiles.problems, *overlap_warnings(profiles)]
-            in_files += problems_with_source_profiles(reading, profiles)
-            in_files += problems_with_rules(reading.loaded.config, profiles)
-        errors = sorted({*reading.errors, *(problem for problem in in_files if not problem.is_warning)})
-        others = sorted({*reading.notes, *reading.warnings, *(problem for problem in in_files if problem.is_warning)})
+        found = all_problems(reading)
+        errors = [problem for problem in found if not (problem.is_warning or problem.is_note)]
+        others = [problem for problem in found if problem.is_warning or problem.is_note]
         typer.echo(_as_json(reading, errors, others) if as_json else _as_text(reading, errors, others))
         raise typer.Exit(1 if errors else 0)
 

@@ -8,10 +8,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from fieldgate.config.loader import LoadedConfig, load, load_as_written
+from fieldgate.config.loader import LoadedConfig, load, load_as_written, read
 from fieldgate.errors import ConfigError, FieldgateError
 
-__all__ = ["AsJson", "ConfigFile", "access_file", "usable_config", "without_file", "written_config"]
+__all__ = ["AsJson", "ConfigFile", "access_file", "journal_folder", "usable_config", "without_file", "written_config"]
 
 ConfigFile = Annotated[
     Path | None,
@@ -27,14 +27,23 @@ ConfigFile = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
-def usable_config(path: Path | None, *, exit_code: int = 1) -> LoadedConfig:
-    """Load the configuration, or print every problem to stderr and end the command with ``exit_code``."""
-    return _loaded(load, path, exit_code)
+def usable_config(path: Path | None) -> LoadedConfig:
+    """Load the configuration, or print every problem to stderr and end the command."""
+    return _loaded(load, path)
 
 
 def written_config(path: Path | None) -> LoadedConfig:
     """The same for commands that need no secret: whoever types them may not be allowed to read one."""
-    return _loaded(load_as_written, path, 1)
+    return _loaded(load_as_written, path)
+
+
+def journal_folder(path: Path | None) -> Path:
+    """Return where the gateway of this configuration keeps its state, as far as that can be understood.
+
+    A running gateway may be asked about a file that is wrong by now: it goes on by what it read before.
+    """
+    reading = read(path, references="kept")
+    return reading.config.journal.path if reading.config is not None else written_config(path).config.journal.path
 
 
 def without_file(loaded: LoadedConfig) -> str:
@@ -42,12 +51,12 @@ def without_file(loaded: LoadedConfig) -> str:
     return "" if loaded.path is not None else "; no configuration file was found here: name one with -c FILE"
 
 
-def _loaded(how: Callable[[Path | None], LoadedConfig], path: Path | None, exit_code: int) -> LoadedConfig:
+def _loaded(how: Callable[[Path | None], LoadedConfig], path: Path | None) -> LoadedConfig:
     try:
         return how(path)
     except ConfigError as error:
         typer.echo(str(error), err=True)
-        raise typer.Exit(exit_code) from None
+        raise typer.Exit(1) from None
 
 
 def access_file(config: Path | None, kind: Literal["users", "acl"]) -> Path:

@@ -13,11 +13,11 @@ import typer
 
 from fieldgate.cli.options import AsJson, ConfigFile
 from fieldgate.cli.port_hearing import SPEEDS, Heard, PortBusy, Speed, hear_port
-from fieldgate.cli.port_list import SerialPort, find_ports, named_port
 from fieldgate.cli.words import safe, size
 from fieldgate.config.loader import load_as_written
 from fieldgate.control import ask, socket_path
 from fieldgate.errors import FieldgateError
+from fieldgate.ingest.port_list import SerialPort, find_ports, named_port
 from fieldgate_devices.yaml_text import flow
 
 __all__ = ["register"]

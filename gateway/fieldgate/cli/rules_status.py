@@ -17,21 +17,25 @@ from fieldgate.control import ask, socket_path, stream
 __all__: list[str] = []  # the commands add themselves
 
 _PROBLEM = 1
+_MAX_ALERTS = 1_000  # of one rule; the gateway makes no more of them at once
 
 
 @rules_app.command("status", short_help="Print the rules of the running gateway: how often they fired, their alerts.")
 def status(
     rule: Annotated[str | None, typer.Argument(metavar="[RULE]", help="Only this one.")] = None,
+    alerts: Annotated[
+        int, typer.Option(metavar="N", min=0, max=_MAX_ALERTS, help="So many alerts of each rule at the most.")
+    ] = 20,
     config: ConfigFile = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print the rules in force with their counts since the gateway's start, and the alerts that last.
+    """Print the rules in force with their counts since the gateway's start, and the first of the alerts that last.
 
     On stderr it says if the folder holds something else, which is not in force because it is wrong. With --json one
     object a line.
     """
     journal = written_config(config).config.journal.path
-    found = asyncio.run(_collected(journal, {"do": "rules.list", "rule": rule}))
+    found = asyncio.run(_collected(journal, {"do": "rules.list", "rule": rule, "alerts": alerts}))
     _say_what_is_not_in_force(journal)
     if as_json:
         for one in found:
@@ -102,7 +106,11 @@ def _lines(one: dict[str, Any]) -> list[str]:
     for name, words in (("suppressed", "held back"), ("not_done", "not done"), ("errors", "ERRORS")):
         if one[name]:
             line += f"   {words} {one[name]:,}"
+    line += "".join(f"   stopped by {key} {times:,}" for key, times in sorted(one["stopped"].items()))
     lines = [line]
     if one["last_error"]:
         lines.append(f"    failed: {one['last_error']}")
-    return lines + [f"    {alert['severity'].upper()} {alert['key']}: {alert['text']}" for alert in one["alerts"]]
+    lines += [f"    {alert['severity'].upper()} {alert['key']}: {alert['text']}" for alert in one["alerts"]]
+    if more := one["alert_count"] - len(one["alerts"]):
+        lines.append(f"    and {count(more, 'more alert' if one['alerts'] else 'alert')}")
+    return lines

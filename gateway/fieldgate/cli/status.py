@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 
 from fieldgate.cli.modbus_lines import modbus_lines
-from fieldgate.cli.options import AsJson, ConfigFile, without_file, written_config
+from fieldgate.cli.options import AsJson, ConfigFile, journal_folder, without_file, written_config
 from fieldgate.cli.serial_lines import serial_lines
 from fieldgate.cli.words import STATE, age, count, counts, size, uptime
 from fieldgate.control import ask, socket_path
@@ -28,6 +28,7 @@ _CLOCK: Final = {
 }
 
 
+_SHOWN_PROBLEMS: Final = 5
 _SOURCES: Final = {"serial": serial_lines, "modbus": modbus_lines}
 
 
@@ -40,11 +41,10 @@ def register(app: typer.Typer) -> None:
 
         Ends with 1 when none is running, or when one of its listeners does not listen: no device can come in there.
         """
-        loaded = written_config(config)
         try:
-            answer = asyncio.run(ask(socket_path(loaded.config.journal.path), {"do": "status"}))
+            answer = asyncio.run(ask(socket_path(journal_folder(config)), {"do": "status"}))
         except FieldgateError as failure:
-            error = f"{failure}{without_file(loaded)}"
+            error = f"{failure}{without_file(written_config(config))}"
             typer.echo(json.dumps({"error": str(error)}) if as_json else f"error: {error}", err=not as_json)
             raise typer.Exit(_NOT_RUNNING) from failure
         typer.echo(json.dumps(answer) if as_json else _for_people(answer))
@@ -76,10 +76,20 @@ def _for_people(answer: dict[str, Any]) -> str:
     if not answer["uplinks"]:
         lines.append("uplink   none is configured: events are kept until there is one")
     lines += _journal(answer["journal"])
+    lines += _reload(answer["reload"])
     told = {f"ingest:{one['name']}" for one in answer["listeners"]} | {f"ingest:{name}" for name in answer["sources"]}
     told |= {f"forward:{name}" for name in answer["uplinks"]}
     lines += [f"PROBLEM  {task}: {problem}" for task, problem in answer["problems"].items() if task not in told]
     return "\n".join(lines)
+
+
+def _reload(reload: dict[str, Any]) -> list[str]:
+    lines = [f"PROBLEM  the last reload changed nothing: {problem}" for problem in reload["problems"][:_SHOWN_PROBLEMS]]
+    if more := reload["problems"][_SHOWN_PROBLEMS:]:
+        lines.append(f"PROBLEM  and {len(more)} more: fieldgate check")
+    if keys := reload["needs_restart"]:
+        lines.append(f"config   changed, and not in force before a restart: {', '.join(keys)}")
+    return lines
 
 
 def _local(local: dict[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from fieldgate_devices.files.quantities import about_size as size
+
 __all__ = ["STATE", "age", "count", "counts", "dump", "safe", "size", "uptime"]
 
 STATE: Final = {
@@ -25,17 +27,6 @@ def count(number: int, noun: str) -> str:
 def counts(counts: dict[str, int]) -> str:
     """``full 2, not allowed 1``: numbers by their reasons."""
     return ", ".join(f"{reason.replace('_', ' ')} {number:,}" for reason, number in sorted(counts.items()))
-
-
-def size(size_bytes: float) -> str:
-    """``512 B``, ``1.2 MB``."""
-    if size_bytes < 1000:
-        return f"{size_bytes:.0f} B"
-    for unit in ("kB", "MB", "GB"):
-        size_bytes /= 1000
-        if size_bytes < 1000:
-            return f"{size_bytes:.1f} {unit}"
-    return f"{size_bytes / 1000:.1f} TB"
 
 
 def age(seconds: float) -> str:

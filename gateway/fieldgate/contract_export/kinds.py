@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 from itertools import groupby
 from typing import Any, Final
 
 from fieldgate.forward.encode import GAP_TYPE
 from fieldgate_devices.event import GENERIC
 from fieldgate_devices.export import data_schema, derived_schema, generic_schema, schema_id
-from fieldgate_devices.field_model import FieldSpec
 from fieldgate_devices.profile import Profile
 from fieldgate_rules.rule import DerivedKind, RuleSet
 
@@ -61,17 +61,11 @@ def derived_kinds(rules: RuleSet) -> list[Kind]:
 
 def _derived(type_: str, kinds: list[DerivedKind]) -> Kind:
     """What several rules emit as one type has the fields of all of them: they differ neither in kind nor in unit."""
-    fields: dict[str, FieldSpec] = {}
-    for kind in kinds:
-        for name, spec in kind.fields.items():
-            known = fields.get(name)
-            if known is None or known.type == "int":  # where another says float, that takes both
-                fields[name] = spec
+    joined = reduce(DerivedKind.joined, kinds)
     version, *also = sorted({one.version for one in kinds}, reverse=True)
-    names = ", ".join(dict.fromkeys(one.rule for one in kinds))
-    summary = f"What the rule {names} makes." if len(kinds) == 1 else f"What the rules {names} make."
-    is_open = any(one.is_open for one in kinds)
-    data = derived_schema(f"{type_} {version}", summary, fields, is_open=is_open)
+    rules = list(dict.fromkeys(one.rule for one in kinds))
+    summary = f"What the rule {rules[0]} makes." if len(rules) == 1 else f"What the rules {', '.join(rules)} make."
+    data = derived_schema(f"{type_} {version}", summary, joined.fields, is_open=bool(joined.loose))
     return Kind(type_, version, summary, data, also=tuple(also))
 
 

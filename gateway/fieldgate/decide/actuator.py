@@ -37,6 +37,7 @@ EFFECT: Final = "fieldgate-effect"
 _MAX_LEVELS: Final = 200  # of a topic, as a listener allows them
 _MAX_REFUSALS: Final = 1_000  # of which it is known what was said last
 _ALL: Final = "all"  # stands in the topic for the one group of a rule with group_by: all
+_CALLED_ALL: Final = "%61ll"  # as in a URL: nothing else that is written so is called so
 _UNSAFE: Final = re.compile("[%/+#\0]|" + DISCOURAGED)
 _MAX_LEVEL_BYTES: Final = 4_096  # of a topic, which has 65,535 at the most: of a longer one a hash stands for the rest
 _BEGINNING: Final = 64
@@ -55,11 +56,16 @@ def rule_origin(rule: str) -> str:
 
 
 def alert_topic(gateway: str, rule: str, group: str, key: str) -> str:
-    """Return where an alert is retained; what no level of a topic should have is written as in a URL (%2F)."""
-    levels = [gateway, "alerts", rule, group or _ALL]
-    if key not in (group, ""):
-        levels.append(key)
-    return "/".join(("fieldgate", *map(_level, levels)))
+    """Return where an alert is retained; what no level of a topic should have is written as in a URL (%2F).
+
+    No two alerts share a topic: a group that is called as the one group of all is written otherwise, and a key that is
+    empty is a level without a name [MQTT 4.7.1.1].
+    """
+    place = _level(group) if group else _ALL
+    levels = [_level(gateway), "alerts", _level(rule), _CALLED_ALL if group == _ALL else place]
+    if key != group:
+        levels.append(_level(key))
+    return "/".join(("fieldgate", *levels))
 
 
 def _level(text: str) -> str:

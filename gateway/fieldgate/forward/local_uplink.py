@@ -75,7 +75,8 @@ class LocalUplink:
         self._shape = Shape(config, topic=config.topic, gateway=gateway, os_boot_of=os_boot_of)
         self._shape.connected(5, None)
         self._is_structured = config.format == "cloudevents"
-        self._bucket = TokenBucket(config.rate) if config.rate is not None else None
+        self._bucket: TokenBucket | None = None
+        self._pace(config.rate)
         self._topics: dict[bytes, str] = {}
         self._timer: asyncio.Handle | None = None
         self._fault: asyncio.Future[None] | None = None  # of the present `run`
@@ -83,6 +84,15 @@ class LocalUplink:
         self._since_s = clock.boot_s()
         self._sent = self._parked = 0
         self._size_bytes = 0
+
+    def _pace(self, rate: float | None) -> None:
+        if rate != (self._bucket.rate if self._bucket is not None else None):
+            self._bucket = TokenBucket(rate) if rate is not None else None
+
+    def reconfigure(self, config: UplinkConfig) -> None:
+        """From now on by these settings, of which only those differ that may (`fieldgate.config.changes`)."""
+        self._config = config
+        self._pace(config.rate)
 
     @property
     def status(self) -> UplinkStatus:

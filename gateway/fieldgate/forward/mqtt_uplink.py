@@ -161,6 +161,10 @@ class MqttUplink:
         is_told = self._announce("offline")
         await self._connection.stop(reason=Reason.SUCCESS if is_told else Reason.DISCONNECT_WITH_WILL)
 
+    def reconfigure(self, config: UplinkConfig) -> None:
+        """From now on by these settings, of which only those differ that may (`fieldgate.config.changes`)."""
+        self._pump.pace.use(config.rate)
+
     def _open_inbox(self, _version: int, is_session_present: bool) -> ClientInbox:
         assert self._commands is not None
         return self._commands.open_inbox(self._session, is_session_present=is_session_present)

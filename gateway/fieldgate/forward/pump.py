@@ -77,7 +77,7 @@ class Pump:
         self._retries = Retries(session.in_flight, rng=rng, base_s=retry_base_s, cap_s=retry_cap_s)
         self._shape = Shape(config, topic=config.broker.topic, gateway=gateway, os_boot_of=os_boot_of)
         batch = 1 if self._shape.batcher is None else config.batch.max_events
-        self._pace = Pace(config.rate, batch=batch, at_once=_MAX_TAKE)
+        self.pace = Pace(config.rate, batch=batch, at_once=_MAX_TAKE)
         self._event_bytes = _MAX_BYTES // _FIRST_TAKE
         self._acked_before = 0
         self._acked_seen = 0
@@ -140,9 +140,9 @@ class Pump:
 
     def may_add(self, now_s: float) -> bool:
         """Whether one message that is no event may go beside the events now; it counts against the rate."""
-        if self._session.room(self._window) <= 0 or not self._pace.allowed(now_s):
+        if self._session.room(self._window) <= 0 or not self.pace.allowed(now_s):
             return False
-        self._pace.spend(1)
+        self.pace.spend(1)
         return True
 
     def start_over(self) -> None:
@@ -167,7 +167,7 @@ class Pump:
             return "one message at a time, to find the one over which the server ends the connection"
         if len(retries):
             return f"{len(retries)} refused for now wait for another try: {retries.reason}"
-        return self._pace.quiet(now_s)
+        return self.pace.quiet(now_s)
 
     # -- filling ----------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Pump:
         if session.in_flight.held:
             room -= self._send_again(room, now_s)
             if session.in_flight.held:
-                return self._pace.wait_s(now_s)
+                return self.pace.wait_s(now_s)
         if self._retries.is_full:
             return None
         if self._shape.batcher is None:
@@ -202,7 +202,7 @@ class Pump:
         if is_idle and self._suspicion.suspects and not len(session.in_flight):
             self._suspicion.acquit()
             self._send_again(1, now_s)
-        rate_wait_s = self._pace.wait_s(now_s)
+        rate_wait_s = self.pace.wait_s(now_s)
         if wait_s is None or rate_wait_s is None:
             return rate_wait_s if wait_s is None else wait_s
         return min(wait_s, rate_wait_s)
@@ -212,7 +212,7 @@ class Pump:
         in_flight = self._session.in_flight
         while True:
             fitting = (_MAX_BYTES - in_flight.size_bytes) // self._event_bytes
-            limit = min(room, fitting, _MAX_TAKE, self._pace.allowed(now_s))
+            limit = min(room, fitting, _MAX_TAKE, self.pace.allowed(now_s))
             if limit <= 0:
                 return True
             shipments = self._feed.take(limit)
@@ -268,7 +268,7 @@ class Pump:
         """Send up to ``room`` messages of rules; return how many."""
         sent, size_bytes = self._as_is.send(room, now_s)
         self.size_bytes += size_bytes
-        self._pace.spend(sent)
+        self.pace.spend(sent)
         return sent
 
     def _ship_expiring(self, expiry: Expiry, shipment: Shipment, now_s: float) -> None:
@@ -303,13 +303,13 @@ class Pump:
         count = len(messages.payloads)
         self.size_bytes += size
         self._event_bytes = size // count + 1
-        self._pace.spend(count)
+        self.pace.spend(count)
 
     def _fill_batches(self, batcher: Batcher, room: int, now_s: float) -> float | None:
         """Send messages of many events; return in how many seconds the next one is due."""
         in_flight = self._session.in_flight
         while room > 0 and in_flight.size_bytes < _MAX_BYTES:
-            wanted = 0 if self._as_is else min(batcher.max_events - batcher.count, self._pace.allowed(now_s))
+            wanted = 0 if self._as_is else min(batcher.max_events - batcher.count, self.pace.allowed(now_s))
             if wanted > 0:
                 for shipment in self._feed.take(wanted):
                     self._take_for_batches(batcher, shipment, now_s)
@@ -338,7 +338,7 @@ class Pump:
         for start, stop in unexpired(shipment, self._expiry, self._feed, now_s):
             envelopes = self._shape.envelopes(events[start:stop], is_stored=is_stored)
             self._gather(batcher, batch, start, envelopes, now_s)
-            self._pace.spend(stop - start)
+            self.pace.spend(stop - start)
 
     def _gather(self, batcher: Batcher, batch: object, start: int, envelopes: list[bytes], now_s: float) -> None:
         """Let envelopes wait for their message, but for those that are too large for any."""
@@ -356,7 +356,7 @@ class Pump:
         """Send up to ``room`` messages that an earlier connection left, oldest first; return how many."""
         session, sent = self._session, 0
         limit = session.terms.max_packet_bytes
-        while (run := session.in_flight.next_held(min(room - sent, self._pace.allowed(now_s)))) is not None:
+        while (run := session.in_flight.next_held(min(room - sent, self.pace.allowed(now_s)))) is not None:
             parts = [run]
             if limit is not None and max(map(len, run.packets())) > limit:
                 parts = [*(run.cut(1) for _ in range(run.count - 1)), run]
@@ -370,7 +370,7 @@ class Pump:
                     continue
                 session.resend(part, now_s)
                 sent += part.count
-                self._pace.spend(sum(stop - start for _, start, stop in part.carries()))
+                self.pace.spend(sum(stop - start for _, start, stop in part.carries()))
         return sent
 
     # -- parking ----------------------------------------------------------------------------------------------

@@ -47,9 +47,17 @@ class Pace:
 
     def __init__(self, rate: float | None, *, batch: int, at_once: int) -> None:
         self._bucket: TokenBucket | None = None
-        if rate is not None:
-            self._bucket = TokenBucket(rate, burst=max(rate * _BURST_S, min(rate, batch)))
+        self._batch = batch
         self._at_once = at_once
+        self.use(rate)
+
+    def use(self, rate: float | None) -> None:
+        """From now on at this rate."""
+        if rate == (None if self._bucket is None else self._bucket.rate):
+            return
+        self._bucket = None
+        if rate is not None:
+            self._bucket = TokenBucket(rate, burst=max(rate * _BURST_S, min(rate, self._batch)))
 
     def allowed(self, now_s: float) -> int:
         """Return how many events may pass now."""

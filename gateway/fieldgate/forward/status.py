@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-from fieldgate.net.broker_connection import ConnectionState
+if TYPE_CHECKING:
+    from fieldgate.net.broker_connection import ConnectionState
 
 __all__ = ["UP", "CommandStatus", "UplinkState", "UplinkStatus"]
 
-UplinkState = ConnectionState | Literal["ready"]
+UplinkState: TypeAlias = 'ConnectionState | Literal["ready"]'
 """``ready``: nothing is amiss with an uplink that keeps no connection."""
 UP: Final = frozenset({"connected", "ready"})
 """The states in which an uplink takes events."""

@@ -9,12 +9,14 @@ cannot digest does not hold up the others for ever (`Doubts`). Wired by ``pipeli
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from random import Random
 from typing import Final
 
 import structlog
 
 from fieldgate import clock
+from fieldgate.config.uplink import UplinkConfig
 from fieldgate.config.webhook import WebhookConfig
 from fieldgate.errors import UplinkError
 from fieldgate.forward.as_is import ONLY_BROKERS, event_id
@@ -56,8 +58,10 @@ class WebhookUplink:
     ) -> None:
         self.name = name
         self._feed = feed
+        self._config = config
         self._client = HttpClient(config)
-        self._body = WebhookBody(config, gateway=gateway, os_boot_of=os_boot_of)
+        self._body_of = partial(WebhookBody, gateway=gateway, os_boot_of=os_boot_of)
+        self._body = self._body_of(config)
         timing = timing or Timing()
         self._least_s = min(_LEAST_WAIT_S, timing.base_s)
         self._backoff = Backoff(rng, base_s=timing.base_s, cap_s=timing.cap_s)
@@ -98,6 +102,14 @@ class WebhookUplink:
         if self._is_idle and (found := self._next()):
             self._is_idle, self._ready = False, found
             self._bell.set()
+
+    def reconfigure(self, config: UplinkConfig) -> None:
+        """From now on by these settings, of which only those differ that may (`fieldgate.config.changes`)."""
+        self._pace.use(config.rate)
+        if config.webhook is not None and config.webhook != self._config:
+            self._config = config.webhook
+            self._client.use(config.webhook)
+            self._body = self._body_of(config.webhook)
 
     async def run(self) -> None:
         """Send one event after the other, until cancelled."""

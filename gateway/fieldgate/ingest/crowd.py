@@ -38,13 +38,17 @@ class Crowd(Generic[T]):
         self, *, max_strangers: int, max_clients: int, max_per_address: int, may_go: Callable[[T], bool]
     ) -> None:
         self._may_go = may_go
-        self._max_strangers = max_strangers
-        self._max_clients = max_clients
-        self._max_per_address = max_per_address
+        self.limit(max_strangers=max_strangers, max_clients=max_clients, max_per_address=max_per_address)
         self._strangers: dict[str, dict[T, None]] = {}  # oldest first
         self._clients: dict[T, str] = {}
         self._per_address: Counter[str] = Counter()  # clients
         self.strangers = 0
+
+    def limit(self, *, max_strangers: int, max_clients: int, max_per_address: int) -> None:
+        """From now on within these limits; who is there already may stay."""
+        self._max_strangers = max_strangers
+        self._max_clients = max_clients
+        self._max_per_address = max_per_address
 
     @property
     def clients(self) -> int:

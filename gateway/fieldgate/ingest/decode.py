@@ -18,7 +18,7 @@ from fieldgate_devices.breach import Breach
 from fieldgate_devices.catalogue import Candidate, Catalogue, choose
 from fieldgate_devices.decoders.json_text import is_json
 from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp
-from fieldgate_devices.fast_json import Fast
+from fieldgate_devices.fast_json import Fast, Known
 
 __all__ = ["ContractDecoder", "Decoded", "Odd", "Refused", "Unknown"]
 
@@ -63,12 +63,14 @@ class Odd:
 class Decoded(msgspec.Struct, gc=False):
     """Events of one read, in order.
 
-    ``odd`` is None where each message gave exactly one; ``is_mixed``: they are of several lanes.
+    ``odd`` is None where each message gave exactly one; ``is_mixed``: they are of several lanes. ``known`` is what each
+    event says, where that is at hand.
     """
 
     events: list[Event]
     odd: Odd | None
     is_mixed: bool
+    known: Sequence[Known] | None = None
 
 
 class _Route(msgspec.Struct, gc=False):
@@ -178,10 +180,11 @@ class ContractDecoder:
         if fast.many is None or [route.fast for route in routes].count(fast) < len(routes):
             return None
         payloads = [message.payload for message in received]
-        texts = fast.many(payloads)
-        if texts is None:
+        read = fast.many(payloads)
+        if read is None:
             self._reads_apart = _READS_APART
             return None
+        texts, known = read
         own_lane = lane if own_lane is None else own_lane
         events = [
             Event(
@@ -190,7 +193,7 @@ class ContractDecoder:
             )
             for route, text, message in zip(routes, texts, received, strict=True)
         ]  # fmt: skip
-        return Decoded(events, None, own_lane != lane)
+        return Decoded(events, None, own_lane != lane, known)
 
     def _route(self, topic: str) -> _Route:
         if len(self._routes) >= _CACHED_TOPICS:

@@ -74,27 +74,40 @@ class Gate:
         self.denied: Counter[str] = Counter()
         self.is_full = is_full
         self.throttle = LoginThrottle()
-        self.admits_anonymous = settings.admits_anonymous
-        self.asks_passwords = settings.auth is not None and settings.auth.users is not None
         self._name = name
-        self._files = AccessFiles(settings.auth)
-        self._max_pause_s = settings.connect_timeout / 4
         self._thread: AccessThread | None = None
         self._is_reading = False
         self._look_at_s = 0.0
         self._rights: WeakSet[ClientRights] = WeakSet()
         self._proven: dict[str, tuple[PasswordHash, bytes]] = {}
         self._key = os.urandom(32)
-        tokens = settings.auth.tokens if settings.auth is not None else {}
-        self._tokens = {user: self._mark("", token.reveal().encode()) for user, token in tokens.items()}
         self._stranger = PasswordHash.of_nothing()  # what an unknown user's password is compared with
         self._paused: Counter[str] = Counter()  # log-ins that wait a moment, by address
+        self._set(settings)
+
+    def _set(self, settings: ListenConfig) -> None:
+        self.admits_anonymous = settings.admits_anonymous
+        self.asks_passwords = settings.auth is not None and settings.auth.users is not None
+        self._files = AccessFiles(settings.auth)
+        self._max_pause_s = settings.connect_timeout / 4
+        tokens = settings.auth.tokens if settings.auth is not None else {}
+        self._tokens = {user: self._mark("", token.reveal().encode()) for user, token in tokens.items()}
 
     def open(self, thread: AccessThread) -> None:
         """Read the files, before the first client can come; passwords are checked in ``thread``."""
         self._take(self._files.load())
         self._thread = thread
         self._is_reading = False
+
+    def use(self, settings: ListenConfig, access: Access, exchanged: Callable[[], None]) -> None:
+        """From now on by these settings and what was read of their files, which is valid; see `tick`."""
+        tokens = self._tokens
+        self._set(settings)
+        if access != self.access:
+            self._take(access)
+        elif tokens == self._tokens:
+            return
+        exchanged()
 
     def tick(self, now_s: float, exchanged: Callable[[], None]) -> None:
         """Look now and then whether the files have changed; ``exchanged`` is called when others are in force."""

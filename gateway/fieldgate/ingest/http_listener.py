@@ -10,6 +10,7 @@ from __future__ import annotations
 from email.utils import formatdate
 from functools import partial
 
+import msgspec
 import structlog
 
 from fieldgate import clock
@@ -52,6 +53,10 @@ class HttpListener(Listener[HttpConnection]):
             tally=self.tally,
             guard=guard,
         )
+        self._limit(settings)
+
+    def _limit(self, settings: ListenConfig) -> None:
+        self._terms = msgspec.structs.replace(self._terms, max_unsettled_bytes=settings.max_unsettled)
         self._limits = HttpLimits(
             max_head_bytes=settings.max_head,
             max_body_bytes=settings.max_body,

@@ -19,6 +19,7 @@ import structlog
 
 from fieldgate.clock import boot_s
 from fieldgate.config.listen import ListenConfig
+from fieldgate.ingest.access_files import Access
 from fieldgate.ingest.access_thread import AccessThread
 from fieldgate.ingest.crowd import Crowd
 from fieldgate.ingest.event_filter import EventFilter
@@ -28,7 +29,7 @@ from fieldgate.ingest.layers import Layer
 from fieldgate.ingest.listen_sockets import BACKLOG, ListenError, open_sockets
 from fieldgate.ingest.server_certificate import ServerCertificate
 from fieldgate.ingest.tls_layer import TlsLayer, user_of
-from fieldgate.net.server_tls import TlsFileError
+from fieldgate.net.server_tls import ServerTls, TlsFileError
 from fieldgate_devices.catalogue import Catalogue
 
 __all__ = ["LANES", "Listener", "shown"]
@@ -120,6 +121,23 @@ class Listener(ABC, Generic[C]):
         """From now on by these profiles: they say which topics are those of commands."""
         self.events.use(lambda topic: bool(catalogue.command_of(topic)))
 
+    def reconfigure(self, settings: ListenConfig, access: Access, tls: ServerTls | None) -> None:
+        """From now on by these settings, of which only those differ that may (`fieldgate.config.changes`).
+
+        ``access`` and ``tls`` are what was read of their files, all of it valid. Connections that are there live on,
+        under the limits that they came in with; who is not welcome any more is put out.
+        """
+        self._settings = settings
+        self.crowd.limit(
+            max_strangers=settings.max_connecting,
+            max_clients=settings.max_clients,
+            max_per_address=settings.max_clients_per_address,
+        )
+        self._limit(settings)
+        self.gate.use(settings, access, self._access_exchanged)
+        if self.certificate is not None and settings.tls is not None and tls is not None:
+            self.certificate.use(settings.tls, tls)
+
     async def stop(self) -> None:
         """Accept nobody and read nothing more; acknowledgements still go out as events are settled."""
         has_listened = self.started.is_set()
@@ -176,6 +194,10 @@ class Listener(ABC, Generic[C]):
     @abstractmethod
     def _new_connection(self) -> asyncio.Protocol:
         """A socket was accepted: make what serves it, a `C`."""
+
+    @abstractmethod
+    def _limit(self, settings: ListenConfig) -> None:
+        """From now on these limits hold for new connections."""
 
     @abstractmethod
     def _tick_own(self, now_s: float) -> None:

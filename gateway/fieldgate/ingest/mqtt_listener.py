@@ -53,6 +53,9 @@ class MqttListener(Listener[MqttConnection]):
         self._broker = broker
         self._lane = LANES[settings.lane]
         self._is_loop_told = False
+        self._limit(settings)
+
+    def _limit(self, settings: ListenConfig) -> None:
         self._limits = SessionLimits(
             max_packet_bytes=settings.max_packet,
             connect_timeout_s=settings.connect_timeout,

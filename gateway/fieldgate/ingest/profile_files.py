@@ -12,7 +12,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -163,6 +163,21 @@ class ProfileWatch:
         self._use = use
         self._seen = loaded.signature
 
+    def read(self) -> LoadedProfiles:
+        """Read the folder, in whatever thread; nothing is used yet."""
+        return self._noticed(self._files.load())
+
+    def take(self, loaded: LoadedProfiles) -> None:
+        """Use what was read; where it is what is in use, nothing happens."""
+        if loaded.signature != self._seen or self.problems:
+            self._changed(loaded, loaded.signature)
+
+    def _noticed(self, loaded: LoadedProfiles) -> LoadedProfiles:
+        """A folder that was there and is gone is no wish to have no profiles."""
+        if loaded.signature is None and self.loaded.signature is not None and not loaded.problems:
+            return replace(loaded, problems=(f"{self._files.folder}: the folder is gone",))
+        return loaded
+
     async def run(self) -> None:
         """Look once a second until cancelled."""
         if self.problems:
@@ -182,9 +197,7 @@ class ProfileWatch:
 
     def _changed(self, loaded: LoadedProfiles, seen: Signature | None) -> None:
         self._seen = seen
-        self.problems = loaded.problems
-        if seen is None and self.loaded.signature is not None and not self.problems:
-            self.problems = (f"{self._files.folder}: the folder is gone",)
+        self.problems = self._noticed(loaded).problems
         if self.problems:
             _say_refused(self.problems, "the profiles read before stay in use")
             return

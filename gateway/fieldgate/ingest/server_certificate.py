@@ -48,6 +48,14 @@ class ServerCertificate:
         self.problem = ""
         self._is_reading = False
 
+    def use(self, settings: ListenTlsConfig, tls: ServerTls) -> None:
+        """From now on by these settings, and what was made of their files just now."""
+        signatures = tuple(signature(path) for path in tls_files(settings))
+        is_known = settings == self._settings and signatures == self._signatures and not self.problem
+        self._settings, self._signatures = settings, signatures
+        if not is_known:
+            self._loaded(tls)
+
     @property
     def current(self) -> ServerTls:
         """The certificate in force."""

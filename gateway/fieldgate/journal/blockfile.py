@@ -21,7 +21,7 @@ from fieldgate.journal.book import Book, Kind
 from fieldgate.journal.files import open_mode, sync_folder
 from fieldgate.journal.holes import Gone
 from fieldgate.journal.records import ReadHint
-from fieldgate.journal.schema import APPLICATION_ID, BLOCK_COLUMNS, BLOCK_TABLES, SCHEMA_VERSION
+from fieldgate.journal.schema import APPLICATION_ID, BLOCK_COLUMNS, BLOCK_TABLES, SCHEMA_VERSION, create
 from fieldgate.journal.shapes import Floor, Meta, Single, Tail, gone_by_loss
 
 __all__ = ["BlockFile", "FileDamaged", "NewerSchema", "make_file", "tail_after"]
@@ -77,7 +77,7 @@ def _check_order(is_in_order: bool) -> None:
 
 
 def _migrations() -> ModuleType:
-    """Loaded when needed only: sqlite-utils takes 12 MB, and most starts migrate nothing."""
+    """Loaded when needed only: sqlite-utils takes 3 MB, and most starts migrate nothing."""
     return importlib.import_module("fieldgate.journal.migrations")
 
 
@@ -89,7 +89,7 @@ def make_file(path: Path, meta: Meta, book: Book) -> None:
     connection = sqlite3.connect(temporary, isolation_level=None)
     try:
         connection.execute("PRAGMA synchronous=OFF")  # it counts only once it is whole, and is synced then
-        _migrations().create(connection)
+        create(connection)
         book.put(Kind.META, "meta", meta)
         connection.execute("BEGIN IMMEDIATE")
         book.write(connection)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import msgspec
+
 from fieldgate.forward.uplink import Shipment
 from fieldgate.journal.balance import Balance
 from fieldgate.journal.cursors import Cursors
@@ -172,6 +174,10 @@ class UplinkFeed:
     def floor(self, lane: int) -> int:
         """Return the number up to which this uplink wants nothing of a lane."""
         return self._cursors.floor(lane)
+
+    def limit(self, *, max_size_bytes: int | None, max_age_s: float | None) -> None:
+        """From now on the backlog is held to this."""
+        self.route = msgspec.structs.replace(self.route, max_size_bytes=max_size_bytes, max_age_s=max_age_s)
 
     def add_routed(self, count: int) -> None:
         """Count events that this uplink is to get."""

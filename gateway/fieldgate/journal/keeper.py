@@ -60,6 +60,7 @@ class Keeper:
         self.after_turn: Callable[[], None] = lambda: None
         self.full_cause: str | None = None
         self.commits = 0
+        self.turns = 0
         self.written_events = 0
         self.written_bytes = 0
         self.last_commit_s = 0.0
@@ -72,6 +73,7 @@ class Keeper:
         self._timer: asyncio.TimerHandle | None = None
         self._wakes_at_s = 0.0
         self._is_busy = False  # with a commit, or with making room for one
+        self._works = 0  # how often it was
         self._is_stopping = False
         self._idle = asyncio.Event()
         self._saved_at_s = clock.boot_s()
@@ -88,6 +90,23 @@ class Keeper:
     async def call(self, work: Callable[[Journal], T]) -> T:
         """Run ``work`` on the journal in its thread."""
         return await self._writer.call(work)
+
+    def ping(self, heard: Callable[[bool], None]) -> None:
+        """Have the journal's thread come by: then ``heard`` is called with whether commits go on.
+
+        They do not if one that was under way now is not over then. Nothing is called while the thread hangs, nor once
+        the journal is closed.
+        """
+        under_way = self._works if self._is_busy else None
+
+        def came_by(_answer: Future[None]) -> None:
+            heard(not self._is_busy or self._works != under_way)
+
+        self._writer.submit(_nothing, came_by)
+
+    def wake(self) -> None:
+        """Have a turn soon."""
+        self._loop.call_soon(self.turn)
 
     async def run(self) -> None:
         """Serve until cancelled; raises the journal's error once it has failed."""
@@ -133,6 +152,7 @@ class Keeper:
         outbox = self.outbox
         outbox.begin_turn()
         self.after_turn()
+        self.turns += 1
         if self._is_stopping or self._failed.done():
             return
         for feed in outbox.feeds.values():
@@ -169,10 +189,14 @@ class Keeper:
     def _begin_commit(self, *, everything: bool = False) -> None:
         job = self.outbox.begin_write(clock.boot_s(), everything=everything)
         if job.count or self.outbox.is_dirty:
-            self._is_busy = True
+            self._begin_work()
             self._submit_commit(job, self._commits.make(job))
         else:
             self._idle.set()
+
+    def _begin_work(self) -> None:
+        self._is_busy = True
+        self._works += 1
 
     def _submit_commit(self, job: WriteJob, commit: Commit) -> None:
         def committed(future: Future[Committed]) -> None:
@@ -223,7 +247,7 @@ class Keeper:
                 over_bytes=job.size_bytes + self._limits.max_size_bytes // 50,
                 may_drop_required=self._limits.drops_oldest,
             )
-            self._is_busy = True
+            self._begin_work()
             self._writer.submit(plan, self._room_planned)
         else:
             self._keep_house()
@@ -258,7 +282,7 @@ class Keeper:
     def _keep_house(self) -> None:
         """Remove what nobody needs and save every state, without writing events: that takes hardly any space."""
         if self.outbox.is_dirty or self._commits.removals():
-            self._is_busy = True
+            self._begin_work()
             self._submit_commit(WriteJob(), self._commits.make(WriteJob()))
         else:
             self._wait_for_room()
@@ -299,6 +323,10 @@ class Keeper:
         """Enter what damage took from every uplink that still wanted it."""
         self._commits.lost(loss)
         _say_damaged(loss)
+
+
+def _nothing(_journal: Journal) -> None:
+    pass
 
 
 def _say_damaged(loss: Loss) -> None:

@@ -37,7 +37,7 @@ class Writer:
             if not self._loop.is_closed():
                 self._loop.call_soon_threadsafe(done, future)
 
-        self._pool.submit(work, self._journal).add_done_callback(back)
+        self._pool.submit(self._do, work).add_done_callback(back)
 
     async def call(self, work: Callable[[Journal], T]) -> T:
         """Run ``work`` in the thread and return what it returns.
@@ -47,12 +47,16 @@ class Writer:
         """
         if self._is_closed:
             raise JournalError("the journal is closed: the gateway stops")
-        return await asyncio.wrap_future(self._pool.submit(work, self._journal), loop=self._loop)
+        return await asyncio.wrap_future(self._pool.submit(self._do, work), loop=self._loop)
 
     async def close(self) -> None:
         """Finish what was submitted, close the journal and join the thread."""
         if self._is_closed:
             return
         self._is_closed = True
-        await asyncio.wrap_future(self._pool.submit(Journal.close, self._journal), loop=self._loop)
+        await asyncio.wrap_future(self._pool.submit(self._do, Journal.close), loop=self._loop)
         self._pool.shutdown(wait=True)
+
+    def _do(self, work: Callable[[Journal], T]) -> T:
+        """Runs in the thread."""
+        return work(self._journal)

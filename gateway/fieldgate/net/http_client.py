@@ -27,6 +27,13 @@ class HttpClient:
         self._link: Link | None = None
         self._exchange = HttpExchange()
         self._answer: asyncio.Future[Answer] | None = None
+        self._is_outdated = False  # the connection was made by other settings
+
+    def use(self, config: WebhookConfig) -> None:
+        """Make the next request by these settings, of the same server; one that is under way ends as it began."""
+        self._config = config
+        self._dialler = Dialler(config)
+        self._is_outdated = True
 
     @property
     def host(self) -> str:
@@ -47,6 +54,7 @@ class HttpClient:
                 answer = await self._ask_again(headers, body)
                 if answer is None:
                     self._exchange = HttpExchange()
+                    self._is_outdated = False
                     await self._dialler.open(self)
                     self.connections += 1
                     answer = await self._ask(headers, body)
@@ -62,6 +70,8 @@ class HttpClient:
 
         A server may close one that has been kept just when the next request is on its way (RFC 9112, 9.3.1).
         """
+        if self._is_outdated:
+            self.close()
         if self._link is None:
             return None
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Sequence
 from typing import Final, Protocol, cast
 
@@ -99,6 +100,11 @@ class Link(asyncio.Protocol):
             transport.abort()
         else:
             transport.close()
+
+    @property
+    def tls(self) -> ssl.SSLObject | None:
+        """What TLS has agreed on, once connected; None where there is none."""
+        return None if self._transport is None else self._transport.get_extra_info("ssl_object")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the loop."""

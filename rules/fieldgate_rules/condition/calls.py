@@ -31,16 +31,19 @@ def check_call(checker: Checking, tree: ast.Call, span: Span) -> Node | None:
     """
     name = _name(checker, tree, span)
     if tree.keywords:
+        checker.look_at([*tree.args, *(one.value for one in tree.keywords)])
         raise Wrong(span, f"arguments have no names here; write them in order: {_signature(name)}")
     if name == "last":
         return _last(checker, tree, span)
     function = FUNCTIONS.get(name)
     if function is None:
+        checker.look_at(tree.args)
         hint = did_you_mean(name, [*FUNCTIONS, "last"]) or f"; known: {', '.join([*FUNCTIONS, 'last'])}"
         other = OTHER_NAMES.get(name.lower())
         raise Wrong(checker.span(tree.func), f"unknown function {name!r}{'; ' + other if other else hint}")
     count = len(tree.args)
     if count < function.least or (count and function.parameter(count - 1) is None):
+        checker.look_at(tree.args)
         raise Wrong(span, f"{name} is given {count} argument{'' if count == 1 else 's'}; write {function.signature}")
     nodes = checker.nodes(tree.args)
     if nodes is None:

@@ -109,6 +109,12 @@ class Checker:
         known = [one for one in made if one is not None]
         return known if len(known) == len(made) else None
 
+    def look_at(self, trees: Sequence[ast.expr]) -> None:
+        """Complain about what is wrong with them, though nothing can be made of them where they stand."""
+        known = len(self._unsure)
+        self.nodes([tree for tree in trees if not isinstance(tree, ast.Starred)])
+        del self._unsure[known:]  # what stands around them may have been meant to ask for these
+
     def span(self, tree: ast.expr) -> Span:
         """Where it stands."""
         return self._parsed.span(tree)
@@ -274,6 +280,7 @@ class Checker:
     def _arithmetic(self, tree: ast.BinOp, span: Span) -> Node | None:
         sign = _SIGNS.get(type(tree.op))
         if sign is None:
+            self.look_at([tree.left, tree.right])
             raise Wrong(span, _NOT_HERE[type(tree.op)])
         sides = self.nodes([tree.left, tree.right])
         sides = sides and self._each(sides, self.number, f"'{sign}'")
@@ -302,6 +309,7 @@ class Checker:
             return check_member(self, tree, span)
         for operator, right in zip(tree.ops, tree.comparators, strict=True):
             if isinstance(operator, ast.Is | ast.IsNot):
+                self.look_at([tree.left])
                 is_none = isinstance(right, ast.Constant) and right.value is None
                 raise Wrong(span, f"'is' is not of this language; {_UNKNOWN if is_none else 'write == or !='}")
             if isinstance(operator, ast.In | ast.NotIn):

@@ -23,6 +23,9 @@ class Checking(Protocol):
     def nodes(self, trees: Sequence[ast.expr]) -> list[Node] | None:
         """Return all of them as nodes, or None where there was a complaint about one."""
 
+    def look_at(self, trees: Sequence[ast.expr]) -> None:
+        """Complain about what is wrong with them, though nothing can be made of them where they stand."""
+
     def span(self, tree: ast.expr) -> Span:
         """Where it stands."""
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from fieldgate_devices.files.document import Problem
 from fieldgate_rules.condition.agreement import agree_on_units
@@ -14,11 +16,12 @@ from fieldgate_rules.condition.cost import cost_complaint, steps
 from fieldgate_rules.condition.explain import Clause, explain
 from fieldgate_rules.condition.facts import Closure, Facts
 from fieldgate_rules.condition.lint import contradictions
+from fieldgate_rules.condition.mending import read_as_meant
 from fieldgate_rules.condition.nodes import Age, Device, Field, Last, Literal, Node, Now, Prev, Rate, parts_of
 from fieldgate_rules.condition.place import Complaint, PlacedText, Span
 from fieldgate_rules.condition.scope import Scope
 from fieldgate_rules.condition.shapes import Kind, Shape
-from fieldgate_rules.condition.syntax import BadSyntax, parse
+from fieldgate_rules.condition.syntax import Parsed
 from fieldgate_rules.condition.wants import Wrong
 
 __all__ = [
@@ -32,8 +35,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Reads:
+class Reads(msgspec.Struct, frozen=True, gc=False):
     """What an expression looks at, so that it is asked only when that may have changed.
 
     ``prev`` are the fields of which the earlier value of the same device is needed, ``last`` devices and fields.
@@ -45,13 +47,18 @@ class Reads:
     device: bool = False
     time: bool = False
 
-    def __or__(self, other: Reads) -> Reads:
-        return Reads(
-            self.fields | other.fields,
-            self.prev | other.prev,
-            self.last | other.last,
-            self.device or other.device,
-            self.time or other.time,
+    @classmethod
+    def of_all(cls, many: Iterable[Reads]) -> Reads:
+        """Return what they look at together; where all are alike that is one of them: rules share it."""
+        distinct = list(dict.fromkeys(many))
+        if len(distinct) == 1:
+            return distinct[0]
+        return cls(
+            frozenset().union(*(one.fields for one in distinct)),
+            frozenset().union(*(one.prev for one in distinct)),
+            frozenset().union(*(one.last for one in distinct)),
+            any(one.device for one in distinct),
+            any(one.time for one in distinct),
         )
 
 
@@ -64,7 +71,7 @@ class Expression:
         self._node = node
         self.placed = placed
         self.evaluate: Final[Closure] = compiled(node)
-        self.reads = _reads(node)
+        self.reads = Reads.of_all(_reads(node))
         self.shape: Shape = node.shape
         self.steps = steps(node)
 
@@ -127,10 +134,16 @@ def _read(placed: PlacedText, scope: Scope, *, wanted: Kind) -> ReadExpression:
 
 def check_expression(text: str, scope: Scope, *, wanted: Kind) -> tuple[Node | None, list[Complaint]]:
     """Return the checked expression, or all that is wrong with it; ``wanted`` is a truth, a number or any value."""
-    try:
-        parsed = parse(text)
-    except BadSyntax as error:
-        return None, [error.complaint]
+    reading = read_as_meant(text)
+    if reading.parsed is None:
+        return None, reading.complaints
+    node, complaints = _checked(reading.parsed, scope, wanted)
+    if reading.complaints:
+        return None, sorted([*reading.complaints, *reading.of_written(complaints)])
+    return node, complaints
+
+
+def _checked(parsed: Parsed, scope: Scope, wanted: Kind) -> tuple[Node | None, list[Complaint]]:
     checker = Checker(parsed, scope)
     node = checker.check()
     if node is None:
@@ -171,25 +184,23 @@ def _as_value(checker: Checker, node: Node) -> Node:
     return node
 
 
-def _reads(node: Node) -> Reads:
-    reads = Reads()
+def _reads(node: Node) -> Iterator[Reads]:
     for one in _all(node):
         match one:
             case Field():
-                reads |= Reads(fields=frozenset({one.name}))
+                yield Reads(fields=frozenset({one.name}))
             case Prev():
-                reads |= Reads(prev=frozenset({one.name}))
+                yield Reads(prev=frozenset({one.name}))
             case Last():
-                reads |= Reads(last=frozenset({(one.device, one.name)}))
+                yield Reads(last=frozenset({(one.device, one.name)}))
             case Rate():
-                reads |= Reads(prev=frozenset({one.part.name}))
+                yield Reads(prev=frozenset({one.part.name}))
             case Device():
-                reads |= Reads(device=True)
+                yield Reads(device=True)
             case Now() | Age():
-                reads |= Reads(time=True)
+                yield Reads(time=True)
             case _:
                 pass
-    return reads
 
 
 def _all(node: Node) -> Iterator[Node]:

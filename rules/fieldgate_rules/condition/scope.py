@@ -30,13 +30,14 @@ class EventKind:
     """Events with a contract. ``label`` is what messages call it: ``profile 'boiler'``.
 
     ``repeated`` are fields that come once per sensor, by the template of their names. ``keeps_others``: there may be
-    more than those that are named.
+    more than those that are named. ``loose`` are fields of which nobody knows what they are.
     """
 
     label: str
     fields: Mapping[str, FieldSpec]
     repeated: Mapping[str, FieldSpec] = field(default_factory=dict)
     keeps_others: bool = False
+    loose: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, profile: Profile) -> EventKind:
@@ -85,10 +86,14 @@ class Scope:
     zone: tzinfo = UTC
     kind_of: Callable[[str], EventKind | None] = _nobody
     aliases: Mapping[str, str] = field(default_factory=dict)
+    _found: dict[str, Found | str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def find(self, name: str) -> Found | str:
-        """Return the field of that name, or what is wrong with the name."""
-        return _find(name, self.kinds, is_open=self.is_open or not self.kinds)
+        """Return the field of that name, or what is wrong with the name; looked up once for all rules of the scope."""
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = _find(name, self.kinds, is_open=self.is_open or not self.kinds)
+        return found
 
     def find_of(self, device: str, name: str) -> Found | str:
         """Return the field of that name of a certain device, or what is wrong with the name."""
@@ -100,7 +105,7 @@ class Scope:
 
     def names(self) -> list[str]:
         """All names of fields that are known, for guesses."""
-        return sorted({name for kind in self.kinds for name in kind.fields})
+        return sorted({name for kind in self.kinds for name in (*kind.fields, *kind.loose)})
 
 
 def _find(name: str, kinds: tuple[EventKind, ...], *, is_open: bool) -> Found | str:
@@ -119,13 +124,15 @@ def _find(name: str, kinds: tuple[EventKind, ...], *, is_open: bool) -> Found | 
         return name_problem(name) or Found(reduce(both_of, (*shapes.values(), ANYTHING)), known)
     if shapes:
         return Found(reduce(both_of, shapes.values()), f"{lacking[0].label} has no field {name!r}")
-    fields = list(dict.fromkeys(one for kind in kinds for one in (*kind.fields, *kind.repeated)))
+    fields = list(dict.fromkeys(one for kind in kinds for one in (*kind.fields, *sorted(kind.loose), *kind.repeated)))
     hint = did_you_mean(name, fields) or (f"; known: {', '.join(fields[:12])}" if fields else "; there are none")
     return f"unknown field {name!r}{hint}"
 
 
 def _declared(kind: EventKind, name: str) -> Shape | None:
     """The shape of a field; None where there is none."""
+    if name in kind.loose:
+        return ANYTHING
     shapes = [_shape(spec, kind) for spec in kind.specs_of(name)]
     return reduce(both_of, shapes) if shapes else None
 

@@ -37,17 +37,29 @@ _INSTEAD: Final = {
     "$": "a name stands as it is, without a sign before it",
     ";": "there is one expression only",
 }
+_MEANT: Final = {
+    "&&": " and ",
+    "||": " or ",
+    "!": " not ",
+    "<>": "!=",
+    "===": "==",
+    "=>": ">=",
+    "=<": "<=",
+    "=": "==",
+    "$": " ",
+}
 _ODD: Final = re.compile("|".join(map(re.escape, sorted(_INSTEAD, key=len, reverse=True))))
 _TOKEN: Final = re.compile(r"\w+|[^\w\s]")
 _UPPER_WORDS: Final = re.compile(r"\b(AND|OR|NOT|IN|IF|ELSE)\b")
 
 
 class BadSyntax(Exception):
-    """It is no expression at all; carries the complaint."""
+    """It is no expression at all; carries the complaint, and ``meant``: what should stand there, if one can tell."""
 
-    def __init__(self, complaint: Complaint) -> None:
+    def __init__(self, complaint: Complaint, meant: str | None = None) -> None:
         super().__init__(complaint.message)
         self.complaint = complaint
+        self.meant = meant
 
 
 class Parsed:
@@ -97,7 +109,7 @@ def parse(text: str) -> Parsed:
             warnings.simplefilter("error")  # '\d' in quotes is a warning today and a mistake tomorrow
             root = ast.parse(stripped, mode="eval").body
     except SyntaxError as error:
-        raise BadSyntax(_explain(line, error, len(line) - len(stripped))) from error
+        raise _explained(line, error, len(line) - len(stripped)) from error
     except (ValueError, MemoryError, RecursionError) as error:
         whole = Span(0, len(text))
         raise BadSyntax(Complaint(whole, f"this is nested too deep; allowed: {MAX_LEVELS} levels")) from error
@@ -128,27 +140,43 @@ def _masked(line: str) -> str:
     return _STRING.sub(lambda match: " " * len(match[0]), line)
 
 
-def _explain(line: str, error: SyntaxError, skipped: int) -> Complaint:
+def _explained(line: str, error: SyntaxError, skipped: int) -> BadSyntax:
     """Say what is meant, as far as one can tell; Python's own words where not."""
+    return _slip(line, str(error.msg)) or BadSyntax(_plainly(line, error, skipped))
+
+
+def _slip(line: str, message: str) -> BadSyntax | None:
+    """What people write who know other languages, or units."""
     masked = _masked(line)
     if (quote := re.search("[\"']", masked)) is not None:
-        return Complaint(Span(quote.start(), len(line)), f"the text that begins with {quote[0]} is not closed")
-    message = str(error.msg)
+        return BadSyntax(
+            Complaint(Span(quote.start(), len(line)), f"the text that begins with {quote[0]} is not closed")
+        )
     if message.startswith(("invalid escape sequence", "invalid octal escape", "(unicode error)")):
         at = next((match.start() + match[0].find("\\") for match in _STRING.finditer(line) if "\\" in match[0]), 0)
         hint = "write two backslashes for one, or r before the quotes of a pattern"
-        return Complaint(Span(at, at + 2), f"'{line[at : at + 2]}' is no escape; {hint}")
+        return BadSyntax(Complaint(Span(at, at + 2), f"'{line[at : at + 2]}' is no escape; {hint}"), "  ")
     if (duration := _DURATION.search(masked)) is not None:
-        return Complaint(Span(*duration.span()), f'a duration is written in quotes: "{duration[0]}"')
+        quoted = f'"{duration[0]}"'
+        return BadSyntax(Complaint(Span(*duration.span()), f"a duration is written in quotes: {quoted}"), quoted)
     if (degrees := _DEGREES.search(masked)) is not None:
         number, unit = degrees.groups()
-        hint = f'a value with its unit is written in quotes: "{number} {unit}"'
-        return Complaint(Span(*degrees.span()), f"{degrees[0]!r} is not of this language; {hint}")
+        quoted = f'"{number} {unit}"'
+        hint = f"a value with its unit is written in quotes: {quoted}"
+        return BadSyntax(Complaint(Span(*degrees.span()), f"{degrees[0]!r} is not of this language; {hint}"), quoted)
     for odd in _ODD.finditer(masked):
         if hint := _INSTEAD[odd[0]]:
-            return Complaint(Span(*odd.span()), f"{odd[0]!r} is not of this language; {hint}")
+            complaint = Complaint(Span(*odd.span()), f"{odd[0]!r} is not of this language; {hint}")
+            return BadSyntax(complaint, _MEANT.get(odd[0]))
     if (word := _UPPER_WORDS.search(masked)) is not None:
-        return Complaint(Span(*word.span()), f"{word[0]!r} is not of this language; write {word[0].lower()!r}")
+        complaint = Complaint(Span(*word.span()), f"{word[0]!r} is not of this language; write {word[0].lower()!r}")
+        return BadSyntax(complaint, word[0].lower())
+    return None
+
+
+def _plainly(line: str, error: SyntaxError, skipped: int) -> Complaint:
+    """In Python's own words."""
+    message = str(error.msg)
     if "nested" in message or "too complex" in message:
         return Complaint(Span(0, len(line)), f"this is nested too deep; allowed: {MAX_LEVELS} levels")
     at = error.offset - 1 + skipped if error.offset else len(line)

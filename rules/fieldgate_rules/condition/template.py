@@ -60,10 +60,7 @@ class Template:
         self._starts = [hole.start for hole in holes]
         self._expressions = [hole.expression for hole in holes]
         self._placed_expressions: list[Expression] | None = None
-        reads = Reads()
-        for expression in self._expressions:
-            reads |= expression.reads
-        self.reads = reads
+        self.reads = Reads.of_all(expression.reads for expression in self._expressions)
 
     @property
     def text(self) -> str:

@@ -16,12 +16,13 @@ from fieldgate_rules.condition import Facts
 from fieldgate_rules.effects import AlertChange, Cause, DeviceCommand, Effect, LocalPublish, LogLine
 from fieldgate_rules.engine.alerts import Alert
 from fieldgate_rules.engine.decisions import Acted
+from fieldgate_rules.engine.event_fields import NOTHING
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.sampling import Sampling
 from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.rule import Action, Rule
 
-__all__ = ["Altered", "Made", "Out", "act_on_event", "alert_event", "fire", "resolve_alerts"]
+__all__ = ["Altered", "Made", "Out", "act_on_event", "alert_event", "altered_event", "fire", "resolve_alerts"]
 
 _MAX_ID: Final = 64
 _encode = msgspec.json.Encoder().encode
@@ -114,6 +115,21 @@ def act_on_event(rule: Rule, slot: Slot, facts: Facts, altered: Altered) -> list
     return acted
 
 
+def altered_event(event: Event, fields: Mapping[str, object], altered: Altered) -> Event | None:
+    """Return the event as rules want it; None: it goes nowhere."""
+    if altered.is_dropped:
+        return None
+    changes: dict[str, Any] = {}
+    if (altered.fields or altered.added) and fields is not NOTHING:  # bytes stay as they are
+        changes["data"] = _encode({**altered.added, **fields, **altered.fields})
+        changes["is_json"] = True
+    if altered.lane is not None:
+        changes["lane"] = altered.lane
+    if altered.is_routed:
+        changes["extra"] = msgspec.structs.replace(event.extra or Extra(), uplinks=tuple(altered.routes))
+    return msgspec.structs.replace(event, **changes) if changes else event
+
+
 # -- firing ------------------------------------------------------------------------------------------
 
 
@@ -130,7 +146,7 @@ def fire(rule: Rule, slot: Slot, facts: Facts, cause: Cause, now: Moment, out: O
             continue
         is_at_once = action.kind == "command" or (action.spec.publish is not None and action.spec.publish.to == "local")
         if is_at_once and (stopped := _too_late(rule, cause)):
-            acted.append(Acted(number, action.kind, id_, stopped))
+            acted.append(Acted(number, action.kind, id_, stopped, age_s=cause.age_s))
             continue
         if is_at_once and (unknown := _unknown(action, facts)):
             acted.append(Acted(number, action.kind, id_, f"do[{number}]", text=f"{unknown} is unknown"))

@@ -5,27 +5,28 @@ Whatever a rule does on one event costs nothing else (P7): it is noted as an err
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 
-from fieldgate_devices.event import Lane
+from fieldgate_devices.event import Event, Lane
 from fieldgate_rules.condition import Facts, Reading
 from fieldgate_rules.effects import Cause
-from fieldgate_rules.engine.acting import Altered, Out, act_on_event, fire, resolve_alerts, tell
-from fieldgate_rules.engine.decisions import Acted, Decision, Gathered
-from fieldgate_rules.engine.event_fields import NOTHING
+from fieldgate_rules.engine.acting import Altered, Out, act_on_event, altered_event, fire, resolve_alerts, tell
+from fieldgate_rules.engine.decisions import Acted, Decision
+from fieldgate_rules.engine.event_fields import NOTHING, FieldsReader
+from fieldgate_rules.engine.excerpts import LONG_BYTES
 from fieldgate_rules.engine.memory import Memory
+from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
+from fieldgate_rules.engine.quick import ask_quickly, does_nothing, gather
 from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.stages.stage import Signal, Stage
-from fieldgate_rules.engine.turn import MAX_FOLLOWING, MAX_HOPS, Turn
+from fieldgate_rules.engine.turn import MAX_FOLLOWING, MAX_HOPS, Turn, age_of, is_replayed
 from fieldgate_rules.engine.windows.window import Window
 
 __all__ = ["Asker"]
-
-_NS: Final = 1e9
 
 
 class Asker:
@@ -34,8 +35,39 @@ class Asker:
     def __init__(self, memory: Memory, *, gateway: str) -> None:
         self._memory = memory
         self._gateway = gateway
+        self._fields_of = FieldsReader()
 
     # -- an event -----------------------------------------------------------------------------------------------------
+
+    def ask_all(self, parts: Sequence[Part], event: Event, place: int, now: Moment) -> tuple[Event | None, Turn | None]:
+        """Ask rules about event ``place`` of a read; return the event as it goes on (None: nowhere), and the turn.
+
+        There is none if all that came of it is an entry in rings.
+        """
+        memory, latest, address = self._memory, self._memory.latest, event.address
+        seen, fields = event, self._fields_of(event)
+        read = fields
+        if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
+            seen, read = memory.excerpts.of(event, fields)
+        facts = Facts(read, address.device, now.boot_s, now.wall_s)
+        if latest.is_needed:
+            facts.prev = latest.of(address.device)
+        altered: Altered | None = None
+        turn: Turn | None = None
+        for part in parts:
+            slot = part.slots.get(address.device)
+            if slot is not None:
+                if part.is_quick and ask_quickly(memory, part, slot, facts, seen, now):
+                    continue
+            elif part.is_simple and does_nothing(part, facts, seen, now):
+                continue
+            if turn is None:
+                mark = f"{now.stamp.run:x}-{now.stamp.boot_ns}-{place}"
+                turn = Turn(now, Out(), mark, seen, age_s=age_of(event, now), is_replayed=is_replayed(event))
+            altered = self.ask(part, facts, turn, altered)
+        if latest.is_needed:
+            latest.hears(address.device, read, now.boot_s)
+        return (event if altered is None else altered_event(event, fields, altered)), turn
 
     def ask(self, part: Part, facts: Facts, turn: Turn, altered: Altered | None) -> Altered | None:
         """Ask a rule; return how the event is to be altered by now."""
@@ -49,18 +81,21 @@ class Asker:
         rule, memory = part.rule, self._memory
         if rule.reads.last:
             facts = msgspec.structs.replace(facts, last=memory.latest.last(sorted(rule.reads.last)))
-        signal: Signal = True if part.when is None else part.when(facts)  # type: ignore[assignment]  # a condition is a truth
         group = part.group_of(facts)
         if group is None:
             self.note(part, None, turn, facts, "no_group", "group_by")
             return altered
+        signal: Signal = True if part.when is None else part.when(facts)  # type: ignore[assignment]  # a condition is a truth
         slot = part.slots.get(group)
         if signal is not True and part.is_plain and (slot is None or not (slot.is_holding or slot.stages)):
             self.note(part, slot, turn, facts, _word(signal), "when")
             return altered
         slot = slot or self._new_slot(part, group, turn)
         if rule.spec.window is not None:
-            self._gather(part, slot, signal, facts, turn)
+            if signal is True:
+                gather(memory, part, slot, facts, turn.event, turn.now)
+            else:
+                self.note(part, slot, turn, facts, _word(signal), "when")
             return altered
         before = slot.signature()
         try:
@@ -158,39 +193,12 @@ class Asker:
 
     # -- windows ------------------------------------------------------------------------------------------------------
 
-    def _gather(self, part: Part, slot: Slot, signal: Signal, facts: Facts, turn: Turn) -> None:
-        """Put an event into the window of its group."""
-        if signal is not True:
-            self.note(part, slot, turn, facts, _word(signal), "when")
-            return
-        window = self.window(part, slot)
-        slot.facts = facts
-        due_s = window.due_s
-        extra = None if turn.event is None else turn.event.extra
-        at_s = None if extra is None or extra.at_ns is None else extra.at_ns / _NS
-        is_in_time = window.add(facts, turn.now, at_s)
-        if window.due_s != due_s:
-            self._memory.timers.begin(window, (part, slot))
-        self._memory.slow[part.rule.id, slot.group] = None
-        self._memory.used((part.rule.id, slot.group))
-        kept = Gathered(slot.group, turn.event, facts, is_in_time, window.events, window.due_s, window.late)
-        part.ring.append(kept)
-        slot.last = kept
-
-    def window(self, part: Part, slot: Slot) -> Window:
-        """Return the window of a group; a new one where there is none."""
-        if slot.window is None:
-            spec = part.rule.spec.window
-            assert spec is not None
-            slot.window = Window(spec, part.rule.window, since_s=part.since_s)
-        return slot.window
-
     def window_ended(self, part: Part, slot: Slot, window: Window, turn: Turn) -> None:
         """A pane of a window has ended, and with it a window, if it says anything."""
         rule = part.rule
         ended = window.tick(turn.now)
         self._memory.timers.begin(window, (part, slot))
-        self._memory.slow[rule.id, slot.group] = None
+        self._memory.slow[slot.key] = None
         if ended is None:
             return
         slot.ended = ended
@@ -223,11 +231,14 @@ class Asker:
                 part.tally.suppressed += 1
                 return "throttled" if closed == "throttle" else "used_up", closed, ()
             slot.gate.passed(now)
-            self._memory.urgent[rule.id, slot.group] = None
+            self._memory.urgent[slot.key] = None
         part.tally.fired += 1
         cause = Cause(turn.mark, turn.event, turn.is_replayed, turn.age_s)
         lane = Lane.NORMAL if turn.event is None else turn.event.lane
         acted = fire(rule, slot, facts, cause, now, Out() if rule.is_shadow else turn.out, lane=lane)
+        for one in acted:
+            if one.stopped_by and not one.stopped_by.endswith(".if"):
+                part.tally.note_stopped(one.stopped_by)
         self._tell_others(part, facts, turn, "fired")
         return "fired", "mode" if rule.is_shadow else "", acted
 

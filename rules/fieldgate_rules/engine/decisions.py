@@ -9,20 +9,26 @@ import msgspec
 
 from fieldgate_devices.event import Event
 from fieldgate_rules.condition import Facts
+from fieldgate_rules.engine.event_fields import fields_of
+from fieldgate_rules.engine.moment import Moment
 
-__all__ = ["Acted", "Decision", "Gathered", "Kept", "Passed"]
+__all__ = ["Acted", "Decision", "Gathered", "Kept", "Passed", "Stayed"]
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
 
 class Acted(msgspec.Struct, frozen=True):
-    """What became of an action: ``stopped_by`` is the key that kept it from being done, empty where none did."""
+    """What became of an action: ``stopped_by`` is the key that kept it from being done, empty where none did.
+
+    ``age_s`` is how old it was where that is ``max_age``.
+    """
 
     number: int
     kind: str
     id: str = ""
     stopped_by: str = ""
     text: str = ""
+    age_s: float = 0.0
 
 
 class Decision(msgspec.Struct, gc=False):
@@ -51,16 +57,19 @@ class Decision(msgspec.Struct, gc=False):
 class Passed(msgspec.Struct, gc=False):
     """A decision that nothing came of, as the fast path keeps it: the condition was false, or unknown (None).
 
-    A struct is made in an eighth of the time that a named tuple takes.
+    ``facts`` is None where they are what ``event`` says, and nothing before it. A struct is made in an eighth of the
+    time that a named tuple takes.
     """
 
     event: Event
-    facts: Facts
+    now: Moment
     truth: bool | None
+    facts: Facts | None = None
 
     def decision(self) -> Decision:
         """The same in full."""
-        facts = self.facts
+        now, event = self.now, self.event
+        facts = self.facts or Facts(fields_of(event), event.address.device, now.boot_s, now.wall_s)
         outcome = "unknown" if self.truth is None else "false"
         return Decision("", facts.device, self.event, facts.boot_s, facts.wall_s, facts, outcome, "when")
 
@@ -89,5 +98,29 @@ class Gathered(msgspec.Struct, gc=False):
         )
 
 
-Kept = Decision | Gathered | Passed
+class Stayed(msgspec.Struct, gc=False):
+    """A decision that nothing came of because the rule holds already.
+
+    ``is_until``: it holds until something (kept), else while its condition does (held). ``has_for``: with a `for`; the
+    condition has held since ``since_s``, None: it does not hold.
+    """
+
+    group: str
+    event: Event
+    facts: Facts
+    is_until: bool
+    has_for: bool
+    since_s: float | None
+
+    def decision(self) -> Decision:
+        """The same in full."""
+        facts = self.facts
+        outcome, stopped = ("kept", "until") if self.is_until else ("held", "fires")
+        shown = {"for": {"since_s": self.since_s, "due_s": None}} if self.has_for else {}
+        return Decision(
+            self.group, facts.device, self.event, facts.boot_s, facts.wall_s, facts, outcome, stopped, "", shown
+        )
+
+
+Kept = Decision | Gathered | Passed | Stayed
 """A decision as it is kept; those that come with each event are made in full when somebody asks."""

@@ -14,21 +14,23 @@ No I/O, no clock: every call is given a `Stamp`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final, cast
 
 from fieldgate_devices.event import Event, Stamp
+from fieldgate_devices.fast_json import Known
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.effects import AlertChange, Cause, Decided, Derived, Notice
-from fieldgate_rules.engine.acting import Altered, Out, resolve_alerts, tell
+from fieldgate_rules.engine.acting import Altered, Out, altered_event, resolve_alerts, tell
 from fieldgate_rules.engine.alerts import Alerts
 from fieldgate_rules.engine.asker import Asker
-from fieldgate_rules.engine.decisions import Decision, Passed
-from fieldgate_rules.engine.event_fields import NOTHING, altered_event, fields_of
+from fieldgate_rules.engine.decisions import Decision
+from fieldgate_rules.engine.event_fields import NOTHING, fields_of
 from fieldgate_rules.engine.excerpts import LONG_BYTES
 from fieldgate_rules.engine.memory import EngineLimits, Memory, why_gone
 from fieldgate_rules.engine.moment import Moment, moment_of
 from fieldgate_rules.engine.part import Part, Tally
+from fieldgate_rules.engine.quick import pass_by
 from fieldgate_rules.engine.rows import RowKey, Rows
 from fieldgate_rules.engine.schedules import Schedule
 from fieldgate_rules.engine.slot import Slot
@@ -36,7 +38,7 @@ from fieldgate_rules.engine.stages.absence import Absent
 from fieldgate_rules.engine.stages.stage import Stage
 from fieldgate_rules.engine.storage import Storage
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
-from fieldgate_rules.engine.turn import MAX_HOPS, Turn, age_of, is_replayed
+from fieldgate_rules.engine.turn import MAX_HOPS, Turn
 from fieldgate_rules.engine.windows.window import Window
 from fieldgate_rules.rule import EventTrigger, RuleSet
 
@@ -59,7 +61,7 @@ class Engine:
         self._memory = Memory(limits)
         self._timetable = Timetable(self._memory)
         self._asker = Asker(self._memory, gateway=gateway)
-        self._storage = Storage(self._memory, self._timetable, self._asker, os_boot=os_boot)
+        self._storage = Storage(self._memory, self._timetable, os_boot=os_boot)
         self._rules = rules
         self._memory.use(rules, now_s=self._now.boot_s)
         self._timetable.use()
@@ -82,12 +84,15 @@ class Engine:
 
     # -- events -------------------------------------------------------------------------------------------------------
 
-    def feed(self, events: Sequence[Event], stamp: Stamp) -> Decided | None:
-        """Return what becomes of events that came together; None: all go on as they are, and nothing is made."""
+    def feed(self, events: Sequence[Event], stamp: Stamp, known: Sequence[Known] | None = None) -> Decided | None:
+        """Return what becomes of events that came together; None: all go on as they are, and nothing is made.
+
+        ``known`` is what each of them says, where that was decoded already.
+        """
         # For an event that no rule takes this is one lookup in a dictionary; for one whose conditions are not true and
-        # of which nothing is remembered it is those, one decoding and an entry in each rule's ring.
+        # of which nothing is remembered it is those, an entry in each rule's ring, and a decoding if it is not known.
         index, latest = self._memory.index, self._memory.latest
-        by_lane, find, hears, excerpts = index.by_lane, index.find, latest.is_needed, self._memory.excerpts
+        by_lane, find, hears = index.by_lane, index.find, latest.is_needed
         now: Moment | None = None
         decided: Decided | None = None
         due_s = self._memory.timers.due_s
@@ -103,29 +108,12 @@ class Engine:
             if parts or (hears and latest.wants(address.device)):
                 if now is None:
                     now = self._moment(stamp)
-                seen, fields = event, fields_of(event)
-                read = fields
-                if len(event.data) > LONG_BYTES or len(event.raw or b"") > LONG_BYTES:
-                    seen, read = excerpts.of(event, fields)
-                facts = Facts(read, address.device, now.boot_s, now.wall_s, latest.of(address.device))
-                altered: Altered | None = None
-                for part in parts:
-                    if part.is_simple and address.device not in part.slots:
-                        try:
-                            truth = part.when(facts)  # type: ignore[misc]  # is_simple says that there is one
-                        except Exception:  # noqa: BLE001 - the asker finds it too, and notes it
-                            truth = True
-                        if truth is not True:
-                            part.ring.append(Passed(seen, facts, truth))  # type: ignore[arg-type]  # a condition is a truth
-                            continue
-                    if turn is None:
-                        mark = f"{stamp.run:x}-{stamp.boot_ns}-{place}"
-                        turn = Turn(now, Out(), mark, seen, age_s=age_of(event, now), is_replayed=is_replayed(event))
-                    altered = self._asker.ask(part, facts, turn, altered)
-                if hears:
-                    latest.hears(address.device, read, now.boot_s)
-                if altered is not None:
-                    after = altered_event(event, fields, altered)
+                    brief = Facts(NOTHING, "", now.boot_s, now.wall_s)
+                if known is not None and not hears:
+                    parts = pass_by(parts, event, known[place], brief, now)
+                    if not parts:
+                        continue
+                after, turn = self._asker.ask_all(parts, event, place, now)
             if decided is None:
                 if after is event and (turn is None or not (turn.out.effects or turn.out.made)):
                     continue
@@ -222,9 +210,9 @@ class Engine:
     def _end_lost(self, decided: Decided, now: Moment) -> None:
         """End alerts that were saved by rules that are not the same any more."""
         turn = Turn(now, Out(), f"{now.stamp.run:x}-{now.stamp.boot_ns}-start")
-        for rule, alerts, device in self._storage.lost:
+        for rule, alerts, device, why in self._storage.lost:
+            reason = why or why_gone(rule, self._rules)
             for key in list(alerts.lasting):
-                reason = why_gone(rule, self._rules)
                 tell(alerts.ended(key, Cause(turn.mark), reason=reason), device, now, turn.out)
         self._storage.lost.clear()
         self._collect(turn, None, decided)
@@ -310,14 +298,17 @@ class Engine:
         self._timetable.begin(now)
         return self._answer(turn)
 
-    def alerts(self) -> list[AlertChange]:
-        """Return the alerts that last, as they were said."""
-        return [
-            slot.alerts.change(alert, "raised", Cause(slot.mark))
-            for slot in self._memory.slots.values()
-            if not slot.rule.is_shadow
-            for alert in slot.alerts.lasting.values()
-        ]
+    def alerts(self, rule: str | None = None) -> Iterator[AlertChange]:
+        """Go through the alerts that last, of all rules or one, as they were said."""
+        for slot in self._memory.slots.values() if rule is None else self.slots(rule):
+            if not slot.rule.is_shadow:
+                for alert in slot.alerts.lasting.values():
+                    yield slot.alerts.change(alert, "raised", Cause(slot.mark))
+
+    def alert_count(self, rule: str | None = None) -> int:
+        """Return how many alerts last, of all rules or one."""
+        slots = self._memory.slots.values() if rule is None else self.slots(rule)
+        return sum(len(slot.alerts.lasting) for slot in slots if not slot.rule.is_shadow)
 
     def resolve(self, rule: str, key: str | None, stamp: Stamp) -> Decided:
         """End alerts of a rule by hand: that of one key, or all."""
@@ -353,9 +344,10 @@ class Engine:
             if slot.due() or slot.window is not None:
                 self._memory.urgent[key] = None
 
-    def restore(self, rows: Rows, *, was_stopped: bool) -> None:
-        """Go on where an earlier process ended; once, before `start`."""
-        self._storage.restore(rows, self._now, was_stopped=was_stopped)
+    def restore(self, rows: Rows, *, was_stopped: bool, formerly: Iterable[str] = ()) -> None:
+        """Go on where an earlier process ended; once, before `start`. ``formerly`` are ids that the gateway has had."""
+        others = frozenset(formerly) - {self._gateway}
+        self._storage.restore(rows, self._now, was_stopped=was_stopped, formerly=others)
 
     # -- for whoever asks ---------------------------------------------------------------------------------------------
 

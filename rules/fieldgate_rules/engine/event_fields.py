@@ -1,4 +1,4 @@
-"""The fields of an event as rules see them, and the event as rules want it."""
+"""The fields of an event as rules see them."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ from typing import Any, Final
 
 import msgspec
 
-from fieldgate_devices.event import GENERIC, Event, Extra
-from fieldgate_devices.generic import flatten
-from fieldgate_rules.engine.acting import Altered
+from fieldgate_devices.event import GENERIC, Event
+from fieldgate_devices.generic import Flattener, flatten
 
-__all__ = ["NOTHING", "altered_event", "fields_of"]
+__all__ = ["NOTHING", "FieldsReader", "fields_of"]
 
 NOTHING: Final[Mapping[str, object]] = {}
 
+_MAX_FLATTENERS: Final = 10_000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
-_encode = msgspec.json.Encoder().encode
 
 
 def fields_of(event: Event) -> Mapping[str, object]:
     """Return the fields; none where it is no JSON mapping. JSON has no numbers that are not finite."""
     if not event.is_json:
         return NOTHING
-    text = flatten(event.data) if event.address.type == GENERIC else event.data
+    return _fields(flatten(event.data) if event.address.type == GENERIC else event.data)
+
+
+def _fields(text: bytes | None) -> Mapping[str, object]:
     if text is None:
         return NOTHING
     try:
@@ -32,16 +34,20 @@ def fields_of(event: Event) -> Mapping[str, object]:
         return NOTHING
 
 
-def altered_event(event: Event, fields: Mapping[str, object], altered: Altered) -> Event | None:
-    """Return the event as rules want it; None: it goes nowhere."""
-    if altered.is_dropped:
-        return None
-    changes: dict[str, Any] = {}
-    if (altered.fields or altered.added) and fields is not NOTHING:  # bytes stay as they are
-        changes["data"] = _encode({**altered.added, **fields, **altered.fields})
-        changes["is_json"] = True
-    if altered.lane is not None:
-        changes["lane"] = altered.lane
-    if altered.is_routed:
-        changes["extra"] = msgspec.structs.replace(event.extra or Extra(), uplinks=tuple(altered.routes))
-    return msgspec.structs.replace(event, **changes) if changes else event
+class FieldsReader:
+    """`fields_of`, in a third of the time for devices without a profile: most messages of one have the same members."""
+
+    def __init__(self) -> None:
+        self._flatteners: dict[str, Flattener] = {}
+
+    def __call__(self, event: Event) -> Mapping[str, object]:
+        """See `fields_of`."""
+        if not event.is_json or event.address.type != GENERIC:
+            return fields_of(event)
+        known, device = self._flatteners, event.address.device
+        flattener = known.get(device)
+        if flattener is None:
+            if len(known) >= _MAX_FLATTENERS:
+                del known[next(iter(known))]
+            flattener = known[device] = Flattener()
+        return _fields(flattener(event.data))

@@ -59,7 +59,6 @@ class Memory:
         enabled = [rule for rule in rules.rules if rule.spec.enabled]
         share = max(_LEAST_DECISIONS, min(_KEPT_DECISIONS, self.limits.max_decisions // max(1, len(enabled))))
         parts: dict[str, Part] = {}
-        reads = Reads()
         for rule in enabled:
             part = self.parts.get(rule.id)
             if part is None or part.rule.fingerprint != rule.fingerprint:
@@ -67,7 +66,7 @@ class Memory:
             else:
                 part.use(rule, decisions=share)
             parts[rule.id] = part
-            reads |= rule.reads
+        reads = Reads.of_all(rule.reads for rule in enabled)
         gone = {id_: part for id_, part in self.parts.items() if parts.get(id_) is not part}
         self.parts = parts
         self.latest.use(reads)
@@ -86,7 +85,7 @@ class Memory:
         slot = part.slots.get(group)
         if slot is None:
             slot = part.slots[group] = Slot(part.rule, group)
-            self.slots[part.rule.id, group] = slot
+            self.slots[slot.key] = slot
             if len(self.slots) > self.limits.max_states:
                 self._make_room()
         return slot
@@ -125,7 +124,7 @@ class Memory:
 
     def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:
         """Wait for what is due now, and have written what is another than ``before`` (`Slot.signature`)."""
-        key = (part.rule.id, slot.group)
+        key = slot.key
         self.used(key)
         if slot.signature() != before:
             self.wait(part, slot)

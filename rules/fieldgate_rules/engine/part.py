@@ -7,11 +7,13 @@ from typing import Final
 
 import msgspec
 
+from fieldgate_rules.action_kinds import OF_EVENTS
 from fieldgate_rules.condition import Closure, Facts
 from fieldgate_rules.condition.reads import known_number
 from fieldgate_rules.effects import Notice
 from fieldgate_rules.engine.decisions import Kept
-from fieldgate_rules.engine.slot import Slot, remembers_only_truth
+from fieldgate_rules.engine.slot import Slot, fires_each, remembers_only_truth
+from fieldgate_rules.engine.windows.figure import adder
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
 
 __all__ = ["Part", "Tally"]
@@ -23,23 +25,37 @@ _EXACT: Final = 2.0**53  # until there 20 and 20.0 are one group
 
 
 class Tally(msgspec.Struct):
-    """How often: ``suppressed`` by throttle and once_per."""
+    """How often: ``suppressed`` by throttle and once_per; ``stopped`` are commands and local messages that it fired.
+
+    These by what stopped them: ``max_age``, ``on_replay``, or ``unknown`` where an argument was.
+    """
 
     fired: int = 0
     suppressed: int = 0
+    stopped: dict[str, int] = {}
     errors: int = 0
     last_error: str = ""
+
+    def note_stopped(self, key: str) -> None:
+        """An action was not done, because of this key."""
+        word = "unknown" if key.startswith("do[") else key
+        self.stopped[word] = self.stopped.get(word, 0) + 1
 
 
 class Part:
     """``is_plain``: nothing is remembered while the condition is not true; ``is_simple``: and the fast path may ask it.
+    ``is_quick``: `ask_quickly` may ask it where it remembers something of a device: ``gathers``, a window, or one that
+    stays as it is once it holds. ``adders`` are those of a window's figures.
 
     ``since_s`` is from when on it was asked. ``ring`` are the last decisions, those of the fast path as made there.
     """
 
     __slots__ = (
+        "adders",
         "gateway",
+        "gathers",
         "is_plain",
+        "is_quick",
         "is_simple",
         "of_rules",
         "ring",
@@ -59,9 +75,11 @@ class Part:
         self.ring: deque[Kept] = deque(maxlen=decisions)
         self.tally = Tally()
         self.is_plain = remembers_only_truth(rule)
-        self.is_simple = (
-            self.is_plain and self.when is not None and rule.spec.group_by == DEVICE and not rule.reads.last
-        )
+        is_by_device = rule.spec.group_by == DEVICE and not rule.reads.last
+        self.is_simple = self.is_plain and self.when is not None and is_by_device
+        self.gathers = rule.spec.window is not None and is_by_device
+        self.is_quick = self.gathers or (self.is_simple and _is_quiet(rule))
+        self.adders = tuple(adder(one) for one in rule.window)
         self.of_rules = frozenset().union(*(one.rules for one in rule.triggers if isinstance(one, RuleTrigger)))
         self.gateway = tuple(one for one in rule.triggers if isinstance(one, GatewayTrigger))
         self.wants_resolved = rule.when is not None and "firing" in rule.when.reads.fields
@@ -94,3 +112,10 @@ class Part:
         self.ring = deque(self.ring, maxlen=decisions)
         for slot in self.slots.values():
             slot.rule = rule
+
+
+def _is_quiet(rule: Rule) -> bool:
+    """Whether nothing is done for an event while the rule holds already, and nothing is counted."""
+    spec = rule.spec
+    is_gated = spec.throttle is not None or spec.once_per is not None
+    return not (fires_each(rule) or is_gated or any(action.kind in OF_EVENTS for action in rule.actions))

@@ -9,11 +9,10 @@ import msgspec
 
 from fieldgate_rules.condition.bounds import MAX_NUMBER
 from fieldgate_rules.engine.moment import Moment
-from fieldgate_rules.restart import Saved
+from fieldgate_rules.restart import ALIVE, Saved
 
 __all__ = ["ALIVE", "STATE", "VALUES", "Row", "RowKey", "Rows", "decode_row", "encode_body", "encode_row"]
 
-ALIVE: Final = "alive"
 STATE: Final = "state"
 VALUES: Final = "values"
 

@@ -27,7 +27,7 @@ from fieldgate_rules.engine.stages.stage import Move, Signal, Stage
 from fieldgate_rules.engine.windows.window import Ended, Window
 from fieldgate_rules.rule import Rule, RuleTrigger
 
-__all__ = ["Slot", "Turn", "remembers_only_truth"]
+__all__ = ["Slot", "Turn", "fires_each", "remembers_only_truth"]
 
 Turn = Literal["fire", "resolve", "held", "none"]
 """What a signal comes to: it fires; it holds no more; it holds already; nothing."""
@@ -72,6 +72,7 @@ class Slot:
         "is_each",
         "is_holding",
         "is_replayed",
+        "key",
         "last",
         "mark",
         "note",
@@ -85,6 +86,7 @@ class Slot:
         spec = rule.spec
         self.rule = rule
         self.group = group
+        self.key = (rule.id, group)
         self.is_each = fires_each(rule)
         self.is_holding = False
         self.facts: Facts | None = None

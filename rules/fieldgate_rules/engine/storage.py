@@ -2,42 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
 
 from fieldgate_rules.condition import Reading
 from fieldgate_rules.engine.alerts import Alerts
-from fieldgate_rules.engine.asker import Asker
 from fieldgate_rules.engine.memory import Memory
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.part import Part
+from fieldgate_rules.engine.quick import window_of
 from fieldgate_rules.engine.rows import ALIVE, STATE, VALUES, Row, RowKey, Rows, decode_row, encode_body, encode_row
 from fieldgate_rules.engine.stages.absence import Absent
 from fieldgate_rules.engine.timetable import SCHEDULES, Timetable
 from fieldgate_rules.restart import Restart, Saved, restart_of
+from fieldgate_rules.rule import EventTrigger
 
 __all__ = ["Storage"]
 
 _ALL: Final = 1 << 30
 _ALIVE_EVERY_S: Final = 60.0
+_OTHER_ID: Final = "the gateway has another id"
 _DAMAGED: Final = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, msgspec.MsgspecError)
 
 
 class Storage:
     """Makes rows of ``memory`` and ``timetable``; ``os_boot`` is the kernel's boot id now.
 
-    ``lost`` are alerts of rules that are not the same any more: rule, alerts, device. Somebody is to end them.
+    ``lost`` are alerts of rules that are not the same any more, or of a gateway that has another id now: rule, alerts,
+    device, and why where it is not the rule. Somebody is to end them.
     """
 
-    def __init__(self, memory: Memory, timetable: Timetable, asker: Asker, *, os_boot: str) -> None:
+    def __init__(self, memory: Memory, timetable: Timetable, *, os_boot: str) -> None:
         self._memory = memory
         self._timetable = timetable
-        self._asker = asker
         self._os_boot = os_boot
         self._alive_s = float("-inf")
-        self.lost: list[tuple[str, Alerts, str]] = []
+        self.lost: list[tuple[str, Alerts, str, str]] = []
 
     def changes(self, now: Moment, *, limit: int = _ALL, is_all: bool) -> dict[RowKey, bytes | None]:
         """Return up to ``limit`` rows that have changed, which count as written from then on; the urgent ones first.
@@ -102,8 +104,11 @@ class Storage:
         body = {name: [reading.value, reading.boot_s] for name, reading in values.items()}
         return encode_row("", now, self._os_boot, body)
 
-    def restore(self, rows: Rows, now: Moment, *, was_stopped: bool) -> None:
-        """Go on where an earlier process ended; ``was_stopped``: it had time to write everything."""
+    def restore(self, rows: Rows, now: Moment, *, was_stopped: bool, formerly: Collection[str] = ()) -> None:
+        """Go on where an earlier process ended; ``was_stopped``: it had time to write everything.
+
+        ``formerly`` are ids that the gateway has had: what rules remember of it under one of these is over.
+        """
         decoded = {key: row for key, data in sorted(rows.items()) if data is not None and (row := decode_row(data))}
         last = _last_saved(decoded.values())
         for (id_, group, kind), row in decoded.items():
@@ -122,6 +127,9 @@ class Storage:
                 self._lose(id_, group, row.body, restart)
             elif group == SCHEDULES:
                 self._timetable.restore(id_, row.body, restart.move, now)
+            elif formerly and _is_of_gateway(part, group, row.body, formerly):
+                self._memory.urgent[id_, group] = None
+                self._lose(id_, group, row.body, restart, reason=_OTHER_ID)
             else:
                 try:
                     self._restore_slot(part, group, row.body, restart, now, was_stopped=was_stopped)
@@ -130,14 +138,14 @@ class Storage:
                     self._memory.urgent[id_, group] = None
                     part.tally.last_error = f"what was saved of {group!r} is not readable: {error!r}"
 
-    def _lose(self, rule: str, group: str, body: Mapping[str, Any], restart: Restart) -> None:
+    def _lose(self, rule: str, group: str, body: Mapping[str, Any], restart: Restart, *, reason: str = "") -> None:
         """Keep in `lost` what nobody would end any more: alerts of a rule that is another one now."""
         if not body.get("alerts"):
             return
         alerts = Alerts(rule, group)
         try:
             alerts.restore(body["alerts"], body.get("updates", ()), restart.move, mark="")
-            self.lost.append((rule, alerts, body["facts"][0] if body.get("facts") else group))
+            self.lost.append((rule, alerts, _device_of(group, body), reason))
         except _DAMAGED:
             return
 
@@ -150,12 +158,24 @@ class Storage:
         slot.restore(body, restart.move, is_reset=is_reset)
         slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
-            window = self._asker.window(part, slot)
+            window = window_of(part, slot)
             window.restore(body["window"], restart.move, is_partial=not (was_stopped and restart.is_same_boot))
         for stage in slot.stages:
             if isinstance(stage, Absent) and not was_stopped:
                 stage.wait_anew(now.boot_s)
         memory.wait(part, slot)
+
+
+def _device_of(group: str, body: Mapping[str, Any]) -> str:
+    facts = body.get("facts")
+    return str(facts[0]) if facts else group
+
+
+def _is_of_gateway(part: Part, group: str, body: Mapping[str, Any], ids: Collection[str]) -> bool:
+    """Whether what a rule remembers is of the gateway itself, under one of these ids: no device has told it."""
+    if any(isinstance(one, EventTrigger) for one in part.rule.triggers):
+        return False
+    return _device_of(group, body) in ids or (part.rule.spec.group_by == "device" and group in ids)
 
 
 def _last_saved(rows: Iterable[Row]) -> dict[str, Saved]:

@@ -98,11 +98,8 @@ def _event_id(one: Decision) -> str:
 
 def _acted(rule: Rule, one: Decision, acted: engine.Acted) -> Acted:
     text = acted.text
-    if acted.stopped_by == "max_age" and one.event is not None:
-        extra = one.event.extra
-        if extra is not None and extra.at_ns is not None and one.wall_s is not None:
-            age_s = one.wall_s - extra.at_ns / 1e9
-        else:
-            age_s = one.boot_s - one.event.stamp.boot_ns / 1e9
-        text = f"the event is {lasting(age_s)} old; allowed: {lasting(rule.spec.max_age)}"
+    if acted.stopped_by == "max_age":
+        age = lasting(acted.age_s)
+        said = f"it comes {age} late" if one.event is None else f"the event is {age} old"
+        text = f"{said}; allowed: {lasting(rule.spec.max_age)}"
     return Acted(acted.number, acted.id, acted.stopped_by, text)

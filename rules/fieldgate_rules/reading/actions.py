@@ -118,9 +118,7 @@ def shape_of_leaf(leaf: Leaf) -> Shape:
             return Shape(Kind.THING)
 
 
-def emitted_fields(action: Action) -> tuple[dict[str, FieldSpec], bool]:
-    """The contract of what ``emit`` gives values, and whether there are fields of no known kind beside it."""
+def emitted_fields(action: Action) -> dict[str, FieldSpec]:
+    """The contract of what ``emit`` gives values; those of no known kind are not in it."""
     fields = {name: spec_of_shape(shape_of_leaf(leaf)) for name, leaf in action.fields.items()}
-    known = {name: spec for name, spec in fields.items() if spec is not None}
-    assert action.spec.emit is not None
-    return known, len(known) < len(action.spec.emit.fields)
+    return {name: spec for name, spec in fields.items() if spec is not None}

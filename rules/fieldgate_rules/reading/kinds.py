@@ -12,6 +12,7 @@ from fieldgate_devices.profile import Profile
 from fieldgate_rules.condition import EventKind, Kind, Shape
 from fieldgate_rules.model.triggers import GATEWAY_KINDS
 from fieldgate_rules.reading.known import Known
+from fieldgate_rules.rule import joined_fields
 
 __all__ = ["SCHEDULE", "Kinds", "gateway_kind", "rule_kind", "spec_of_shape"]
 
@@ -102,7 +103,7 @@ class Kinds:
             self._open.add(type_)
         known = self._emitted.get(type_)
         label = f"type {type_!r}"
-        self._emitted[type_] = EventKind(label, fields if known is None else {**known.fields, **fields})
+        self._emitted[type_] = EventKind(label, fields if known is None else joined_fields(known.fields, fields))
 
     def types(self) -> list[str]:
         """All types there are, for guesses."""

@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import msgspec
+
 from fieldgate_devices.files.document import Document, Loc, Node, Problem
 from fieldgate_devices.files.location import Location
 from fieldgate_rules.condition import Expression, PlacedText, Scope, Template, placed
@@ -19,13 +21,17 @@ __all__ = ["RulePart"]
 
 
 class RulePart:
-    """``document`` is the rule with what its template says; what stands at ``broken`` keys is not looked at again."""
+    """``document`` is the rule with what its template says, ``said`` what of it makes it another rule when it changes.
+
+    What stands at ``broken`` keys is not looked at again.
+    """
 
     def __init__(
         self,
         spec: RuleSpec,
         document: Document,
         *,
+        said: msgspec.Raw,
         broken: frozenset[Loc],
         given: Given,
         sources: Mapping[str, SourceFile],
@@ -34,6 +40,7 @@ class RulePart:
     ) -> None:
         self.spec = spec
         self.document = document
+        self.said = said
         self.given = given
         self.say = say
         self._broken = broken
@@ -51,7 +58,7 @@ class RulePart:
 
     def is_broken(self, loc: Loc) -> bool:
         """Whether something was wrong with it before; what stands there is then not what was meant."""
-        return any(loc[: len(one)] == one for one in self._broken)
+        return bool(self._broken) and any(loc[: len(one)] == one for one in self._broken)
 
     def where(self, loc: Loc) -> Location:
         """Where a condition begins, or the key of what is no plain value."""

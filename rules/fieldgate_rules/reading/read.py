@@ -7,23 +7,21 @@ they are on, so that their conditions are checked against what comes; where rule
 from __future__ import annotations
 
 import gc
-import re
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import replace
 
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.files.document import Document, Loc, Node, Problem, Scalar
+from fieldgate_devices.files.document import Document, Node, Problem, Scalar
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.validate import did_you_mean, validate
-from fieldgate_rules.model import RuleSpec
+from fieldgate_rules.reading.entries import Entry, emitters_first, fields_meant, is_misread, lines_of, words_of
 from fieldgate_rules.reading.kinds import Kinds
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
 from fieldgate_rules.reading.lint import Linted, lint_rules, lint_template
 from fieldgate_rules.reading.part import RulePart
-from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule
+from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule, said_in
 from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
 from fieldgate_rules.reading.source import SourceFile
 from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, given_to, read_template_entry
@@ -33,8 +31,6 @@ from fieldgate_rules.reading.written_out import written_out
 from fieldgate_rules.rule import RuleSet
 
 __all__ = ["library_templates", "read_rules", "write_out"]
-
-_WORD: Final = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
@@ -52,6 +48,8 @@ def _without_collection() -> Iterator[None]:
         yield
     finally:
         if was_enabled:
+            gc.freeze()  # to the oldest at once, without being looked at one by one
+            gc.unfreeze()
             gc.enable()
 
 
@@ -72,29 +70,6 @@ def library_templates() -> dict[str, TemplateFacts]:
     return {name: reading.facts_of(one) for name in library_names() if (one := reading.template(name)) is not None}
 
 
-@dataclass(slots=True)
-class _Entry:
-    """A rule as it is written, with what its template says. ``problems`` are its own."""
-
-    path: str
-    node: Node
-    number: int
-    given: Given
-    use_at: Location | None = None
-    template: str = ""
-    spec: RuleSpec | None = None
-    broken: frozenset[Loc] = frozenset()
-    has_problem: bool = False
-    is_misfit: bool = False
-
-
-def _misread(part: FileParts, number: int) -> bool:
-    """Whether something in the lines of a rule could not be read as it was meant."""
-    first = part.rules[number].at.line
-    last = part.rules[number + 1].at.line if number + 1 < len(part.rules) else _last_line(part.rules[number]) + 1
-    return any(first <= problem.where.line < last for problem in part.misread)
-
-
 class _Reading:
     """One reading of all files."""
 
@@ -106,7 +81,7 @@ class _Reading:
         self._scopes = Scopes(self._kinds.of_device)
         self._problems: dict[Problem, None] = {}
         self._misread: set[Location] = set()
-        self.entries: Sequence[_Entry] = ()
+        self.entries: Sequence[Entry] = ()
         self._sources: dict[str, SourceFile] = {}
         self._templates: dict[str, TemplateEntry] = {}
 
@@ -122,7 +97,7 @@ class _Reading:
             entry
             for one in parts
             for number, node in enumerate(one.rules)
-            if (entry := self._entry(one.path, node, is_misread=_misread(one, number))) is not None
+            if (entry := self._entry(one.path, node, is_misread=is_misread(one, number))) is not None
         ]
         for number, entry in enumerate(entries):
             entry.number = number
@@ -130,7 +105,7 @@ class _Reading:
         self._kinds.announce(type_ for one in entries if one.spec is not None for type_ in emitted_types(one.spec))
         around = Around(self._kinds, self._scopes, self._known, self._tags(parts), ids)
         rules: dict[int, Linted] = {}
-        for entry in _emitters_first(entries):
+        for entry in emitters_first(entries):
             rule = self._rule(entry, around)
             if rule is not None:
                 rules[entry.number] = rule
@@ -179,22 +154,25 @@ class _Reading:
 
     # -- rules --------------------------------------------------------------------------------------------------------
 
-    def _entry(self, path: str, node: Node, *, is_misread: bool) -> _Entry | None:
+    def _entry(self, path: str, node: Node, *, is_misread: bool) -> Entry | None:
         """The rule at ``node``, checked against the models; None where no more can be said of it."""
-        entry = _Entry(path, node, 0, Given())
+        entry = Entry(path, node, 0, Given())
         if isinstance(node.content, dict):
             self._fill(entry, node.content)
         if entry.has_problem:
             return None
-        outcome = validate(Document(path, entry.node), RULE_TREE)
+        written = entry.node.value()
+        outcome = validate(Document(path, entry.node), RULE_TREE, written=written)
         for problem in outcome.problems:
             if problem.where not in self._misread:
                 self._say_of(entry, problem)
         entry.has_problem = entry.has_problem or is_misread
+        if isinstance(written, dict) and not outcome.problems:
+            entry.said = said_in(written)
         entry.spec, entry.broken = outcome.model, outcome.broken
         return entry
 
-    def _fill(self, entry: _Entry, written: dict[str, tuple[Location, Node]]) -> None:
+    def _fill(self, entry: Entry, written: dict[str, tuple[Location, Node]]) -> None:
         """Put what its template says into a rule, and what it is given in the place of names."""
         body = dict(written)
         name: Scalar | object = written["use"][1].content if "use" in written else None
@@ -227,7 +205,7 @@ class _Reading:
                 entry.given.add(key, node)
         entry.node = filled(Node(entry.node.at, body, entry.node.size), entry.given)
 
-    def _ids(self, entries: Sequence[_Entry]) -> set[str]:
+    def _ids(self, entries: Sequence[Entry]) -> set[str]:
         """All ids; one that stands twice is a problem of the later rule."""
         first: dict[str, Location] = {}
         for one in entries:
@@ -240,12 +218,13 @@ class _Reading:
                 first[one.spec.id] = at
         return set(first)
 
-    def _rule(self, entry: _Entry, around: Around) -> Linted | None:
+    def _rule(self, entry: Entry, around: Around) -> Linted | None:
         if entry.spec is None or () in entry.broken:
             return None
         part = RulePart(
             entry.spec,
             Document(entry.path, entry.node),
+            said=entry.said,
             broken=entry.broken,
             given=entry.given,
             sources=self._sources,
@@ -271,13 +250,13 @@ class _Reading:
     def _say(self, problem: Problem) -> None:
         self._problems[problem] = None
 
-    def _say_of(self, entry: _Entry, problem: Problem) -> None:
+    def _say_of(self, entry: Entry, problem: Problem) -> None:
         """Something is wrong with a rule; what is wrong in a template is said where it is used."""
         if not problem.is_warning and not problem.is_note:
             entry.has_problem = True
         path = problem.where.path
-        words = set(_WORD.findall(problem.message))
-        if entry.use_at is not None and (meant := _fields_meant(entry.given, problem.message)):
+        words = words_of(problem.message)
+        if entry.use_at is not None and (meant := fields_meant(entry.given, problem.message)):
             problem = replace(problem, message=f"{problem.message} ({meant})")
         if path.startswith(IN_LIBRARY) and entry.use_at is not None:
             if entry.is_misfit:
@@ -285,64 +264,6 @@ class _Reading:
             entry.is_misfit = True
             where = next((at for name, at in entry.given.where.items() if name in words), entry.use_at)
             problem = replace(problem, where=where, message=f"in template {entry.template!r}: {problem.message}")
-        elif entry.use_at is not None and problem.where in _lines_of(self._templates.get(entry.template), path):
+        elif entry.use_at is not None and problem.where in lines_of(self._templates.get(entry.template), path):
             problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
         self._problems[problem] = None
-
-
-def _fields_meant(given: Given, message: str) -> str:
-    """Which fields the words of a message are, that a template has other names for."""
-    if "unknown field" in message:  # it names the field itself
-        return ""
-    words = set(_WORD.findall(message))
-    return ", ".join(f"{name} is {field}" for name, field in given.aliases.items() if name in words - {field})
-
-
-def _lines_of(template: TemplateEntry | None, path: str) -> _Lines:
-    return _Lines(None, path) if template is None else _Lines(template.node, template.where.path)
-
-
-class _Lines:
-    """The lines of a template."""
-
-    def __init__(self, node: Node | None, path: str) -> None:
-        self._path = path
-        self._first = node.at.line if node is not None else 1
-        self._last = _last_line(node) if node is not None else 0
-
-    def __contains__(self, where: Location) -> bool:
-        return where.path == self._path and self._first <= where.line <= self._last
-
-
-def _last_line(node: Node) -> int:
-    match node.content:
-        case dict() as entries if entries:
-            return max(_last_line(one) for _, one in entries.values())
-        case list() as items if items:
-            return max(map(_last_line, items))
-        case str() as text:
-            return node.at.line + text.count("\n") + 1
-        case _:
-            return node.at.line
-
-
-def _emitters_first(entries: Sequence[_Entry]) -> list[_Entry]:
-    """The rules in an order in which each comes after those that emit what it is on, as far as there is one."""
-    makers: dict[str, list[_Entry]] = {}
-    for one in entries:
-        for type_ in emitted_types(one.spec) if one.spec is not None else ():
-            makers.setdefault(type_, []).append(one)
-    done: set[int] = set()
-    ordered: list[_Entry] = []
-    for start in entries:
-        waiting = [(start, False)]
-        while waiting:
-            one, is_ready = waiting.pop()
-            if is_ready:
-                ordered.append(one)
-            elif one.number not in done:
-                done.add(one.number)
-                waiting.append((one, True))
-                types = [type_ for trigger in one.spec.on for type_ in trigger.profile] if one.spec is not None else []
-                waiting += [(maker, False) for type_ in types for maker in makers.get(type_, ())]
-    return ordered

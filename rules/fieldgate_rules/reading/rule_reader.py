@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo
 
 import msgspec
 
 from fieldgate_devices.field_model import FieldSpec
-from fieldgate_devices.files.document import Loc, Node
+from fieldgate_devices.files.document import Loc, Node, Value
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.names import RESERVED
 from fieldgate_rules.condition import EventKind, Expression, Reads, Scope, Template
@@ -28,7 +28,7 @@ from fieldgate_rules.reading.triggers import ReadTriggers, Tags, read_triggers
 from fieldgate_rules.reading.windows import ReadWindow, read_window
 from fieldgate_rules.rule import Action, DerivedKind, EventTrigger, Rule, Step
 
-__all__ = ["Around", "emitted_types", "read_rule"]
+__all__ = ["Around", "emitted_types", "read_rule", "said_in"]
 
 _WINDOW_FIELDS: Final[Mapping[str, FieldSpec]] = {
     "start": FieldSpec(type="string", optional=True),
@@ -48,6 +48,12 @@ class Around:
     known: Known
     tags: Tags
     rule_ids: Collection[str]
+
+
+def said_in(written: Mapping[str, Value]) -> msgspec.Raw:
+    """Return what makes a rule another one when it changes, of all that is written in it."""
+    said = {key: one for key, one in written.items() if key not in _NO_MEANING}
+    return msgspec.Raw(msgspec.json.encode(said, order="sorted"))
 
 
 def emitted_types(spec: RuleSpec) -> list[str]:
@@ -79,7 +85,7 @@ def read_rule(part: RulePart, around: Around) -> tuple[Rule, Scope]:
         id=spec.id,
         spec=spec,
         where=part.document.where(("id",)),
-        places=dict(_places(part)),
+        places=_places(part),
         fingerprint=_fingerprint(part, triggers),
         zone=scope.zone,
         triggers=triggers.triggers,
@@ -186,6 +192,8 @@ def _check_fields(part: RulePart, scope: Scope) -> None:
     for number, action in enumerate(spec.do):
         if action.sample is not None:
             named += [(name, ("do", number, "sample", "changed", at)) for at, name in enumerate(action.sample.changed)]
+    if not named:
+        return
     is_number = {("rate", "of")} | ({("changed", 0)} if spec.by is not None else set())
     for name, loc in named:
         if part.is_broken(loc):
@@ -202,22 +210,20 @@ def _check_fields(part: RulePart, scope: Scope) -> None:
 def _emits(
     part: RulePart, kinds: Kinds, actions: Sequence[Action], window: ReadWindow | None
 ) -> tuple[DerivedKind, ...]:
-    """The contracts of what the rule emits, one for each type."""
-    made: dict[str, DerivedKind] = {}
+    """The contracts of what the rule emits, one for each type and version."""
+    made: dict[tuple[str, int], DerivedKind] = {}
     for action in actions:
         emit = action.spec.emit
         if emit is None:
             continue
         type_ = emit.type or part.spec.id
-        own, is_open = emitted_fields(action)
-        fields = dict(own)
+        fields, named = emitted_fields(action), {*emit.fields}
         if window is not None:
-            fields = {**window.figures, **own, **_WINDOW_FIELDS}
-            is_open = is_open or window.is_open
-        known = made.get(type_)
-        is_open = is_open or (known is not None and known.is_open)
-        fields_so_far = {**(known.fields if known else {}), **fields}
-        made[type_] = DerivedKind(type_, emit.version, part.spec.id, fields_so_far, is_open)
+            fields = {**window.figures, **fields, **_WINDOW_FIELDS}
+            named |= {one.name for one in window.values}
+        kind = DerivedKind(type_, emit.version, part.spec.id, fields, frozenset(named - fields.keys()))
+        known = made.get((type_, emit.version))
+        made[type_, emit.version] = kind if known is None else known.joined(kind)
         loc: Loc = ("do", action.number, "emit") if action.number < len(part.spec.do) else ("window",)
         if said := kinds.unlike(type_, fields):
             part.complain(loc, f"{said}; give it another type", at_key=True)
@@ -225,7 +231,7 @@ def _emits(
             part.complain(
                 (*loc, "type") if emit.type else loc, f"{said}; write emit: {{type: …}}", at_key=not emit.type
             )
-        kinds.settle(type_, fields, is_open=is_open)
+        kinds.settle(type_, fields, is_open=bool(kind.loose))
     return tuple(made.values())
 
 
@@ -235,19 +241,23 @@ def _taken(type_: str, kinds: Kinds) -> str:
 
 def _reads(spec: RuleSpec, asked: _Asked) -> Reads:
     """What all of its expressions look at; those over the figures of a window only for what is none."""
-    reads, window = Reads(), asked.window
-    own = set() if window is None else {*window.kind.fields, *(one.name for one in window.values)}
-    for one in _over_events(asked):
-        reads |= one.reads
+    window = asked.window
+    reads = [one.reads for one in _over_events(asked)]
     over_figures = [one.reads for one in _over_figures(asked.having, asked.actions)]
-    for read in over_figures:
-        reads |= replace(read, fields=read.fields - own, prev=read.prev - own) if window is not None else read
+    if window is not None:
+        own = {*window.kind.fields, *(one.name for one in window.values)}
+        over_figures = [
+            msgspec.structs.replace(one, fields=one.fields - own, prev=one.prev - own) for one in over_figures
+        ]
+    reads += over_figures
     named = {*spec.changed, *(name for one in spec.do if one.sample for name in one.sample.changed)}
     if spec.rate is not None:
         named.add(spec.rate.of)
     if spec.group_by not in ("device", "all"):
         named.add(spec.group_by)
-    return reads | Reads(fields=frozenset(named)) if named else reads
+    if named:
+        reads.append(Reads(fields=frozenset(named)))
+    return Reads.of_all(reads)
 
 
 def _over_events(asked: _Asked) -> Iterator[Expression]:
@@ -270,40 +280,40 @@ def _over_figures(having: Expression | None, actions: Iterable[Action]) -> Itera
 
 def _fingerprint(part: RulePart, triggers: ReadTriggers) -> str:
     """What changes when the rule means something else: what it says, what it is given, and what its tags stand for."""
-    root = part.document.root
-    written = root.value() if root is not None else None
-    said = {key: one for key, one in written.items() if key not in _NO_MEANING} if isinstance(written, dict) else None
     tagged = [
         [one.tagged_devices, sorted(one.tagged_types)]
         for one in triggers.triggers
         if isinstance(one, EventTrigger) and one.tagged_devices is not None
     ]
     given = [part.given.values, part.given.aliases]
-    text = msgspec.json.encode([said, given, tagged], order="sorted")
+    text = msgspec.json.encode([part.said, given, tagged], order="sorted")
     return hashlib.blake2b(text, digest_size=8).hexdigest()
 
 
-def _places(part: RulePart) -> Iterator[tuple[str, Location]]:
+def _places(part: RulePart) -> dict[str, Location]:
     """Where keys stand, by the names that `Rule.place` takes."""
     root = part.document.root
+    places: dict[str, Location] = {}
     if root is None or not isinstance(root.content, dict):
-        return
+        return places
     for key, (at, node) in root.content.items():
-        yield key, at if isinstance(node.content, dict | list) else node.at
-        if key in _SHALLOW and isinstance(node.content, dict):
-            yield from _below(key, node)
-        elif key in ("on", "do"):
-            entries = node.content if isinstance(node.content, list) else [node]
-            for number, one in enumerate(entries):
-                yield f"{key}[{number}]", one.at
+        content = node.content
+        places[key] = at if isinstance(content, dict | list) else node.at
+        if key in ("on", "do"):
+            for number, one in enumerate(content if isinstance(content, list) else (node,)):
+                prefix = f"{key}[{number}]"
+                places[prefix] = one.at
                 if isinstance(one.content, dict):
-                    yield from _below(f"{key}[{number}]", one)
+                    _add_below(places, prefix, one.content)
+        elif key in _SHALLOW and isinstance(content, dict):
+            _add_below(places, key, content)
+    return places
 
 
-def _below(prefix: str, node: Node) -> Iterator[tuple[str, Location]]:
-    assert isinstance(node.content, dict)
-    for key, (at, below) in node.content.items():
-        yield f"{prefix}.{key}", at if isinstance(below.content, dict | list) else below.at
-        if key == "steps" and isinstance(below.content, list):
-            for number, step in enumerate(below.content):
-                yield f"{prefix}.{key}[{number}]", step.at
+def _add_below(places: dict[str, Location], prefix: str, entries: Mapping[str, tuple[Location, Node]]) -> None:
+    for key, (at, below) in entries.items():
+        content = below.content
+        places[f"{prefix}.{key}"] = at if isinstance(content, dict | list) else below.at
+        if key == "steps" and isinstance(content, list):
+            for number, step in enumerate(content):
+                places[f"{prefix}.{key}[{number}]"] = step.at

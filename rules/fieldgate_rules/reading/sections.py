@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from fieldgate_devices.files.document import Document, Node, Problem, read_yaml
@@ -68,4 +68,4 @@ def _without_parts(root: Node, parts: FileParts) -> Node:
         parts.templates = dict(found[1].content)
         empty = {key: (at, Node(node.at, {})) for key, (at, node) in found[1].content.items()}
         shell["templates"] = (found[0], Node(found[1].at, empty))
-    return replace(root, content=shell)
+    return Node(root.at, shell, root.size)

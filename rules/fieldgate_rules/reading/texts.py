@@ -81,7 +81,8 @@ class Texts:
         known = self._expressions.get(key)
         if known is None:
             known = self._expressions[key] = read(placed, scope)
-        _say_all(known, placed, say)
+        if known.problems:
+            _say_all(known, placed, say)
         return None if known.expression is None else known.expression.at(placed)
 
     def template(self, placed: PlacedText, scope: Scope, say: _Say) -> Template | None:
@@ -91,7 +92,8 @@ class Texts:
         if known is None:
             inside = self._in_templates.setdefault(id(scope), {})
             known = self._templates[key] = read_template(placed, scope, inside)
-        _say_all(known, placed, say)
+        if known.problems:
+            _say_all(known, placed, say)
         return None if known.template is None else known.template.at(placed)
 
 

@@ -25,9 +25,9 @@ _OF_ANY_KIND: Final = frozenset({"first", "last"})
 
 @dataclass(frozen=True, slots=True)
 class ReadWindow:
-    """``figures`` are the fields of its event; those of no known kind are not there, and ``is_open`` says so.
+    """``figures`` are the fields of its event; those of no known kind are not there.
 
-    ``kind`` is what conditions over the figures may name.
+    ``kind`` is what conditions over the figures may name; ``is_open``: any name, because what was written is broken.
     """
 
     values: tuple[WindowValue, ...]
@@ -40,6 +40,7 @@ def read_window(part: RulePart, window: WindowSpec, scope: Scope) -> ReadWindow:
     """Return the figures; what is wrong with their expressions is said."""
     values: list[WindowValue] = []
     figures: dict[str, FieldSpec] = {}
+    loose: set[str] = set()
     is_open = False
     for name, spec in window.values.items():
         loc: Loc = ("window", "values", name)
@@ -52,11 +53,12 @@ def read_window(part: RulePart, window: WindowSpec, scope: Scope) -> ReadWindow:
         values.append(WindowValue(name, spec, of))
         figure = _figure(spec, of)
         if figure is None:
-            is_open = True
+            loose.add(name)
         else:
             figures[name] = figure
     own = {"start": _TIME, "end": _TIME, "partial": FieldSpec(type="bool")}
-    return ReadWindow(tuple(values), figures, EventKind("this window", {**figures, **own}), is_open)
+    kind = EventKind("this window", {**figures, **own}, loose=frozenset(loose))
+    return ReadWindow(tuple(values), figures, kind, is_open)
 
 
 def _of(part: RulePart, loc: Loc, spec: ValueSpec, scope: Scope) -> Expression | None:

@@ -11,7 +11,7 @@ from fieldgate_devices.recording import read_rfc3339
 from fieldgate_rules.effects import AlertChange, Decided, Notice
 from fieldgate_rules.engine import Engine
 from fieldgate_rules.model.tests import ClockSpec, RestartSpec
-from fieldgate_rules.rule import RuleSet
+from fieldgate_rules.rule import GatewayTrigger, RuleSet
 from fieldgate_rules.tester.altered import Alterations
 from fieldgate_rules.tester.clock import VirtualClock
 from fieldgate_rules.tester.engines import Make
@@ -113,7 +113,16 @@ class Run:
             self._note(decided, events)
 
     def _notice(self, kind: str, device: str, fields: Mapping[str, object]) -> None:
-        self._note(self.engine.notice(Notice(kind, device or GATEWAY, fields), self.clock.stamp))
+        for threshold in self._passed(kind, fields.get("percent")):
+            self._note(self.engine.notice(Notice(kind, device or GATEWAY, fields, threshold), self.clock.stamp))
+
+    def _passed(self, kind: str, percent: object) -> Sequence[int | None]:
+        """The thresholds that the buffer passes when it comes to ``percent``; None: whatever rules want to hear."""
+        if kind not in ("buffer_above", "buffer_below") or not isinstance(percent, int | float):
+            return (None,)
+        triggers = (one for rule in self._rules.rules for one in rule.triggers if isinstance(one, GatewayTrigger))
+        wanted = sorted({one.percent for one in triggers if kind in one.kinds})
+        return [one for one in wanted if (percent >= one if kind == "buffer_above" else percent < one)]
 
     def _change_clock(self, spec: ClockSpec) -> None:
         clock = self.clock

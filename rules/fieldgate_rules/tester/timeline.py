@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -158,18 +159,19 @@ def recorded(
     offset_ns = 0 if begin_ns is None else None
     told = broken = now_ns = 0
     waiting: list[Said] = []
-    for line, heard in _all_of(reader, recording.chunks):
+    for line, heard in chain.from_iterable(_pieces(reader, recording.chunks)):
         if len(problems) > told:
             for problem in problems[told:]:
                 tell(problem)
             told = len(problems)
         if offset_ns is None:
             offset_ns = (begin_ns or 0) - heard.at_ns
-        if heard.at_ns + offset_ns != now_ns:
+        at_ns = heard.at_ns + offset_ns
+        if at_ns != now_ns:
             if waiting:
                 yield Happening(now_ns, Spoken(waiting))
                 waiting = []
-            now_ns = heard.at_ns + offset_ns
+            now_ns = at_ns
         try:
             waiting += messages.read(heard.topic, heard.payload)
         except Breach as breach:
@@ -186,9 +188,10 @@ def recorded(
         tell(Problem(Location(recording.path, 1, 1), text, is_warning=True))
 
 
-def _all_of(reader: RecordingReader, chunks: Chunks) -> Iterator[tuple[int, Heard]]:
+def _pieces(reader: RecordingReader, chunks: Chunks) -> Iterator[Sequence[tuple[int, Heard]]]:
+    """Yield all messages, those of a chunk together."""
     for chunk in chunks():
-        yield from reader.feed(chunk)
+        yield reader.feed(chunk)
         if reader.is_over:
             return
-    yield from reader.end()
+    yield reader.end()

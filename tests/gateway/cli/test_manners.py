@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from command_server import run_command
 from fieldgate.cli import app as cli_app
+from fieldgate.cli import main
 from fieldgate.errors import FieldgateError
 
 FIELDGATE = [sys.executable, "-c", "from fieldgate.cli import main; main()"]
@@ -117,12 +118,12 @@ def test_a_reader_that_goes_away_gets_no_traceback(args: list[str], tmp_path: Pa
 def test_ctrl_c_gets_no_traceback_and_130(tmp_path: Path) -> None:
     """Somebody who gives up waiting needs no lesson in Python."""
     script = (
-        "import sys, fieldgate.cli.app as app, fieldgate.cli.check as check\n"
+        "import sys, fieldgate.cli as cli, fieldgate.cli.check as check\n"
         "def stuck(*_, **__):\n"
         "    print('stuck', flush=True)\n"
         "    sys.stdin.read()\n"
         "check.read = stuck\n"
-        "app.main()\n"
+        "cli.main()\n"
     )
     process = subprocess.Popen(
         [sys.executable, "-c", script, "check"],
@@ -153,7 +154,7 @@ def test_an_error_of_ours_is_one_line_and_1(
     monkeypatch.setattr("sys.argv", ["fieldgate", "check"])
 
     with pytest.raises(SystemExit) as caught:
-        cli_app.main()
+        main()
 
     assert caught.value.code == 1
     assert capsys.readouterr().err == "error: the journal is on the moon\n"

@@ -22,9 +22,9 @@ from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 from typer.testing import CliRunner
 
-from fieldgate.cli import port_list
 from fieldgate.cli.app import build_app
-from fieldgate.cli.port_list import SerialPort, find_ports, named_port
+from fieldgate.ingest import port_list
+from fieldgate.ingest.port_list import SerialPort, find_ports, named_port
 from fieldgate_simulators.pty_line import PtyLine
 
 

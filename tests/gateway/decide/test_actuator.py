@@ -11,6 +11,7 @@ import pytest
 from fieldgate.decide.actuator import EFFECT, Actuator, alert_topic
 from fieldgate.decide.orders import Answer, Hears, Order, Status
 from fieldgate.mqtt.packets import Publish, Subscription
+from fieldgate.mqtt.topics import topic_problem
 from fieldgate_devices.event import Stamp
 from fieldgate_rules.effects import AlertChange, Cause, DeviceCommand, LocalPublish, LogLine
 from session_kit import Client, Server
@@ -189,6 +190,11 @@ def test_an_alert_is_retained_while_it_lasts() -> None:
         ("50%2F", "50%2F", "50%252F"),
         ("", "", "all"),
         ("", "b1", "all/b1"),
+        ("all", "all", "%61ll"),
+        ("all", "b1", "%61ll/b1"),
+        ("%61ll", "%61ll", "%2561ll"),
+        ("b1", "all", "b1/all"),
+        ("b1", "", "b1/"),
         ("b1", "door/2", "b1/door%2F2"),
         ("a\nb", "a\nb", "a%0Ab"),
         ("a\0b", "\x7f", "a%00b/%7F"),
@@ -199,6 +205,15 @@ def test_an_alert_is_retained_while_it_lasts() -> None:
 def test_the_topic_of_an_alert_has_one_level_for_each_part(group: str, key: str, topic: str) -> None:
     """Two alerts never share a topic: the retained message of one would hide the other."""
     assert alert_topic("g", "hot", group, key) == f"fieldgate/g/alerts/hot/{topic}"
+
+
+def test_no_two_alerts_share_a_topic() -> None:
+    """All groups and keys that look like each other in one way or the other."""
+    words = ("", "all", "%61ll", "%2561ll", "a", "a/", "/a", "a/all", "all/a", "%", "%2F", "~", " ")
+    named = [(group, key) for group in words for key in words]
+
+    assert len({alert_topic("g", "hot", group, key) for group, key in named}) == len(named)
+    assert not [one for one in named if topic_problem(alert_topic("g", "hot", *one), max_levels=200)]
 
 
 def test_a_name_that_is_longer_than_a_topic_has_an_alert_too() -> None:

@@ -38,19 +38,23 @@ def event(device: str, temperature: float, at_s: float = 1.0) -> Event:
     return Event(Address(device, "generic", f"t/{device}"), stamp(at_s), b'{"temperature": %f}' % temperature, True, 0)
 
 
+def make_engine(rules: RuleSet, now: Stamp) -> Engine:
+    return Engine(rules, gateway="g", stamp=now, os_boot="boot")
+
+
 class World:
-    def __init__(self, rules: RuleSet) -> None:
+    def __init__(self, rules: RuleSet, *, has_engine: bool = True) -> None:
         self.made: list[Derived] = []
         self.calls = 0
         self.lines: list[str] = []
-        engine = Engine(rules, gateway="g", stamp=stamp(0), os_boot="boot")
+        engine = make_engine(rules, stamp(0)) if has_engine else None
         actuator = Actuator(
             None,  # type: ignore[arg-type]  # no rule here gives a command
             LocalBroker(),
             gateway="g",
             say=lambda name, /, **facts: self.lines.append(name),
         )
-        self.host = RuleHost(engine, actuator, rules=rules, take=self._take)
+        self.host = RuleHost(engine, actuator, rules=rules, take=self._take, make_engine=make_engine)
         self.host.changed = self._changed
         self.host.begin(stamp(0))
         self.calls = 0
@@ -79,9 +83,27 @@ def test_without_rules_the_engine_is_not_even_asked(monkeypatch: pytest.MonkeyPa
     assert world.made == []
 
 
-def test_rules_that_come_later_are_asked() -> None:
+def test_without_rules_there_is_no_engine_and_nothing_to_do() -> None:
+    """Most gateways have no rules, and 4 MB more for other things."""
+    world = World(RuleSet(), has_engine=False)
+    host = world.host
+
+    host.use(RuleSet(), stamp(1))
+    host.tick(stamp(2))
+    assert host.decide([event("b1", 99)], stamp(3)) is None
+    host.notice([Notice("uplink_down", "g", {"uplink": "u"})], stamp(3))
+
+    assert (host.resolve("hot", None, stamp(4)), host.new_failures(), host.alerts()) == (0, {}, [])
+    assert (host.due_s, host.urgent, host.changes(10, is_all=True), host.everything()) == (None, 0, {}, {})
+    host.end(stamp(5))
+    host.use(read(ALERT), stamp(6))
+    assert host.engine is None, "after the end none comes any more"
+
+
+@pytest.mark.parametrize("has_engine", [True, False])
+def test_rules_that_come_later_are_asked(has_engine: bool) -> None:
     """The first rule of a gateway that runs, and its last."""
-    world = World(RuleSet())
+    world = World(RuleSet(), has_engine=has_engine)
 
     world.host.use(read(ALERT), stamp(1))
     decided = world.host.decide([event("b1", 99)], stamp(2))
@@ -99,12 +121,24 @@ def test_a_timer_that_begins_calls_whoever_sleeps_and_fires_without_an_event() -
 
     host.decide([event("b2", 99)], stamp(1))
 
-    assert host.engine.due_s == pytest.approx(11)
+    assert host.due_s == pytest.approx(11)
     assert world.calls == 1
     host.tick(stamp(10.9))
     assert world.made == []
     host.tick(stamp(11.0))
     assert [(one.event.address.device, one.cause) for one in world.made] == [("b2", None)]
+
+
+def test_a_timer_of_the_first_rule_of_a_gateway_that_runs_is_kept_and_is_to_be_written() -> None:
+    """Its keeper has watched the host since the start, when there was nothing to keep."""
+    world = World(RuleSet(), has_engine=False)
+    world.host.use(read(ALERT), stamp(1))
+
+    world.host.decide([event("b2", 99)], stamp(1))
+
+    assert world.calls > 0
+    assert world.host.due_s == pytest.approx(11)
+    assert [key[:2] for key in world.host.changes(10, is_all=False)] == [("slow", "b2")]
 
 
 def test_what_happens_to_the_gateway_is_told_to_rules() -> None:
@@ -123,7 +157,8 @@ def test_alerts_are_ended_by_hand_and_counted() -> None:
 
     assert world.host.resolve("hot", "other", stamp(2)) == 0
     assert world.host.resolve("hot", None, stamp(2)) == 1
-    assert world.host.engine.alerts() == []
+    assert world.host.engine is not None
+    assert world.host.engine.alert_count() == 0
 
 
 def test_a_rule_that_fails_is_told_of_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,9 +193,10 @@ def test_a_decision_is_found_by_the_id_of_an_event_that_rules_have_altered() -> 
 
     world.host.done(decided, stamp(1))
 
+    engine = world.host.engine
+    assert engine is not None
     numbers = {
-        rule: [one.event and one.event.seq for one in world.host.engine.decisions(rule)]
-        for rule in ("seen", "mend", "peaks")
+        rule: [one.event and one.event.seq for one in engine.decisions(rule)] for rule in ("seen", "mend", "peaks")
     }
     assert numbers == {"seen": [7, 8], "mend": [7, 8], "peaks": [9]}
 
@@ -171,7 +207,7 @@ def test_after_the_end_nothing_happens_and_nothing_changes() -> None:
     host = world.host
     host.decide([event("b2", 99)], stamp(1))
     host.end(stamp(2))
-    host.engine.everything()  # written, all of it
+    host.everything()  # written, all of it
 
     host.tick(stamp(20))
     host.notice([Notice("uplink_down", "g", {"uplink": "cloud", "reason": "gone"})], stamp(20))
@@ -180,4 +216,4 @@ def test_after_the_end_nothing_happens_and_nothing_changes() -> None:
     assert host.decide([event("b1", 99)], stamp(20)) is None
     assert host.resolve("slow", None, stamp(20)) == 0
     assert world.made == []
-    assert host.engine.changes(100, is_all=True) == {}
+    assert host.changes(100, is_all=True) == {}

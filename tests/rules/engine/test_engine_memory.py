@@ -10,7 +10,7 @@ import pytest
 from fieldgate_devices.event import GENERIC, Address, Event
 from fieldgate_rules.condition.bounds import MAX_TEXT_BYTES
 from fieldgate_rules.effects import Decided
-from fieldgate_rules.engine import EngineLimits, engine
+from fieldgate_rules.engine import EngineLimits, asker
 from fieldgate_rules.engine.memory import Memory
 from rule_engine_kit import World
 
@@ -64,7 +64,7 @@ def test_of_a_long_event_only_what_rules_read_is_kept() -> None:
 
 def test_the_check_would_notice_events_that_are_kept_whole(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control of the test above."""
-    monkeypatch.setattr(engine, "LONG_BYTES", 1 << 30)
+    monkeypatch.setattr(asker, "LONG_BYTES", 1 << 30)
 
     with pytest.raises(AssertionError):
         check_long_events_are_kept_as_excerpts()

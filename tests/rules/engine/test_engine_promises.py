@@ -300,7 +300,7 @@ def test_a_rule_in_shadow_mode_decides_and_does_nothing() -> None:
 
     assert world.done == []
     assert world.outcomes("hot") == ["fired", "resolved"]
-    assert world.engine.alerts() == []
+    assert list(world.engine.alerts()) == []
 
 
 def test_an_alert_is_raised_updated_and_resolved_with_what_is_true_then() -> None:

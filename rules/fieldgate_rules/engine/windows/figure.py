@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 import msgspec
 
+from fieldgate_rules.condition import Closure, Facts
 from fieldgate_rules.rule import WindowValue
 
-__all__ = ["Sum", "add", "merged", "result"]
+__all__ = ["Adder", "Sum", "adder", "merged", "result"]
 
 
 class Sum(msgspec.Struct, array_like=True):
@@ -27,29 +29,105 @@ class Sum(msgspec.Struct, array_like=True):
     area: float = 0.0
 
 
-def add(sum_: Sum, figure: WindowValue, value: Any) -> None:
-    """Take one value; only what the figure needs is added up."""
+Adder = Callable[[Sum, Facts], None]
+"""Takes one event into a sum."""
+
+
+def adder(figure: WindowValue) -> Adder:
+    """Return what takes one event into a sum; only what the figure needs is added up.
+
+    It is asked for each event, so that what depends on the figure alone is decided here. The area of an integral is
+    the window's: it goes over panes.
+    """
+    function = figure.spec.function
+    if figure.of is None:
+        return _count
+    of = figure.of.evaluate
+    if function == "count":
+        return lambda sum_, facts: _count(sum_, facts) if of(facts) is True else None
+    return _ADDERS.get(function, _ends)(of)
+
+
+def _count(sum_: Sum, facts: Facts) -> None:
+    del facts
     sum_.count += 1
-    if sum_.first is None:
-        sum_.first = value
-    sum_.last = value
-    if value is True or isinstance(value, str):
-        return
-    match figure.spec.function:
-        case "avg" | "sum":
+
+
+def _total(of: Closure) -> Adder:
+    def add(sum_: Sum, facts: Facts) -> None:
+        value = of(facts)
+        if type(value) is float or type(value) is int:
+            sum_.count += 1
             before = sum_.total
             total = sum_.total = before + value
             sum_.rest += (before - total) + value if abs(before) >= abs(value) else (value - total) + before
-        case "min":
-            sum_.least = min(sum_.least, value)
-        case "max":
-            sum_.greatest = max(sum_.greatest, value)
-        case "stddev":
+
+    return add
+
+
+def _least(of: Closure) -> Adder:
+    def add(sum_: Sum, facts: Facts) -> None:
+        value = of(facts)
+        if type(value) is float or type(value) is int:
+            sum_.count += 1
+            if value < sum_.least:
+                sum_.least = value
+
+    return add
+
+
+def _greatest(of: Closure) -> Adder:
+    def add(sum_: Sum, facts: Facts) -> None:
+        value = of(facts)
+        if type(value) is float or type(value) is int:
+            sum_.count += 1
+            if value > sum_.greatest:
+                sum_.greatest = value
+
+    return add
+
+
+def _spread(of: Closure) -> Adder:
+    def add(sum_: Sum, facts: Facts) -> None:
+        value = of(facts)
+        if type(value) is float or type(value) is int:
+            sum_.count += 1
             apart = value - sum_.mean
             sum_.mean += apart / sum_.count
             sum_.squares += apart * (value - sum_.mean)
-        case _:
-            pass
+
+    return add
+
+
+def _first_and_last(of: Closure) -> Adder:
+    """Of anything, not of numbers alone."""
+
+    def add(sum_: Sum, facts: Facts) -> None:
+        value = of(facts)
+        if value is None:
+            return
+        sum_.count += 1
+        if sum_.first is None:
+            sum_.first = value
+        sum_.last = value
+
+    return add
+
+
+def _ends(of: Closure) -> Adder:
+    """Of numbers."""
+    return _first_and_last(lambda facts: None if isinstance(value := of(facts), bool | str) else value)
+
+
+_ADDERS: Final[Mapping[str, Callable[[Closure], Adder]]] = {
+    "avg": _total,
+    "sum": _total,
+    "min": _least,
+    "max": _greatest,
+    "stddev": _spread,
+    "first": _first_and_last,
+    "last": _first_and_last,
+}
 
 
 def merged(sums: list[Sum]) -> Sum:

@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from fieldgate_devices.event import Event
 from fieldgate_rules.condition import Facts
 from fieldgate_rules.engine.moment import Moment
 from fieldgate_rules.engine.stages.stage import Move
-from fieldgate_rules.engine.windows.figure import Sum, add, merged, result
+from fieldgate_rules.engine.windows.figure import Adder, Sum, merged, result
+from fieldgate_rules.engine.windows.points import Points
 from fieldgate_rules.rule import WindowValue
 
 if TYPE_CHECKING:
@@ -29,6 +31,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_OPEN: Final = 256
 _WRONG_S: Final = 86_400.0  # a clock that is ahead by more is wrong
 _SAME_S: Final = 1e-6
+_NS: Final = 1e9
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -72,11 +75,15 @@ class _Pane(msgspec.Struct, array_like=True):
 class Window:
     """``due_s`` is when the next pane ends. ``since_s`` is from when on nothing can have been missed."""
 
-    def __init__(self, spec: WindowSpec, figures: Sequence[WindowValue], *, since_s: float) -> None:
+    def __init__(
+        self, spec: WindowSpec, figures: Sequence[WindowValue], adders: Sequence[Adder], *, since_s: float
+    ) -> None:
         self.due_s: float | None = None
         self.late = 0
         self._spec = spec
         self._figures = tuple(figures)
+        self._adders = tuple(enumerate(adders))
+        self._integrals = [(number, one) for number, one in enumerate(figures) if one.spec.function == "integral"]
         self._slide_s = spec.slide or spec.size
         self._panes_in = round(spec.size / self._slide_s)
         has_delta = any(one.spec.function == "delta" for one in figures)
@@ -85,52 +92,45 @@ class Window:
         self._is_by_device = spec.time == "device"
         self._done: list[_Pane] = []
         self._open: list[_Pane] = []
-        self._points: dict[str, tuple[float, float]] = {}
+        self._points = Points()
 
     # -- events come in -----------------------------------------------------------------------------------------------
 
-    def add(self, facts: Facts, now: Moment, at_s: float | None) -> bool:
-        """Take an event, ``at_s`` of the device's time; return whether it is in time."""
+    def add(self, facts: Facts, now: Moment, event: Event | None) -> bool:
+        """Take an event; return whether it is in time."""
         place_s = now.boot_s
-        if self._is_by_device:
-            known_s = now.wall_s if at_s is None else at_s
+        pane: _Pane | None
+        if not self._is_by_device:
+            pane = self._open[0] if self._open else self._begin(place_s, now)
+        else:
+            extra = None if event is None else event.extra
+            known_s = now.wall_s if extra is None or extra.at_ns is None else extra.at_ns / _NS
             if known_s is None:
                 return False
             place_s = known_s
-        pane = self._pane(place_s, now)
+            pane = self._pane_at(place_s, now)
         if pane is None:
             self.late += 1
             return False
         pane.count += 1
-        for figure, sum_ in zip(self._figures, pane.sums, strict=True):
-            self._add(figure, sum_, facts, place_s)
+        sums = pane.sums
+        for number, add in self._adders:
+            add(sums[number], facts)
+        for number, figure in self._integrals:
+            self._add_area(figure, sums[number], facts, place_s, now)
         return True
 
-    def _add(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float) -> None:
-        function = figure.spec.function
-        if figure.of is None:
-            add(sum_, figure, True)
-            return
+    def _add_area(self, figure: WindowValue, sum_: Sum, facts: Facts, place_s: float, now: Moment) -> None:
+        assert figure.of is not None  # only a count has none
         value = figure.of.evaluate(facts)
-        if function == "count":
-            if value is True:
-                add(sum_, figure, True)
+        if value is None or isinstance(value, bool | str):
             return
-        if value is None or (function not in ("first", "last") and isinstance(value, bool | str)):
-            return
-        if function == "integral" and not isinstance(value, str):
-            before = self._points.get(figure.name)
-            gap_s = figure.spec.max_gap or self._spec.size
-            if before is not None and 0.0 < place_s - before[0] <= gap_s:
-                sum_.area += (before[1] + value) / 2 * (place_s - before[0])
-            if before is None or place_s >= before[0]:
-                self._points[figure.name] = (place_s, float(value))
-        add(sum_, figure, value)
+        longest_s = figure.spec.max_gap or self._spec.size
+        clock_s = now.wall_s if self._is_by_device else now.boot_s
+        sum_.area += self._points.add(figure.name, place_s, float(value), longest_s=longest_s, clock_s=clock_s)
 
-    def _pane(self, place_s: float, now: Moment) -> _Pane | None:
-        """The pane of a moment; None where it has ended already."""
-        if not self._is_by_device:
-            return self._open[0] if self._open else self._begin(place_s, now)
+    def _pane_at(self, place_s: float, now: Moment) -> _Pane | None:
+        """The pane of a moment of the device's time; None where it has ended already."""
         for pane in self._open:
             if pane.begin_s <= place_s < pane.end_s:
                 return pane
@@ -176,7 +176,7 @@ class Window:
         self.late += sum(one.count for one in self._open if one.begin_s > wall_s)
         self._open = [one for one in self._open if one.begin_s <= wall_s]
         self._done = [one for one in self._done if one.end_s <= wall_s]
-        self._points = {name: point for name, point in self._points.items() if point[0] <= wall_s}
+        self._points.forget_after(wall_s)
         return True
 
     def _whole(self, at_s: float) -> float:
@@ -311,7 +311,7 @@ class Window:
         """Return the state; None where there is none."""
         if not self._open and not self._done:
             return None
-        return msgspec.to_builtins([self._done, self._open, self._points, self.due_s, self._since_s])
+        return msgspec.to_builtins([self._done, self._open, self._points.save(), self.due_s, self._since_s])
 
     def restore(self, saved: Any, move: Move, *, is_partial: bool) -> None:
         """Take what `save` returned; ``is_partial``: events after it are lost."""
@@ -326,5 +326,5 @@ class Window:
                 one.begin_s, one.end_s = shift(one.begin_s), shift(one.end_s)
                 one.is_partial = one.is_partial or (is_partial and into is self._open)
                 into.append(one)
-        self._points = {name: (shift(at_s), value) for name, (at_s, value) in points.items()}
+        self._points.restore(points, shift)
         self.due_s = None if due_s is None or not self._open else move(due_s)
