@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
@@ -138,10 +137,12 @@ def _from_files(config: Config, file: Path, write: Callable[..., None]) -> None:
         raise ControlError(f"{folder}: there is no journal yet; it is made when the gateway first runs")
     with closing(Inspection.open(folder, max_size_bytes=config.journal.max_size_bytes)) as stored:
         stats = stats_facts(stored)
-        with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.absolute().parent) as near:
-            stage = Path(near) / STAGE
+        stage = file.absolute().with_name(f".{file.name}.{STAGE}")
+        try:
             copy_stopped(folder, stage)
             write(stage, stats=stats, left_out=[])
+        finally:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def _kind(path: Path) -> str:

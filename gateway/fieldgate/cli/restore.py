@@ -102,4 +102,6 @@ def _print_done(facts: dict[str, Any], manifest: Manifest) -> None:
         typer.echo(f"what was here before: {kept}")
     for line in manifest.left_out:
         typer.echo(f"not in the backup: {safe(line)}")
+    if facts["is_root_s"]:
+        typer.echo(f"all of it belongs to root; if the gateway runs as another user: chown -R USER {facts['state']}")
     typer.echo("next: fieldgate check" + (f" -c {facts['config']}" if facts["config"] else "") + ", then start it")

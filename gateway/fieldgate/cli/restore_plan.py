@@ -214,6 +214,7 @@ class Restore:
             "config": str(self._config or ""),
             "kept": [str(folder / kept) for folder in dict.fromkeys(folders) if (folder / kept).exists()],
             "left_out": self._manifest.left_out,
+            "is_root_s": state.stat().st_uid == 0,
         }
 
     def _kept_name(self, state: Path) -> str:

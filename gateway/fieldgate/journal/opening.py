@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+import shutil
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +20,7 @@ from fieldgate.journal import ledger
 from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema, make_file
 from fieldgate.journal.book import Book, BookRow, Kind
 from fieldgate.journal.drain import Drain
-from fieldgate.journal.files import Ballast, Folder
+from fieldgate.journal.files import STAGE, Ballast, Folder
 from fieldgate.journal.highwater import HighWater, HighWaterFile
 from fieldgate.journal.newer import refuse_newer
 from fieldgate.journal.parked_rows import parked_heads
@@ -103,6 +104,7 @@ def open_journal(path: Path, start: Start) -> Opening:
     try:
         finish_restore(path)
         refuse_newer(path)
+        shutil.rmtree(path / STAGE, ignore_errors=True)  # a kill may have left it, as large as all that is stored
         try:
             return _open(folder, start)
         except (*SQLITE_ERRORS, OSError) as error:

@@ -19,7 +19,7 @@ from typing import Final
 from fieldgate.errors import FieldgateError
 from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema
 from fieldgate.journal.book import Book, Kind
-from fieldgate.journal.files import data_files, open_mode, share_lock
+from fieldgate.journal.files import STAGE, data_files, open_mode, share_lock
 from fieldgate.journal.highwater import HighWaterFile
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.newer import SIDES
@@ -31,7 +31,6 @@ from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 
 __all__ = ["HIGHWATER", "STAGE", "LiveSnapshot", "SnapshotError", "check_space", "copy_stopped"]
 
-STAGE: Final = "backup.part"
 HIGHWATER: Final = "highwater"
 
 _RESERVE_BYTES: Final = 8 << 20

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -105,6 +106,28 @@ async def test_space_is_asked_for_before_anything_is_written(tmp_path: Path, mon
 
     assert not snapshot.stage.exists()
     journal.close()
+
+
+def test_what_a_backup_left_that_was_killed_is_gone_at_the_next_start(tmp_path: Path) -> None:
+    """It is as large as all that is stored, and nobody would find it."""
+    (tmp_path / "backup.part").mkdir()
+    (tmp_path / "backup.part" / "journal-000001.db").write_bytes(b"x" * 1000)
+
+    open_journal(tmp_path).close()
+
+    assert not (tmp_path / "backup.part").exists()
+
+
+def test_a_plain_copy_of_the_file_would_lack_what_is_in_its_log(tmp_path: Path) -> None:
+    """The mutant of the tests above: `cp journal.db` is what people try, and SQLite finds nothing wrong with it."""
+    killed = filled(tmp_path)
+    (tmp_path / "plain").mkdir()
+    shutil.copy(killed / "journal-000001.db", tmp_path / "plain")
+
+    copy = open_journal(tmp_path / "plain")
+
+    assert len(everything(copy)[0]) < 400
+    copy.close()
 
 
 def test_what_a_kill_left_is_copied_with_its_log(tmp_path: Path) -> None:
