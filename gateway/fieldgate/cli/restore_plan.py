@@ -28,6 +28,7 @@ from fieldgate.journal.restoring import (
     KEPT,
     PREPARED,
     Plan,
+    RestoreError,
     commit,
     finish_restore,
     is_pending,
@@ -83,6 +84,10 @@ class Restore:
                 folder.close()
         except OSError as error:
             at = error.filename or "restore"
+            if self._state is not None and is_pending(self._state):
+                raise RestoreError(
+                    f"{at}: {error}; the restore is decided and will be finished at the next start"
+                ) from error
             raise RestoreRefused(f"{at}: {(error.strerror or str(error)).lower()}; nothing was changed") from error
         finally:
             if self._config is not None and not (self._state is not None and is_pending(self._state)):

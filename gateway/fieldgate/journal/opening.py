@@ -32,7 +32,7 @@ from fieldgate.journal.records import (
     OpenReport,
     RunRecord,
 )
-from fieldgate.journal.restoring import finish_restore
+from fieldgate.journal.restoring import PREPARED, finish_restore
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.shapes import DrainRecord, Meta, NotedLoss, loss_name
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
@@ -104,7 +104,8 @@ def open_journal(path: Path, start: Start) -> Opening:
     try:
         finish_restore(path)
         refuse_newer(path)
-        shutil.rmtree(path / STAGE, ignore_errors=True)  # a kill may have left it, as large as all that is stored
+        for left in (STAGE, PREPARED):  # a kill may have left them, as large as all that is stored
+            shutil.rmtree(path / left, ignore_errors=True)
         try:
             return _open(folder, start)
         except (*SQLITE_ERRORS, OSError) as error:
