@@ -98,6 +98,26 @@ for wanted in strace:strace mkfs.ext4:e2fsprogs mkfs.xfs:xfsprogs; do
   fi
 done
 
+# Prometheus' checker of metrics and alert rules: one file of a package that would start a service.
+promtool_from_package() {
+  local folder target outcome=0
+  target=$(cd "$venv/bin" && pwd)/promtool
+  folder=$(mktemp -d)
+  (cd "$folder" && apt-get download -qq -o APT::Sandbox::User=root prometheus >/dev/null && dpkg-deb -x prometheus_*.deb . &&
+    install -m 755 usr/bin/promtool "$target") || outcome=$?
+  rm -rf "$folder"
+  return "$outcome"
+}
+
+if [ ! -x "$venv/bin/promtool" ] && ! command -v promtool >/dev/null; then
+  if ! can_install; then
+    say "there is no promtool: tests that need it will skip (sudo apt-get install prometheus)"
+  else
+    say "fetching promtool"
+    promtool_from_package || say "promtool could not be fetched (see above): tests that need it will skip"
+  fi
+fi
+
 # A library, not a command: it moves the wall clock of the clock tests.
 if ! compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1' >/dev/null; then
   if ! can_install; then

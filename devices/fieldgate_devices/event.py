@@ -16,7 +16,9 @@ __all__ = ["GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane",
 
 GENERIC: Final = "generic"
 """The type of events of devices that no profile names."""
-OWN_TYPES: Final = frozenset({GENERIC, "alert", "back", "clock", "command", "gap", "publish", "rules", "silent"})
+OWN_TYPES: Final = frozenset(
+    {GENERIC, "alert", "back", "clock", "command", "gap", "publish", "rules", "silent", "vitals"}
+)
 """Types that no profile may have: the gateway gives them to events itself."""
 
 

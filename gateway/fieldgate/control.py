@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+import structlog
 
 from fieldgate.errors import FieldgateError
 
@@ -27,7 +28,10 @@ _MAX_LINE_BYTES: Final = 64 << 20
 _MAX_ASKERS: Final = 32
 _REQUEST_DEADLINE_S: Final = 10.0
 _CHECK_EVERY_S: Final = 5.0
+_SHOWN: Final = 100
 _MAX_ADDRESS_BYTES: Final = 107  # sun_path, without its end
+
+log = structlog.get_logger("fieldgate")
 
 BEAT: Final = b""
 """What a handler yields now and then while it has nothing to say: it shows whether anybody still listens."""
@@ -153,6 +157,7 @@ class ControlServer:
         try:
             request = _request(line)
             name = request.pop("do", None)
+            log.debug("control.asked", request=str(name)[:_SHOWN])
             handler = self._handlers.get(str(name))
             if handler is None:
                 raise ControlError(f"unknown request {name!r}; known: {', '.join(sorted(self._handlers))}")

@@ -21,6 +21,7 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.answers import handlers
+from fieldgate.answers.log_level import tend_log
 from fieldgate.control import ControlServer, socket_path
 from fieldgate.errors import FieldgateError, JournalError
 from fieldgate.observe.systemd_notify import ServiceManager, watchdog_timeout_s
@@ -148,7 +149,7 @@ async def supervise(
         refused=lambda: reloader.problems,
     )
     reloader.began, reloader.ended = service.reloading, service.reloaded
-    parts = pipeline.parts() | {"control": control.run}
+    parts = pipeline.parts() | {"control": control.run, "log": tend_log} | _told_parts(pipeline, problems)
     if hang_up is not None:
         parts["reload"] = partial(reloader.run, hang_up)
     if manager is not None and manager.listens:
@@ -170,6 +171,23 @@ async def supervise(
     failure = pipeline.keeper.failure or failure
     if failure is not None:
         raise failure
+
+
+def _told_parts(pipeline: Pipeline, problems: dict[str, str]) -> dict[str, Callable[[], Awaitable[None]]]:
+    """Return those that tell how the gateway is, as far as they are wanted; they bring what others do without."""
+    config = pipeline.config
+    parts: dict[str, Callable[[], Awaitable[None]]] = {}
+    if config.metrics.listen is not None:
+        from fieldgate.answers.metrics import Metrics
+        from fieldgate.scrape.listener import MetricsListener
+
+        listener = MetricsListener(config.metrics, Metrics(pipeline, problems).collect)
+        parts |= {"metrics": listener.run, "metrics:answer": listener.answer}
+    if config.vitals.every is not None:
+        from fieldgate.answers.vitals import Vitals
+
+        parts["vitals"] = Vitals(pipeline, problems, every_s=config.vitals.every).run
+    return parts
 
 
 async def _stop_with_journal(pipeline: Pipeline, stop: asyncio.Event) -> None:

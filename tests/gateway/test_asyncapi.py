@@ -226,7 +226,19 @@ def test_what_home_assistant_is_told_is_what_the_discovery_channel_says(config):
 def test_kinds_are_those_of_the_profiles_and_our_own():
     names = [kind.name for kind in KINDS]
 
-    assert names == ["boiler", "thing", "generic", "gap", "clock", "command", "silent", "back", "alert", "rules"]
+    assert names == [
+        "boiler",
+        "thing",
+        "generic",
+        "gap",
+        "clock",
+        "command",
+        "silent",
+        "back",
+        "alert",
+        "rules",
+        "vitals",
+    ]
     assert all(isinstance(kind, Kind) for kind in KINDS)
 
 

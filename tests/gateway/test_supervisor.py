@@ -105,7 +105,11 @@ class Pipeline:
     """As much of one as the supervisor needs, ending as told."""
 
     def __init__(self, folder: Path, *, failure: JournalError | None = None, stop_s: float = 0.0) -> None:
-        self.config = SimpleNamespace(journal=SimpleNamespace(path=folder))
+        self.config = SimpleNamespace(
+            journal=SimpleNamespace(path=folder),
+            metrics=SimpleNamespace(listen=None),
+            vitals=SimpleNamespace(every=None),
+        )
         self.keeper = Keeper(failure)
         self.part = Part()
         self.is_stopped = False

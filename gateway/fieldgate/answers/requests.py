@@ -18,6 +18,7 @@ from fieldgate.answers.backup import backup_handlers
 from fieldgate.answers.commands import command_handlers
 from fieldgate.answers.dead_letters import dead_letter_handlers
 from fieldgate.answers.devices import device_handlers
+from fieldgate.answers.log_level import log_handlers
 from fieldgate.answers.parked import parked_handlers
 from fieldgate.answers.reload import reload_facts, reload_handlers
 from fieldgate.answers.replay import replay
@@ -69,6 +70,7 @@ def handlers(pipeline: Pipeline, problems: dict[str, str], reloader: Reloader) -
         "journal.verify": partial(_verify, pipeline),
         "journal.replay": partial(_replay, pipeline),
         **backup_handlers(pipeline),
+        **log_handlers(),
         **parked_handlers(pipeline),
         **dead_letter_handlers(pipeline),
         **device_handlers(pipeline),

@@ -7,23 +7,23 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from fieldgate import clock
+from fieldgate.answers.backlog import backlog_age_s, floors, look
+from fieldgate.answers.own_certificates import read_certificates
 from fieldgate.answers.rules import rules_facts
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
 from fieldgate.forward.status import UP
 from fieldgate.ingest.mqtt_listener import MqttListener
 from fieldgate.ingest.server_certificate import ServerCertificate
-from fieldgate.journal.feed import UplinkFeed
-from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
 from fieldgate.journal.session_keeper import SessionKeeper
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.observe.health import check_accounts
 from fieldgate.pipeline import Pipeline
-from fieldgate_devices.event import LANES, TimeQuality
+from fieldgate_devices.event import TimeQuality
 
 if TYPE_CHECKING:
     from fieldgate.forward.local_uplink import LocalUplink
@@ -36,16 +36,12 @@ if TYPE_CHECKING:
 
 __all__ = ["status_facts"]
 
-_LOOK_BLOCKS: Final = 256  # heads looked at for the age of a backlog; behind that it is not told
-
-Floors = tuple[int, ...]
-
 
 async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[str, Any]:
     """Return the whole state. ``problems`` says by task name what keeps failing, as the supervisor knows it."""
     outbox, config = pipeline.outbox, pipeline.config
-    floors = {feed.name: tuple(stream.floor for stream in feed.streams) for feed in outbox.all_feeds()}
-    stats, oldest_s = await pipeline.keeper.call(partial(_look, floors=floors))
+    stats, oldest_s = await pipeline.keeper.call(partial(look, floors=floors(pipeline)))
+    shown = await pipeline.keeper.call(lambda _journal: read_certificates(config, wall_ns=clock.wall_ns()))
     now_s = clock.boot_s()
     return {
         "gateway": config.gateway.id,
@@ -61,6 +57,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
         "sources": {
             one.name: _source(one, config.sources[number], problems.get(f"ingest:{one.name}", ""))
+            | {"certificate": shown.get(("source", one.name))}
             for number, one in enumerate(pipeline.sources)
         },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
@@ -71,25 +68,12 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "rules": rules_facts(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
+            | {"certificate": shown.get(("uplink", uplink.name))}
             for uplink in pipeline.uplinks
         },
         "journal": _journal(pipeline, stats),
         "problems": dict(problems),
     }
-
-
-def _look(journal: Journal, *, floors: dict[str, Floors]) -> tuple[JournalStats, dict[str, float | None]]:
-    """The journal's part, in its thread: sizes, and for each uplink the age of its oldest stored event."""
-    now_s = journal.journal_s(clock.boot_ns())
-    heads = {lane: journal.oldest_blocks(lane, _LOOK_BLOCKS) for lane in LANES}
-    ages: dict[str, float | None] = {}
-    for name, of_uplink in floors.items():
-        firsts = [
-            next((block.heard_s for block in heads[lane] if block.last_seq > of_uplink[lane]), None) for lane in LANES
-        ]
-        heard_s = [first_s for first_s in firsts if first_s is not None]
-        ages[name] = float(max(0, now_s - min(heard_s))) if heard_s else None
-    return journal.stats(), ages
 
 
 def _local(broker: LocalBroker, keeper: SessionKeeper) -> dict[str, Any]:
@@ -250,9 +234,6 @@ def _uplink(
     state, status = feed.state, uplink.status
     in_memory = pipeline.outbox.pending_in_memory(feed)
     pending = state.pending + in_memory
-    ages = [_age_in_memory(pipeline, feed)] if in_memory else []
-    if state.pending:
-        ages.append(stored_age_s)
     accounts = check_accounts(routed=state.routed, delivered=state.delivered, pending=pending, ledger=state.ledger)
     parked = pipeline.outbox.parking.of(uplink.name)
     is_done = status.state in UP and not pending and not status.in_flight
@@ -264,7 +245,7 @@ def _uplink(
         "to": _far_side(pipeline.config.uplinks[uplink.name]),
         **accounts,
         "is_counted": state.is_counted,
-        "oldest_s": max((age_s for age_s in ages if age_s is not None), default=None),
+        "oldest_s": backlog_age_s(pipeline, feed, stored_age_s),
         "required": feed.route.is_required,
         "parked": len(parked),
         "parked_retrying": sum(head.is_retrying for head in parked),
@@ -278,15 +259,6 @@ def _far_side(uplink: UplinkConfig) -> str:
         return "local subscribers"
     far_side = uplink.broker if uplink.webhook is None else uplink.webhook  # without its path, which may be secret
     return f"{far_side.host}:{far_side.port}"
-
-
-def _age_in_memory(pipeline: Pipeline, feed: UplinkFeed) -> float | None:
-    oldest_s = [
-        next((batch.accepted_s for batch in lane if batch.count_wanted_by(feed.bit_number)), None)
-        for lane in pipeline.outbox.lanes
-    ]
-    known = [accepted_s for accepted_s in oldest_s if accepted_s is not None]
-    return round(clock.boot_s() - min(known), 1) if known else None
 
 
 def _journal(pipeline: Pipeline, stats: JournalStats) -> dict[str, Any]:

@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "demo": ("demo",),
     "run": ("run",),
     "status": ("status",),
+    "log-level": ("log_level",),
     "reload": ("reload",),
     "check": ("check",),
     "doctor": ("doctor",),

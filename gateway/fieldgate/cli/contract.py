@@ -46,7 +46,8 @@ def _jsonschema(
         str | None,
         typer.Argument(
             metavar="[ID]",
-            help="A profile, a type that a rule emits, generic, gap, clock, command, silent, back, alert or rules.",
+            help="A profile, a type that a rule emits, or one of the gateway's own: generic, gap, clock, command, "
+            "silent, back, alert, rules, vitals.",
         ),
     ] = None,
     config: ConfigFile = None,

@@ -1,4 +1,6 @@
-"""What is wrong with the files that listeners name: users, ACL, TLS. For ``fieldgate check``; opens no connection.
+"""What is wrong with the files that listeners name, that of metrics too: users, ACL, TLS. For ``fieldgate check``.
+
+Opens no connection.
 
 The gateway starts without them (its other parts are not to suffer), but such a listener lets nobody in.
 """
@@ -33,6 +35,10 @@ def problems_in_listen_files(reading: Reading) -> list[Problem]:
         loc: Loc = ("listen", number)
         found.update(_in_access_files(listen, loc, reading))
         found.update(_in_tls_files(listen, loc, reading))
+    if reading.config is not None and reading.config.metrics.listen is not None:
+        door = reading.config.metrics.door
+        found.update(_in_access_files(door, ("metrics",), reading))
+        found.update(_in_tls_files(door, ("metrics",), reading))
     return sorted(found)
 
 

@@ -23,7 +23,7 @@ from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
 from fieldgate.journal.restoring import finish_cut_restore
 from fieldgate.observe.log import configure
-from fieldgate.observe.log_writer import LogWriter
+from fieldgate.observe.log_level import LEVELS
 from fieldgate.observe.systemd_notify import ServiceManager
 from fieldgate.pipeline import Pipeline
 from fieldgate.supervisor import is_service, stop_signals, supervise
@@ -39,20 +39,23 @@ log = structlog.get_logger("fieldgate")
 def serve(path: Path | None, *, log_level: str) -> int:
     """Run the gateway of this configuration until it is told to stop; return the exit code."""
     manager = ServiceManager()
-    writer: LogWriter | None = None
     try:
         loaded = load(path)
-        writer = configure(level=log_level)
-        if _finish_cut_restore(loaded):
-            loaded = load(path)
-        return _run(loaded, manager)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         manager.status(f"FAILED: {error.problems[0]}")
         return EX_CONFIG
+    writer = configure(level=LEVELS[LEVELS.index(log_level)])
+    try:
+        if _finish_cut_restore(loaded):
+            loaded = load(path)
+        return _run(loaded, manager)
+    except ConfigError as error:  # of the configuration that was restored
+        log.error("gateway.failed", problem=str(error))
+        manager.status(f"FAILED: {error.problems[0]}")
+        return EX_CONFIG
     finally:
-        if writer is not None:
-            writer.close(deadline_s=_LOG_DEADLINE_S)
+        writer.close(deadline_s=_LOG_DEADLINE_S)
 
 
 def _finish_cut_restore(loaded: LoadedConfig) -> bool:

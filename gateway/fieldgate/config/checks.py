@@ -18,6 +18,7 @@ from fieldgate.config.devices_checks import devices_errors, devices_warnings
 from fieldgate.config.finding import Finding
 from fieldgate.config.listen_checks import listen_errors, listen_warnings
 from fieldgate.config.loops import broker_place
+from fieldgate.config.metrics_checks import metrics_errors, metrics_warnings
 from fieldgate.config.model import Config
 from fieldgate.config.places import kind_of
 from fieldgate.config.rules_checks import rules_errors, rules_warnings
@@ -47,6 +48,7 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     yield from source_errors(config)
     yield from devices_errors(config)
     yield from rules_errors(config)
+    yield from metrics_errors(config, document)
     yield from _journal_errors(config)
 
 
@@ -68,6 +70,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     yield from source_warnings(config)
     yield from devices_warnings(config, document)
     yield from rules_warnings(config, document)
+    yield from metrics_warnings(config)
     yield from _journal_warnings(config, document)
 
 

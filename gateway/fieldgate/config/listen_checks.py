@@ -12,7 +12,7 @@ from fieldgate.config.listen import HTTP_KEYS, MIN_TOKEN_LENGTH, MQTT_KEYS, List
 from fieldgate.config.model import Config
 from fieldgate_devices.files.document import Document, Loc
 
-__all__ = ["listen_errors", "listen_warnings"]
+__all__ = ["is_token", "listen_errors", "listen_warnings", "overlap"]
 
 _WEBSOCKET_KEYS: Final = ("path", "origins")
 _CLIENT_CA_KEYS: Final = ("crl", "require_client_certificate", "user_from")
@@ -96,7 +96,7 @@ def _tokens(loc: Loc, listen: ListenConfig) -> Iterator[Finding]:
     for name, token in listen.auth.tokens.items() if listen.auth is not None else ():
         place: Loc = (*loc, "auth", "tokens", name)
         value = token.reveal()
-        if len(value) < MIN_TOKEN_LENGTH or not _TOKEN.fullmatch(value):
+        if not is_token(value):
             message = (
                 f"{name}: the value is no token; allowed: {MIN_TOKEN_LENGTH} or more letters, digits, '-', '_', '.', "
                 "'~'; 'openssl rand -hex 16' makes one"
@@ -138,7 +138,7 @@ def _ports_used_twice(config: Config) -> Iterator[Finding]:
             continue  # told by itself
         loc: Loc = ("listen", number)
         for other, earlier in seen:
-            if listen.port == earlier.port != 0 and _overlap(listen.host.lower(), earlier.host.lower()):
+            if listen.port == earlier.port != 0 and overlap(listen.host.lower(), earlier.host.lower()):
                 message = (
                     f"{listen.protocol}: {listen.address!r} is taken by listen[{other}] already; allowed: another port"
                 )
@@ -147,7 +147,12 @@ def _ports_used_twice(config: Config) -> Iterator[Finding]:
         seen.append((number, listen))
 
 
-def _overlap(one: str, other: str) -> bool:
+def is_token(value: str) -> bool:
+    """Whether it is long enough, and can stand in a URL and a header."""
+    return len(value) >= MIN_TOKEN_LENGTH and _TOKEN.fullmatch(value) is not None
+
+
+def overlap(one: str, other: str) -> bool:
     """Whether two hosts may be the same address: an address of every kind holds all of its family."""
     if one == other or "localhost" in {one, other}:
         return True

@@ -15,11 +15,13 @@ from fieldgate.config.devices import DevicesConfig
 from fieldgate.config.journal import JournalConfig
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.local import LocalConfig
+from fieldgate.config.metrics import MetricsConfig
 from fieldgate.config.places import default_gateway_id
 from fieldgate.config.rules import RulesConfig
 from fieldgate.config.section import Name
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
+from fieldgate.config.vitals import VitalsConfig
 from fieldgate_devices.catalogue import Assigned
 from fieldgate_devices.files.section import Section
 
@@ -59,6 +61,12 @@ class Config(Section):
         default_factory=LocalConfig, description="What is kept for the clients of all listeners together."
     )
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")
+    metrics: MetricsConfig = Field(
+        default_factory=MetricsConfig, description="What the gateway counts, for Prometheus: GET /metrics."
+    )
+    vitals: VitalsConfig = Field(
+        default_factory=VitalsConfig, description="How the gateway is, told upstream as events of its own."
+    )
 
     @model_validator(mode="before")
     @classmethod

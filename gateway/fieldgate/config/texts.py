@@ -24,6 +24,7 @@ __all__ = [
     "check_topic_template",
     "check_url_path",
     "is_loopback",
+    "is_own_name",
     "split_address",
 ]
 
@@ -32,6 +33,7 @@ TOPIC_PLACEHOLDERS: Final = ("gateway", "device", "type", "topic", "lane")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _ADDRESS: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]/]+)):(?P<port>[0-9]{1,5})")
 _URL_PATH: Final = re.compile(r"/[A-Za-z0-9._~!$&'()*+,;=:@/-]{0,255}")
+_LOCAL_DOMAINS: Final = (".local", ".lan", ".home.arpa", ".internal", ".localhost")  # no public DNS has these
 _ORIGIN: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9_.-]+)(:[0-9]{1,5})?")
 
 
@@ -149,3 +151,21 @@ def check_template(text: str, placeholders: tuple[str, ...]) -> str:
     if not text or len(text.encode(errors="replace")) > 1024:
         raise ValueError(f"{text[:40]!r} has the wrong length; allowed: 1 to 1024 bytes")
     return text
+
+
+def is_own_name(host: str) -> bool:
+    """Whether only this network can have given the name: an address, one without a domain, one of a local domain.
+
+    A name of the public DNS may lead here too, because its owner says so (DNS rebinding); its pages are strangers.
+    """
+    try:
+        name = split_address(host if host.rpartition(":")[2].isdecimal() else f"{host}:80").host
+    except ValueError:
+        return False
+    if name.endswith(_LOCAL_DOMAINS) or "." not in name:
+        return True
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

@@ -134,6 +134,45 @@ _ALERT: Final = {
     ),
     "additionalProperties": {"description": "The fields that the rule gives it."},
 }
+_BYTES: Final = {"type": "integer", "minimum": 0, "x-unit": "B"}
+_NUMBER: Final = {"type": "integer", "minimum": 0}
+_SECONDS: Final = {"type": "number", "minimum": 0, "x-unit": "s"}
+_UPLINK: Final = _mapping(
+    ["up", "delivered", "backlog", "lost", "parked"],
+    up={"type": "boolean", "description": "Whether it takes events now."},
+    delivered={**_NUMBER, "description": "Events that were acknowledged since the start."},
+    backlog={**_NUMBER, "description": "Events that it has still to get."},
+    backlog_age_s={**_SECONDS, "description": "How old the oldest of them is; absent where there is none."},
+    lost={**_NUMBER, "description": "Events that it never gets, since it was configured."},
+    parked={**_NUMBER, "description": "Events that it has refused."},
+)
+_VITALS_JOURNAL: Final = _mapping(
+    ["full"],
+    full={"enum": ["", "limit", "disk", "read_only"], "description": "Why nothing more can be stored, if so."},
+    bytes={**_BYTES, "description": "Its size on the disk; absent, as the rest, where the disk does not answer."},
+    limit_bytes={**_BYTES, "description": "The size that it may have."},
+    events={**_NUMBER, "description": "Events in it."},
+)
+_VITALS: Final = _mapping(
+    ["uptime_s", "clock", "events", "events_per_s", "unsettled_bytes", "dead_letters", "devices", "devices_silent",
+     "rule_errors", "alerts", "uplinks", "amiss", "journal", "cpu_s"],
+    uptime_s={**_SECONDS, "description": "Since the gateway was started."},
+    clock={"enum": ["synced", "unsynced", "estimated"], "description": "How far its clock can be trusted."},
+    events={**_NUMBER, "description": "Events that were taken since the start, its own included."},
+    events_per_s={"type": "number", "minimum": 0, "x-unit": "1/s", "description": "The same, over some seconds."},
+    unsettled_bytes={**_BYTES, "description": "Memory of events that are not safe yet."},
+    dead_letters={**_NUMBER, "description": "Messages that are no events and are kept aside."},
+    devices={**_NUMBER, "description": "Devices that are known."},
+    devices_silent={**_NUMBER, "description": "Those that are silent for longer than their profile says."},
+    rule_errors={**_NUMBER, "description": "How often a rule has failed since the start."},
+    alerts={**_NUMBER, "description": "Alerts that last."},
+    uplinks={"type": "object", "additionalProperties": _UPLINK, "description": "Each uplink, by its name."},
+    amiss={"type": "array", "items": {"type": "string"}, "description": "Names of what does not work; 20 at most."},
+    journal=_VITALS_JOURNAL,
+    memory_bytes={**_BYTES, "description": "Resident memory; absent where the system hides it."},
+    cpu_s={**_SECONDS, "description": "CPU time since the start."},
+    flash_written_bytes={**_BYTES, "description": "Written to disks since the start, as the kernel counts it."},
+)  # fmt: skip
 _OWN: Final = (
     (GAP_TYPE, "Events that this uplink was to get and never will.", _GAP),
     ("clock", "The time became known: by how much events of an unset clock are to be corrected.", _CLOCK),
@@ -142,4 +181,5 @@ _OWN: Final = (
     ("back", "A device that was silent is heard again.", _SILENCE),
     ("alert", "A rule has raised, updated or resolved an alert.", _ALERT),
     ("rules", "The files of rules have changed: what became of that.", _RULES),
+    ("vitals", "How the gateway is.", _VITALS),
 )

@@ -12,7 +12,6 @@ Laws of this file:
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
@@ -23,7 +22,7 @@ from websockets.protocol import Event, State
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
-from fieldgate.config.texts import split_address
+from fieldgate.config.texts import is_own_name
 from fieldgate.ingest.layers import LayerEnd
 
 __all__ = ["WebSocketLayer"]
@@ -32,7 +31,6 @@ _SUBPROTOCOL: Final = Subprotocol("mqtt")
 _STRANGER_BYTES: Final = 128 * 1024
 _MESSAGE_BYTES: Final = 2**20  # a client may put many packets into one message
 _GOODBYE: Final = "the client closed the WebSocket"
-_LOCAL_DOMAINS: Final = (".local", ".lan", ".home.arpa", ".internal", ".localhost")  # no public DNS has these
 
 
 class WebSocketLayer:
@@ -129,22 +127,4 @@ def _is_origin_allowed(request: Request, origins: Sequence[str] | None) -> bool:
     host = next(iter(request.headers.get_all("Host")), "").lower()
     if len(sent) != 1:
         return False
-    return origin in origins or "*" in origins or (origin.partition("://")[2] == host and _is_own_name(host))
-
-
-def _is_own_name(host: str) -> bool:
-    """Whether only this network can have given the name: an address, one without a domain, one of a local domain.
-
-    A name of the public DNS may lead here too, because its owner says so (DNS rebinding); its pages are strangers.
-    """
-    try:
-        name = split_address(host if host.rpartition(":")[2].isdecimal() else f"{host}:80").host
-    except ValueError:
-        return False
-    if name.endswith(_LOCAL_DOMAINS) or "." not in name:
-        return True
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
+    return origin in origins or "*" in origins or (origin.partition("://")[2] == host and is_own_name(host))

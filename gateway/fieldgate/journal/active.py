@@ -14,6 +14,7 @@ from typing import Final
 
 import zstandard
 
+from fieldgate import clock
 from fieldgate.errors import JournalError
 from fieldgate.journal.blockfile import BlockFile, tail_after
 from fieldgate.journal.blocks import Row, encode_body, encode_seqs, seal
@@ -22,6 +23,7 @@ from fieldgate.journal.parking import parked_limit_bytes
 from fieldgate.journal.records import JournalFull, LaneStats, NewBlock
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.wal import WalGauge
+from fieldgate.observe.histogram import Histogram
 
 __all__ = ["ActiveFile", "Broken", "PackedBlock", "lane_stats"]
 
@@ -65,13 +67,19 @@ def lane_stats(file: BlockFile, lane: int) -> LaneStats:
 
 
 class ActiveFile:
-    """``base_s`` is the journal's own clock at the begin of this OS boot; ``other_bytes`` what else counts."""
+    """``base_s`` is the journal's own clock at the begin of this OS boot; ``other_bytes`` what else counts.
 
-    def __init__(self, file: BlockFile, *, max_size_bytes: int, base_s: int) -> None:
+    ``sync_times`` counts how long commits took to become durable, in seconds; one that fails is none.
+    """
+
+    def __init__(
+        self, file: BlockFile, *, max_size_bytes: int, base_s: int, sync_times: Histogram | None = None
+    ) -> None:
         self.file = file
         self.max_size_bytes = max_size_bytes
         self.base_s = base_s
         self.other_bytes = 0
+        self.sync_times = sync_times or Histogram()
         self.failure = ""
         self.was_checkpointed = True
         self.copy: PacedCopy | None = None
@@ -80,6 +88,10 @@ class ActiveFile:
         self._reserve_bytes += 2 * parked_limit_bytes(max_size_bytes)  # as rows and, on the way there, in the log
         self._wal = WalGauge(file.path, page_size=file.page_size)
         file.connection.execute(f"PRAGMA max_page_count={max(max_size_bytes // file.page_size, 64)}")  # a backstop
+
+    def replaced_by(self, file: BlockFile) -> ActiveFile:
+        """Return what writes to ``file`` from now on."""
+        return ActiveFile(file, max_size_bytes=self.max_size_bytes, base_s=self.base_s, sync_times=self.sync_times)
 
     def transact(self, blocks: Sequence[PackedBlock], change: Callable[[], None]) -> list[Row]:
         """Append ``blocks`` and whatever ``change`` does (removals, the book) in one transaction.
@@ -104,7 +116,9 @@ class ActiveFile:
                 file.advance(row)
             change()
             file.book.write(connection)
+            begun_s = clock.boot_s()
             connection.execute("COMMIT")
+            self.sync_times.observe(clock.boot_s() - begun_s)
         except BaseException as error:  # whatever it was, memory says what the file says
             file.tails, file.last_no, file.last_crc = before
             file.book.undo()

@@ -99,6 +99,7 @@ class DeadLetterBox:
         self.sampled_out: Counter[Kind] = Counter()
         self.sampled_out_by: Counter[Cause] = Counter()
         self.evicted: Counter[Kind] = Counter()
+        self.received: Counter[str] = Counter()  # all of them, by reason
         self.rejected: Counter[str] = Counter()  # by reason: acknowledged, and not even meant to be kept
         self._limits = limits
         self._rates = LetterRates(limits.rate_per_s)
@@ -127,6 +128,7 @@ class DeadLetterBox:
             self._again[again.number] = again
             self._hurry()
             return True
+        self.received[letter.reason] += 1
         cost_bytes = letter.size_bytes + _WAITING_COST
         cause = self._why_not(letter, cost_bytes, now_s)
         if cause is not None:
@@ -151,6 +153,7 @@ class DeadLetterBox:
     def reject(self, reason: str, settler: Settler, first: int, count: int) -> None:
         """Settle messages that nobody wants kept; they are counted."""
         self.rejected[reason] += count
+        self.received[reason] += count
         self._settle(settler, first, count)
 
     def stalled(self) -> None:

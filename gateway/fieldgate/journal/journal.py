@@ -181,7 +181,7 @@ class Journal:
         """Begin a new file in place of one that is damaged or gone; what that held is drained."""
         old = self._active
         file, drain = move_on(self._folder, old, damage=damage, start=self._start)
-        self._active = ActiveFile(file, max_size_bytes=self._max_size_bytes, base_s=old.base_s)
+        self._active = old.replaced_by(file)
         self._told.book = file.book
         for other in self._drains:
             other.rebind(file.book)
@@ -362,6 +362,7 @@ class Journal:
             max_size_bytes=self._max_size_bytes,
             last_block_no=active.file.last_no,
             lanes=tuple(self._lane_stats(lane) for lane in _LANES),
+            sync_times=active.sync_times.spread(),
         )
 
     def _lane_stats(self, lane: int) -> LaneStats:

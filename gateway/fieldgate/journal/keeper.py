@@ -221,6 +221,9 @@ class Keeper:
         self.commits += 1
         self.written_events += job.count
         self.written_bytes += sum(done.sizes_bytes)
+        log.debug(
+            "journal.committed", events=job.count, bytes=sum(done.sizes_bytes), removed_blocks=done.removed_blocks
+        )
         self._commits.taken(job, commit, done)
         _say_lost(commit, done)
         if self.full_cause is None:

@@ -21,6 +21,7 @@ from fieldgate.journal.parking import Parking
 from fieldgate.journal.policy import UplinkDemand
 from fieldgate.journal.records import ParkedHead
 from fieldgate.journal.routing import Routing
+from fieldgate.journal.settle_times import SettleTimes
 from fieldgate.journal.uplink_state import NOBODY_NAME, Route, UplinkState, starting_state
 from fieldgate.journal.window import MAX_UPLINKS, Batch, LaneLog
 from fieldgate.journal.write_queue import WriteJob, WriteQueue
@@ -102,6 +103,7 @@ class Outbox:
         for feed in self._feeds:
             feed.is_dirty |= bool(self.forgotten)  # what they took over is stored with what is forgotten
         self.routing = Routing(routes, states.values())
+        self.settle_times = SettleTimes()
         self._touched: dict[Settler, None] = {}
         self._is_attentive = False
 
@@ -191,8 +193,7 @@ class Outbox:
             self._attention()
 
     def uplink_went(self, *, down: bool) -> None:
-        """An uplink went down or came back: the hold may no longer make sense."""
-        del down
+        """An uplink went down or came back (``down``): the hold may no longer make sense."""
         self._queue.hurries = self._hurries()
         self.changed()
 
@@ -214,9 +215,9 @@ class Outbox:
             if lane.head is not None:
                 self._trim(lane)
         self._queue.drop_delivered()
-        touched = self._touched
-        if touched:
-            self._touched = {}
+        if self._touched:
+            touched, self._touched = self._touched, {}
+            self.settle_times.turn_ends(self.now_stamp().boot_ns / 1e9)
             for settler in touched:
                 settler.flush()
 
@@ -276,8 +277,7 @@ class Outbox:
         counted_to = [log.writing_to for log in self.lanes]
         self.routing.forget_through([min(feed.floor(lane) for feed in self._feeds) for lane in LANES])
         for feed in self._feeds:
-            in_memory = self.pending_in_memory(feed)
-            state = saved[feed.name] = feed.snapshot(in_memory=in_memory)
+            state = saved[feed.name] = feed.snapshot(in_memory=self.pending_in_memory(feed))
             state.counted_to, state.chosen = counted_to, list(self.routing.chosen)
             feed.is_dirty = False
         return saved
@@ -337,8 +337,8 @@ class Outbox:
 
     def removable_to(self, lane: int) -> int:
         """Return the sequence number up to which nobody wants anything of ``lane`` from disk, history included."""
-        floor = min([feed.floor(lane) for feed in self._feeds])
-        return min(floor, self.lanes[lane].stored_to, self.history_to[lane])
+        floors = [feed.floor(lane) for feed in self._feeds]
+        return min(*floors, self.lanes[lane].stored_to, self.history_to[lane])
 
     def all_feeds(self) -> list[UplinkFeed]:
         """Return every uplink's feed; while none is configured, the one that counts for whoever comes first."""
@@ -377,6 +377,7 @@ class Outbox:
         else:
             for position in positions[start:stop]:
                 settler.settled(position, 1)
+        self.settle_times.noted.append((batch.accepted_s, stop - start))
         self._touched[settler] = None
 
     def _trim(self, lane: LaneLog) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from fieldgate.errors import FieldgateError, JournalError
+from fieldgate.observe.histogram import Spread
 from fieldgate_devices.event import Event
 
 __all__ = [
@@ -359,7 +360,10 @@ class LaneStats:
 
 @dataclass(frozen=True, slots=True)
 class JournalStats:
-    """Sizes and counts, all known without a scan. ``size_bytes`` is what counts against the limit."""
+    """Sizes and counts, all known without a scan. ``size_bytes`` is what counts against the limit.
+
+    ``sync_times`` is how long commits took to become durable, None where nothing is committed.
+    """
 
     epoch: int
     size_bytes: int
@@ -369,6 +373,7 @@ class JournalStats:
     max_size_bytes: int
     last_block_no: int
     lanes: tuple[LaneStats, ...]
+    sync_times: Spread | None = None
 
 
 @dataclass(frozen=True, slots=True)

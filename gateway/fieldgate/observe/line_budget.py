@@ -37,6 +37,16 @@ class LineBudget:
         left_out, bucket.left_out = bucket.left_out, 0
         return left_out
 
+    def rested(self, now_s: float, *, for_s: float) -> list[tuple[Hashable, int]]:
+        """Return the kinds of which lines were left out and none has come for ``for_s``, and how many; each once."""
+        found = [
+            (kind, bucket) for kind, bucket in self._kinds.items() if bucket.left_out and now_s - bucket.at_s >= for_s
+        ]
+        counts = [(kind, bucket.left_out) for kind, bucket in found]
+        for _, bucket in found:
+            bucket.left_out = 0
+        return counts
+
 
 class _Bucket:
     """What is left for one kind."""

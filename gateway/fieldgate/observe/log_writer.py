@@ -6,27 +6,29 @@ Here that is the thread; callers leave their lines in a bounded queue, and what 
 
 from __future__ import annotations
 
-import os
-import select
 import threading
 from collections import deque
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from fieldgate.threads import leave_signals_to_main
 
-__all__ = ["LogWriter"]
+__all__ = ["LogWriter", "Sink"]
 
-_CHUNK_BYTES: Final = 4096  # what a pipe takes without blocking once it is writable
-_POLL_MS: Final = 1000
+
+class Sink(Protocol):
+    """Where lines end."""
+
+    def write(self, lines: Sequence[bytes]) -> None:
+        """Take all of them, in order; may block, and never raises: nobody is left to tell."""
 
 
 class LogWriter:
     """A text file as far as a logger needs one. ``on_dropped`` is told, in the thread, how many lines were dropped."""
 
-    def __init__(self, fd: int, *, max_waiting_bytes: int = 256 << 10) -> None:
+    def __init__(self, sink: Sink, *, max_waiting_bytes: int = 256 << 10) -> None:
         self.on_dropped: Callable[[int], None] = lambda lines: None
-        self._fd = fd
+        self._sink = sink
         self._max_waiting_bytes = max_waiting_bytes
         self._lock = threading.Condition()
         self._waiting: deque[bytes] = deque()
@@ -39,7 +41,11 @@ class LogWriter:
 
     def write(self, text: str) -> int:
         """Take a line; never blocks."""
-        line = text.encode(errors="backslashreplace")
+        self.put(text.encode(errors="backslashreplace"))
+        return len(text)
+
+    def put(self, line: bytes) -> None:
+        """Take a line, or an entry, as its sink wants it; never blocks."""
         with self._lock:
             if self._waiting_bytes + len(line) > self._max_waiting_bytes:
                 self._dropped += 1
@@ -47,7 +53,6 @@ class LogWriter:
                 self._waiting.append(line)
                 self._waiting_bytes += len(line)
                 self._lock.notify_all()
-        return len(text)
 
     def flush(self) -> None:
         """Lines leave by themselves."""
@@ -67,26 +72,14 @@ class LogWriter:
                 self._lock.wait_for(lambda: self._waiting or self._is_closing)
                 if not self._waiting:
                     return
-                text = b"".join(self._waiting)
+                lines = list(self._waiting)
                 self._waiting.clear()
                 self._waiting_bytes = 0
                 dropped, self._dropped = self._dropped, 0
                 self._is_writing = True
-            self._write_all(text)
+            self._sink.write(lines)
             if dropped:
                 self.on_dropped(dropped)
             with self._lock:
                 self._is_writing = False
                 self._lock.notify_all()
-
-    def _write_all(self, text: bytes) -> None:
-        rest = memoryview(text)
-        while rest:
-            try:
-                rest = rest[os.write(self._fd, rest[:_CHUNK_BYTES]) :]
-            except BlockingIOError:  # somebody made the descriptor that we share non-blocking
-                poll = select.poll()
-                poll.register(self._fd, select.POLLOUT)
-                poll.poll(_POLL_MS)
-            except OSError:  # the reader has gone or the disk is full: nobody is left to tell
-                return

@@ -229,10 +229,12 @@ class Asker:
             closed = slot.gate.closed_by(now)
             if closed:
                 part.tally.suppressed += 1
+                self._memory.totals.suppressed += 1
                 return "throttled" if closed == "throttle" else "used_up", closed, ()
             slot.gate.passed(now)
             self._memory.urgent[slot.key] = None
         part.tally.fired += 1
+        self._memory.totals.fired += 1
         cause = Cause(turn.mark, turn.event, turn.is_replayed, turn.age_s)
         lane = Lane.NORMAL if turn.event is None else turn.event.lane
         acted = fire(rule, slot, facts, cause, now, Out() if rule.is_shadow else turn.out, lane=lane)
@@ -273,6 +275,7 @@ class Asker:
     def too_far(self, part: Part, facts: Facts, turn: Turn) -> None:
         """Rules follow from each other without end: this one is not asked any more."""
         part.tally.errors += 1
+        self._memory.totals.errors += 1
         if turn.following.is_too_much:
             part.tally.last_error = f"more than {MAX_FOLLOWING:,} firings and events followed from one"
         else:
@@ -283,6 +286,7 @@ class Asker:
 
     def _failed(self, part: Part, slot: Slot | None, turn: Turn, facts: Facts, error: Exception) -> None:
         part.tally.errors += 1
+        self._memory.totals.errors += 1
         part.tally.last_error = f"{type(error).__name__}: {error}"
         self.note(part, slot, turn, facts, "error", "", why=part.tally.last_error)
 

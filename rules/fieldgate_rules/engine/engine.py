@@ -59,6 +59,7 @@ class Engine:
         self._now = moment_of(stamp)
         self._gateway = gateway
         self._memory = Memory(limits)
+        self.totals = self._memory.totals
         self._timetable = Timetable(self._memory)
         self._asker = Asker(self._memory, gateway=gateway)
         self._storage = Storage(self._memory, self._timetable, os_boot=os_boot)
@@ -109,6 +110,7 @@ class Engine:
                 if now is None:
                     now = self._moment(stamp)
                     brief = Facts(NOTHING, "", now.boot_s, now.wall_s)
+                self.totals.asked += len(parts)
                 if known is not None and not hears:
                     parts = pass_by(parts, event, known[place], brief, now)
                     if not parts:
@@ -159,6 +161,7 @@ class Engine:
         parts = () if address.type == "publish" else self._memory.index.find_derived(address, event.lane)
         if not parts:
             return event
+        self.totals.asked += len(parts)
         fields = read = fields_of(event)
         if len(event.data) > LONG_BYTES:
             turn.event, read = self._memory.excerpts.of(event, fields)

@@ -9,7 +9,7 @@ from fieldgate_rules.condition import Reads
 from fieldgate_rules.engine.excerpts import Excerpts
 from fieldgate_rules.engine.index import Index
 from fieldgate_rules.engine.latest import Latest
-from fieldgate_rules.engine.part import Part
+from fieldgate_rules.engine.part import Part, Totals
 from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.timers import Timers
 from fieldgate_rules.rule import RuleSet
@@ -49,6 +49,7 @@ class Memory:
         self.excerpts = Excerpts()
         self.index: Index[Part] = Index([])
         self.forgotten = 0
+        self.totals = Totals()
         self.slots: dict[SlotKey, Slot] = {}
         self.evicted: list[tuple[Part, Slot]] = []
         self.on_rule: dict[str, list[Part]] = {}

@@ -16,7 +16,7 @@ from fieldgate_rules.engine.slot import Slot, fires_each, remembers_only_truth
 from fieldgate_rules.engine.windows.figure import adder
 from fieldgate_rules.rule import GatewayTrigger, Rule, RuleTrigger
 
-__all__ = ["Part", "Tally"]
+__all__ = ["Part", "Tally", "Totals"]
 
 ALL: Final = "all"
 DEVICE: Final = "device"
@@ -40,6 +40,15 @@ class Tally(msgspec.Struct):
         """An action was not done, because of this key."""
         word = "unknown" if key.startswith("do[") else key
         self.stopped[word] = self.stopped.get(word, 0) + 1
+
+
+class Totals(msgspec.Struct):
+    """How often all rules together since the start, those that are gone included; ``asked`` about an event."""
+
+    asked: int = 0
+    fired: int = 0
+    suppressed: int = 0
+    errors: int = 0
 
 
 class Part:

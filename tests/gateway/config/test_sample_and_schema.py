@@ -132,6 +132,7 @@ def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch:
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
     for name in ("cloud-password", "cloud-header", "proxy-password", "pager-token"):
         (tmp_path / name).write_text("x", encoding="utf-8")
+    (tmp_path / "metrics-token").write_text("0123456789abcdef", encoding="utf-8")
     authority = trustme.CA()
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     leaf = authority.issue_cert("plant-7.example")

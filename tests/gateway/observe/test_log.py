@@ -17,6 +17,7 @@ import fieldgate
 from command_kit import log_lines
 from fieldgate.observe.line_budget import LineBudget
 from fieldgate.observe.log import NAMES
+from fieldgate.observe.log_sinks import PipeSink
 from fieldgate.observe.log_writer import LogWriter
 
 SOURCE = Path(fieldgate.__file__).parent
@@ -104,7 +105,7 @@ def test_kinds_without_end_take_no_memory_without_end() -> None:
 def test_a_reader_that_stands_still_holds_up_nobody_and_is_told_what_it_missed() -> None:
     """FAULTS 83: a blocked pipe must not stop the gateway; what was dropped is counted, not hidden."""
     reader, end = os.pipe()
-    writer = LogWriter(end, max_waiting_bytes=10_000)
+    writer = LogWriter(PipeSink(end), max_waiting_bytes=10_000)
     told: list[int] = []
     writer.on_dropped = told.append
     began_s = time.monotonic()
@@ -135,7 +136,7 @@ def _drain(fd: int, received: bytearray) -> None:
 def test_close_does_not_wait_for_a_reader_that_stands_still() -> None:
     """The process must end all the same."""
     reader, end = os.pipe()
-    writer = LogWriter(end)
+    writer = LogWriter(PipeSink(end))
     writer.write("x" * 200_000)
     began_s = time.monotonic()
 
@@ -156,7 +157,7 @@ def test_an_odd_descriptor_costs_lines_at_most(make: str) -> None:
         os.set_blocking(end, False)
     else:
         os.close(reader)
-    writer = LogWriter(end)
+    writer = LogWriter(PipeSink(end))
     writer.write("a" * 100_000)
     received = bytearray()
     if make == "non_blocking":

@@ -1,0 +1,1 @@
+"""The port on which Prometheus reads what the gateway counts."""
