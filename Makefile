@@ -15,7 +15,13 @@ PYTEST := $(BIN)/pytest -q
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadfile
 
-.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo clean
+# For every Linux, not only the machine on which this runs; versions that have wheels (tailer never had one, and needs no
+# compiler); no index is named.
+UV := uv>=0.5
+LOCK := --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-binary tailer \
+	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo lock wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,6 +81,15 @@ bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
 
 demo: $(DEMO_STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lost
 	@$(BIN)/fieldgate demo $(ARGS)
+
+lock: $(STAMP) ## pin what Fieldgate needs, with hashes: deploy/requirements.txt (needs the package index)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input '$(UV)'
+	$(BIN)/uv pip compile --quiet pyproject.toml --output-file deploy/requirements.txt $(LOCK)
+
+wheels: $(STAMP) ## whether each of them has a wheel for x86_64 and aarch64, and which have none for armv7; pip with hashes
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input '$(UV)' \
+		|| echo "wheels: uv cannot be had, the tests will skip"
+	$(PYTEST) -m long tests/gateway/lock --timeout 600
 
 clean: ## remove .venv and all caches
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .coverage htmlcov

@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from fieldgate import clock
+from fieldgate.answers.backup import backup_handlers
 from fieldgate.answers.commands import command_handlers
 from fieldgate.answers.dead_letters import dead_letter_handlers
 from fieldgate.answers.devices import device_handlers
@@ -68,6 +69,7 @@ def handlers(pipeline: Pipeline, problems: dict[str, str], reloader: Reloader) -
         "journal.read": partial(_read, pipeline),
         "journal.verify": partial(_verify, pipeline),
         "journal.replay": partial(_replay, pipeline),
+        **backup_handlers(pipeline),
         **log_handlers(),
         **parked_handlers(pipeline),
         **dead_letter_handlers(pipeline),

@@ -40,6 +40,8 @@ COMMANDS: Final = {
     "user": ("user",),
     "acl": ("acl",),
     "journal": ("journal",),
+    "backup": ("backup",),
+    "restore": ("restore",),
     "parked": ("parked",),
     "dead-letters": ("dead_letters",),
     "ports": ("ports",),

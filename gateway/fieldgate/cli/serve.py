@@ -22,6 +22,7 @@ from fieldgate.config.loader import SEARCH_PATHS, LoadedConfig, load
 from fieldgate.errors import ConfigError, FieldgateError
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalBusy, JournalRefused
+from fieldgate.journal.restoring import finish_cut_restore
 from fieldgate.observe.log import configure
 from fieldgate.observe.log_level import LEVELS
 from fieldgate.observe.systemd_notify import ServiceManager
@@ -52,9 +53,26 @@ def serve(path: Path | None, *, log_level: str) -> int:
         return EX_CONFIG
     writer = configure(level=LEVELS[LEVELS.index(log_level)])
     try:
+        if _finish_cut_restore(loaded):
+            loaded = load(path)
         return _run(loaded, manager)
+    except ConfigError as error:  # of the configuration that was restored
+        log.error("gateway.failed", problem=str(error))
+        manager.status(f"FAILED: {error.problems[0]}")
+        return EX_CONFIG
     finally:
         writer.close(deadline_s=_LOG_DEADLINE_S)
+
+
+def _finish_cut_restore(loaded: LoadedConfig) -> bool:
+    """Finish a restore that was cut short; the configuration is another one then. `_run` says what is in its way."""
+    try:
+        is_finished = finish_cut_restore(loaded.config.journal.path)
+    except (FieldgateError, OSError):
+        return False
+    if is_finished:
+        log.warning("restore.finished", meaning="it had been cut short; what was here before is kept beside")
+    return is_finished
 
 
 def _run(loaded: LoadedConfig, manager: ServiceManager) -> int:

@@ -18,6 +18,7 @@ from fieldgate import clock
 from fieldgate.errors import JournalError
 from fieldgate.journal.blockfile import BlockFile, tail_after
 from fieldgate.journal.blocks import Row, encode_body, encode_seqs, seal
+from fieldgate.journal.paced_copy import PacedCopy
 from fieldgate.journal.parking import parked_limit_bytes
 from fieldgate.journal.records import JournalFull, LaneStats, NewBlock
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
@@ -81,6 +82,7 @@ class ActiveFile:
         self.sync_times = sync_times or Histogram()
         self.failure = ""
         self.was_checkpointed = True
+        self.copy: PacedCopy | None = None
         self._checkpoint_bytes = min(_CHECKPOINT_BYTES, max_size_bytes // 8)
         self._reserve_bytes = min(_RESERVE_BYTES, max_size_bytes // 16)
         self._reserve_bytes += 2 * parked_limit_bytes(max_size_bytes)  # as rows and, on the way there, in the log
@@ -266,7 +268,9 @@ class ActiveFile:
         return lane_stats(self.file, lane)
 
     def close(self) -> None:
-        """Let go of the file. SQLite moves the rest of the log to it, if it can."""
+        """Let go of the file, and give up a copy of it. SQLite moves the rest of the log to it, if it can."""
+        if self.copy is not None:
+            self.copy.abort()
         self._wal.close()
         with contextlib.suppress(sqlite3.Error):
             self.file.connection.close()

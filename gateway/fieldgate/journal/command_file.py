@@ -18,16 +18,16 @@ from fieldgate.decide.order_row import RowChanges
 from fieldgate.journal.row_file import FileKind, RowFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 
-__all__ = ["CommandFile", "command_path", "stored_commands"]
+__all__ = ["KIND", "CommandFile", "command_path", "stored_commands"]
 
-_KIND: Final = FileKind("commands.db", application_id=0x46474331, schema_version=1)  # "FGC1"
+KIND: Final = FileKind("commands.db", application_id=0x46474331, schema_version=1)  # "FGC1"
 
 Bodies = dict[int, bytes]
 
 
 def command_path(folder: Path) -> Path:
     """Return where the file lies."""
-    return _KIND.path(folder)
+    return KIND.path(folder)
 
 
 class CommandFile(RowFile[RowChanges]):
@@ -35,7 +35,7 @@ class CommandFile(RowFile[RowChanges]):
 
     def __init__(self, folder: Path) -> None:
         self.bodies: Bodies = {}
-        super().__init__(folder, _KIND)
+        super().__init__(folder, KIND)
 
     def load(self, connection: sqlite3.Connection) -> tuple[int, bool]:
         """See `RowFile`."""
@@ -68,7 +68,7 @@ def stored_commands(folder: Path) -> Bodies | None:
         _load(connection, bodies)
         return bodies
 
-    return _KIND.stored(folder, load)
+    return KIND.stored(folder, load)
 
 
 def _load(connection: sqlite3.Connection, bodies: Bodies) -> tuple[int, bool]:

@@ -17,6 +17,7 @@ from fieldgate import clock
 from fieldgate.decide.order_row import RowChanges
 from fieldgate.journal.command_file import CommandFile
 from fieldgate.journal.journal import Journal
+from fieldgate.journal.side_file import SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.writer import Writer
 
@@ -75,6 +76,11 @@ class CommandKeeper:
         self._retry_at_s = 0.0
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it; for the writer's thread."""
+        return self._file.side
 
     def take_bodies(self) -> dict[int, bytes]:
         """Return what the file held at start; once, so that it is in memory but once."""

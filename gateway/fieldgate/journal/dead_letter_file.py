@@ -262,6 +262,11 @@ class DeadLetterFile:
             return False
         return (stat.st_dev, stat.st_ino) == self._identity
 
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it."""
+        return self._side
+
     def close(self) -> None:
         """Let go of the file."""
         self._side.close()

@@ -24,7 +24,7 @@ from fieldgate.journal.dead_letter_file import DeadLetterFile, dead_letter_path
 from fieldgate.journal.dead_letter_rows import LetterPage
 from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalRefused
-from fieldgate.journal.side_file import NewerFile
+from fieldgate.journal.side_file import NewerFile, SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, is_the_files
 from fieldgate.journal.writer import Writer
 
@@ -89,6 +89,11 @@ class DeadLetters:
         self._say_repairs()
         if file.problem:
             self._is_not_stored(file.problem)
+
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it; for the writer's thread."""
+        return self._file.side
 
     # -- the flow -------------------------------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from typing import Final
 from fieldgate.journal.row_file import FileKind, RowFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 
-__all__ = ["DeviceFile", "DeviceTexts", "device_path", "stored_devices"]
+__all__ = ["KIND", "DeviceFile", "DeviceTexts", "device_path", "stored_devices"]
 
-_KIND: Final = FileKind("devices.db", application_id=0x46475231, schema_version=1)  # "FGR1"
+KIND: Final = FileKind("devices.db", application_id=0x46475231, schema_version=1)  # "FGR1"
 _TABLES: Final = ("device", "history")
 
 Key = tuple[str, str]
@@ -43,7 +43,7 @@ class DeviceTexts:
 
 def device_path(folder: Path) -> Path:
     """Return where the file lies."""
-    return _KIND.path(folder)
+    return KIND.path(folder)
 
 
 class DeviceFile(RowFile[DeviceTexts]):
@@ -51,7 +51,7 @@ class DeviceFile(RowFile[DeviceTexts]):
 
     def __init__(self, folder: Path) -> None:
         self.texts = DeviceTexts()
-        super().__init__(folder, _KIND)
+        super().__init__(folder, KIND)
 
     def load(self, connection: sqlite3.Connection) -> tuple[int, bool]:
         """See `RowFile`."""
@@ -90,7 +90,7 @@ def stored_devices(folder: Path) -> DeviceTexts | None:
         _load(connection, texts)
         return texts
 
-    return _KIND.stored(folder, load)
+    return KIND.stored(folder, load)
 
 
 def _load(connection: sqlite3.Connection, texts: DeviceTexts) -> tuple[int, bool]:

@@ -14,6 +14,7 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.journal.device_file import DeviceFile, DeviceTexts
+from fieldgate.journal.side_file import SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.writer import Writer
 
@@ -72,6 +73,11 @@ class DeviceKeeper:
         self._news_at_s = now_s + _NEWS_EVERY_S
         self._all_at_s = now_s + _ALL_EVERY_S
         self._saving = asyncio.Lock()
+
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it; for the writer's thread."""
+        return self._file.side
 
     def take_texts(self) -> DeviceTexts:
         """Return what the file held at start; once, so that it is in memory but once."""

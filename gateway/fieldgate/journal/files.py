@@ -12,7 +12,20 @@ from typing import Final
 
 from fieldgate.journal.records import JournalBusy, JournalFull, JournalRefused
 
-__all__ = ["Ballast", "Folder", "data_files", "delete_file", "lock_holder", "open_mode", "share_lock", "sync_folder"]
+__all__ = [
+    "STAGE",
+    "Ballast",
+    "Folder",
+    "data_files",
+    "delete_file",
+    "lock_holder",
+    "open_mode",
+    "share_lock",
+    "sync_folder",
+]
+
+STAGE: Final = "backup.part"
+"""The folder in which what is stored is copied for a backup; it means nothing afterwards."""
 
 _NAME: Final = re.compile(r"journal-(\d{6,})\.db")
 _ASIDE: Final = re.compile(r"journal-(\d{6,})\.db\.damaged-(\d+)")

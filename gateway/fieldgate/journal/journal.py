@@ -21,7 +21,7 @@ from fieldgate.journal.blocks import new_compressor
 from fieldgate.journal.book import Kind
 from fieldgate.journal.drain import Drain
 from fieldgate.journal.files import Ballast, Folder
-from fieldgate.journal.highwater import HighWaterFile
+from fieldgate.journal.highwater import HighWater, HighWaterFile
 from fieldgate.journal.moving import make_mark, move_on
 from fieldgate.journal.opening import Opening, Start, note_losses, open_journal
 from fieldgate.journal.parked_rows import change_parked, forget_parked, parked_events, parked_heads
@@ -43,7 +43,7 @@ from fieldgate.journal.records import (
     ScanResult,
     VerifyReport,
 )
-from fieldgate.journal.removal import remove_below, remove_single
+from fieldgate.journal.removal import remove
 from fieldgate.journal.shapes import NotedLoss, loss_name, noted_losses, sum_stats
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.told import ToldLosses
@@ -138,7 +138,7 @@ class Journal:
 
         def change() -> None:
             nonlocal removed, ledger_ids
-            removed = self._remove(commit)
+            removed = sum(remove(one, self._active.file, self._drains) for one in commit.remove)
             ledger_ids = self._note(commit)
 
         try:
@@ -159,19 +159,6 @@ class Journal:
             ledger_ids=ledger_ids,
             removed_blocks=removed,
         )
-
-    def _remove(self, commit: Commit) -> int:
-        removed = 0
-        file = self._active.file
-        for removal in commit.remove:
-            lane = removal.lane
-            for block_no in removal.block_nos:
-                in_drain = any(drain.remove_single(lane, block_no) for drain in self._drains)
-                removed += in_drain or remove_single(file, lane, block_no, removal.reason)
-            if not removal.block_nos:
-                removed += sum(drain.remove_below(lane, removal.last_seq) for drain in self._drains)
-                removed += remove_below(file, lane, removal.last_seq, removal.reason)
-        return removed
 
     def _note(self, commit: Commit) -> tuple[int, ...]:
         book = self._active.file.book
@@ -226,9 +213,8 @@ class Journal:
             self._ballast.restore()
 
     def _save_mark(self) -> None:
-        journal_s = self.journal_s(self._now_boot_ns)
         try:
-            self._highwater.save(make_mark(self._active.file, max_seq=self._max_seq, journal_s=journal_s))
+            self._highwater.save(self.mark())
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
                 self._active.failure = f"{self._folder.path}: the high-water file cannot be written: {error}"
@@ -342,6 +328,15 @@ class Journal:
     def epoch(self) -> int:
         """The epoch that is written to."""
         return self._active.file.meta.epoch
+
+    @property
+    def files(self) -> tuple[ActiveFile, list[Drain]]:
+        """The file that is written to, and those that still hold blocks, for whoever copies them."""
+        return self._active, self._drains
+
+    def mark(self) -> HighWater:
+        """What the high-water file is to remember of this moment."""
+        return make_mark(self._active.file, max_seq=self._max_seq, journal_s=self.journal_s(self._now_boot_ns))
 
     def journal_s(self, boot_ns: int) -> int:
         """That moment of this OS boot on the journal's own clock: seconds that devices running it have been on.

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import secrets
+import shutil
 import sqlite3
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,9 @@ from fieldgate.journal import ledger
 from fieldgate.journal.blockfile import BlockFile, FileDamaged, NewerSchema, make_file
 from fieldgate.journal.book import Book, BookRow, Kind
 from fieldgate.journal.drain import Drain
-from fieldgate.journal.files import Ballast, Folder
+from fieldgate.journal.files import STAGE, Ballast, Folder
 from fieldgate.journal.highwater import HighWater, HighWaterFile
+from fieldgate.journal.newer import refuse_newer
 from fieldgate.journal.parked_rows import parked_heads
 from fieldgate.journal.records import (
     BootRecord,
@@ -30,18 +32,19 @@ from fieldgate.journal.records import (
     OpenReport,
     RunRecord,
 )
+from fieldgate.journal.restoring import PREPARED, finish_restore
 from fieldgate.journal.salvage import wal_is_damaged
 from fieldgate.journal.shapes import DrainRecord, Meta, NotedLoss, loss_name
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS, Fault, classify
 from fieldgate.journal.tailcheck import continue_after_loss
 
-__all__ = ["CARRIED", "Opening", "begin_file", "open_journal"]
+__all__ = ["CARRIED", "FAR", "Opening", "begin_file", "open_journal"]
 
 CARRIED: Final = (Kind.STATE, Kind.LEDGER, Kind.LOSS, Kind.RUN, Kind.BOOT, Kind.DRAIN, Kind.PARKED)
 """What a new file takes over from the book of the one before."""
 
 _INDEX_S: Final = 2.5  # a start may take 5 s when something is damaged
-_FAR: Final = 1 << 32  # how far numbers jump while it is not known which were given
+FAR: Final = 1 << 32  # how far numbers jump while it is not known which were given
 
 
 @dataclass(slots=True)
@@ -99,6 +102,10 @@ def open_journal(path: Path, start: Start) -> Opening:
     """
     folder = Folder(path)
     try:
+        finish_restore(path)
+        refuse_newer(path)
+        for left in (STAGE, PREPARED):  # a kill may have left them, as large as all that is stored
+            shutil.rmtree(path / left, ignore_errors=True)
         try:
             return _open(folder, start)
         except (*SQLITE_ERRORS, OSError) as error:
@@ -173,9 +180,7 @@ def _open_file(path: Path, start: Start) -> BlockFile:
     try:
         file = BlockFile(path, synchronous=start.synchronous)
     except NewerSchema as error:
-        raise JournalRefused(
-            f"{path}: written by a newer version of Fieldgate ({error}); upgrade to open it"
-        ) from error
+        raise JournalRefused(f"{path}: written by a newer version of Fieldgate ({error}); install that") from error
     except SQLITE_ERRORS as error:
         if classify(error, path.parent) in (Fault.DAMAGED, Fault.UNREADABLE):
             raise FileDamaged(str(error)) from error
@@ -233,7 +238,7 @@ def _go_on(folder: Folder, highwater: HighWaterFile, file: BlockFile, start: Sta
 def _newest(drain: Drain) -> tuple[int, int]:
     """The highest block number and seq that the file can hold."""
     block_no, seq = drain.newest()
-    far = 0 if drain.is_indexed else _FAR
+    far = 0 if drain.is_indexed else FAR
     marks = drain.record.marks or ()
     return block_no + far, max([seq, *(mark.top_seq for mark in marks)]) + far
 

@@ -7,18 +7,34 @@ without a scan. Runs inside the caller's transaction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from fieldgate.journal.blockfile import BlockFile, tail_after
 from fieldgate.journal.book import Kind
+from fieldgate.journal.drain import Drain
+from fieldgate.journal.records import Removal
 from fieldgate.journal.shapes import Floor, Single, Tail, noted_losses
 
-__all__ = ["remove_below", "remove_single"]
+__all__ = ["remove"]
 
 _LAST: Final = (1 << 63) - 1
 
 
-def remove_below(file: BlockFile, lane: int, last_seq: int, reason: str) -> int:
+def remove(removal: Removal, file: BlockFile, drains: Sequence[Drain]) -> int:
+    """Do one removal in all files of the journal; answers how many blocks there were."""
+    lane = removal.lane
+    removed = 0
+    for block_no in removal.block_nos:
+        in_drain = any(drain.remove_single(lane, block_no) for drain in drains)
+        removed += in_drain or _remove_single(file, lane, block_no, removal.reason)
+    if not removal.block_nos:
+        removed += sum(drain.remove_below(lane, removal.last_seq) for drain in drains)
+        removed += _remove_below(file, lane, removal.last_seq, removal.reason)
+    return removed
+
+
+def _remove_below(file: BlockFile, lane: int, last_seq: int, reason: str) -> int:
     """Remove, from the old end of the lane, the blocks whose seqs and all before them are <= ``last_seq``."""
     floor = file.floor(lane)
     boundary = file.first_above(lane, last_seq)
@@ -69,7 +85,7 @@ def _count(floor: Floor, reason: str, blocks: int, events: int) -> None:
     floor.removed[reason] = (before[0] + blocks, before[1] + events)
 
 
-def remove_single(file: BlockFile, lane: int, block_no: int, reason: str) -> int:
+def _remove_single(file: BlockFile, lane: int, block_no: int, reason: str) -> int:
     """Remove one block from anywhere in the lane; answers how many there were (0 or 1)."""
     found = file.heads(lane, block_no - 1, 1)
     if not found or found[0][0].block_no != block_no:

@@ -140,6 +140,11 @@ class RowFile(ABC, Generic[Changes]):
         self.set_aside = aside or self.set_aside
         self._is_damaged = False
 
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it."""
+        return self._side
+
     def close(self) -> None:
         """Let go of the file."""
         self._side.close()

@@ -17,9 +17,9 @@ from typing import Final
 from fieldgate.journal.row_file import FileKind, RowFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 
-__all__ = ["STOPPED", "RowKey", "RuleFile", "RuleRows", "rule_path", "stored_rows"]
+__all__ = ["KIND", "STOPPED", "RowKey", "RuleFile", "RuleRows", "rule_path", "stored_rows"]
 
-_KIND: Final = FileKind("rules.db", application_id=0x46475332, schema_version=1)  # "FGS2"
+KIND: Final = FileKind("rules.db", application_id=0x46475332, schema_version=1)  # "FGS2"
 
 RowKey = tuple[str, str, str]
 """The rule's id, its group, and what of it."""
@@ -33,7 +33,7 @@ STOPPED: Final[RowKey] = ("", "", "stopped")
 
 def rule_path(folder: Path) -> Path:
     """Return where the file lies."""
-    return _KIND.path(folder)
+    return KIND.path(folder)
 
 
 class RuleFile(RowFile[RuleRows]):
@@ -45,7 +45,7 @@ class RuleFile(RowFile[RuleRows]):
     def __init__(self, folder: Path) -> None:
         self.rows: RuleRows = {}
         self.was_stopped = False
-        super().__init__(folder, _KIND)
+        super().__init__(folder, KIND)
 
     def load(self, connection: sqlite3.Connection) -> tuple[int, bool]:
         """See `RowFile`."""
@@ -86,7 +86,7 @@ def stored_rows(folder: Path) -> RuleRows | None:
         rows.pop(STOPPED, None)
         return rows
 
-    return _KIND.stored(folder, load)
+    return KIND.stored(folder, load)
 
 
 def _load(connection: sqlite3.Connection, rows: RuleRows) -> tuple[int, bool]:

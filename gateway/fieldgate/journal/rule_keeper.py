@@ -18,6 +18,7 @@ import structlog
 from fieldgate import clock
 from fieldgate.journal.rule_file import STOPPED, RuleFile, RuleRows
 from fieldgate.journal.rule_pace import WritePace
+from fieldgate.journal.side_file import SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.writer import Writer
 
@@ -99,6 +100,11 @@ class RuleKeeper:
     def is_behind(self) -> bool:
         """Whether a crash would lose anything that cannot wait."""
         return not self._idle.is_set() or bool(self.problem) or (self._records is not None and self._records.urgent > 0)
+
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it; for the writer's thread."""
+        return self._file.side
 
     def take_rows(self) -> RuleRows:
         """Return what the file held at start; once, so that it is in memory but once."""

@@ -17,15 +17,14 @@ from typing import Final
 
 import msgspec
 
+from fieldgate.journal.row_file import FileKind
 from fieldgate.journal.side_file import SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession, StoredState
 
-__all__ = ["SessionFile"]
+__all__ = ["KIND", "SessionFile"]
 
-_NAME: Final = "sessions.db"
-_APPLICATION_ID: Final = 0x46475331  # "FGS1"
-_SCHEMA_VERSION: Final = 1
+KIND: Final = FileKind("sessions.db", application_id=0x46475331, schema_version=1)  # "FGS1"
 _KEYS: Final = {
     "session": {"number": "INTEGER"},
     "message": {"number": "INTEGER"},
@@ -53,12 +52,12 @@ class SessionFile:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.path = folder / _NAME
+        self.path = KIND.path(folder)
         self.state = StoredState()
         self.dropped_rows = 0
         self.set_aside: Path | None = None
         self.problem = ""
-        self._file = SideFile(self.path, application_id=_APPLICATION_ID, schema_version=_SCHEMA_VERSION)
+        self._file = KIND.side(folder)
         self._is_damaged = True  # unless it proves to be sound: what cannot be read is never thrown away
         try:
             self._file.finish()
@@ -158,6 +157,11 @@ class SessionFile:
         aside = self._file.replace(fill, keeps_old=self._is_damaged)
         self.set_aside = aside or self.set_aside
         self._is_damaged = False
+
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it."""
+        return self._file
 
     def close(self) -> None:
         """Let go of the file."""

@@ -15,7 +15,7 @@ import structlog
 from fieldgate import clock
 from fieldgate.journal.records import JournalRefused
 from fieldgate.journal.session_file import SessionFile
-from fieldgate.journal.side_file import NewerFile
+from fieldgate.journal.side_file import NewerFile, SideFile
 from fieldgate.journal.sqlite_errors import SQLITE_ERRORS
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.stored import Changes, StoredState
@@ -85,6 +85,11 @@ class SessionKeeper:
     def is_behind(self) -> bool:
         """Whether there is anything that a crash would lose."""
         return self._saving.locked() or bool(self.problem) or (self._memory is not None and self._memory.is_behind)
+
+    @property
+    def side(self) -> SideFile:
+        """The file as SQLite has it; for the writer's thread."""
+        return self._file.side
 
     def take_state(self) -> StoredState:
         """Return what the file held at start; once, so that it is in memory but once."""

@@ -14,7 +14,7 @@ from fieldgate.journal.highwater import HighWater, LaneMark
 from fieldgate.journal.records import Loss
 from fieldgate.journal.shapes import DrainRecord, NotedLoss, Single, Tail, loss_name
 
-__all__ = ["continue_after_loss"]
+__all__ = ["begin_epoch", "continue_after_loss"]
 
 
 def continue_after_loss(folder: Folder, file: BlockFile, mark: HighWater | None) -> tuple[BlockFile, str]:
@@ -43,7 +43,7 @@ def continue_after_loss(folder: Folder, file: BlockFile, mark: HighWater | None)
             if lane_mark.ordinal == tail.ordinal and lane_mark.events > tail.events:
                 tail.events, tail.top_seq = lane_mark.events, max(tail.top_seq, lane_mark.top_seq)
     if note:
-        return _new_epoch(folder, file, mark, is_same=is_same), note
+        return begin_epoch(folder, file, mark, is_same=is_same), note
     if file.path != folder.database(file.meta.epoch):  # a start was cut short between noting an epoch and renaming
         return _renamed(folder, file), note
     return file, note
@@ -57,7 +57,11 @@ def _is_other_history(file: BlockFile, mark: HighWater) -> bool:
     return mark.block_no == file.last_no and bool(file.last_crc) and mark.crc not in (0, file.last_crc)
 
 
-def _new_epoch(folder: Folder, file: BlockFile, mark: HighWater | None, *, is_same: bool) -> BlockFile:
+def begin_epoch(folder: Folder, file: BlockFile, mark: HighWater | None, *, is_same: bool) -> BlockFile:
+    """Go on in the same file under the next epoch, above everything that it or ``mark`` knows of.
+
+    ``is_same``: the mark is of this file, so that what it knows beyond the file's newest blocks is noted as lost.
+    """
     epoch = file.meta.epoch
     start_no = file.last_no
     if mark is not None:

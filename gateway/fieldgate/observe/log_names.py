@@ -60,6 +60,7 @@ NAMES: Final = {
     "modbus.unit_silent": "a Modbus unit does not answer and is asked less and less often, and why",
     "profiles.loaded": "the device profiles have changed and are used from now on",
     "profiles.refused": "a device profile cannot be used; what was read before stays in use",
+    "restore.finished": "a restore that had been cut short was finished before the start",
     "rule.command_done_again": "a device has carried out a command of a rule, after one that was not done",
     "rule.command_not_done": "a command of a rule was not carried out, and why; said again when the reason changes",
     "rule.failed": "a defect in a rule or in what runs it was met; said again when it is another one",
