@@ -70,6 +70,9 @@ class Metrics:
         self._letters(into)
         self._devices(into)
         rule_samples(into, pipeline)
+        if pipeline.spans is not None:
+            into.put(table.SPANS, pipeline.spans.exported)
+            into.put_by(table.SPANS_DROPPED, pipeline.spans.dropped)
         self._process(into)
         return into.all
 

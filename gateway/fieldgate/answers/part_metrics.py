@@ -31,6 +31,7 @@ def listener_samples(into: Samples, listener: MqttListener | HttpListener) -> No
         kind = "mqtt"
         results |= {"joined": listener.tally.joined, "unsaved": listener.tally.unsaved}
         into.put(table.PUBLISHES, listener.tally.publishes, name)
+        into.put(table.BAD_TRACES, listener.tally.bad_traces, name, kind)
         into.put(table.DENIED, listener.gate.denied["subscribe"], name)
     else:
         kind = "http"
@@ -54,6 +55,8 @@ def source_samples(into: Samples, source: MqttSource | SerialSource | ModbusSour
     into.put_by(table.RECEIVED, results, source.name, kind)
     into.put(table.SOURCE_UP, status.state == "connected", source.name, kind)
     into.put(table.WAITING, status.unacknowledged if kind == "broker" else status.unsettled, source.name, kind)
+    if isinstance(status, SourceStatus):
+        into.put(table.BAD_TRACES, status.traces_ignored, source.name, kind)
     into.put(table.SOURCE_RECONNECTS, status.reconnects, source.name, kind)
 
 

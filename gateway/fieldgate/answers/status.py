@@ -189,6 +189,7 @@ def _mqtt(listener: MqttListener) -> dict[str, Any]:
         "publishes": listener.tally.publishes,
         "joined": listener.tally.joined,
         "unsaved": listener.tally.unsaved,
+        "traces_ignored": listener.tally.bad_traces,
         "publishes_refused": dict(listener.tally.refused),
         "subscriptions_denied": listener.gate.denied["subscribe"],
     }
