@@ -126,7 +126,7 @@ class Pipeline:
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
         hearing = Hearing(config.journal.path, self.keeper, desk=self.commands, devices=self.devices)
-        self._tracer, self.spans = make_tracing(config, self.keeper, run=run)
+        self.tracer, self.spans = make_tracing(config, self.keeper, run=run)
         self.uplinks = [
             make_uplink(
                 name,
@@ -137,7 +137,7 @@ class Pipeline:
                 os_boots=boots,
                 broker=self.broker,
                 hearing=hearing,
-                tracer=self._tracer,
+                tracer=self.tracer,
             )
             for name, one in config.uplinks.items()
         ]
@@ -194,8 +194,8 @@ class Pipeline:
         if self.commands.awaits_replies:
             self.commands.hear(received)
         read = None
-        if self._tracer is not None:
-            read = self._tracer.begin([one.topic for one in received], settler.source, stamp, traces)
+        if self.tracer is not None:
+            read = self.tracer.begin([one.topic for one in received], settler.source, stamp, traces)
             traces = traces if read is None else read.traces
         decoded = self._decode(received, stamp, lane)
         events = decoded.events

@@ -34,7 +34,13 @@ def make_tracing(config: Config, keeper: Keeper, *, run: int) -> tuple[Tracer | 
     )
     spans = SpanExport(collector, place=tracing.otlp.written)
     tracer = Tracer(
-        spans, sample=tracing.sample, run=run, rng=random.Random(), boot_ns=clock.boot_ns, wall_ns=clock.wall_ns
+        spans,
+        sample=tracing.sample,
+        rate_per_s=tracing.rate,
+        run=run,
+        rng=random.Random(),
+        boot_ns=clock.boot_ns,
+        wall_ns=clock.wall_ns,
     )
     keeper.on_stored = lambda job: tracer.stored(
         event for entries in job.lanes.values() for _, events in entries for event in events

@@ -25,7 +25,7 @@ def tracing_errors(config: Config, document: Document | None) -> Iterator[Findin
     """Everything that cannot work."""
     tracing = config.tracing
     if tracing.otlp is None:
-        for key in ("sample", "headers", "ca"):
+        for key in ("sample", "rate", "headers", "ca"):
             if document is not None and document.node((*_HERE, key)) is not None:
                 message = f"{key}: has no meaning without otlp; write otlp: http://127.0.0.1:4318"
                 yield Finding((*_HERE, key), message, (_OTLP, (*_HERE, key)))

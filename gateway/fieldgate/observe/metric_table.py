@@ -129,6 +129,7 @@ COMMANDS_OPEN = _gauge("commands_open", "Commands to devices that are not answer
 
 # tracing
 SPANS = _count("spans_exported", "Spans that the collector has taken.")
+TRACES_OVER = _count("traces_over_rate", "Messages that are not recorded, because tracing.rate allows no more.")
 SPANS_DROPPED = _count("spans_dropped", "Spans that were dropped, by why.", "reason")
 
 # this endpoint

@@ -57,13 +57,17 @@ class Sampler:
 
 
 class Tracer:
-    """Makes the spans of one process, whose random id is ``run``. ``boot_ns`` and ``wall_ns`` tell the time now."""
+    """Makes the spans of one process, whose random id is ``run``. ``boot_ns`` and ``wall_ns`` tell the time now.
+
+    ``over_rate`` counts messages that are not recorded although they were to be: there were too many in a second.
+    """
 
     def __init__(
         self,
         sink: SpanSink,
         *,
         sample: float,
+        rate_per_s: float,
         run: int,
         rng: Random,
         boot_ns: Callable[[], int],
@@ -71,6 +75,9 @@ class Tracer:
     ) -> None:
         self._sink = sink
         self._sampler = Sampler(sample, rng)
+        self.over_rate = 0
+        self._budget = self._rate_per_s = max(1.0, rate_per_s)
+        self._budget_at_ns = 0
         self._run = run
         self._rng = rng
         self._boot_ns = boot_ns
@@ -84,18 +91,28 @@ class Tracer:
         if not places and not traces:
             return None
         all_traces = dict(traces or {})
-        recorded: list[int] = []
-        for place, trace in all_traces.items():
-            if trace.is_sampled:
-                all_traces[place] = msgspec.structs.replace(trace, span=new_span_id(self._rng))
-                recorded.append(place)
-        for place in places:
-            if place not in all_traces:
-                all_traces[place] = new_trace(self._rng)
-                recorded.append(place)
+        wanted = [place for place, trace in all_traces.items() if trace.is_sampled]
+        wanted += [place for place in places if place not in all_traces]
+        recorded = wanted[: self._spend(len(wanted), stamp.boot_ns)]
         if not recorded:
             return None
+        for place in recorded:
+            if (said := all_traces.get(place)) is None:
+                all_traces[place] = new_trace(self._rng)
+            else:
+                all_traces[place] = msgspec.structs.replace(said, span=new_span_id(self._rng))
         return TracedRead(self, all_traces, {place: topics[place] for place in sorted(recorded)}, source, stamp)
+
+    def _spend(self, wanted: int, now_ns: int) -> int:
+        """Return how many of so many messages the rate allows."""
+        if not wanted:
+            return 0
+        earned = (now_ns - self._budget_at_ns) / 1e9 * self._rate_per_s
+        self._budget, self._budget_at_ns = min(self._rate_per_s, self._budget + earned), now_ns
+        allowed = wanted if self._budget >= wanted else int(self._budget)
+        self._budget -= allowed
+        self.over_rate += wanted - allowed
+        return allowed
 
     def now_ns(self, stamp: Stamp) -> int:
         """The time now, as an event of this stamp has it."""
