@@ -31,12 +31,12 @@ def listener_samples(into: Samples, listener: MqttListener | HttpListener) -> No
         kind = "mqtt"
         results |= {"joined": listener.tally.joined, "unsaved": listener.tally.unsaved}
         into.put(table.PUBLISHES, listener.tally.publishes, name)
-        into.put(table.BAD_TRACES, listener.tally.bad_traces, name, kind)
         into.put(table.DENIED, listener.gate.denied["subscribe"], name)
     else:
         kind = "http"
         into.put(table.PUBLISHES, listener.tally.requests, name)
     into.put_by(table.RECEIVED, results, name, kind)
+    into.put(table.BAD_TRACES, tally.bad_traces, name, kind)
     into.put(table.SOURCE_UP, listener.started.is_set(), name, kind)
     into.put(table.WAITING, listener.unacknowledged, name, kind)
     into.put(table.CLIENTS, listener.crowd.clients, name)

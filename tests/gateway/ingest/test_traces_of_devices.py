@@ -6,6 +6,8 @@ from fieldgate.ingest.decode import ContractDecoder, put_into_traces
 from fieldgate.mqtt.packets import Properties, Publish, Will
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.event import Stamp, Trace
+from http_desk import Desk
+from http_kit import post
 from listener_kit import HeldIntake
 from operations_kit import operations
 from session_kit import Server
@@ -89,3 +91,22 @@ def test_a_message_without_properties_costs_no_operation_more_beside_one_that_ha
 
     assert beside_a_trace == per_message
     assert cost(1, traced(1, parent(1))) - cost(1) > per_message, "the control: a message with a trace costs more"
+
+
+def test_over_http_the_headers_of_the_same_names_say_it() -> None:
+    """Requests of one read each have their own; the one between has none, and what is none is left out."""
+    desk = Desk(HeldIntake())
+    said = (f"Traceparent: {parent(1)}", "tracestate: a=1", "tracestate: b=2")
+
+    desk.feed(
+        post("/a", b"1", *said) + post("/b", b"2") + post("/c", b"3", "traceparent: no") + post("/d", b"4", *said)
+    )
+
+    told = {
+        received[place].payload: trace
+        for (_, _, received), traces in zip(desk.intake.batches, desk.intake.traces, strict=True)
+        for place, trace in (traces or {}).items()
+    }
+    assert [one.payload for one in desk.intake.heard] == [b"1", b"2", b"3", b"4"]
+    assert told == dict.fromkeys((b"1", b"4"), Trace(parent(1), "a=1,b=2"))
+    assert desk.tally.bad_traces == 1
