@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 from fieldgate.observe.span import Span
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["OtlpCollector"]
 
+_MAX_TEXT: Final = 300
 _TIMEOUT_S: Final = 5.0  # the exporter's own tries included
 
 
@@ -46,7 +48,13 @@ class OtlpCollector:
         self._said.text = ""
         if self._exporter.export(spans):
             return ""
-        return self._said.text or "it did not take them"
+        return self._told(self._said.text) or "it did not take them"
+
+    def _told(self, text: str) -> str:
+        """What the library says, without what may be secret in it: a URL, its path, headers."""
+        for secret in (self._url, urlsplit(self._url).path, *self._headers.values()):
+            text = text.replace(secret, "…")
+        return text[:_MAX_TEXT]
 
     def end(self) -> None:
         """See `Collector`."""
