@@ -32,7 +32,7 @@ class OtlpCollector:
         self._headers = headers
         self._ca = ca
         self._exporter: SdkExporter | None = None
-        self._said = _LastWord()
+        self._said = _FirstWord()
 
     def send(self, spans: Sequence[Span]) -> str:
         """See `Collector`."""
@@ -62,8 +62,8 @@ class OtlpCollector:
             self._exporter.end()
 
 
-class _LastWord(logging.Handler):
-    """Remembers what a library said last."""
+class _FirstWord(logging.Handler):
+    """Remembers what a library says first, which is why; what follows is that it gives up."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,4 +71,4 @@ class _LastWord(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """See `logging.Handler`."""
-        self.text = record.getMessage()
+        self.text = self.text or record.getMessage()
