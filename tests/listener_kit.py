@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import inspect
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import pytest
@@ -16,6 +16,7 @@ from fieldgate.ingest.source import Damaged, Received, Settler
 from fieldgate.mqtt.codec import Decoder, encode
 from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import ConnAck, Connect, Packet, Properties, Publish
+from fieldgate_devices.event import Trace
 from raw_peer import RawPeer
 
 __all__ = ["HeldIntake", "RawClient", "SettlingIntake", "on_both_loops", "serving"]
@@ -47,12 +48,22 @@ class HeldIntake:
         self.batches: list[tuple[Settler, int, list[Received]]] = []
         self.refused: list[tuple[Settler, int, list[Damaged]]] = []
         self.lanes: list[int] = []
+        self.traces: list[Mapping[int, Trace] | None] = []
         self.stalls = 0
         self.open = True
 
-    def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
+    def accept(
+        self,
+        received: Sequence[Received],
+        settler: Settler,
+        first: int,
+        *,
+        lane: int,
+        traces: Mapping[int, Trace] | None = None,
+    ) -> None:
         self.batches.append((settler, first, list(received)))
         self.lanes.append(lane)
+        self.traces.append(traces)
 
     def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
         self.refused.append((settler, first, list(damaged)))
@@ -89,9 +100,17 @@ class SettlingIntake(HeldIntake):
         super().__init__()
         self._keep = keep
 
-    def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
+    def accept(
+        self,
+        received: Sequence[Received],
+        settler: Settler,
+        first: int,
+        *,
+        lane: int,
+        traces: Mapping[int, Trace] | None = None,
+    ) -> None:
         if self._keep:
-            super().accept(received, settler, first, lane=lane)
+            super().accept(received, settler, first, lane=lane, traces=traces)
         settler.settled(first, len(received))
         settler.flush()
 

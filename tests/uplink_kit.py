@@ -98,6 +98,9 @@ class MemoryFeed:
             self.done[event.seq] = how
         self.changed.set()
 
+    def joined(self, pieces: Sequence[tuple[object, int, int]]) -> None:
+        """Nobody asks."""
+
     def put_back(self) -> None:
         out, self._out = self._out, []
         left = [[b, at, at + 1] for b, first, end in out for at in range(first, end) if b[at].seq not in self.done]

@@ -12,7 +12,9 @@ from typing import Final
 
 import msgspec
 
-__all__ = ["GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane", "Publish", "Stamp", "TimeQuality"]
+__all__ = [
+    "GENERIC", "LANES", "OWN_TYPES", "Address", "Event", "Extra", "Lane", "Publish", "Stamp", "TimeQuality", "Trace",
+]  # fmt: skip
 
 GENERIC: Final = "generic"
 """The type of events of devices that no profile names."""
@@ -74,11 +76,28 @@ class Publish(msgspec.Struct, frozen=True, array_like=True, gc=False):
     retain: bool = False
 
 
+class Trace(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """To which trace an event belongs (W3C Trace Context): ``traceparent`` and ``tracestate``, checked.
+
+    ``span`` is the span (16 hex digits) of the gateway that later ones are children of; empty where nobody records any.
+    """
+
+    parent: str
+    state: str = ""
+    span: str = ""
+
+    @property
+    def is_sampled(self) -> bool:
+        """Whether who began the trace records it."""
+        return self.parent[-1] in "13579bdf"
+
+
 class Extra(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What few events have: the device's own time (UTC in ns since 1970), and whether it was a dead letter before.
 
     Rules add: ``cause``, the id (``RUN-SEQ``) of the event that this one comes of; ``uplinks``, the only ones that it
     goes to; ``notify``, the uplinks of kind webhook that are told of it; ``publish``, where it is no event for them.
+    ``trace`` is set where the device, or a sample taken here, has put the event into a trace.
     """
 
     at_ns: int | None = None
@@ -87,6 +106,7 @@ class Extra(msgspec.Struct, frozen=True, array_like=True, gc=False):
     uplinks: tuple[str, ...] | None = None
     notify: tuple[str, ...] = ()
     publish: Publish | None = None
+    trace: Trace | None = None
 
 
 class Event(msgspec.Struct, array_like=True, gc=False):

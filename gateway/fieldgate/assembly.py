@@ -42,6 +42,7 @@ from fieldgate.journal.uplink_state import Route, decode_states, highest_seq, st
 from fieldgate.journal.writer import Writer
 from fieldgate.mqtt.local_broker import BrokerLimits, LocalBroker
 from fieldgate.mqtt.memory import BrokerMemory
+from fieldgate.trace_assembly import traced
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.command import Publication, RegisterWrite, SerialWrite
 from fieldgate_devices.event import LANES, Event, Lane, Stamp
@@ -56,6 +57,7 @@ if TYPE_CHECKING:  # each is loaded where it is made: a gateway has few of these
     from fieldgate.ingest.mqtt_source import MqttSource
     from fieldgate.ingest.serial_source import SerialSource
     from fieldgate.ingest.source_commands import SourceCommands
+    from fieldgate.observe.tracing import Tracer
 
 __all__ = [
     "keeper_limits",
@@ -187,30 +189,32 @@ def make_uplink(
     os_boots: Mapping[int, str],
     broker: LocalBroker,
     hearing: Hearing,
+    tracer: Tracer | None = None,
 ) -> MqttUplink | LocalUplink | WebhookUplink:
     """Make one way out, which is a way in for commands where it is configured so."""
     from fieldgate.forward.expiry import Expiry
 
     expiry = Expiry(run=run, os_boot_of=os_boots.get, wall_ns=lambda: clock.wall_ns() if clock.is_synced() else None)
     home_assistant = _make_home_assistant(config, feed, gateway=gateway)
+    way_out = feed if tracer is None else traced(feed, tracer, name)
     if isinstance(config.mqtt, OwnListeners):
         from fieldgate.forward.local_uplink import LocalUplink
 
         return LocalUplink(
-            name,
-            config,
-            feed,
-            gateway=gateway,
-            subscribers=broker,
-            expiry=expiry,
-            home_assistant=home_assistant,
+            name, config, way_out, gateway=gateway, subscribers=broker, expiry=expiry, home_assistant=home_assistant,
             os_boot_of=os_boots.get,
-        )
+        )  # fmt: skip
     if config.webhook is not None:
         from fieldgate.forward.webhook_uplink import WebhookUplink
 
         return WebhookUplink(
-            name, config.webhook, feed, gateway=gateway, rng=random.Random(), os_boot_of=os_boots.get, rate=config.rate
+            name,
+            config.webhook,
+            way_out,
+            gateway=gateway,
+            rng=random.Random(),
+            os_boot_of=os_boots.get,
+            rate=config.rate,
         )
     from fieldgate.forward.mqtt_uplink import MqttUplink
 
@@ -218,7 +222,7 @@ def make_uplink(
     return MqttUplink(
         name,
         config,
-        feed,
+        way_out,
         gateway=gateway,
         rng=random.Random(),
         os_boot_of=os_boots.get,

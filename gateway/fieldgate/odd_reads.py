@@ -8,6 +8,7 @@ together, or neither is (DESIGN.md section 3).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from random import Random
 
 import msgspec
 
@@ -19,6 +20,7 @@ from fieldgate.journal.dead_letter_box import Replay
 from fieldgate.journal.dead_letter_keeper import DeadLetters
 from fieldgate.journal.outbox import Outbox
 from fieldgate_devices.event import LANES, Event, Extra, Stamp, TimeQuality
+from fieldgate_devices.trace_context import child_of
 from fieldgate_rules.effects import Decided, Derived
 
 __all__ = ["OddReads"]
@@ -29,7 +31,9 @@ _NO_EXTRA = Extra()
 class OddReads:
     """Divides them between the outbox and the dead letters."""
 
-    def __init__(self, outbox: Outbox, dead_letters: DeadLetters) -> None:
+    def __init__(self, outbox: Outbox, dead_letters: DeadLetters, *, rng: Random | None = None) -> None:
+        """``rng`` gives the ids of spans."""
+        self._rng = rng or Random()
         self._outbox = outbox
         self._dead_letters = dead_letters
 
@@ -59,6 +63,7 @@ class OddReads:
         else:
             passed = [causes[place] for place in decided.causes]
             of_derived = [None if one.cause is None else causes[one.cause] for one in decided.derived]
+            self._hand_down_traces(events, decided.derived)
             self._accept(decided.events, passed, decided.derived, of_derived, received, settler, first, stamp)
             _name_causes(decided, stamp.run)
             for message in sorted(set(causes) - set(passed) - set(of_derived)):
@@ -119,6 +124,14 @@ class OddReads:
                 positions = [len(events) + place for place in places]
                 accept(of_lane, positions, sum(len(event.data) for event in of_lane))
                 is_bound = True
+
+    def _hand_down_traces(self, events: Sequence[Event], derived: Sequence[Derived]) -> None:
+        """What rules made of an event belongs to its trace, with a parent of its own; a dropped one's, too."""
+        for one in derived:
+            cause = None if one.cause is None else events[one.cause].extra
+            if cause is not None and cause.trace is not None:
+                extra = one.event.extra or _NO_EXTRA
+                one.event.extra = msgspec.structs.replace(extra, trace=child_of(cause.trace, self._rng))
 
     def _bury(self, refused: Refused, message: Received, settler: Settler, first: int, stamp: Stamp) -> None:
         letter = DeadLetter(

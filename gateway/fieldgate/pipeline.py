@@ -15,7 +15,7 @@ commits and kicks the uplinks for all of them together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -40,7 +40,7 @@ from fieldgate.config.uplink import OwnListeners
 from fieldgate.decide.orders import Executor
 from fieldgate.decide.replies import Replies
 from fieldgate.hearing import Hearing
-from fieldgate.ingest.decode import ContractDecoder
+from fieldgate.ingest.decode import ContractDecoder, put_into_traces
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.profile_files import ProfileFiles, ProfileWatch
 from fieldgate.ingest.source import Damaged, Received, Settler
@@ -54,8 +54,9 @@ from fieldgate.journal.writer import Writer
 from fieldgate.observe.health import RateMeter
 from fieldgate.odd_reads import OddReads
 from fieldgate.rule_assembly import make_rules
+from fieldgate.trace_assembly import make_tracing
 from fieldgate_devices.catalogue import Catalogue
-from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
+from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality, Trace
 from fieldgate_devices.matching import SERIAL
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class Pipeline:
         )
         gateway, feeds, boots = config.gateway.id, self.outbox.feeds, self._os_boots
         hearing = Hearing(config.journal.path, self.keeper, desk=self.commands, devices=self.devices)
+        self.tracer, self.spans = make_tracing(config, self.keeper, run=run)
         self.uplinks = [
             make_uplink(
                 name,
@@ -135,6 +137,7 @@ class Pipeline:
                 os_boots=boots,
                 broker=self.broker,
                 hearing=hearing,
+                tracer=self.tracer,
             )
             for name, one in config.uplinks.items()
         ]
@@ -177,20 +180,41 @@ class Pipeline:
 
     # -- the flow -----------------------------------------------------------------------------------------------
 
-    def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
+    def accept(
+        self,
+        received: Sequence[Received],
+        settler: Settler,
+        first: int,
+        *,
+        lane: int,
+        traces: Mapping[int, Trace] | None = None,
+    ) -> None:
         """Take one read's messages: decode, decide, into the outbox. What follows happens at the next turn."""
         stamp = self.now_stamp()
         if self.commands.awaits_replies:
             self.commands.hear(received)
+        read = None
+        if self.tracer is not None:
+            read = self.tracer.begin([one.topic for one in received], settler.source, stamp, traces)
+            traces = traces if read is None else read.traces
         decoded = self._decode(received, stamp, lane)
         events = decoded.events
+        if traces is not None:
+            put_into_traces(decoded, traces)
+        if read is not None:
+            read.decoded()
         decided = self._decide(events, stamp, decoded.known)
         if decided is not None or decoded.odd is not None or decoded.is_mixed:
             self.devices.take_odd(decoded, received, stamp)
             self._odd.take(events, decoded.odd, received, settler, first, stamp=stamp, decided=decided)
+            if read is not None:
+                made = [] if decided is None else decided.derived
+                read.decided([(one.event, events[one.cause]) for one in made if one.cause is not None])
             if decided is not None:
                 self.rules.done(decided, stamp)
             return
+        if read is not None:
+            read.decided([])
         size_bytes = 0
         for message in received:
             size_bytes += message.size_bytes

@@ -53,6 +53,9 @@ class Feed:
     def expired(self, batch: object, start: int, stop: int) -> None:
         raise AssertionError
 
+    def joined(self, pieces: Sequence[tuple[object, int, int]]) -> None:
+        """Nobody asks."""
+
     def put_back(self) -> None:
         pass
 

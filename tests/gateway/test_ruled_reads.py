@@ -16,7 +16,7 @@ from fieldgate.journal.dead_letter_keeper import DeadLetters
 from fieldgate.journal.outbox import Outbox, WriteJob
 from fieldgate.journal.uplink_state import Route
 from fieldgate.odd_reads import OddReads
-from fieldgate_devices.event import Address, Event, Extra, Lane, Stamp
+from fieldgate_devices.event import Address, Event, Extra, Lane, Stamp, Trace
 from fieldgate_rules.effects import Decided, Derived
 
 STAMP = Stamp(0xABC, 0, 1_000_000_000)
@@ -236,3 +236,30 @@ def test_what_a_rule_sends_elsewhere_is_wanted_there_only() -> None:
 
     feed = world.outbox.feeds["up"]
     assert [batch.count_wanted_by(feed.bit_number) for lane in world.outbox.lanes for batch in lane] == [0, 1, 1]
+
+
+# -- traces -----------------------------------------------------------------------------------------------------------
+
+
+def test_what_rules_make_is_in_the_trace_of_its_cause_with_a_parent_of_its_own() -> None:
+    """Of one that was dropped, too; what is made of an event without a trace, or of time, is in none."""
+    world = World()
+    traced, dropped, plain = event("b1"), event("b2"), event("b3")
+    traced.extra = Extra(trace=Trace(f"00-{'a' * 32}-{'1' * 16}-01", "rojo=1"))
+    dropped.extra = Extra(trace=Trace(f"00-{'b' * 32}-{'2' * 16}-00", span="3" * 16))
+    made = [event(f"m{number}") for number in range(5)]
+    made[0].extra = Extra(notify=("pager",))
+    of = [0, 0, 1, 2, None]
+
+    derived = [Derived(one, cause, "r") for one, cause in zip(made, of, strict=True)]
+    world.take([traced, dropped, plain], Decided([traced, plain], [0, 2], derived))
+
+    traces = [None if one.extra is None else one.extra.trace for one in made]
+    assert traces[3:] == [None, None]
+    first, second, third = (one for one in traces if one is not None)
+    assert [one.parent[:36] for one in (first, second, third)] == [f"00-{'a' * 32}-"] * 2 + [f"00-{'b' * 32}-"]
+    assert len({one.parent[36:52] for one in (first, second, third)} | {"1" * 16, "2" * 16}) == 5
+    assert [one.parent[-2:] for one in (first, second, third)] == ["01", "01", "00"]
+    assert (first.state, first.span, third.span) == ("rojo=1", "", third.parent[36:52])
+    assert made[0].extra is not None
+    assert (made[0].extra.notify, made[0].extra.cause) == (("pager",), f"{STAMP.run:016x}-{traced.seq}")

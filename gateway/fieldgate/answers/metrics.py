@@ -70,6 +70,10 @@ class Metrics:
         self._letters(into)
         self._devices(into)
         rule_samples(into, pipeline)
+        if pipeline.tracer is not None and pipeline.spans is not None:
+            into.put(table.TRACES_OVER, pipeline.tracer.over_rate)
+            into.put(table.SPANS, pipeline.spans.exported)
+            into.put_by(table.SPANS_DROPPED, pipeline.spans.dropped)
         self._process(into)
         return into.all
 

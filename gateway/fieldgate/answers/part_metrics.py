@@ -36,6 +36,7 @@ def listener_samples(into: Samples, listener: MqttListener | HttpListener) -> No
         kind = "http"
         into.put(table.PUBLISHES, listener.tally.requests, name)
     into.put_by(table.RECEIVED, results, name, kind)
+    into.put(table.BAD_TRACES, tally.bad_traces, name, kind)
     into.put(table.SOURCE_UP, listener.started.is_set(), name, kind)
     into.put(table.WAITING, listener.unacknowledged, name, kind)
     into.put(table.CLIENTS, listener.crowd.clients, name)
@@ -54,6 +55,8 @@ def source_samples(into: Samples, source: MqttSource | SerialSource | ModbusSour
     into.put_by(table.RECEIVED, results, source.name, kind)
     into.put(table.SOURCE_UP, status.state == "connected", source.name, kind)
     into.put(table.WAITING, status.unacknowledged if kind == "broker" else status.unsettled, source.name, kind)
+    if isinstance(status, SourceStatus):
+        into.put(table.BAD_TRACES, status.traces_ignored, source.name, kind)
     into.put(table.SOURCE_RECONNECTS, status.reconnects, source.name, kind)
 
 

@@ -33,6 +33,7 @@ __all__ = ["serve"]
 
 EX_CONFIG: Final = os.EX_CONFIG
 _LOG_DEADLINE_S: Final = 1.0
+_SPANS_DEADLINE_S: Final = 1.0
 _STDERR: Final = 2
 
 log = structlog.get_logger("fieldgate")
@@ -114,7 +115,11 @@ async def _serve(loaded: LoadedConfig, manager: ServiceManager) -> None:
         pipeline = Pipeline(config, journal, run=run)
         if crash.VARIABLES & os.environ.keys():
             crash.install(pipeline)
-        await supervise(pipeline, stop, manager=manager, config_path=loaded.path, hang_up=hang_up)
+        try:
+            await supervise(pipeline, stop, manager=manager, config_path=loaded.path, hang_up=hang_up)
+        finally:
+            if pipeline.spans is not None:  # everything is over: nobody waits for the loop any more
+                pipeline.spans.close(deadline_s=_SPANS_DEADLINE_S)
         log.info("gateway.stopped", unacknowledged_bytes=pipeline.outbox.unsettled_bytes)
 
 

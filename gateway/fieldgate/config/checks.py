@@ -24,6 +24,7 @@ from fieldgate.config.places import kind_of
 from fieldgate.config.rules_checks import rules_errors, rules_warnings
 from fieldgate.config.source_checks import source_errors, source_warnings
 from fieldgate.config.texts import is_loopback
+from fieldgate.config.tracing_checks import tracing_errors, tracing_warnings
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
 from fieldgate.config.webhook_checks import kind_errors, webhook_errors, webhook_warnings
 from fieldgate_devices.files.document import Document, Loc
@@ -49,6 +50,7 @@ def find_errors(config: Config, document: Document | None) -> Iterator[Finding]:
     yield from devices_errors(config)
     yield from rules_errors(config)
     yield from metrics_errors(config, document)
+    yield from tracing_errors(config, document)
     yield from _journal_errors(config)
 
 
@@ -71,6 +73,7 @@ def find_warnings(config: Config, document: Document | None) -> Iterator[Finding
     yield from devices_warnings(config, document)
     yield from rules_warnings(config, document)
     yield from metrics_warnings(config)
+    yield from tracing_warnings(config)
     yield from _journal_warnings(config, document)
 
 

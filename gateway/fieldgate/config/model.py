@@ -20,6 +20,7 @@ from fieldgate.config.places import default_gateway_id
 from fieldgate.config.rules import RulesConfig
 from fieldgate.config.section import Name
 from fieldgate.config.source import SourceConfig
+from fieldgate.config.tracing import TracingConfig
 from fieldgate.config.uplink import MqttUplinkConfig, OwnListeners, UplinkConfig
 from fieldgate.config.vitals import VitalsConfig
 from fieldgate_devices.catalogue import Assigned
@@ -63,6 +64,9 @@ class Config(Section):
     journal: JournalConfig = Field(default_factory=JournalConfig, description="The disk buffer.")
     metrics: MetricsConfig = Field(
         default_factory=MetricsConfig, description="What the gateway counts, for Prometheus: GET /metrics."
+    )
+    tracing: TracingConfig = Field(
+        default_factory=TracingConfig, description="What becomes of single messages, as spans for OpenTelemetry."
     )
     vitals: VitalsConfig = Field(
         default_factory=VitalsConfig, description="How the gateway is, told upstream as events of its own."

@@ -44,6 +44,7 @@ _WRITTEN_OUT: Final = {  # sections with a line per key, and the keys there that
     "LocalConfig": frozenset[str](),
     "JournalConfig": frozenset[str](),
     "MetricsConfig": frozenset[str](),
+    "TracingConfig": frozenset[str](),
     "VitalsConfig": frozenset[str](),
 }
 _PLAIN: Final = re.compile(r"[A-Za-z_/~][A-Za-z0-9_./:{}~-]*|[0-9]+[A-Za-z/][A-Za-z0-9/]*|[0-9.]+:[0-9]+")

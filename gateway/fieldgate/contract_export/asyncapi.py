@@ -40,6 +40,7 @@ _RAW_NAMES: Final = (
     "replayed",
     "cause",
 )
+_TRACE_NAMES: Final = ("traceparent", "tracestate")
 _QOS: Final = {"mqtt": {"qos": 1, "bindingVersion": "0.2.0"}}
 _RETAINED: Final = {"mqtt": {"qos": 1, "retain": True, "bindingVersion": "0.2.0"}}
 
@@ -257,7 +258,10 @@ _RAW: Final[Schema] = {
     "summary": "The device's own bytes; over MQTT 5 the event's id and time go along as user properties.",
     "headers": {
         "type": "object",
-        "properties": {f"fieldgate-{name}": _as_text(ATTRIBUTES[name]) for name in _RAW_NAMES},
+        "properties": {
+            **{f"fieldgate-{name}": _as_text(ATTRIBUTES[name]) for name in _RAW_NAMES},
+            **{name: ATTRIBUTES[name] for name in _TRACE_NAMES},
+        },
     },
     "payload": {"description": "What the device sent."},
 }

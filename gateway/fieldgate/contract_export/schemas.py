@@ -45,6 +45,12 @@ ATTRIBUTES: Final[dict[str, dict[str, Any]]] = {
         "pattern": "^[0-9a-f]{16}-[0-9]+$",
         "description": "Of what a rule has made: the id of the event that it comes of.",
     },
+    "traceparent": {
+        "type": "string",
+        "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+        "description": "The trace in which it began (W3C Trace Context), where it belongs to one.",
+    },
+    "tracestate": {"type": "string", "maxLength": 512, "description": "With traceparent: what vendors add to it."},
     "contentid": {
         "type": "string",
         "pattern": "^[0-9a-f]{16}$",

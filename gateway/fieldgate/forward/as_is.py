@@ -1,9 +1,10 @@
 """Messages that a rule sends to an MQTT broker as they are (`Extra.publish`), among the events of any format.
 
 Topic, payload, QoS and RETAIN are the rule's. Over MQTT 5 the user properties ``fieldgate-id`` and ``fieldgate-cause``
-go along: a copy can be told, and what a bridge brings back is known for ours (`fieldgate.ingest.echo`). At QoS 1 a
-message is as safe as an event; at QoS 0 it is delivered once it is written to a connection that is up [MQTT5 4.3.1].
-What cannot be sent is parked with the reason. No I/O.
+go along: a copy can be told, and what a bridge brings back is known for ours (`fieldgate.ingest.echo`). So do
+``traceparent`` and ``tracestate``, where the cause is of a trace. At QoS 1 a message is as safe as an event; at QoS 0
+it is delivered once it is written to a connection that is up [MQTT5 4.3.1]. What cannot be sent is parked with the
+reason. No I/O.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from fieldgate.forward.encode import trace_texts
 from fieldgate.forward.shape import too_large_text
 from fieldgate.forward.uplink import Feed, Shipment
 from fieldgate.mqtt.client_session import ClientSession
@@ -99,6 +101,8 @@ class AsIs:
         user = [("fieldgate-id", event_id(event))]
         if event.extra is not None and event.extra.cause:
             user.append(("fieldgate-cause", event.extra.cause))
+        if event.extra is not None and event.extra.trace is not None:
+            user += trace_texts(event.extra.trace).items()
         return Properties(user=tuple(user))
 
     def _problem_here(self, message: Publish) -> str:

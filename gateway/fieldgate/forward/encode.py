@@ -12,6 +12,8 @@ however often it is made. Members, in this order:
     receivedat      when it was received, where ``time`` is the device's own
     replayed        true where the message was a dead letter before
     cause           of what a rule has made: the id (without a suffix) of the event that it comes of
+    traceparent     of what belongs to a trace (extension Distributed Tracing): the trace in which it began, and
+    tracestate      what vendors add to that
     contentid       16 hex digits; equal for what a device sent again because its acknowledgement was lost
     data            the JSON text exactly as stored, or data_base64
 
@@ -33,12 +35,13 @@ from urllib.parse import quote
 
 import msgspec
 
-from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp, TimeQuality
+from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp, TimeQuality, Trace
 from fieldgate_devices.generic import Flattener
+from fieldgate_devices.trace_context import TRACEPARENT, TRACESTATE
 
 __all__ = [
     "BINARY_TYPE", "GAP_TYPE", "JSON_TYPE", "CloudEvents", "OsBootOf", "PlainData", "TimeText", "address_texts",
-    "doubts", "extra_texts", "id_suffix", "schema_of",
+    "doubts", "extra_texts", "id_suffix", "schema_of", "trace_texts",
 ]  # fmt: skip
 
 JSON_TYPE: Final = "application/json"
@@ -52,6 +55,7 @@ _MAX_CACHED: Final = 10_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MAX_WALL_NS: Final = 253_402_300_799 * 10**9  # the end of the year 9999
 _FORBIDDEN: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_TEXTS: Final = ("cause", TRACEPARENT, TRACESTATE)
 _URI_SAFE: Final = "/:@!$&'()*+,;=-._~"
 
 OsBootOf = Callable[[int], str | None]
@@ -122,7 +126,14 @@ def extra_texts(extra: Extra | None, stamp: Stamp, time_text: Callable[[int], by
         said["replayed"] = "true"
     if extra.cause:
         said["cause"] = extra.cause
+    if extra.trace is not None:
+        said |= trace_texts(extra.trace)
     return (received_at if extra.at_ns is None else time_text(extra.at_ns).decode()), said
+
+
+def trace_texts(trace: Trace) -> dict[str, str]:
+    """Return what is said of a trace, under the names that W3C and CloudEvents give it: never with a prefix."""
+    return {TRACEPARENT: trace.parent, TRACESTATE: trace.state} if trace.state else {TRACEPARENT: trace.parent}
 
 
 def doubts(stamp: Stamp, os_boot_of: OsBootOf) -> dict[str, str]:
@@ -202,8 +213,9 @@ class CloudEvents:
             tail += b',"receivedat":"%b"' % said["receivedat"].encode()
         if "replayed" in said:
             tail += b',"replayed":true'
-        if "cause" in said:
-            tail += b',"cause":%b' % msgspec.json.encode(said["cause"])
+        for name in _TEXTS:
+            if name in said:
+                tail += b',"%b":%b' % (name.encode(), msgspec.json.encode(said[name]))
         return b'{"specversion":"1.0","id":"%016x-' % stamp.run, tail
 
     def _address_part(self, address: Address) -> bytes:

@@ -181,8 +181,7 @@ class Pump:
             retries.release(now_s)
         room = session.room(1 if self._suspicion.is_narrow else retries.width(self._window))
         wait_s = self._fill(room, now_s) if room > 0 else None
-        waits_s = [one for one in (wait_s, retries.next_s(now_s)) if one is not None]
-        return min(waits_s, default=None)
+        return min((one for one in (wait_s, retries.next_s(now_s)) if one is not None), default=None)
 
     def _fill(self, room: int, now_s: float) -> float | None:
         """Send up to ``room`` messages: first what waits to be sent again, then what is new."""
@@ -320,6 +319,7 @@ class Pump:
             if wait_s is None or wait_s > 0:
                 return wait_s
             payload, pieces = batcher.take()
+            self._feed.joined(pieces)
             (topic,), (block,), _ = self._shape.joint(payload)
             self.size_bytes += self._session.publish_joint(topic, block, payload, pieces=pieces, now_s=now_s)
             room -= 1

@@ -2,7 +2,7 @@
 
 Properties: content type (JSON or octet stream), then ``fieldgate-time``, ``-id``, ``-contentid`` and, as in
 ``encode`` and only where they say something, ``-lane``, ``-timequality``, ``-osboot``, ``-uptimems``, ``-drained``,
-``-receivedat``, ``-replayed``, ``-cause``.
+``-receivedat``, ``-replayed``, ``-cause``. ``traceparent`` and ``tracestate`` have no prefix: they are W3C's.
 Gateway, device and type are in the topic; a property costs the broker more than it costs us.
 """
 
@@ -24,10 +24,12 @@ from fieldgate.forward.encode import (
 from fieldgate.forward.property_blocks import LENGTHS, block_length, properties_body
 from fieldgate.mqtt.packets import Properties
 from fieldgate_devices.event import Address, Event, Extra, Lane, Stamp
+from fieldgate_devices.trace_context import TRACEPARENT, TRACESTATE
 
 __all__ = ["RawProperties"]
 
 _MAX_CACHED: Final = 10_000
+_OF_TRACES: Final = frozenset({TRACEPARENT, TRACESTATE})
 _ID: Final = b"\x26\x00\x0cfieldgate-id\x00"
 _TIME: Final = b"\x26\x00\x0efieldgate-time\x00\x1b"
 _CONTENT_ID: Final = b"\x26\x00\x13fieldgate-contentid\x00\x10"
@@ -85,7 +87,7 @@ class RawProperties:
         user += [(f"fieldgate-{name}", value) for name, value in doubts(stamp, self._os_boot_of).items()]
         if is_stored:
             user.append(("fieldgate-drained", "true"))
-        user += [(f"fieldgate-{name}", value) for name, value in said.items()]
+        user += [(name if name in _OF_TRACES else f"fieldgate-{name}", value) for name, value in said.items()]
         return part + properties_body(Properties(user=tuple(user))) if user else part
 
     def _suffix(self, address: Address) -> bytes:

@@ -39,6 +39,9 @@ class Feed(Protocol):
         What is handed out is not handed out again until `put_back`.
         """
 
+    def joined(self, pieces: Sequence[tuple[object, int, int]]) -> None:
+        """These runs of events (batch, start, stop) leave in one message."""
+
     def delivered(self, batch: object, start: int, stop: int) -> None:
         """The far side acknowledged ``events[start:stop]`` of ``batch``; any sub-range, in any order, each once."""
 

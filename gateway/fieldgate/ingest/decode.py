@@ -7,7 +7,7 @@ rejected. Nothing that a device can send raises anything here.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
@@ -17,16 +17,17 @@ from fieldgate.ingest.source import Damaged, Received
 from fieldgate_devices.breach import Breach
 from fieldgate_devices.catalogue import Candidate, Catalogue, choose
 from fieldgate_devices.decoders.json_text import is_json
-from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp
+from fieldgate_devices.event import GENERIC, Address, Event, Extra, Lane, Stamp, Trace
 from fieldgate_devices.fast_json import Fast, Known
 
-__all__ = ["ContractDecoder", "Decoded", "Odd", "Refused", "Unknown"]
+__all__ = ["ContractDecoder", "Decoded", "Odd", "Refused", "Unknown", "put_into_traces"]
 
 Unknown = Literal["accept", "quarantine", "reject"]
 
 _CACHED_TOPICS: Final = 10_000
 _MAX_DEVICES: Final = 10_000  # addresses of devices that are named in the message
 _REPLAYED: Final = Extra(is_replayed=True)
+_NO_EXTRA: Final = Extra()
 _NO_FAST: Final = Fast()
 _READS_APART: Final = 16
 _LANES: Final = {lane.name.lower(): int(lane) for lane in Lane}
@@ -71,6 +72,15 @@ class Decoded(msgspec.Struct, gc=False):
     odd: Odd | None
     is_mixed: bool
     known: Sequence[Known] | None = None
+
+
+def put_into_traces(decoded: Decoded, traces: Mapping[int, Trace]) -> None:
+    """Say in the events of a read to which traces they belong; ``traces`` is by message."""
+    causes = range(len(decoded.events)) if decoded.odd is None else decoded.odd.causes
+    for event, message in zip(decoded.events, causes, strict=True):
+        trace = traces.get(message)
+        if trace is not None:
+            event.extra = msgspec.structs.replace(event.extra or _NO_EXTRA, trace=trace)
 
 
 class _Route(msgspec.Struct, gc=False):

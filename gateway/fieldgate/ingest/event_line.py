@@ -15,10 +15,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from fieldgate.ingest.inbox_batch import Batch
+from fieldgate.ingest.inbox_batch import Batch, Run
 from fieldgate.ingest.source import Intake, Received, Settler
 from fieldgate.mqtt.ack_line import AckLine, Owed
 from fieldgate.mqtt.packets import Publish
+from fieldgate_devices.event import Trace
 
 __all__ = ["EventLine", "EventTally"]
 
@@ -63,7 +64,7 @@ class EventLine:
         self._owed = owed
         self._tally = tally
         self._handed_to = 0  # positions below were given to the intake
-        self._held: list[tuple[list[Received], int]] = []
+        self._held: list[Run] = []
         self.is_over = False
 
     @property
@@ -107,27 +108,27 @@ class EventLine:
                 self._owed.pop(abs(code), None)  # a new message under the id: the old one is not claimed any more
         text_bytes = sum([one.size_bytes for one in received])
         first = self.acks.add_events(codes, content_ids, text_bytes + _OVERHEAD_BYTES * len(codes))
-        batch.runs.append((received, first))
+        batch.runs.append((received, first, batch.traces))
         batch.end_run()
         self._tally.events += len(codes)
         self._tally.bytes += text_bytes
 
-    def hand_over(self, runs: Sequence[tuple[list[Received], int]]) -> None:
+    def hand_over(self, runs: Sequence[Run]) -> None:
         """Give runs to the intake, or hold them while it is closed."""
-        for received, first in runs:
+        for run in runs:
             if not self._held and self._intake.is_open():
-                self._give(received, first)
+                self._give(*run)
             elif self.is_over:
-                self._tally.unsaved += len(received)
+                self._tally.unsaved += len(run[0])
             else:
-                self._held.append((received, first))
+                self._held.append(run)
 
     def retry(self) -> None:
         """Hand over what was held, if the intake is open again."""
         if self._held and self._intake.is_open():
             held, self._held = self._held, []
-            for received, first in held:
-                self._give(received, first)
+            for run in held:
+                self._give(*run)
 
     def end(self, *, keeps: int) -> bool:
         """The connection is over; return whether anything was held, which is given up.
@@ -137,7 +138,7 @@ class EventLine:
         """
         self.is_over = True
         had_held = bool(self._held)
-        self._tally.unsaved += sum(len(received) for received, _ in self._held)
+        self._tally.unsaved += sum(len(received) for received, _, _ in self._held)
         self._held.clear()
         if keeps:
             debts, owing = self.acks.owed(), self._owed
@@ -148,6 +149,9 @@ class EventLine:
                 del owing[next(iter(owing))]  # a client that resumes sends all of it again: it has forgotten the oldest
         return had_held
 
-    def _give(self, received: list[Received], first: int) -> None:
+    def _give(self, received: list[Received], first: int, traces: dict[int, Trace] | None) -> None:
         self._handed_to = first + len(received)
-        self._intake.accept(received, self._settler, first, lane=self._lane)
+        if traces:
+            self._intake.accept(received, self._settler, first, lane=self._lane, traces=traces)
+        else:
+            self._intake.accept(received, self._settler, first, lane=self._lane)

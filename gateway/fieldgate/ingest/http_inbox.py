@@ -5,7 +5,7 @@ Laws of this file:
 - A message is answered with success only when the intake has settled it (P1), in the order of the requests.
 - Nothing is held back for an intake that is closed: the sender is told to come again, and keeps its message.
 - Local subscribers get a message before the flow sees it, as they do of an MQTT client.
-- Headers are not kept: a message is its topic and the bytes of the body.
+- Headers are not kept, but for the trace that they name: a message is its topic and the bytes of the body.
 - The gateway's own events, come back through somebody's webhook, are answered, counted and dropped.
 
 No I/O, no clock.
@@ -14,7 +14,7 @@ No I/O, no clock.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -31,6 +31,8 @@ from fieldgate.mqtt.local_broker import LocalBroker
 from fieldgate.mqtt.packets import Publish
 from fieldgate.mqtt.session_roles import Rights
 from fieldgate.mqtt.violation import Violation
+from fieldgate_devices.event import Trace
+from fieldgate_devices.trace_context import read_trace
 
 __all__ = ["HttpInbox", "HttpTally", "InboxTerms", "Place"]
 
@@ -45,10 +47,11 @@ _NO_EVENT: Final = (
 class HttpTally:
     """Counters that all connections of a listener share."""
 
-    __slots__ = ("bytes", "echoes", "events", "refused", "requests")
+    __slots__ = ("bad_traces", "bytes", "echoes", "events", "refused", "requests")
 
     def __init__(self) -> None:
         self.requests = 0
+        self.bad_traces = 0  # events whose traceparent or tracestate is none; it was left out
         self.events = 0
         self.bytes = 0  # of topics and bodies of events
         self.echoes = 0  # sent upstream by this very gateway, and brought back: no events
@@ -87,6 +90,7 @@ class HttpInbox:
         self._flushed = flushed
         self._window = WindowWatch()
         self._received: list[Received] = []
+        self._traces: dict[int, Trace] | None = None  # by place in ``received``
         self._routed: list[Publish] = []
         self._first = 0  # position of the first in ``received``
         self._user: str | None = None
@@ -131,8 +135,10 @@ class HttpInbox:
         if not self._terms.intake.is_open():
             raise come_again(503, "full", "no more can be made safe at the moment")
 
-    def take(self, place: Place, payload: bytes, answer: bytes, *, now_s: float) -> None:
-        """Take a message; ``answer`` leaves when it is safe."""
+    def take(
+        self, place: Place, payload: bytes, answer: bytes, *, said: Sequence[tuple[str, str]] = (), now_s: float
+    ) -> None:
+        """Take a message; ``answer`` leaves when it is safe. ``said`` are the headers that name its trace."""
         terms = self._terms
         if terms.guard is not None and looks_like_ours(payload) and terms.guard.is_in(payload):
             terms.tally.echoes += 1
@@ -144,11 +150,21 @@ class HttpInbox:
         position = self.line.add_waiting(answer, size_bytes=text_bytes + _OVERHEAD_BYTES, now_s=now_s)
         if not self._received:
             self._first = position
+        if said:
+            self._note_trace(said)
         self._received.append(Received(topic, payload, hash_, text_bytes))
         if terms.broker.is_listening:
             self._routed.append(Publish(topic, payload, _QOS))
         terms.tally.events += 1
         terms.tally.bytes += text_bytes
+
+    def _note_trace(self, said: Sequence[tuple[str, str]]) -> None:
+        trace, is_bad = read_trace(said)
+        if is_bad:
+            self._terms.tally.bad_traces += 1
+        if trace is not None:
+            self._traces = self._traces or {}
+            self._traces[len(self._received)] = trace
 
     def hand_over(self, now_s: float) -> None:
         """Give what one read has brought to subscribers and to the flow."""
@@ -159,7 +175,11 @@ class HttpInbox:
             terms.broker.flush()
         if received:
             self._received = []
-            terms.intake.accept(received, self, self._first, lane=terms.lane)
+            if self._traces:
+                traces, self._traces = self._traces, None
+                terms.intake.accept(received, self, self._first, lane=terms.lane, traces=traces)
+            else:
+                terms.intake.accept(received, self, self._first, lane=terms.lane)
         if self.is_full or (received and self._window.is_full(self.line.in_flight)):
             terms.intake.stalled()
 

@@ -21,6 +21,8 @@ from urllib.parse import unquote_to_bytes
 
 import h11
 
+from fieldgate_devices.trace_context import TRACEPARENT, TRACESTATE
+
 __all__ = [
     "Credentials",
     "Head",
@@ -36,6 +38,7 @@ _MAX_HEADERS: Final = 100
 _ABSOLUTE: Final = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*")
 _NO_LEVEL: Final = re.compile(r"[+#/\0-\x1f\x7f-\x9f]")
 _SHOWN_ORIGIN: Final = 200
+_OF_TRACES: Final = frozenset({TRACEPARENT.encode(), TRACESTATE.encode()})
 
 
 class HttpRefusal(Exception):
@@ -78,6 +81,7 @@ class Head:
     authorization: bytes | None = field(repr=False)
     length: int | None
     origin: str
+    trace: tuple[tuple[str, str], ...] = ()  # the headers traceparent and tracestate, as they came
 
 
 def read_head(request: h11.Request, *, max_header_bytes: int, max_body_bytes: int, origins: tuple[str, ...]) -> Head:
@@ -109,7 +113,8 @@ def read_head(request: h11.Request, *, max_header_bytes: int, max_body_bytes: in
         raise HttpRefusal(411, "no_length", "Content-Length is missing; an empty event has Content-Length: 0")
     if length is not None and length > max_body_bytes:
         raise too_large(max_body_bytes)
-    return Head(request.method, split_path(request.target), headers.get(b"authorization"), length, origin)
+    trace = tuple((name.decode(), value.decode("latin-1")) for name, value in request.headers if name in _OF_TRACES)
+    return Head(request.method, split_path(request.target), headers.get(b"authorization"), length, origin, trace)
 
 
 def too_large(max_body_bytes: int) -> HttpRefusal:

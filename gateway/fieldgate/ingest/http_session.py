@@ -243,7 +243,8 @@ class HttpSession:
                 self._refuse(refusal)
             else:
                 answer = self._encode(self._limits.status)
-                self.inbox.take(self._place, bytes(self._body), answer, now_s=now_s)
+                said = () if self._head is None else self._head.trace
+                self.inbox.take(self._place, bytes(self._body), answer, said=said, now_s=now_s)
         self._body.clear()
         self._begun_s = now_s
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:

@@ -24,7 +24,7 @@ class InboxLimits(msgspec.Struct, frozen=True):
 class InboxTally:
     """Counters that all inboxes of a listener share."""
 
-    __slots__ = ("bytes", "echoes", "events", "joined", "publishes", "refused", "unsaved")
+    __slots__ = ("bad_traces", "bytes", "echoes", "events", "joined", "publishes", "refused", "unsaved")
 
     def __init__(self) -> None:
         self.publishes = 0
@@ -33,6 +33,7 @@ class InboxTally:
         self.bytes = 0  # of topics and payloads of events
         self.joined = 0  # resent while the first copy was still waiting
         self.refused: Counter[str] = Counter()  # not taken, by reason code; the client was told if it can be
+        self.bad_traces = 0  # events whose traceparent or tracestate is none; it was left out
         self.unsaved = 0  # unacknowledged when their connection ended, never handed over: QoS 0 among them is lost
 
 

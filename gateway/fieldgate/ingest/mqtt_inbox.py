@@ -176,8 +176,8 @@ class MqttInbox:
             Message(packet.topic, packet.payload, packet.qos, True, now_s, self._state.client_id, packet.properties)
         )
         if seed is not None:
-            if packet.properties is not None and packet.properties.message_expiry_s is not None:
-                batch.expiries[len(batch.received)] = packet.properties.message_expiry_s
+            if packet.properties is not None:
+                self._note(packet.properties, batch)
             return code, seed
         if batch.is_routed:
             batch.routed.append(packet)
@@ -188,6 +188,13 @@ class MqttInbox:
             else:
                 self._say_no(packet, Reason.QUOTA_EXCEEDED, "no room for another retained message")
         return None
+
+    def _note(self, properties: Properties, batch: Batch) -> None:
+        """What the properties say of the event that comes next."""
+        if properties.message_expiry_s is not None:
+            batch.expiries[len(batch.received)] = properties.message_expiry_s
+        if properties.user and batch.note_trace(properties.user):
+            self._tally.bad_traces += 1
 
     def _deny(self, packet: Publish, code: int, batch: Batch) -> None:
         """Do not take what the client may not publish; MQTT 5 says so where there is an acknowledgement."""
@@ -316,12 +323,18 @@ class MqttInbox:
             self._tally.unsaved += 1
             return
         hash_ = content_id(client_seed=self._client_seed, topic_seed=seed, packet_id=0, payload=will.payload)
-        expiry_s = None if will.properties is None else will.properties.message_expiry_s
+        batch = Batch(is_routed=False)
+        if will.properties is not None:
+            self._note(will.properties, batch)
+        expiry_s = batch.expiries.get(0)
         received = Received(will.topic, will.payload, hash_, len(will.topic) + len(will.payload), expiry_s)
         first = self._line.next_position
         self._line.next_position += 1
         self._tally.events += 1
-        self._intake.accept([received], self, first, lane=self._lane)
+        if batch.traces:
+            self._intake.accept([received], self, first, lane=self._lane, traces=batch.traces)
+        else:
+            self._intake.accept([received], self, first, lane=self._lane)
 
     def retry(self) -> None:
         """Hand over what was held, if the intake is open again."""

@@ -117,6 +117,7 @@ class MqttSource:
             refused=dict(subscriptions.refused),
             lowered=subscriptions.lowered,
             login=self._rotation.problem,
+            traces_ignored=tally.bad_traces,
         )
 
     def reconfigure(self, config: SourceConfig) -> None:

@@ -6,10 +6,12 @@ settled (P1): only then may it acknowledge them. Both calls happen on the event 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import msgspec
+
+from fieldgate_devices.event import Trace
 
 __all__ = ["Damaged", "Intake", "Received", "Settler"]
 
@@ -58,8 +60,19 @@ class Settler(Protocol):
 class Intake(Protocol):
     """Where a source puts what it heard; implemented by the pipeline."""
 
-    def accept(self, received: Sequence[Received], settler: Settler, first: int, *, lane: int) -> None:
-        """Take one read's messages, whose positions start at ``first``; never blocks and never refuses."""
+    def accept(
+        self,
+        received: Sequence[Received],
+        settler: Settler,
+        first: int,
+        *,
+        lane: int,
+        traces: Mapping[int, Trace] | None = None,
+    ) -> None:
+        """Take one read's messages, whose positions start at ``first``; never blocks and never refuses.
+
+        ``traces`` has, by place in ``received``, the traces to which messages belong; None where none does.
+        """
 
     def refuse(self, damaged: Sequence[Damaged], settler: Settler, first: int, *, lane: int) -> None:
         """Take what is known to be no message, as `accept` takes messages: it is kept aside, and never an event."""

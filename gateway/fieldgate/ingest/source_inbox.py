@@ -56,7 +56,17 @@ class SourceLimits(msgspec.Struct, frozen=True):
 class SourceTally:
     """Counters of a source over its life."""
 
-    __slots__ = ("bytes", "events", "joined", "looped", "not_events", "received", "skipped_retained", "unsaved")
+    __slots__ = (
+        "bad_traces",
+        "bytes",
+        "events",
+        "joined",
+        "looped",
+        "not_events",
+        "received",
+        "skipped_retained",
+        "unsaved",
+    )
 
     def __init__(self) -> None:
         self.received = 0
@@ -66,6 +76,7 @@ class SourceTally:
         self.skipped_retained = 0  # replayed, and known already
         self.looped = 0  # our own events, come back
         self.not_events = 0  # of a topic that makes none
+        self.bad_traces = 0  # events whose traceparent or tracestate is none; it was left out
         self.unsaved = 0  # never handed over when their connection ended: QoS 0 among them is lost
 
 
@@ -176,8 +187,11 @@ class SourceInbox:
                 code, place = verdict
                 if packet.properties is not None:
                     expiry_s = packet.properties.message_expiry_s
+                    if packet.properties.user and batch.note_trace(packet.properties.user):
+                        state.tally.bad_traces += 1
             if is_suspect(payload) and echo.is_in(payload):
                 state.tally.looped += 1
+                batch.forget_trace()
                 self._pass_over(code, batch)
                 hear, note, mark = batch.received.append, batch.codes.append, batch.content_ids.append
                 continue

@@ -20,7 +20,8 @@ class SourceStatus:
     (the broker sends them again, but for QoS 0). ``kept_s`` is how long the broker keeps what comes while nobody reads,
     where that is less than was asked for. Of the ``subscriptions`` that are wanted so many are ``subscribed``;
     ``refused`` and ``lowered`` are by topic filter: why it is not granted, and the lower QoS that is. ``login`` says
-    why another login that was configured is not in use.
+    why another login that was configured is not in use. ``traces_ignored`` counts events whose ``traceparent`` or
+    ``tracestate`` is none.
     """
 
     state: ConnectionState
@@ -43,3 +44,4 @@ class SourceStatus:
     refused: dict[str, str]
     lowered: dict[str, int]
     login: str = ""
+    traces_ignored: int = 0

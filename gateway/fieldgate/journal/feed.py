@@ -91,6 +91,9 @@ class UplinkFeed:
             self._host.changed()
         return shipments
 
+    def joined(self, pieces: Sequence[tuple[object, int, int]]) -> None:
+        """What shares a message is delivered event by event all the same."""
+
     def delivered(self, batch: object, start: int, stop: int) -> None:
         """The far side has ``events[start:stop]`` of ``batch``."""
         assert isinstance(batch, Batch)

@@ -58,6 +58,7 @@ class Keeper:
     def __init__(self, outbox: Outbox, writer: Writer, limits: KeeperLimits) -> None:
         self.outbox = outbox
         self.after_turn: Callable[[], None] = lambda: None
+        self.on_stored: Callable[[WriteJob], None] | None = None  # told of each commit; set where somebody wants it
         self.full_cause: str | None = None
         self.commits = 0
         self.turns = 0
@@ -225,6 +226,8 @@ class Keeper:
             "journal.committed", events=job.count, bytes=sum(done.sizes_bytes), removed_blocks=done.removed_blocks
         )
         self._commits.taken(job, commit, done)
+        if self.on_stored is not None:
+            self.on_stored(job)
         _say_lost(commit, done)
         if self.full_cause is None:
             return

@@ -95,6 +95,8 @@ NAMES: Final = {
     "source.version_changed": "the broker of a source does not speak this MQTT version; the other one is tried",
     "task.failed": "a defect ended a part of the gateway; it is started again",
     "task.restarting": "a part of the gateway could not go on and is tried again",
+    "tracing.exported_again": "the collector takes spans again",
+    "tracing.not_exported": "the collector does not take spans, which are dropped meanwhile, and why",
     "uplink.answer_refused": "the server does not take the answer to a command; it is not told",
     "uplink.began_again": "what was stored of an uplink's place cannot be read; it gets everything stored again",
     "uplink.commands_refused": "the server does not let an uplink hear commands; events are not concerned",

@@ -45,6 +45,7 @@ NOWHERE = _count("events_nowhere", "Events that a rule routed to uplinks of whic
 UNSETTLED = _gauge("unsettled_bytes", "Memory of events that are not settled yet.", unit="bytes")
 SETTLE = _times("settle_seconds", "Time from taking an event until it was safe and could be acknowledged.")
 RECEIVED = _count("received", "Messages that came in, by what became of them.", "source", "kind", "result")
+BAD_TRACES = _count("traces_ignored", "Events whose traceparent or tracestate is not as W3C has it.", "source", "kind")
 SOURCE_UP = _gauge("source_up", "Whether a listener listens, or a source is connected.", "source", "kind")
 WAITING = _gauge("source_unacknowledged", "Messages that are not acknowledged yet.", "source", "kind")
 SOURCE_RECONNECTS = _count("source_reconnects", "How often a source was connected again.", "source", "kind")
@@ -125,6 +126,11 @@ EFFECTS = _count("rule_effects", "What rules have had done, or not done, by kind
 ALERTS = _gauge("alerts", "Alerts that last.", "severity")
 COMMANDS = _count("commands", "Commands to devices that were answered, by answer.", "status")
 COMMANDS_OPEN = _gauge("commands_open", "Commands to devices that are not answered yet.")
+
+# tracing
+SPANS = _count("spans_exported", "Spans that the collector has taken.")
+TRACES_OVER = _count("traces_over_rate", "Messages that are not recorded, because tracing.rate allows no more.")
+SPANS_DROPPED = _count("spans_dropped", "Spans that were dropped, by why.", "reason")
 
 # this endpoint
 SCRAPES_REFUSED = _count("metrics_refused", "Requests to this endpoint that were refused, by code.", "code")

@@ -130,7 +130,7 @@ def test_the_sample_loads_as_it_is(tmp_path: Path) -> None:
 def test_every_key_of_the_sample_can_be_uncommented(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is shown must be right: the values of the sample are defaults or examples that load."""
     monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
-    for name in ("cloud-password", "cloud-header", "proxy-password", "pager-token"):
+    for name in ("cloud-password", "cloud-header", "proxy-password", "pager-token", "otlp-token"):
         (tmp_path / name).write_text("x", encoding="utf-8")
     (tmp_path / "metrics-token").write_text("0123456789abcdef", encoding="utf-8")
     authority = trustme.CA()
