@@ -38,7 +38,7 @@ async def walk_to(
     mqtt: dict[str, Any], *, is_clock_set: bool = True, left_out: Iterable[str] = (), **wishes: Any
 ) -> list[Finding]:
     """Go the way of an uplink with these settings."""
-    config = UplinkConfig.model_validate({"mqtt": {"connect_timeout": "5s", **mqtt}}).broker
+    config = UplinkConfig.model_validate({"mqtt": {"connect_timeout": "20s", **mqtt}}).broker
     visit = FarSideVisit(
         "uplink cloud", config, config, BrokerWishes(window=1000, **wishes), left_out=frozenset(left_out)
     )

@@ -15,7 +15,7 @@ commits and kicks the uplinks for all of them together.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, cast
 
 import msgspec
@@ -59,6 +59,8 @@ from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
 from fieldgate_devices.matching import SERIAL
 
 if TYPE_CHECKING:
+    from fieldgate.forward.mqtt_uplink import MqttUplink
+    from fieldgate.ingest.mqtt_source import MqttSource
     from fieldgate.ingest.serial_executor import SerialExecutor
 
 __all__ = ["Pipeline"]
@@ -255,6 +257,8 @@ class Pipeline:
             parts[f"ingest:{source.name}"] = source.run
         for uplink in self.uplinks:
             parts[f"forward:{uplink.name}"] = uplink.run
+        for client in self._clients():
+            parts[f"login:{client.name}"] = client.rotate
         parts["profiles"] = self.profiles.run
         parts["sessions"] = self.session_keeper.run
         parts["devices"] = self.devices.run
@@ -264,6 +268,15 @@ class Pipeline:
             parts[f"commands:{one.name}"] = one.run
         parts["clock"] = self._watch_clock
         return parts
+
+    def _clients(self) -> Iterator[MqttSource | MqttUplink]:
+        """Who connects to brokers."""
+        for config, source in zip(self.config.sources, self.sources, strict=True):
+            if config.mqtt is not None:
+                yield cast("MqttSource", source)
+        for uplink in self.uplinks:
+            if uplink.name in self.config.brokers_up:
+                yield cast("MqttUplink", uplink)
 
     async def stop(self) -> None:
         """Stop reading, write what is unsettled, acknowledge it, say goodbye both ways."""
@@ -319,6 +332,8 @@ class Pipeline:
         os_boot = clock.os_boot_id()
         offset_ns = clock.wall_ns() - clock.boot_ns()
         log.info("clock.became_known", offset_s=round(offset_ns / 1e9, 3), os_boot=os_boot)
+        for client in self._clients():  # a certificate that was not valid yet may be so now
+            client.hurry()
         if not self._boot_clock.is_told:
             self._boot_clock.is_told = True
             data = msgspec.json.encode({"osboot": os_boot, "offsetns": offset_ns})

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -30,6 +30,9 @@ from fieldgate.net.server_tls import ServerTls, TlsFileError, load_server_tls
 from fieldgate.pipeline import Pipeline
 from fieldgate.rule_files import LoadedRules
 from fieldgate.threads import leave_signals_to_main
+
+if TYPE_CHECKING:
+    from fieldgate.ingest.mqtt_source import MqttSource
 
 __all__ = ["Outcome", "Reloader"]
 
@@ -175,6 +178,9 @@ class Reloader:
             pipeline.outbox.feeds[uplink.name].limit(
                 max_size_bytes=config.uplinks[uplink.name].max_size, max_age_s=config.uplinks[uplink.name].max_age
             )
+        for source, written in zip(pipeline.sources, config.sources, strict=True):
+            if written.mqtt is not None:
+                cast("MqttSource", source).reconfigure(written)
         pipeline.profiles.take(read.profiles)
         pipeline.rules.files.take(read.rules)
         pipeline.kick()

@@ -187,5 +187,8 @@ class Service:
             yield from listener.gate.access.problems
             if listener.certificate is not None and listener.certificate.warning:
                 yield f"{listener.name}: {listener.certificate.warning}"
+        for one in pipeline.uplinks:
+            if one.status.login:
+                yield f"uplink {one.name}: {one.status.login}"
         yield from pipeline.rules.files.problems
         yield from pipeline.profiles.problems

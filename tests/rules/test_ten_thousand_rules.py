@@ -8,7 +8,7 @@ from statistics import median
 import pytest
 
 from fieldgate_devices.event import Address, Event
-from fieldgate_rules.reading import read_rules
+from fieldgate_rules.reading import RulesReader, read_rules
 from fieldgate_rules.rule import EventTrigger
 from rule_engine_kit import CATALOGUE, World
 
@@ -52,17 +52,38 @@ def test_rules_are_found_by_device_and_not_by_asking_all_of_them(monkeypatch: py
 def test_ten_thousand_rules_are_there_in_less_than_five_seconds() -> None:
     """Read, checked, in the engine and started, by the time that the processor spends.
 
-    What must hold here is twice that, because a machine that has other things to do is slow at times.
+    The best of three counts: a machine that has other things to do is slow at times.
     """
     content = file_of(RULES)
-    begin_s = time.process_time()
-    read = read_rules({"r.yaml": content}, CATALOGUE)
-    world = World(read.rules)
-    took_s = time.process_time() - begin_s
+    took_s: list[float] = []
+    while len(took_s) < 3 and min(took_s, default=START_S) >= START_S:
+        begin_s = time.process_time()
+        read = read_rules({"r.yaml": content}, CATALOGUE)
+        world = World(read.rules)
+        took_s.append(time.process_time() - begin_s)
 
-    assert read.is_valid, [str(one) for one in read.problems[:3]]
-    assert len(world.rules.rules) == RULES
-    assert took_s < 2 * START_S, f"{took_s:.1f} s"
+        assert read.is_valid, [str(one) for one in read.problems[:3]]
+        assert len(world.rules.rules) == RULES
+    assert min(took_s) < START_S, took_s
+
+
+@pytest.mark.long
+def test_a_change_in_one_of_twenty_files_is_read_in_a_fraction_of_the_time() -> None:
+    """A ratio of times of the processor: how loaded the machine is does not come into it."""
+    rows = file_of(RULES).decode().splitlines(keepends=True)[1:]
+    files = {f"{at:05}.yaml": f"rules:\n{''.join(rows[at : at + 500])}".encode() for at in range(0, RULES, 500)}
+    reader = RulesReader()
+    begin_s = time.process_time()
+    reader.read(files, CATALOGUE)
+    all_s = time.process_time() - begin_s
+    files["05000.yaml"] = files["05000.yaml"].replace(b"temperature > 59", b"temperature > 61")
+
+    begin_s = time.process_time()
+    read = reader.read(files, CATALOGUE)
+    again_s = time.process_time() - begin_s
+
+    assert (reader.files_read, len(read.rules.rules)) == (1, RULES)
+    assert again_s < all_s / 5, (again_s, all_s)
 
 
 @pytest.mark.long

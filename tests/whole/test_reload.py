@@ -18,9 +18,10 @@ import pytest
 
 from access_kit import users_text, write_private
 from command_kit import fieldgate
-from gateway_kit import Gateway, eventually, running
+from gateway_kit import Gateway, eventually, publish_once, running
 from service_kit import listening_manager
 from tls_kit import Authority
+from uplink_kit import mosquitto
 
 
 def write_config(gateway: Gateway) -> None:
@@ -134,6 +135,48 @@ async def test_a_new_certificate_is_for_new_connections_and_old_ones_live_on(tmp
             await connected.publish("t", b"3", qos=1, timeout=10)
 
         assert (await gateway.status())["events_in"] == 3
+
+
+async def test_a_rotated_password_is_proven_and_never_said(tmp_path: Path) -> None:
+    """Row 48: the file of the secret changes, then a word; a wrong one leaves the connection as it is."""
+    users, secret = tmp_path / "broker.users", tmp_path / "secret"
+    words = {"old": "planted-one", "new": "planted-two", "wrong": "planted-three"}
+    users.write_text(f"plant:{words['old']}\n")
+    users.chmod(0o600)
+    await (await asyncio.create_subprocess_exec("mosquitto_passwd", "-U", users)).wait()
+    write_private(secret, words["old"])
+    async with mosquitto(tmp_path, "allow_anonymous false", f"password_file {users}") as port:
+        uplink = {"mqtt": {"url": f"mqtt://127.0.0.1:{port}", "username": "plant", "password": f"${{file:{secret}}}"}}
+        async with running(Gateway(tmp_path, uplinks={"cloud": uplink})) as gateway:
+
+            async def cloud() -> dict[str, object]:
+                return dict((await gateway.status())["uplinks"]["cloud"])
+
+            async def is_connected() -> bool:
+                return (await cloud())["state"] == "connected"
+
+            async def is_refused() -> bool:
+                return "refused" in str((await cloud())["login"])
+
+            await eventually("it is connected", is_connected)
+            write_private(secret, words["wrong"])
+            code, out, err = await reload(gateway)
+            assert code == 0, err
+            assert "changed: uplinks.cloud.mqtt.password" in out
+            await eventually("the wrong one is refused", is_refused)
+            assert ((await cloud())["state"], (await cloud())["reconnects"]) == ("connected", 0)
+            shown = (await fieldgate("status", "-c", str(gateway.config))).out
+            assert "LOGIN: the new login is refused, the old one stays: " in shown
+
+            write_private(secret, words["old"])
+            out += (await reload(gateway, "--json"))[1]
+            assert (await cloud())["login"] == ""
+            await publish_once(gateway.port, "t/d", b'{"device": "d"}')
+            await gateway.drained("cloud")
+
+            said = out + shown + json.dumps(await gateway.status()) + gateway.log_text()
+            assert "uplink.login_refused" in said
+            assert not [word for word in words.values() if word in said]
 
 
 async def test_where_no_gateway_runs_there_is_nothing_to_reload(tmp_path: Path) -> None:

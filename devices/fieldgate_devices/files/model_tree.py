@@ -66,11 +66,13 @@ class ModelTree(Generic[M]):
         self.root = root
         self.name = name
         self.stand_ins = dict(stand_ins or {})
-        self.private_keys = frozenset(key.name for key in self.all_keys() if private is not None and key.holds(private))
+        self._keys: tuple[Key, ...] = ()
+        self.private_keys = frozenset(key.name for key in _keys(root, "") if private is not None and key.holds(private))
 
     def all_keys(self) -> Iterator[Key]:
-        """Every key, in the order of declaration."""
-        return _keys(self.root, "")
+        """Every key, in the order of declaration; gone through once, since each unknown key asks for them."""
+        self._keys = self._keys or tuple(_keys(self.root, ""))
+        return iter(self._keys)
 
     def model_at(self, loc: tuple[str | int, ...]) -> type[Section] | None:
         """The model of the mapping at ``loc``; None where there is another kind of value, or nothing."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fieldgate import clock
 from fieldgate.answers.backlog import backlog_age_s, floors, look
+from fieldgate.answers.own_certificates import read_certificates
 from fieldgate.answers.rules import rules_facts
 from fieldgate.config.source import SourceConfig
 from fieldgate.config.uplink import OwnListeners, UplinkConfig
@@ -40,6 +41,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
     """Return the whole state. ``problems`` says by task name what keeps failing, as the supervisor knows it."""
     outbox, config = pipeline.outbox, pipeline.config
     stats, oldest_s = await pipeline.keeper.call(partial(look, floors=floors(pipeline)))
+    shown = await pipeline.keeper.call(lambda _journal: read_certificates(config, wall_ns=clock.wall_ns()))
     now_s = clock.boot_s()
     return {
         "gateway": config.gateway.id,
@@ -55,6 +57,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "listeners": [_listener(one, problems.get(f"ingest:{one.name}", "")) for one in pipeline.listeners],
         "sources": {
             one.name: _source(one, config.sources[number], problems.get(f"ingest:{one.name}", ""))
+            | {"certificate": shown.get(("source", one.name))}
             for number, one in enumerate(pipeline.sources)
         },
         "local_delivery": _local(pipeline.broker, pipeline.session_keeper),
@@ -65,6 +68,7 @@ async def status_facts(pipeline: Pipeline, problems: Mapping[str, str]) -> dict[
         "rules": rules_facts(pipeline),
         "uplinks": {
             uplink.name: _uplink(pipeline, uplink, problems.get(f"forward:{uplink.name}", ""), oldest_s[uplink.name])
+            | {"certificate": shown.get(("uplink", uplink.name))}
             for uplink in pipeline.uplinks
         },
         "journal": _journal(pipeline, stats),

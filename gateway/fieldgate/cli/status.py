@@ -237,11 +237,20 @@ def _requests_refused(one: dict[str, Any]) -> list[str]:
     return [f"         requests refused: {refused}"] if refused else []
 
 
+def _login(one: dict[str, Any]) -> list[str]:
+    """What a person must do about how we log in there."""
+    lines = [f"         LOGIN: {one['login']}"] if one["login"] else []
+    if one["certificate"] and one["certificate"]["warning"]:
+        lines.append(f"         CERTIFICATE: {one['certificate']['warning']}")
+    return lines
+
+
 def _source(name: str, one: dict[str, Any]) -> list[str]:
     version = f" by MQTT {one['version']}" if one["version"] else ""
     lines = [f"source   {name}   {STATE[one['state']]}{version}   for {age(one['for_s'])}   from {one['from']}"]
     if reason := one["problem"] or one["reason"]:
         lines.append(f"         {reason}")
+    lines += _login(one)
     is_partly = one["subscribed"] < one["subscriptions"]
     lines.append(
         f"         {one['received']:,} received   {count(one['events'], 'event')}"
@@ -272,6 +281,7 @@ def _uplink(name: str, one: dict[str, Any]) -> list[str]:
     if one["oldest_s"] is not None:
         backlog += f", the oldest for {age(one['oldest_s'])}"
     lines.append(f"         {backlog}   {one['in_flight']:,} in flight   {one['delivered']:,} delivered in all")
+    lines += _login(one)
     if one["ledger"]:
         lost = {reason: number for reason, number in one["ledger"].items() if reason != "parked"}
         if lost:

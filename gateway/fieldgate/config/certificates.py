@@ -1,22 +1,33 @@
-"""Read from a certificate how long it is valid.
+"""Read from a certificate how long it is valid, and for which names.
 
-Laws of this file: no clock, no network. It walks the DER of an X.509 certificate (RFC 5280, 4.1) as far as the
-validity and no further; whether a certificate can be trusted is OpenSSL's to say.
+Laws of this file: no clock, no network. It walks the DER of an X.509 certificate (RFC 5280, 4.1) as far as is
+asked and no further; whether a certificate can be trusted is OpenSSL's to say.
 """
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Validity", "read_validity", "validity_of"]
+__all__ = ["SOON_DAYS", "Validity", "names_of", "read_validity", "validity_of"]
+
+SOON_DAYS: Final = 21
+"""For how long before its end a certificate is worth a warning."""
 
 _SEQUENCE: Final = 0x30
 _VERSION: Final = 0xA0  # [0] EXPLICIT
 _UTC_TIME: Final = 0x17
 _GENERALIZED_TIME: Final = 0x18
+_EXTENSIONS: Final = 0xA3  # [3] EXPLICIT
+_OCTETS: Final = 0x04
+_ALTERNATIVE_NAMES: Final = b"\x55\x1d\x11"  # 2.5.29.17
+_DNS_NAME: Final = 0x82  # [2] IMPLICIT
+_IP_ADDRESS: Final = 0x87  # [7] IMPLICIT
 _MAX_FILE_BYTES: Final = 1024 * 1024
 _BEGIN: Final = "-----BEGIN CERTIFICATE-----"
 _END: Final = "-----END CERTIFICATE-----"
@@ -65,6 +76,41 @@ def validity_of(certificate: bytes) -> Validity:
         return Validity(not_before, _time(kind, end))
     except IndexError:
         raise ValueError("the certificate is cut off") from None
+
+
+def names_of(certificate: bytes) -> tuple[str, ...]:
+    """Return the host names and addresses that a certificate in DER bears (RFC 5280, 4.2.1.6); none if it is odd."""
+    with suppress(IndexError, ValueError):
+        _, body, _ = _element(certificate, _SEQUENCE)
+        _, rest, _ = _element(body, _SEQUENCE)
+        while rest:
+            tag, content, rest = _element(rest)
+            if tag == _EXTENSIONS:
+                return _alternative_names(content)
+    return ()
+
+
+def _alternative_names(extensions: bytes) -> tuple[str, ...]:
+    _, rest, _ = _element(extensions, _SEQUENCE)
+    while rest:
+        _, extension, rest = _element(rest, _SEQUENCE)
+        _, oid, inner = _element(extension)
+        if oid == _ALTERNATIVE_NAMES:
+            tag, value, inner = _element(inner)
+            if tag != _OCTETS:  # whether it is critical comes first
+                _, value, _ = _element(inner, _OCTETS)
+            return tuple(_names(value))
+    return ()
+
+
+def _names(value: bytes) -> Iterator[str]:
+    _, rest, _ = _element(value, _SEQUENCE)
+    while rest:
+        tag, name, rest = _element(rest)
+        if tag == _DNS_NAME:
+            yield name.decode("ascii", "replace")
+        elif tag == _IP_ADDRESS:
+            yield str(ipaddress.ip_address(name))
 
 
 def _element(der: bytes, wanted: int | None = None) -> tuple[int, bytes, bytes]:

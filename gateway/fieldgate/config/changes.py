@@ -28,7 +28,9 @@ _LISTENER_LIMITS: Final = (
     "max_clients_per_address", "max_connecting", "connect_timeout", "receive_maximum", "max_unsettled", "max_unsent",
     "max_keep_alive", "max_in_flight", "max_unreleased", "max_subscriptions", "max_filters_size", "max_user_properties",
 )  # fmt: skip
+_LOGIN: Final = ("username", "password", "sas.key", "ca", "certificate", "key", "headers")
 HOT_KEYS: Final = (
+    *(f"{place}.*.mqtt.{key}" for place in ("uplinks", "sources") for key in _LOGIN),
     *(f"listen.*.{key}" for key in _LISTENER_LIMITS),
     "listen.*.tls.certificate", "listen.*.tls.key", "listen.*.tls.client_ca", "listen.*.tls.crl",
     "listen.*.auth.users", "listen.*.auth.acl", "listen.*.auth.tokens",

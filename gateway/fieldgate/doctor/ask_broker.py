@@ -27,7 +27,10 @@ from fieldgate.net.link import Link
 from fieldgate.net.login import client_settings
 from fieldgate.net.refusals import ClosedByServer
 
-__all__ = ["BrokerAnswer", "NoAnswer", "ask_broker", "own_client_id"]
+__all__ = ["MOST_WAIT_S", "BrokerAnswer", "NoAnswer", "ask_broker", "own_client_id"]
+
+MOST_WAIT_S: Final = 20.0
+"""For one answer: who waits for a doctor does not wait for as long as a gateway may."""
 
 _PINGS: Final = 3
 _MAX_PACKET_BYTES: Final = 256 * 1024
@@ -61,7 +64,7 @@ async def ask_broker(config: BrokerConfig, dialler: Dialler, *, is_version_fixed
     Raises:
         OSError: it cannot be reached, or TLS failed.
         UplinkError: a file cannot be used, or what answers is no broker.
-        TimeoutError: nothing came in the time that the configuration gives.
+        TimeoutError: nothing came in the time that the configuration gives, or in `MOST_WAIT_S`.
     """
     client_id = own_client_id()
     settings = msgspec.structs.replace(
@@ -78,7 +81,7 @@ async def ask_broker(config: BrokerConfig, dialler: Dialler, *, is_version_fixed
     while True:
         visit = _Visit(settings, versions.level)
         try:
-            async with asyncio.timeout(config.connect_timeout):
+            async with asyncio.timeout(min(config.connect_timeout, MOST_WAIT_S)):
                 answer = await visit.make(dialler)
         except (ConnectionError, TimeoutError):
             is_mute = visit.is_connected and not visit.has_heard

@@ -125,10 +125,14 @@ def _flow(
     on_the_way = min(said.receive_maximum, wishes.window)
     per_s = on_the_way / (answer.ping_ms / 1e3) * wishes.events_each if answer.ping_ms else None
     if on_the_way < _FEW_IN_FLIGHT or (per_s is not None and per_s < _SLOW_PER_S):
-        rate = f": {per_s:,.0f} events a second at most, over a way of {answer.ping_ms:.1f} ms" if per_s else ""
+        rate = (
+            f": {per_s:,.0f} events a second at most, over a way of {answer.ping_ms:.1f} ms, if it is quick"
+            if per_s
+            else ""
+        )
         yield Finding(
             "uplink.receive_maximum_low",
-            f"{broker} takes {on_the_way} messages at a time not acknowledged yet{rate}: a backlog drains slowly",
+            f"{broker} takes {on_the_way} messages at a time that are not acknowledged yet{rate}",
             "raise it at the broker (mosquitto: max_inflight_messages; EMQX: max_inflight), or send many events in a "
             "message: 'format: cloudevents-batch'",
             about=about,

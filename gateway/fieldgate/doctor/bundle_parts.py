@@ -146,9 +146,9 @@ def _tail(path: Path) -> tuple[str, str]:
 
 def _journald() -> tuple[str, str]:
     why = "no log of a service 'fieldgate' is to be had here (journalctl); name a file with --log"
-    command = ["journalctl", "--unit=fieldgate", f"--lines={_LOG_LINES}", "--output=short-iso", "--no-pager", "--quiet"]
+    command = ["journalctl", "--unit=fieldgate", "--priority=info", f"--lines={_LOG_LINES}", "--output=short-iso"]
     with suppress(OSError, subprocess.SubprocessError):
-        done = subprocess.run(command, capture_output=True, timeout=_LOG_DEADLINE_S, check=False)
+        done = subprocess.run([*command, "--quiet"], capture_output=True, timeout=_LOG_DEADLINE_S, check=False)
         if done.returncode == 0:
             return done.stdout[-_MAX_LOG_BYTES:].decode("utf-8", "replace"), why
     return "", why

@@ -87,6 +87,8 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "gateway.stopped": Entry(_NOTE, _COMMANDS),
     "gateway.not_asked": Entry(_NOTE, _COMMANDS),
     "gateway.other_version": Entry(_WARNING, _COMMANDS),
+    "gateway.reload_refused": Entry(_WARNING, _CONFIGURATION),
+    "gateway.needs_restart": Entry(_WARNING, _CONFIGURATION),
     "gateway.part_failing": Entry(_ERROR, _COMMANDS),
     "gateway.not_listening": Entry(_ERROR, _COMMANDS),
     "gateway.uplink_down": Entry(_WARNING, _FORWARD),

@@ -74,7 +74,7 @@ class Examination:
 
     def _storage(self, config: Config, gateway: GatewayFacts) -> list[Finding]:
         facts = read_storage(config.journal.path, tell=self.tell)
-        is_running = gateway.status is not None
+        is_running = gateway.status is not None or bool(gateway.problem)
         return list(storage_findings(facts, max_size_bytes=config.journal.max_size_bytes, is_running=is_running))
 
     def _machine(self, config: Config, gateway: GatewayFacts) -> Iterator[Finding]:

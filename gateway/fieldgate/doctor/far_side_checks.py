@@ -21,7 +21,7 @@ from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
 from fieldgate.config.certificates import read_validity
 from fieldgate.config.far_side import FarSide
-from fieldgate.doctor.ask_broker import BrokerAnswer, ask_broker
+from fieldgate.doctor.ask_broker import MOST_WAIT_S, BrokerAnswer, ask_broker
 from fieldgate.doctor.broker_checks import BrokerWishes, broker_findings
 from fieldgate.doctor.far_side_advice import ADVICE, CLOCK_FIRST
 from fieldgate.doctor.finding import Figure, Finding
@@ -37,7 +37,8 @@ __all__ = ["FarSideVisit", "examine_far_side"]
 
 _ENDS_SOON_DAYS: Final = 14
 _LOG_IN: Final = frozenset({"username", "password", "sas", "headers"})
-_ABOUT_CERTIFICATES: Final = frozenset({"certificate_expired", "certificate_not_yet_valid"})
+_ABOUT_TIME: Final = frozenset({"certificate_expired", "certificate_not_yet_valid"})
+_SHOWN_AGAIN: Final = _ABOUT_TIME | {"certificate_wrong_host", "certificate_unknown_authority"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class _Walk:
         self._is_clock_set = is_clock_set
         self._tell = tell
         self._place = visit.far_side.place
+        self._patience_s = min(visit.far_side.connect_timeout, MOST_WAIT_S)
         proxy = visit.far_side.proxy
         self._first = (proxy.place.host, proxy.place.port) if proxy is not None else self._place[:2]
         self._dialler = Dialler(visit.far_side, max_packet_bytes=256 * 1024)
@@ -103,7 +105,7 @@ class _Walk:
         self._tell(f"{self._visit.about}: looking up {host}")
         began_s = clock.boot_s()
         try:
-            async with asyncio.timeout(self._visit.far_side.connect_timeout):
+            async with asyncio.timeout(self._patience_s):
                 addresses = await LookUp(host, port).addresses()
         except OSError as error:
             self._dialler.stage = Stage.LOOK_UP
@@ -136,7 +138,7 @@ class _Walk:
         broker = self._visit.broker
         if broker is None or broker.sas is not None or self._visit.left_out:
             guest = _Guest()
-            async with asyncio.timeout(self._visit.far_side.connect_timeout):
+            async with asyncio.timeout(self._patience_s):
                 await self._dialler.open(guest)
             self._tls(guest.tls)
             guest.leave()
@@ -207,13 +209,19 @@ class _Walk:
         seen = self._dialler.problem(error)
         figures: dict[str, Figure] = {"stage": self._dialler.stage.name.lower()}
         advice = ADVICE[reason]
-        if reason in _ABOUT_CERTIFICATES and self._visit.far_side.proxy is None:
+        if reason in _SHOWN_AGAIN and self._visit.far_side.proxy is None:
             name = self._visit.far_side.server_name or self._place.host
-            validity = await shown_certificate(self._place.host, self._place.port, name)
-            if validity is not None:
-                seen += f"; it is valid from {validity.not_before:%Y-%m-%d} to {validity.not_after:%Y-%m-%d}"
-                figures |= {"not_before": validity.not_before.isoformat(), "not_after": validity.not_after.isoformat()}
-        if reason in _ABOUT_CERTIFICATES and not self._is_clock_set:
+            shown = await shown_certificate(self._place.host, self._place.port, name)
+            if shown is not None:
+                first, last = shown.validity
+                names = ", ".join(shown.names[:5]) or "no host"
+                seen += f"; it is for {names}, valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}"
+                figures |= {
+                    "names": list(shown.names),
+                    "not_before": first.isoformat(),
+                    "not_after": last.isoformat(),
+                }
+        if reason in _ABOUT_TIME and not self._is_clock_set:
             advice = CLOCK_FIRST
         self._add(reason, seen, advice, **figures)
 

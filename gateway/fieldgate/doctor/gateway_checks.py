@@ -51,7 +51,6 @@ def _absent(facts: GatewayFacts) -> Finding:
         return Finding(
             "gateway.not_asked",
             f"the running gateway was not asked: {facts.problem}",
-            "run this as the gateway's user or as root",
         )
     return Finding("gateway.stopped", "no gateway runs here: what only a running one knows was not looked at")
 
@@ -67,6 +66,7 @@ def _running(status: dict[str, Any], version: str) -> Iterator[Finding]:
         )
     else:
         yield Finding("gateway.running", f"version {version} runs as process {status['pid']}", figures=figures)
+    yield from _reload(status["reload"])
     for task, problem in status["problems"].items():
         yield Finding("gateway.part_failing", f"{task} cannot go on: {problem}", "see 'fieldgate status'", about=task)
     for one in status["listeners"]:
@@ -101,4 +101,22 @@ def _running(status: dict[str, Any], version: str) -> Iterator[Finding]:
             f"the journal takes nothing more ({full}): devices keep what is not acknowledged",
             "make room, raise journal.max_size, or bring the uplink back",
             figures={"cause": full},
+        )
+
+
+def _reload(reload: dict[str, Any]) -> Iterator[Finding]:
+    if problems := reload["problems"]:
+        yield Finding(
+            "gateway.reload_refused",
+            f"the last reload changed nothing: {problems[0]}"
+            + (f", and {len(problems) - 1} more" if len(problems) > 1 else ""),
+            "mend what 'fieldgate check' says, then: fieldgate reload",
+            figures={"problems": list(problems[:_SHOWN])},
+        )
+    if keys := reload["needs_restart"]:
+        yield Finding(
+            "gateway.needs_restart",
+            f"the configuration has changed in what counts after a restart only: {', '.join(keys[:_SHOWN])}",
+            "systemctl restart fieldgate",
+            figures={"keys": list(keys)},
         )

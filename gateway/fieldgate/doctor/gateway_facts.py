@@ -16,7 +16,9 @@ from fieldgate.errors import FieldgateError
 
 __all__ = ["Crash", "GatewayFacts", "read_gateway", "read_journald"]
 
-_CRASH: Final = re.compile(r"\b(gateway\.failed|task\.failed)\b")
+_CRASH: Final = re.compile(
+    r"\b(?:gateway\.failed|task\.failed)\b|Watchdog timeout|Main process exited, code=(?:killed|dumped)"
+)
 _MAX_LINES: Final = 2_000
 _JOURNALD_DEADLINE_S: Final = 10.0
 
@@ -85,7 +87,7 @@ def read_journald() -> list[Crash]:
         with suppress(KeyError, TypeError, ValueError):
             entry = json.loads(line)
             message = entry["MESSAGE"]
-            if isinstance(message, str) and _CRASH.search(message):
+            if isinstance(message, str) and _CRASH.search(line):  # the event's name may be a field of its own
                 at = datetime.fromtimestamp(int(entry["__REALTIME_TIMESTAMP"]) / 1e6, UTC)
                 crashes.append(Crash(f"{at:%Y-%m-%d %H:%M:%S} UTC", message[:500]))
     return crashes

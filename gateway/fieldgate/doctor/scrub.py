@@ -20,11 +20,9 @@ __all__ = ["Scrubber", "is_reference"]
 
 _REFERENCE: Final = re.compile(r"(?:\$\{(?:credential|file|env):[^{}]*\})+")
 _SHORT: Final = 8  # a shorter one counts only where no letter or digit stands beside it
-_NAMES: Final = (
-    r"(?:[\w.-]*(?:pass(?:word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)s?"
-    r"|pwd|credentials?|cookies?|sig|signature)"
-)
-_PRIVATE_NAME: Final = re.compile(rf"{_NAMES}|headers", re.IGNORECASE)
+_TELLING: Final = r"(?:pass(?:word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)s?"
+_TELLING_ALONE: Final = r"(?:pwd|credentials?|cookies?|sig|signature)"
+_PRIVATE_NAME: Final = re.compile(rf"[\w.-]*{_TELLING}|{_TELLING_ALONE}|headers", re.IGNORECASE)
 _NOT_SECRET: Final = frozenset({"none", "null", "true", "false", "", "-", MASK})
 _KEY_BLOCK: Final = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
 _PATTERNS: Final = (
@@ -36,7 +34,9 @@ _PATTERNS: Final = (
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), MASK),
     (re.compile(r"\$(?:scrypt|7|6|5|argon2\w*|2[aby]|pbkdf2[\w-]*)\$[^\s\"':]+"), MASK),
 )
-_NAMED: Final = re.compile(rf"(\b{_NAMES}[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"'&,;}}\]]+)", re.IGNORECASE)
+_NAMED: Final = re.compile(
+    rf"((?:{_TELLING}|\b{_TELLING_ALONE})[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"'&,;}}\]]+)", re.IGNORECASE
+)
 
 
 def is_reference(text: str) -> bool:
@@ -89,7 +89,7 @@ class Scrubber:
         return key in private or bool(_PRIVATE_NAME.fullmatch(key))
 
     def _all_of(self, value: Any) -> Any:
-        """References stay: they say where a secret is, which is no secret. So do numbers of what is counted."""
+        """References stay: they say where a secret is, which is no secret."""
         if isinstance(value, Mapping):
             return {self.text(str(key)): self._all_of(one) for key, one in value.items()}
         if isinstance(value, list | tuple):

@@ -76,7 +76,7 @@ def _writable(facts: StorageFacts, *, is_running: bool) -> Finding:
         return Finding("storage.full", f"{facts.folder}: {os.strerror(facts.error).lower()}", "make room on it")
     if facts.error in (errno.EACCES, errno.EPERM):
         owner = user_name(facts.owner)
-        if is_running or owner == "fieldgate":
+        if is_running or facts.used_bytes or owner == "fieldgate":
             return Finding(
                 "storage.not_seen",
                 f"{facts.there} belongs to {owner} and is not for {user}: its speed was not measured",

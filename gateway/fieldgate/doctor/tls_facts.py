@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from fieldgate.config.certificates import Validity, validity_of
+from fieldgate.config.certificates import Validity, names_of, validity_of
 
-__all__ = ["TlsFacts", "agreed_on", "shown_certificate"]
+__all__ = ["RefusedCertificate", "TlsFacts", "agreed_on", "shown_certificate"]
 
 _LOOK_DEADLINE_S: Final = 5.0
 
@@ -43,8 +43,16 @@ def agreed_on(tls: ssl.SSLObject) -> TlsFacts:
     )
 
 
-async def shown_certificate(host: str, port: int, server_name: str) -> Validity | None:
-    """Return from when to when the certificate of a server is valid that was refused; None if it shows none now.
+@dataclass(frozen=True, slots=True)
+class RefusedCertificate:
+    """What stands in a certificate that could not be verified."""
+
+    validity: Validity
+    names: tuple[str, ...]
+
+
+async def shown_certificate(host: str, port: int, server_name: str) -> RefusedCertificate | None:
+    """Return what stands in the certificate of a server that was refused; None if it shows none now.
 
     Nothing is sent on this connection but the handshake: it is not verified, only looked at.
     """
@@ -56,7 +64,7 @@ async def shown_certificate(host: str, port: int, server_name: str) -> Validity 
             _, writer = await asyncio.open_connection(host, port, ssl=context, server_hostname=server_name)
         try:
             der = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
-            return validity_of(der) if der else None
+            return RefusedCertificate(validity_of(der), names_of(der)) if der else None
         finally:
             writer.transport.abort()
     return None

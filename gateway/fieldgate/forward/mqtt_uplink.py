@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from fieldgate import clock
-from fieldgate.config.uplink import UplinkConfig
+from fieldgate.config.uplink import MqttUplinkConfig, UplinkConfig
 from fieldgate.forward.encode import OsBootOf
 from fieldgate.forward.expiry import Expiry
 from fieldgate.forward.home_assistant import HomeAssistant
@@ -31,6 +31,7 @@ from fieldgate.mqtt.framing import packet_size
 from fieldgate.mqtt.packets import Publish, Reason
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
 from fieldgate.net.login import client_settings
+from fieldgate.net.rotation import Became, Rotation
 
 if TYPE_CHECKING:
     from fieldgate.forward.command_port import CommandPort
@@ -66,9 +67,7 @@ class MqttUplink:
     ) -> None:
         self.name = name
         self._feed = feed
-        mqtt = config.broker
-        if config.format == "cloudevents-binary":  # whose attributes 3.1.1 cannot carry: no falling back to it
-            mqtt = mqtt.model_copy(update={"version": "5"})
+        mqtt = _spoken(config)
         self._presence: Presence | None = None
         if mqtt.status_topic != "off":
             self._presence = Presence(mqtt.status_topic, gateway=gateway, uplink=name, run=run)
@@ -96,7 +95,9 @@ class MqttUplink:
             retry_cap_s=timing.cap_s,
         )
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
-        self.kick = self._connection.kick
+        self._rotation = Rotation(self._connection, told=self._login_told, rng=rng, timing=timing)
+        self.rotate = self._rotation.run
+        self.kick, self.hurry = self._connection.kick, self._connection.hurry
         self._commands = commands
         if commands is not None:
             commands.changed = self.kick
@@ -133,6 +134,7 @@ class MqttUplink:
             stray_acks=session.stray_acks,
             size_bytes=self._pump.size_bytes,
             commands=None if self._commands is None else self._commands.status,
+            login=self._rotation.problem,
         )
 
     # -- Uplink -----------------------------------------------------------------------------------------------
@@ -164,6 +166,14 @@ class MqttUplink:
     def reconfigure(self, config: UplinkConfig) -> None:
         """From now on by these settings, of which only those differ that may (`fieldgate.config.changes`)."""
         self._pump.pace.use(config.rate)
+        self._rotation.propose(_spoken(config))
+
+    def _login_told(self, became: Became, reason: str) -> None:
+        if became == "changed":
+            _log.info("uplink.login_changed", uplink=self.name)
+            return
+        name = "uplink.login_refused" if became == "refused" else "uplink.login_not_proven"
+        _log.warning(name, uplink=self.name, reason=reason)
 
     def _open_inbox(self, _version: int, is_session_present: bool) -> ClientInbox:
         assert self._commands is not None
@@ -294,3 +304,9 @@ class MqttUplink:
     def _delivered(self, batch: object, start: int, stop: int) -> None:
         self._acked_events += stop - start
         self._feed.delivered(batch, start, stop)
+
+
+def _spoken(config: UplinkConfig) -> MqttUplinkConfig:
+    """The broker, in the version that the format needs: 3.1.1 cannot carry the attributes of binary events."""
+    mqtt = config.broker
+    return mqtt.model_copy(update={"version": "5"}) if config.format == "cloudevents-binary" else mqtt

@@ -44,7 +44,7 @@ class UplinkStatus:
 
     ``acked`` and ``parked`` count events, ``sent`` (for the first time), ``retries``, ``in_flight`` and ``stray_acks``
     messages; ``size_bytes`` is what was sent for the first time. ``quiet`` says what holds up sending although it is
-    connected, empty where nothing does.
+    connected, empty where nothing does. ``login`` says why another login that was configured is not in use.
     """
 
     state: UplinkState
@@ -61,3 +61,4 @@ class UplinkStatus:
     stray_acks: int
     size_bytes: int
     commands: CommandStatus | None = None
+    login: str = ""

@@ -33,6 +33,7 @@ from fieldgate.mqtt.client_settings import ClientSettings
 from fieldgate.mqtt.endings import Cause, End
 from fieldgate.net.broker_connection import VERSION_NAMES, BrokerConnection, Timing
 from fieldgate.net.login import client_settings
+from fieldgate.net.rotation import Became, Rotation
 from fieldgate_devices.catalogue import Catalogue
 
 __all__ = ["MqttSource", "Save"]
@@ -76,6 +77,8 @@ class MqttSource:
         self._subscriptions = Subscriptions(mqtt.subscribe, record.load())
         self._session = ClientSession(settings, delivered=_nothing_is_sent, open_inbox=self._open_inbox)
         self._connection = BrokerConnection(mqtt, self._session, self, rng=rng, timing=timing)
+        self._rotation = Rotation(self._connection, told=self._login_told, rng=rng, timing=timing)
+        self.rotate, self.hurry = self._rotation.run, self._connection.hurry
         self.commands.kick = self._connection.kick
         self._inbox: SourceInbox | None = None
         self._record_changed = asyncio.Event()
@@ -113,7 +116,19 @@ class MqttSource:
             subscribed=subscriptions.subscribed,
             refused=dict(subscriptions.refused),
             lowered=subscriptions.lowered,
+            login=self._rotation.problem,
         )
+
+    def reconfigure(self, config: SourceConfig) -> None:
+        """From now on by these settings, of which only those differ that may (`fieldgate.config.changes`)."""
+        self._rotation.propose(config.broker)
+
+    def _login_told(self, became: Became, reason: str) -> None:
+        if became == "changed":
+            _log.info("source.login_changed", source=self.name)
+            return
+        name = "source.login_refused" if became == "refused" else "source.login_not_proven"
+        _log.warning(name, source=self.name, reason=reason)
 
     # -- running ----------------------------------------------------------------------------------------------
 

@@ -19,7 +19,8 @@ class SourceStatus:
     ``not_events`` those of other topics, ``unsaved`` were dropped with their connection while nothing could be stored
     (the broker sends them again, but for QoS 0). ``kept_s`` is how long the broker keeps what comes while nobody reads,
     where that is less than was asked for. Of the ``subscriptions`` that are wanted so many are ``subscribed``;
-    ``refused`` and ``lowered`` are by topic filter: why it is not granted, and the lower QoS that is.
+    ``refused`` and ``lowered`` are by topic filter: why it is not granted, and the lower QoS that is. ``login`` says
+    why another login that was configured is not in use.
     """
 
     state: ConnectionState
@@ -41,3 +42,4 @@ class SourceStatus:
     subscribed: int
     refused: dict[str, str]
     lowered: dict[str, int]
+    login: str = ""

@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from random import Random
-from typing import Final, Literal, Protocol
+from typing import Final
 
 from fieldgate import clock
 from fieldgate.config.broker import BrokerConfig
@@ -23,56 +23,17 @@ from fieldgate.mqtt.endings import Cause, End, end_of
 from fieldgate.mqtt.packets import Reason
 from fieldgate.mqtt.version_choice import VersionChoice
 from fieldgate.net.backoff import Backoff
+from fieldgate.net.connection_terms import VERSION_NAMES, ConnectionOwner, ConnectionState, Timing
 from fieldgate.net.dialler import Dialler
 from fieldgate.net.link import Link
-from fieldgate.net.login import Login
+from fieldgate.net.login import Login, login_of
+from fieldgate.net.login_proof import LoginProof
 from fieldgate.net.refusals import ClosedByServer
 from fieldgate.net.takeover import TakeoverWatch
 
-__all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionOwner", "ConnectionState", "Timing"]
-
-ConnectionState = Literal["connecting", "connected", "backoff", "refused"]
-"""``backoff`` mends itself when the far side or the link does; ``refused`` needs a person (and is retried as well)."""
+__all__ = ["VERSION_NAMES", "BrokerConnection", "ConnectionState", "Timing"]
 
 _GOODBYE_S: Final = 0.5
-VERSION_NAMES: Final[dict[int, Literal["3.1.1", "5"]]] = {4: "3.1.1", 5: "5"}
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """How fast to try again; a connection was stable if it lasted ``stable_s`` and made progress."""
-
-    base_s: float = 0.5
-    cap_s: float = 60.0
-    stable_s: float = 5.0
-
-
-class ConnectionOwner(Protocol):
-    """Who speaks over the connection."""
-
-    def version_changed(self) -> None:
-        """The next connection speaks another protocol version: nothing encoded so far is of use."""
-
-    def connected(self, *, is_session_present: bool) -> None:
-        """The server has accepted the connection."""
-
-    def happened(self, happening: Rejected | Subscribed | Announced) -> End | None:
-        """Something came; an `End` is why to leave the server alone for a while."""
-
-    def fill(self, now_s: float) -> float | None:
-        """Send through the session what may be sent now.
-
-        Returns in how many seconds to ask again even if nothing happens, or None.
-        """
-
-    def lost(self, end: End) -> bool:
-        """The connection is over, or did not come about; return whether it made any progress."""
-
-    def gave_way(self, end: End, *, was_connected: bool, is_news: bool, wait_s: float) -> None:
-        """There is no connection for ``wait_s`` (0: another version is tried at once).
-
-        ``is_news``: for another reason than the last time.
-        """
 
 
 class BrokerConnection:
@@ -91,13 +52,11 @@ class BrokerConnection:
         self.reason = "not started"
         self.since_s = clock.boot_s()
         self.connections = 0
-        self._config = config
         self._session = session
         self._owner = owner
         self._timing = timing or Timing()
         self._version = VersionChoice(config.version)
-        self._dialler = Dialler(config, max_packet_bytes=session.settings.max_packet_bytes)
-        self._login = Login(config, client_id=session.settings.client_id)
+        self._set(config)
         self._is_leaving = False  # to come back at once: nothing new is sent
         self._backoff = Backoff(rng, base_s=self._timing.base_s, cap_s=self._timing.cap_s)
         self._takeover = TakeoverWatch(session.settings.client_id)
@@ -109,6 +68,14 @@ class BrokerConnection:
         self._is_busy = False
         self._is_stopping = False
         self._last_reason = ""
+        self.standstill = asyncio.Lock()  # held while no new connection may be made
+        self._rest: asyncio.Timeout | None = None  # between two connections
+
+    def _set(self, config: BrokerConfig) -> None:
+        settings = self._session.settings
+        self._config = config
+        self._dialler = Dialler(config, max_packet_bytes=settings.max_packet_bytes)
+        self._login = Login(config, client_id=settings.client_id)
 
     # -- what the owner calls ---------------------------------------------------------------------------------
 
@@ -149,8 +116,20 @@ class BrokerConnection:
             end = await self._live_once()
             if self._is_stopping:
                 break
-            await self._login.pause(self._give_way(end))
+            await self._pause(end)
         await asyncio.Event().wait()
+
+    async def _pause(self, end: End) -> None:
+        """Wait for as long as the server is to be left alone, or until there is another login."""
+        try:
+            async with asyncio.timeout(None) as self._rest:
+                await self._login.pause(self._give_way(end))
+        except TimeoutError:
+            self._backoff.reset()
+        finally:
+            self._rest = None
+        async with self.standstill:
+            pass
 
     async def stop(self, *, reason: int = Reason.SUCCESS) -> None:
         """Say DISCONNECT (in MQTT 5 with ``reason``) and close, once the server has; it gets a moment for that."""
@@ -166,6 +145,25 @@ class BrokerConnection:
             await asyncio.wait([link.closed], timeout=_GOODBYE_S)
             link.close()
             await asyncio.wait([link.closed])
+
+    # -- another login: see `fieldgate.net.rotation` ----------------------------------------------------------
+
+    def proof_of(self, config: BrokerConfig) -> LoginProof | None:
+        """Return what finds out whether ``config`` is good; None where the connection that is there is made by it."""
+        is_current = config == self._config and not (self.state == "connected" and self._dialler.is_outdated)
+        return None if is_current else LoginProof(config, self._session.settings, level=self._version.level)
+
+    def use(self, config: BrokerConfig) -> None:
+        """From now on connect by ``config``, and at once, in place of the connection that is there."""
+        self._set(config)
+        self._session.settings = login_of(config, self._session.settings)
+        self._finish(End("back with another login", is_renewal=True))
+        self.hurry()
+
+    def hurry(self) -> None:
+        """Try again now, if that is waited for."""
+        if self._rest is not None:
+            self._rest.reschedule(asyncio.get_running_loop().time())
 
     # -- one connection ---------------------------------------------------------------------------------------
 
@@ -210,6 +208,8 @@ class BrokerConnection:
 
     def _finish(self, end: End) -> None:
         """The connection is over; `_live_once` goes on from here."""
+        if self.standstill.locked():  # because a proof has our client id
+            end = replace(end, is_renewal=True, is_takeover=False)
         if self._up is not None and not self._up.done():
             self._up.set_result(end)
         if self._end is not None and not self._end.done():

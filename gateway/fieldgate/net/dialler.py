@@ -26,6 +26,7 @@ __all__ = ["Dialler"]
 
 _TLS_GOODBYE_S: Final = 2.0
 _READ_BYTES: Final = 4096
+_NOT_YET_VALID: Final = 9  # X509_V_ERR_CERT_NOT_YET_VALID
 
 
 class Dialler:
@@ -78,6 +79,11 @@ class Dialler:
                 return
 
     @property
+    def is_outdated(self) -> bool:
+        """Whether a file of TLS has changed since the last attempt."""
+        return self._tls is not None and self._tls.is_outdated
+
+    @property
     def broker(self) -> str:
         """The broker in words."""
         return self._way.broker
@@ -97,8 +103,16 @@ class Dialler:
         return f"{text}; {own}" if own else text
 
     def is_refusal(self, error: BaseException) -> bool:
-        """Whether a person must act before connecting can succeed."""
+        """Whether a person must act before connecting can succeed; a clock that is not set yet will be."""
+        if not clock.is_synced() and self._is_too_early(error):
+            return False
         return is_refusal(error) or bool(self._own_problem(error))
+
+    def _is_too_early(self, error: BaseException) -> bool:
+        """Whether a certificate, the server's or our own, is not valid yet by this machine's clock."""
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_code == _NOT_YET_VALID
+        return self._tls is not None and bool(self._own_problem(error)) and self._tls.is_too_early(clock.wall_ns())
 
     def _own_problem(self, error: BaseException) -> str:
         """Our own certificate may be the reason why TLS failed, or the broker hung up behind it."""

@@ -18,7 +18,7 @@ from fieldgate.mqtt.packets import Reason, Will
 from fieldgate.net.refusals import TryLater
 from fieldgate.net.sas import AZURE_USERNAME, SasTokens
 
-__all__ = ["Login", "client_settings"]
+__all__ = ["Login", "client_settings", "login_of"]
 
 _CLOCK_POLL_S: Final = 1.0
 _ABOUT_LOG_IN: Final = frozenset((4, 5, Reason.BAD_USER_NAME_OR_PASSWORD, Reason.NOT_AUTHORIZED))  # 3.1.1 and 5
@@ -86,6 +86,12 @@ class Login:
     def is_late(self, now_s: float) -> bool:
         """Whether it ends so soon that nothing can be waited for."""
         return self._tokens is not None and now_s >= self._tokens.late_at_s
+
+
+def login_of(config: BrokerConfig, settings: ClientSettings) -> ClientSettings:
+    """Return ``settings`` with the user name and password of ``config``."""
+    login = client_settings(config, client_id=settings.client_id)
+    return msgspec.structs.replace(settings, username=login.username, password=login.password)
 
 
 def client_settings(

@@ -11,16 +11,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
 
-from fieldgate.config.certificates import read_validity
+from fieldgate.config.certificates import SOON_DAYS, read_validity
 from fieldgate.config.key_files import file_problem, load_own, ssl_detail
 from fieldgate.config.listen import ListenTlsConfig
 from fieldgate.errors import FieldgateError
 
 __all__ = ["ServerTls", "TlsFileError", "load_server_tls", "tls_file_problems", "tls_files"]
-
-_SOON_DAYS: Final = 21
 
 
 class TlsFileError(FieldgateError):
@@ -45,7 +42,7 @@ class ServerTls:
         if self.expires_at <= now:
             return f"the certificate has expired on {day}: clients that look at it do not connect"
         days = (self.expires_at - now).days
-        return f"the certificate expires on {day}, in {days} days" if days < _SOON_DAYS else ""
+        return f"the certificate expires on {day}, in {days} days" if days < SOON_DAYS else ""
 
 
 def tls_files(settings: ListenTlsConfig) -> tuple[Path, ...]:

@@ -6,7 +6,7 @@ import ssl
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fieldgate.config.certificates import read_validity
+from fieldgate.config.certificates import Validity, read_validity
 from fieldgate.config.far_side import FarSide
 from fieldgate.config.key_files import client_context, load_own
 from fieldgate.errors import UplinkError
@@ -24,24 +24,40 @@ class TlsContexts:
         self._alpn = list(config.alpn)
         self._made: tuple[list[_Stamp | None], ssl.SSLContext] | None = None
 
+    @property
+    def is_outdated(self) -> bool:
+        """Whether a file has changed since `get` returned what was made of it."""
+        return self._made is not None and self._made[0] != self._stamps()
+
+    def _stamps(self) -> list[_Stamp | None]:
+        return [_stamp(path) for path in (self._ca, self._certificate, self._key)]
+
     def get(self) -> ssl.SSLContext:
         """Return the context.
 
         Raises:
             UplinkError: one of the files cannot be used.
         """
-        stamps = [_stamp(path) for path in (self._ca, self._certificate, self._key)]
+        stamps = self._stamps()
         if self._made is None or self._made[0] != stamps:
             self._made = (stamps, self._make())
         return self._made[1]
 
+    def is_too_early(self, wall_ns: int) -> bool:
+        """Whether our own certificate is not valid yet at this time."""
+        validity = self._validity()
+        return validity is not None and datetime.fromtimestamp(wall_ns / 1e9, UTC) < validity.not_before
+
+    def _validity(self) -> Validity | None:
+        try:
+            return read_validity(self._certificate) if self._certificate is not None else None
+        except (OSError, ValueError):  # `get` says so
+            return None
+
     def own_problem(self, wall_ns: int) -> str:
         """Return in words what is wrong with our own certificate at this time; nothing if it is well, or not there."""
-        if self._certificate is None:
-            return ""
-        try:
-            validity = read_validity(self._certificate)
-        except (OSError, ValueError):  # `get` says so
+        validity = self._validity()
+        if validity is None:
             return ""
         now = datetime.fromtimestamp(wall_ns / 1e9, UTC)
         clock = f"(this machine's clock says {now:%Y-%m-%d %H:%M} UTC"

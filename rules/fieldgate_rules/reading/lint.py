@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Final
+from typing import Final, NamedTuple
 
 from fieldgate_devices.files.document import Document, Loc, Node, Problem
 from fieldgate_devices.files.location import Location
@@ -20,7 +20,7 @@ from fieldgate_rules.reading.setters import Setters
 from fieldgate_rules.reading.templates import TemplateEntry
 from fieldgate_rules.rule import EventTrigger, Rule
 
-__all__ = ["Linted", "lint_rules", "lint_template"]
+__all__ = ["Linted", "Odd", "lint_rules", "lint_template", "odd_together"]
 
 _NOWHERE: Final = Location("", 1, 1)
 _PERIODS_S: Final = {"hour": 3_600.0, "day": 86_400.0, "week": 604_800.0, "month": 2_678_400.0}
@@ -36,8 +36,17 @@ class Linted:
     scope: Scope
 
 
+class Odd(NamedTuple):
+    """What is odd about a rule, by its id, beside others; ``loc`` is where in it."""
+
+    rule: str
+    loc: Loc
+    message: str
+    at_key: bool
+
+
 def lint_rules(all_: Sequence[Linted], known: Known) -> None:
-    """Say what is odd, each to the rule that it is about."""
+    """Say what is odd about each rule by itself."""
     decided: dict[tuple[str, str, int], bool] = {}
     for one in all_:
         _lint_parameters(one)
@@ -45,14 +54,15 @@ def lint_rules(all_: Sequence[Linted], known: Known) -> None:
         _lint_conditions(one, decided)
         _lint_commands(one)
         _lint_devices(one, known)
-    by_id = {one.rule.id: one for one in all_}
-    for circle in loops([one.rule for one in all_]):
-        first = by_id[circle[0]]
+
+
+def odd_together(rules: Sequence[Rule]) -> Iterator[Odd]:
+    """What is odd about rules that are in force together."""
+    for circle in loops(rules):
         way = " → ".join([*circle, circle[0]])
-        first.part.complain(("on",), f"rules go round in a circle: {way}; it is cut off after 8 steps",
-                            at_key=True, is_warning=True)  # fmt: skip
-    _lint_sets(all_)
-    _lint_drops(all_)
+        yield Odd(circle[0], ("on",), f"rules go round in a circle: {way}; it is cut off after 8 steps", at_key=True)
+    yield from _odd_sets(rules)
+    yield from _odd_drops(rules)
 
 
 # -- one rule ---------------------------------------------------------------------------------------------------------
@@ -166,32 +176,31 @@ def _lint_devices(one: Linted, known: Known) -> None:
 # -- several rules ----------------------------------------------------------------------------------------------------
 
 
-def _lint_sets(all_: Sequence[Linted]) -> None:
+def _odd_sets(rules: Sequence[Rule]) -> Iterator[Odd]:
     """Of two rules that give one field of the same events values the later counts, which may be meant."""
     setters: dict[str, Setters] = {}
-    for one in all_:
-        for action in one.rule.actions:
+    for rule in rules:
+        for action in rule.actions:
             for name in action.fields if action.kind == "set" else ():
                 before = setters.setdefault(name, Setters())
-                other = before.other(one.rule)
+                other = before.other(rule)
                 if other is not None:
                     said = f"rule {other!r} sets {name} too, for the same events; this one counts"
-                    loc: Loc = ("do", action.number, "set", name)
-                    one.part.complain(loc, said, at_key=True, is_warning=True)
-                before.add(one.rule)
+                    yield Odd(rule.id, ("do", action.number, "set", name), said, at_key=True)
+                before.add(rule)
 
 
-def _lint_drops(all_: Sequence[Linted]) -> None:
+def _odd_drops(rules: Sequence[Rule]) -> Iterator[Odd]:
     """What is done to an event that another rule drops in any case is done for nothing."""
-    dropping = {one.rule.triggers: one for one in reversed(all_) if _drops_all(one.rule)}
+    dropping = {one.triggers: one for one in reversed(rules) if _drops_all(one)}
     if not dropping:
         return
-    for one in all_:
-        altering = next((action for action in one.rule.actions if action.kind in _ALTERING), None)
-        other = dropping.get(one.rule.triggers)
-        if altering is not None and other is not None and other is not one:
-            said = f"rule {other.rule.id!r} drops all of these events, so this makes no difference"
-            one.part.complain(("do", altering.number), said, is_warning=True)
+    for rule in rules:
+        altering = next((action for action in rule.actions if action.kind in _ALTERING), None)
+        other = dropping.get(rule.triggers)
+        if altering is not None and other is not None and other is not rule:
+            said = f"rule {other.id!r} drops all of these events, so this makes no difference"
+            yield Odd(rule.id, ("do", altering.number), said, at_key=False)
 
 
 def _drops_all(rule: Rule) -> bool:

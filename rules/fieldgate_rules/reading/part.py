@@ -49,8 +49,12 @@ class RulePart:
 
     def complain(self, loc: Loc, message: str, *, at_key: bool = False, is_warning: bool = False) -> None:
         """Something is wrong with the value at ``loc``, or with its key."""
+        self.say(self.problem(loc, message, at_key=at_key, is_warning=is_warning))
+
+    def problem(self, loc: Loc, message: str, *, at_key: bool = False, is_warning: bool = False) -> Problem:
+        """What is wrong with the value at ``loc``, or with its key."""
         where = self.document.where_key(loc) if at_key else self.document.where(loc)
-        self.say(Problem(where, message, is_warning=is_warning))
+        return Problem(where, message, is_warning=is_warning)
 
     def say_at(self, where: Location, message: str) -> None:
         """Something is wrong with what stands there."""

@@ -10,6 +10,7 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain
 
 from fieldgate_devices.catalogue import Catalogue
 from fieldgate_devices.files.document import Document, Node, Problem, Scalar
@@ -19,7 +20,7 @@ from fieldgate_rules.reading.entries import Entry, emitters_first, fields_meant,
 from fieldgate_rules.reading.kinds import Kinds
 from fieldgate_rules.reading.known import Known, ReadRules, TemplateFacts
 from fieldgate_rules.reading.library import IN_LIBRARY, library_file, library_names
-from fieldgate_rules.reading.lint import Linted, lint_rules, lint_template
+from fieldgate_rules.reading.lint import Linted, Odd, lint_rules, lint_template, odd_together
 from fieldgate_rules.reading.part import RulePart
 from fieldgate_rules.reading.rule_reader import Around, emitted_types, read_rule, said_in
 from fieldgate_rules.reading.sections import RULE_TREE, FileParts, read_file
@@ -28,19 +29,19 @@ from fieldgate_rules.reading.templates import Given, TemplateEntry, filled, give
 from fieldgate_rules.reading.texts import Scopes, Texts
 from fieldgate_rules.reading.triggers import Tags
 from fieldgate_rules.reading.written_out import written_out
-from fieldgate_rules.rule import RuleSet
+from fieldgate_rules.rule import Rule, RuleSet
 
-__all__ = ["library_templates", "read_rules", "write_out"]
+__all__ = ["Reading", "library_templates", "read_rules", "without_collection", "write_out"]
 
 
 def read_rules(files: Mapping[str, bytes], catalogue: Catalogue, known: Known | None = None) -> ReadRules:
     """Read files of rules, by their paths as messages show them; nothing is raised for what is wrong with them."""
-    with _without_collection():
-        return _Reading(catalogue, known or Known()).read(files)
+    with without_collection():
+        return Reading(catalogue, known or Known()).read(files)
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Read without the collector of garbage: all is kept, and to look at it again and again is a third of the time."""
     was_enabled = gc.isenabled()
     gc.disable()
@@ -55,7 +56,7 @@ def _without_collection() -> Iterator[None]:
 
 def write_out(files: Mapping[str, bytes], catalogue: Catalogue, rule: str) -> str | None:
     """Return a rule as an entry of ``rules`` that needs no template; None where there is no such rule that is right."""
-    reading = _Reading(catalogue, Known())
+    reading = Reading(catalogue, Known())
     if all(one.id != rule for one in reading.read(files).rules.rules):
         return None
     entry = next(one for one in reading.entries if one.spec is not None and one.spec.id == rule)
@@ -66,58 +67,93 @@ def write_out(files: Mapping[str, bytes], catalogue: Catalogue, rule: str) -> st
 
 def library_templates() -> dict[str, TemplateFacts]:
     """Return all templates that come with Fieldgate."""
-    reading = _Reading(Catalogue(), Known())
+    reading = Reading(Catalogue(), Known())
     return {name: reading.facts_of(one) for name in library_names() if (one := reading.template(name)) is not None}
 
 
-class _Reading:
-    """One reading of all files."""
+class Reading:
+    """One reading of files, all of them or, with the ``kinds`` of the last one, those that are not as they were.
 
-    def __init__(self, catalogue: Catalogue, known: Known) -> None:
+    What is wrong is kept by what it is about: ``of_files`` a file and the rules in it, by its path, ``of_templates``
+    the templates, ``together`` several rules.
+    """
+
+    def __init__(self, catalogue: Catalogue, known: Known, kinds: Kinds | None = None) -> None:
         self._catalogue = catalogue
         self._known = known
-        self._kinds = Kinds(catalogue, known)
+        self.kinds = kinds or Kinds(catalogue, known)
         self._texts = Texts()
-        self._scopes = Scopes(self._kinds.of_device)
-        self._problems: dict[Problem, None] = {}
+        self._scopes = Scopes(self.kinds.of_device)
         self._misread: set[Location] = set()
+        self.of_files: dict[str, dict[Problem, None]] = {}
+        self.of_templates: dict[Problem, None] = {}
+        self.together: dict[Odd, Sequence[Problem]] = {}
+        self.parts: Sequence[FileParts] = ()
         self.entries: Sequence[Entry] = ()
+        self.tags = Tags({}, {})
+        self.kept: dict[str, tuple[Entry, Linted]] = {}
         self._sources: dict[str, SourceFile] = {}
         self._templates: dict[str, TemplateEntry] = {}
 
     def read(self, files: Mapping[str, bytes]) -> ReadRules:
-        parts = [read_file(path, content) for path, content in files.items()]
-        for one in parts:
-            self._problems.update(dict.fromkeys(one.problems))
+        """Read all there is."""
+        self.take(files)
+        self.tags = self._tags()
+        ids = self.ids()
+        self.kinds.announce(type_ for one in self.entries if one.spec is not None for type_ in emitted_types(one.spec))
+        kept = self.rules(self.tags, ids)
+        for odd in odd_together(kept):
+            self.together[odd] = self.said_of(odd)
+        used = self.used()
+        self._lint_templates({*used.values(), *(one.template for one in self.entries)})
+        said = {*self.of_templates, *chain(*self.of_files.values()), *chain(*self.together.values())}
+        return ReadRules(RuleSet(tuple(kept)), tuple(sorted(said)), self._facts(), used)
+
+    def take(self, files: Mapping[str, bytes]) -> None:
+        """Take these files apart, and fill in what templates say."""
+        self.parts = [read_file(path, content) for path, content in files.items()]
+        for one in self.parts:
+            self.of_files[one.path] = dict.fromkeys(one.problems)
             self._misread.update(problem.where for problem in one.misread)
-            self._sources[one.path] = one.source
-        for one in parts:
-            self._take_templates(one)
-        self.entries = entries = [
+        for one in self.parts:
+            self.take_templates(one)
+        self.entries = [
             entry
-            for one in parts
+            for one in self.parts
             for number, node in enumerate(one.rules)
             if (entry := self._entry(one.path, node, is_misread=is_misread(one, number))) is not None
         ]
-        for number, entry in enumerate(entries):
+        for number, entry in enumerate(self.entries):
             entry.number = number
-        ids = self._ids(entries)
-        self._kinds.announce(type_ for one in entries if one.spec is not None for type_ in emitted_types(one.spec))
-        around = Around(self._kinds, self._scopes, self._known, self._tags(parts), ids)
-        rules: dict[int, Linted] = {}
-        for entry in emitters_first(entries):
+
+    def rules(self, tags: Tags, ids: Set[str]) -> list[Rule]:
+        """Read the rules that were taken, among others with these ids; return those that are right."""
+        around = Around(self.kinds, self._scopes, self._known, tags, ids)
+        read: dict[int, tuple[Entry, Linted]] = {}
+        for entry in emitters_first(self.entries):
             rule = self._rule(entry, around)
             if rule is not None:
-                rules[entry.number] = rule
-        kept = [rules[number] for number in sorted(rules)]
-        lint_rules(kept, self._known)
-        used = {one.spec.id: one.template for one in entries if one.spec is not None and one.template}
-        self._lint_templates({*used.values(), *(one.template for one in entries)})
-        return ReadRules(RuleSet(tuple(one.rule for one in kept)), tuple(sorted(self._problems)), self._facts(), used)
+                read[entry.number] = (entry, rule)
+        kept = [read[number] for number in sorted(read)]
+        lint_rules([one for _, one in kept], self._known)
+        self.kept = {one.rule.id: (entry, one) for entry, one in kept}
+        return [one.rule for _, one in kept]
+
+    def used(self) -> dict[str, str]:
+        """Of which template each rule is made."""
+        return {one.spec.id: one.template for one in self.entries if one.spec is not None and one.template}
+
+    def said_of(self, odd: Odd) -> Sequence[Problem]:
+        """What is to be said of a rule that is odd beside others, one that was read here."""
+        entry, one = self.kept[odd.rule]
+        said = self._as_meant(entry, one.part.problem(odd.loc, odd.message, at_key=odd.at_key, is_warning=True))
+        return () if said is None else (said,)
 
     # -- templates ----------------------------------------------------------------------------------------------------
 
-    def _take_templates(self, part: FileParts) -> None:
+    def take_templates(self, part: FileParts) -> None:
+        """Let rules use the templates of a file."""
+        self._sources[part.path] = part.source
         for name, (at, node) in part.templates.items():
             if (first := self._templates.get(name)) is not None:
                 said = f"there is a template {name!r} in {first.where} already"
@@ -167,8 +203,9 @@ class _Reading:
             if problem.where not in self._misread:
                 self._say_of(entry, problem)
         entry.has_problem = entry.has_problem or is_misread
-        if isinstance(written, dict) and not outcome.problems:
-            entry.said = said_in(written)
+        if outcome.problems:  # what is wrong was taken out of it
+            written = entry.node.value()
+        entry.said = said_in(written if isinstance(written, dict) else {})
         entry.spec, entry.broken = outcome.model, outcome.broken
         return entry
 
@@ -205,10 +242,10 @@ class _Reading:
                 entry.given.add(key, node)
         entry.node = filled(Node(entry.node.at, body, entry.node.size), entry.given)
 
-    def _ids(self, entries: Sequence[Entry]) -> set[str]:
-        """All ids; one that stands twice is a problem of the later rule."""
+    def ids(self) -> set[str]:
+        """All ids of these rules; one that stands twice is a problem of the later rule."""
         first: dict[str, Location] = {}
-        for one in entries:
+        for one in self.entries:
             if one.spec is None or ("id",) in one.broken:
                 continue
             at = Document(one.path, one.node).where(("id",))
@@ -236,9 +273,9 @@ class _Reading:
 
     # -- the rest -----------------------------------------------------------------------------------------------------
 
-    def _tags(self, parts: Sequence[FileParts]) -> Tags:
+    def _tags(self) -> Tags:
         devices: dict[str, tuple[str, ...]] = {}
-        for part in parts:
+        for part in self.parts:
             for tag, globs in part.spec.tags.items():
                 devices[tag] = (*devices.get(tag, ()), *globs)
         types: dict[str, set[str]] = {}
@@ -248,22 +285,28 @@ class _Reading:
         return Tags(devices, {tag: frozenset(names) for tag, names in types.items()})
 
     def _say(self, problem: Problem) -> None:
-        self._problems[problem] = None
+        self.of_templates[problem] = None
 
     def _say_of(self, entry: Entry, problem: Problem) -> None:
-        """Something is wrong with a rule; what is wrong in a template is said where it is used."""
+        """Something is wrong with a rule."""
         if not problem.is_warning and not problem.is_note:
             entry.has_problem = True
+        said = self._as_meant(entry, problem)
+        if said is not None:
+            self.of_files[entry.path][said] = None
+
+    def _as_meant(self, entry: Entry, problem: Problem) -> Problem | None:
+        """What is wrong in a template is said where it is used; None where enough was said of it."""
         path = problem.where.path
         words = words_of(problem.message)
         if entry.use_at is not None and (meant := fields_meant(entry.given, problem.message)):
             problem = replace(problem, message=f"{problem.message} ({meant})")
         if path.startswith(IN_LIBRARY) and entry.use_at is not None:
             if entry.is_misfit:
-                return  # the first says enough: the same value is used in several places
+                return None  # the first says enough: the same value is used in several places
             entry.is_misfit = True
             where = next((at for name, at in entry.given.where.items() if name in words), entry.use_at)
             problem = replace(problem, where=where, message=f"in template {entry.template!r}: {problem.message}")
         elif entry.use_at is not None and problem.where in lines_of(self._templates.get(entry.template), path):
             problem = replace(problem, message=f"{problem.message} (used in {entry.use_at})")
-        self._problems[problem] = None
+        return problem

@@ -38,6 +38,7 @@ NOT_NEEDED = (
     "importlib.resources.readers",
     "pymodbus",
     "fieldgate.contract_export",
+    "fieldgate.doctor",
     "fieldgate.cli.devices_infer",
     "fieldgate_devices.infer",
     "fieldgate_rules.explain.build",

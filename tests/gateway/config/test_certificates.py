@@ -11,7 +11,7 @@ import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fieldgate.config.certificates import read_validity, validity_of
+from fieldgate.config.certificates import names_of, read_validity, validity_of
 
 BEGIN, END = datetime(2024, 2, 29, 1, 2, 3, tzinfo=UTC), datetime(2061, 7, 8, 9, 10, 11, tzinfo=UTC)
 
@@ -57,11 +57,21 @@ def test_a_file_without_a_certificate_is_said(tmp_path, content) -> None:
         read_validity(path)
 
 
+def test_the_names_are_read() -> None:
+    """Who reaches a broker by another name is told which one its certificate bears."""
+    leaf = trustme.CA().issue_cert("b.example", "*.c.example", "192.0.2.7", "2001:db8::7")
+    named = ssl.PEM_cert_to_DER_cert(leaf.cert_chain_pems[0].bytes().decode())
+
+    assert set(names_of(named)) == {"b.example", "*.c.example", "192.0.2.7", "2001:db8::7"}
+    assert names_of(GOOD) == ("b.example",)
+
+
 def test_every_truncation_fails_cleanly() -> None:
     """A certificate that is being written must not bring the gateway down."""
     for size in range(len(GOOD)):
         with pytest.raises(ValueError):
             validity_of(GOOD[:size])
+        assert names_of(GOOD[:size]) == ()
 
 
 @given(st.binary(max_size=64), st.integers(0, len(GOOD) - 1))
@@ -70,3 +80,4 @@ def test_garbage_is_a_value_error_or_a_time(garbage: bytes, at: int) -> None:
     for content in (garbage, GOOD[:at] + garbage + GOOD[at + len(garbage) :]):
         with suppress(ValueError):
             validity_of(content)
+        assert isinstance(names_of(content), tuple)

@@ -190,6 +190,7 @@ STATUS: dict[str, Any] = {
     "pid": 7,
     "uptime_s": 3.0,
     "problems": {},
+    "reload": {"problems": [], "needs_restart": []},
     "listeners": [{"name": "mqtt", "listening": True, "problem": ""}],
     "uplinks": {"up": {"state": "connected", "problem": "", "reason": "", "pending": 0, "parked": 0}},
     "journal": {"full": ""},
@@ -202,6 +203,8 @@ DOWN = {"state": "refused", "problem": "", "reason": "a wrong password", "pendin
     [
         ({}, []),
         ({"version": "0"}, ["gateway.other_version"]),
+        ({"reload": {"problems": ["x", "y"], "needs_restart": []}}, ["gateway.reload_refused"]),
+        ({"reload": {"problems": [], "needs_restart": ["gateway.id"]}}, ["gateway.needs_restart"]),
         ({"problems": {"control": "no room"}}, ["gateway.part_failing"]),
         ({"listeners": [{"name": "mqtt", "listening": False, "problem": "in use"}]}, ["gateway.not_listening"]),
         ({"uplinks": {"up": DOWN}}, ["gateway.uplink_down"]),
@@ -245,8 +248,17 @@ def test_crashes_are_found_in_the_log_of_the_service(monkeypatch: pytest.MonkeyP
         '{"MESSAGE":"event=gateway.started version=1","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":"event=task.failed task=forward","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":[1,2],"__REALTIME_TIMESTAMP":"1780315200000000"}',
+        '{"MESSAGE":"a part failed","EVENT":"task.failed","__REALTIME_TIMESTAMP":"1780315200000000"}',
+        '{"MESSAGE":"fieldgate.service: Watchdog timeout (limit 30s)!","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":"event=task.fai',
     ]
     monkeypatch.setattr(gateway_facts, "_run", lambda *_command: "\n".join(lines))
 
-    assert read_journald() == [Crash("2026-06-01 12:00:00 UTC", "event=task.failed task=forward")]
+    assert [(one.at, one.text) for one in read_journald()] == [
+        ("2026-06-01 12:00:00 UTC", text)
+        for text in (
+            "event=task.failed task=forward",
+            "a part failed",
+            "fieldgate.service: Watchdog timeout (limit 30s)!",
+        )
+    ]

@@ -118,7 +118,7 @@ def test_a_real_folder_is_read_and_nothing_stays_in_it(tmp_path: Path) -> None:
     assert facts.set_aside == ("journal-000001.db.damaged-1",)
     assert facts.mount is not None
     assert facts.syncs is not None
-    assert 0 < facts.syncs.p50_ms <= facts.syncs.p95_ms <= facts.syncs.p99_ms <= facts.syncs.max_ms
+    assert 0 <= facts.syncs.p50_ms <= facts.syncs.p95_ms <= facts.syncs.p99_ms <= facts.syncs.max_ms
     assert len(list(tmp_path.iterdir())) == 3
 
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from fieldgate import clock
+from fieldgate.net.broker_connection import Timing
 from uplink_kit import MemoryFeed, ScriptedBroker, make_events, mosquitto, running, until
 
 trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
@@ -107,6 +109,27 @@ async def test_a_certificate_that_is_not_valid_yet_asks_for_the_clock(authority,
     assert state == "refused"
     assert "not valid yet" in reason
     assert "is it set?" in reason
+
+
+async def test_while_the_clock_is_not_set_it_is_waited_for_and_nobody_is_blamed(authority, ca, monkeypatch, tmp_path):
+    """Row 48: by the clock of 1970 every certificate is of the future. When the time comes, the next try is at once."""
+    monkeypatch.setattr(clock, "is_synced", lambda: False)
+    early = server_context(authority, "127.0.0.1", not_before=NOW + DAY, not_after=NOW + 9 * DAY)
+    feed = MemoryFeed()
+    feed.add(make_events(10))
+    patient = Timing(base_s=3600.0, cap_s=3600.0)
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)
+    async with (
+        ScriptedBroker().serving(early) as broker,
+        running(feed, broker.port, timing=patient, mqtt=tls_to(broker.port, ca)) as uplink,
+    ):
+        await until(lambda: uplink.status.state in ("backoff", "refused"))
+        assert uplink.status.state == "backoff"
+        assert "not valid yet" in uplink.status.reason
+        authority.issue_cert("127.0.0.1").configure_cert(early)  # as when the clock is set
+
+        uplink.hurry()
+        await feed.settled(10)
 
 
 async def test_tls_older_than_1_2_is_refused(authority, ca):

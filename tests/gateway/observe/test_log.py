@@ -36,8 +36,8 @@ def names_used(source: str) -> Iterator[str]:
                 assigned.setdefault(node.targets[0].id, []).append(node.value)
         for node in ast.walk(function):
             if isinstance(node, ast.Call) and node.args and _is_log_call(node.func, methods):
-                if isinstance(node.func, ast.Name) and isinstance(node.args[0], ast.JoinedStr):
-                    continue  # a ``tell`` of its own, which has no names
+                if isinstance(node.func, ast.Name) and " " in ast.unparse(node.args[0]).replace(" if ", ""):
+                    continue  # a ``tell`` of something else, which has sentences
                 yield from _texts(node.args[0], assigned)
 
 
