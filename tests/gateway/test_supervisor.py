@@ -100,6 +100,9 @@ class Keeper:
             raise self.failure
         await asyncio.Event().wait()
 
+    async def call(self, work: Callable[[object], object]) -> object:
+        return work(None)
+
 
 class Pipeline:
     """As much of one as the supervisor needs, ending as told."""
@@ -112,6 +115,7 @@ class Pipeline:
         )
         self.keeper = Keeper(failure)
         self.part = Part()
+        self.listeners: list[object] = []
         self.is_stopped = False
         self._stop_s = stop_s
 

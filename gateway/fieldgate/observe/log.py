@@ -12,32 +12,39 @@ import logging
 import os
 from collections import Counter
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from fieldgate import clock
+from fieldgate.observe.audit import AUDITED, AuditTrail
 from fieldgate.observe.journald import encode_entry, entry_fields
 from fieldgate.observe.line_budget import LineBudget
 from fieldgate.observe.log_level import Level, LogLevel
 from fieldgate.observe.log_sinks import JOURNAL_SOCKET, JournaldSink, PipeSink, is_journal_stream
 from fieldgate.observe.log_writer import LogWriter
 
-__all__ = ["NAMES", "STATE", "LogState", "configure", "tell_left_out"]
+__all__ = ["NAMES", "STATE", "LogState", "audit_time", "configure", "tell_left_out"]
 
 NAMES: Final = {
     "access.broken": "a users or ACL file cannot be used; nobody new comes in until it is mended",
     "access.changed": "other users or rules are in force",
     "access.mended": "the users and ACL files can be used again",
+    "acl.denied": "the ACL has denied a user something; for the audit trail",
+    "audit.not_written": "the audit trail cannot be written for now, and why",
+    "audit.written_again": "the audit trail is written again",
     "certificate.changed": "a listener's TLS files have changed and are used for new connections",
     "certificate.needs_care": "a listener's certificate expires or has expired, or its changed files cannot be used",
+    "client.admitted": "a client of HTTP was let in; for the audit trail",
     "client.connected": "a device has connected",
     "client.disconnected": "a device's connection is over, and why",
     "client.not_admitted": "a connection ended before its client was let in, and why",
     "client.refused": "connections were turned away at a limit",
     "clock.became_known": "the time of this OS boot is known from now on",
     "clock.became_unknown": "the clock shows a time that cannot be; it is not believed any more",
+    "command.answered": "a command has its final answer; for the audit trail",
     "commands.damaged": "the record of commands was damaged; what could be read of it was taken over",
     "commands.not_recorded": "commands cannot be recorded and are refused, and why",
     "commands.recorded_again": "commands are recorded again, and taken",
@@ -145,6 +152,7 @@ class LogState:
     def __init__(self) -> None:
         self.level = LogLevel()
         self.budget = LineBudget()
+        self.audit = AuditTrail()
         self.lines: Counter[str] = Counter()  # written, by level
         self.left_out = 0  # thinned out, or dropped because the reader was too slow
 
@@ -159,7 +167,7 @@ def configure(*, level: Level = "info", journal: Path = JOURNAL_SOCKET) -> LogWr
     pipe = PipeSink(2)
     is_journal = is_journal_stream(2)
     writer = LogWriter(JournaldSink(journal, pipe) if is_journal else pipe)
-    processors: list[structlog.typing.Processor] = [_choose, structlog.processors.add_log_level, _thin_out]
+    processors: list[structlog.typing.Processor] = [_audit, _choose, structlog.processors.add_log_level, _thin_out]
     processors += _renderers(is_journal=is_journal)
     structlog.configure(
         processors=processors,
@@ -189,6 +197,19 @@ def _renderers(*, is_journal: bool) -> list[structlog.typing.Processor]:
     first = ["timestamp", "level", "event"]
     line = structlog.processors.LogfmtRenderer(key_order=first, bool_as_flag=False)
     return [time, structlog.processors.format_exc_info, line]
+
+
+def audit_time() -> str:
+    """Return the time as the audit trail has it; what comes while the clock is not set says so."""
+    at = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC).isoformat(timespec="milliseconds")
+    return at if clock.is_synced() else f"{at} unsynced"
+
+
+def _audit(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """Before anything is left out: the trail does not depend on the level."""
+    if event["event"] in AUDITED:
+        STATE.audit.note(event, at=audit_time(), now_s=clock.boot_s())
+    return event
 
 
 def _choose(_logger: object, method: str, event: _EventDict) -> _EventDict:
