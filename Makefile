@@ -15,7 +15,7 @@ PYTEST := $(BIN)/pytest -q
 JOBS ?= 3
 PARALLEL := -n $(JOBS) --dist loadfile
 
-.PHONY: help setup check format test test-whole test-faults test-long test-root interop bench demo clean
+.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,7 +41,7 @@ format: $(STAMP) ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 
 test: $(STAMP) ## the tests, without those that have a target of their own
-	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" --ignore tests/faults --ignore tests/whole
+	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" --ignore tests/faults --ignore tests/whole --ignore tests/deploy
 
 test-whole: $(STAMP) ## whole gateways and what a user types: the README word for word, every command, restarts
 	$(PYTEST) $(PARALLEL) -m "not long and not root and not interop and not calibration" tests/whole
@@ -58,6 +58,13 @@ test-root: $(STAMP) ## the tests that need root: power cuts, full disks, namespa
 		echo "test-root: skipped, because it mounts file systems and makes network namespaces and you are not root"; \
 	else \
 		$(PYTEST) -m "root and not long" --timeout 600 || [ $$? -eq 5 ]; \
+	fi
+
+test-deploy: $(STAMP) ## install on a Debian with a booted systemd and see that it keeps its promises there; as root
+	@if [ "$$(id -u)" -ne 0 ]; then \
+		echo "test-deploy: skipped, because it boots machines (systemd-nspawn) and you are not root"; \
+	else \
+		$(PYTEST) -m deploy tests/deploy --timeout 900; \
 	fi
 
 interop: $(STAMP) ## the table of clients and brokers, ours beside mosquitto's

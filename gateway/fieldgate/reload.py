@@ -120,10 +120,10 @@ class Reloader:
             self.began()
             try:
                 self.last = await self._reload()
+                _say(self.last)
             finally:
                 self.reloads += 1
                 self.ended()
-            _say(self.last)
             return self.last
 
     async def _reload(self) -> Outcome:

@@ -61,7 +61,7 @@ class Service:
         self._tick_s = min(_TICK_S, self._timeout_s / _TICKS_A_TIMEOUT)
         self._watchdog = Watchdog(_STRANDS, timeout_s=self._timeout_s)
         self._status_due_s = 0.0
-        self._is_ready = self._is_stopping = False
+        self._is_ready = self._is_reloading = self._is_stopping = False
         self._is_pinging = False
         self._turns_asked: int | None = None
         self._is_late = False
@@ -86,16 +86,18 @@ class Service:
     def reloading(self) -> None:
         """Everything is read again; `reloaded` follows."""
         if self._is_ready:
+            self._is_reloading = True
             self._manager.reloading("reloading")
 
     def reloaded(self) -> None:
         """That is over, whatever came of it: the line says it."""
+        self._is_reloading = False
         if self._is_ready and not self._is_stopping:
             self._manager.ready(self._line())
 
     def tick(self, now_s: float) -> None:
         """Tell what has changed, and that the gateway lives, if it does."""
-        if now_s >= self._status_due_s and not self._is_stopping:
+        if now_s >= self._status_due_s and not (self._is_reloading or self._is_stopping):
             self._status_due_s = now_s + _TICK_S
             self._manager.status(self._line())
         self._ask(self._watchdog.asks(now_s))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -89,6 +91,25 @@ async def test_a_defect_in_one_part_is_logged_with_its_place_and_stops_nothing()
     failed = next(one for one in logs if one["event"] == "task.failed")
     assert failed["exc_info"] is True
     assert failed["task"] == "part"
+
+
+@pytest.mark.parametrize("variable", ["INVOCATION_ID", "NOTIFY_SOCKET"])
+def test_what_a_service_manager_started_is_a_service(variable: str) -> None:
+    """There SIGHUP is the word to reload; the terminal is asked only where nobody says so."""
+    assert supervisor.is_service({variable: "x"})
+
+
+async def test_sighup_sets_the_event_that_is_given_and_stops_nothing() -> None:
+    """And without one it asks to stop, as the end of a terminal does."""
+    hang_up = asyncio.Event()
+    with supervisor.stop_signals(hang_up) as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(hang_up.wait(), 20)
+        assert not stop.is_set()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # else it is ignored, as with nohup
+    with supervisor.stop_signals() as stop:
+        os.kill(os.getpid(), signal.SIGHUP)
+        await asyncio.wait_for(stop.wait(), 20)
 
 
 class Keeper:

@@ -33,6 +33,13 @@ async def served(folder: Path, manager: Manager, **env: str) -> AsyncIterator[Ga
         await gateway.kill()
 
 
+async def frozen(gateway: Gateway, freeze: Path) -> None:
+    """Have the journal's thread hang, and the gateway notice; a machine that is only slow may have made it say so."""
+    said = gateway.log_text().count("service.no_progress")
+    freeze.touch()
+    await eventually("the log says it", lambda: gateway.log_text().count("service.no_progress") > said)
+
+
 async def test_it_is_ready_when_devices_can_connect_says_how_it_is_and_that_it_stops(tmp_path: Path) -> None:
     """Whatever is ordered after the service relies on it; ``systemctl status`` shows the line."""
     with listening_manager() as manager:
@@ -98,8 +105,7 @@ async def test_the_watchdog_starves_while_the_journals_thread_hangs_and_only_the
         async with served(tmp_path, manager, FIELDGATE_FREEZE_WRITER=str(freeze)) as gateway:
             await eventually("it is fed again and again", lambda: manager.count("WATCHDOG=1") > 2)
 
-            freeze.touch()
-            await eventually("the log says what hangs", lambda: "service.no_progress" in gateway.log_text())
+            await frozen(gateway, freeze)
             fed = manager.count("WATCHDOG=1")
             await asyncio.sleep(WATCHDOG_S)  # the time in which systemd would lose its patience
             assert manager.count("WATCHDOG=1") == fed
@@ -107,6 +113,21 @@ async def test_the_watchdog_starves_while_the_journals_thread_hangs_and_only_the
             freeze.unlink()
             await eventually("it is fed again", lambda: manager.count("WATCHDOG=1") > fed)
             assert "missing=journal" in gateway.log_text()
+
+
+async def test_what_the_watchdog_ends_says_where_it_hung(tmp_path: Path) -> None:
+    """systemd sends SIGABRT. Without the place, a defect that shows once a year is never found."""
+    freeze = tmp_path / "freeze"
+    with listening_manager() as manager:
+        async with served(tmp_path, manager, FIELDGATE_FREEZE_WRITER=str(freeze)) as gateway:
+            await frozen(gateway, freeze)
+            assert gateway.process is not None
+            gateway.process.send_signal(signal.SIGABRT)
+            code = await asyncio.wait_for(gateway.process.wait(), 30)
+
+        assert code == -signal.SIGABRT
+        assert "Fatal Python error: Aborted" in gateway.log_text()
+        assert "in _hang_while_there_is" in gateway.log_text()
 
 
 async def test_the_test_of_the_watchdog_notices_one_that_only_shows_that_the_loop_runs(tmp_path: Path) -> None:
@@ -128,8 +149,7 @@ async def test_a_stop_whose_disk_hangs_asks_for_time_once_and_not_for_ever(tmp_p
     with listening_manager() as manager:
         async with served(tmp_path, manager, FIELDGATE_FREEZE_WRITER=str(freeze)) as gateway:
             await eventually("it is ready", lambda: "READY=1" in manager.heard)
-            freeze.touch()
-            await eventually("the log says what hangs", lambda: "service.no_progress" in gateway.log_text())
+            await frozen(gateway, freeze)
             assert gateway.process is not None
             gateway.process.send_signal(signal.SIGTERM)
             await eventually("it stops", lambda: "STOPPING=1" in manager.heard)

@@ -7,6 +7,7 @@ It knows nothing of the command line's library, which a gateway that runs for mo
 from __future__ import annotations
 
 import asyncio
+import faulthandler
 import os
 import sys
 from collections.abc import Callable
@@ -31,12 +32,17 @@ __all__ = ["serve"]
 
 EX_CONFIG: Final = os.EX_CONFIG
 _LOG_DEADLINE_S: Final = 1.0
+_STDERR: Final = 2
 
 log = structlog.get_logger("fieldgate")
 
 
 def serve(path: Path | None, *, log_level: str) -> int:
-    """Run the gateway of this configuration until it is told to stop; return the exit code."""
+    """Run the gateway of this configuration until it is told to stop; return the exit code.
+
+    Where it is ended by a fault, or by a watchdog (SIGABRT), standard error says in which line each thread was.
+    """
+    faulthandler.enable(_STDERR)
     manager = ServiceManager()
     try:
         loaded = load(path)

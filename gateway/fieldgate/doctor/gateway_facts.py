@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import subprocess
@@ -14,7 +15,7 @@ from typing import Any, Final
 from fieldgate.control import GatewayNotRunning, ask, socket_path
 from fieldgate.errors import FieldgateError
 
-__all__ = ["Crash", "GatewayFacts", "read_gateway", "read_journald"]
+__all__ = ["Crash", "GatewayFacts", "read_gateway"]
 
 _CRASH: Final = re.compile(
     r"\b(?:gateway\.failed|task\.failed)\b|Watchdog timeout|Main process exited, code=(?:killed|dumped)"
@@ -64,8 +65,8 @@ async def read_gateway(state_folder: Path) -> GatewayFacts:
             left = path if path.is_socket() else None
     except FieldgateError as error:
         problem = str(error)
-    restarts, result = _service()
-    return GatewayFacts(status, problem, left, restarts, result, read_journald())
+    restarts, result = await asyncio.to_thread(_service)
+    return GatewayFacts(status, problem, left, restarts, result, await asyncio.to_thread(_crashes))
 
 
 def _service() -> tuple[int | None, str]:
@@ -77,7 +78,7 @@ def _service() -> tuple[int | None, str]:
     return int(facts.get("NRestarts") or 0), facts.get("Result", "")
 
 
-def read_journald() -> list[Crash]:
+def _crashes() -> list[Crash]:
     """The newest lines of the service's log that tell of a crash, the newest last."""
     said = _run(
         "journalctl", "--unit=fieldgate", "--since=-30days", f"--lines={_MAX_LINES}", "--output=json", "--quiet"

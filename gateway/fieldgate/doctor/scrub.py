@@ -35,7 +35,8 @@ _PATTERNS: Final = (
     (re.compile(r"\$(?:scrypt|7|6|5|argon2\w*|2[aby]|pbkdf2[\w-]*)\$[^\s\"':]+"), MASK),
 )
 _NAMED: Final = re.compile(
-    rf"((?:{_TELLING}|\b{_TELLING_ALONE})[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"'&,;}}\]]+)", re.IGNORECASE
+    rf"((?:{_TELLING}|(?<!\$\{{)\b{_TELLING_ALONE})[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"'&,;}}\]]+)",
+    re.IGNORECASE,
 )
 
 

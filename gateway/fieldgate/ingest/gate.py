@@ -150,7 +150,9 @@ class Gate:
     # for doors
 
     def is_still_welcome(self, door: Door) -> bool:
-        """Whether the password with which the client came in is still the one in the file."""
+        """Whether the password, or the token, with which the client came in is still the one that it needs."""
+        if door.token is not None:
+            return self._tokens.get(door.user) == door.token
         return door.password is None or self._is_current(door.user, door.password)
 
     def accept(self, user: str, client_id: str) -> Accepted:
@@ -202,9 +204,13 @@ class Gate:
         """Whether a token may stand for a name and a password."""
         return bool(self._tokens)
 
+    def mark_of(self, token: bytes) -> bytes:
+        """What stands for a token in this process."""
+        return self._mark("", token)
+
     def user_of_token(self, token: bytes) -> str | None:
         """Whose token this is; which one it resembles does not show in the time it takes."""
-        mark = self._mark("", token)
+        mark = self.mark_of(token)
         found = [user for user, expected in self._tokens.items() if hmac.compare_digest(expected, mark)]
         return found[0] if found else None
 
@@ -234,7 +240,7 @@ class Gate:
 class Door:
     """The `Authority` of one connection. ``certificate_user`` is the user that TLS has named, if it has."""
 
-    __slots__ = ("_gate", "address", "asked", "certificate_user", "is_gone", "password", "user")
+    __slots__ = ("_gate", "address", "asked", "certificate_user", "is_gone", "password", "token", "user")
 
     def __init__(self, gate: Gate, address: str) -> None:
         self.address = address
@@ -243,6 +249,7 @@ class Door:
         self.user = ""
         self.is_gone = False  # the connection is over: no password needs to be looked at
         self.password: PasswordHash | None = None  # what the user's was when it came in
+        self.token: bytes | None = None  # the mark of the token with which it came in
         self._gate = gate
 
     def judge(self, claim: Claim, answer: Answer) -> Verdict | None:
@@ -272,7 +279,7 @@ class Door:
             gate.throttle.failed(self.address, "", boot_s())
             return Refused(Reason.BAD_USER_NAME_OR_PASSWORD, "bad_token", "nobody has this token")
         gate.throttle.succeeded(self.address, user)
-        self.password = None
+        self.password, self.token = None, gate.mark_of(token)
         return self._enter(user, claim)
 
     def _obstacle(self, claim: Claim) -> Refused | None:
@@ -339,5 +346,5 @@ class Door:
         self._gate.throttle.succeeded(self.address, user)
         if (obstacle := self._obstacle(claim)) is not None:  # time has passed
             return obstacle
-        self.password = matched
+        self.password, self.token = matched, None
         return self._enter(user, claim)

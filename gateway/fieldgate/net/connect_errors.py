@@ -154,5 +154,5 @@ def _certificate_problem(error: ssl.SSLCertVerificationError, *, name: str, wall
     if code in _UNKNOWN_AUTHORITY:
         return f"the certificate of {name} is signed by an authority that is not known here; set 'ca' to its PEM file"
     if code in _WRONG_NAME:
-        return f"the certificate is not for {name}: {error.verify_message}"
-    return f"the certificate of {name} cannot be verified: {error.verify_message}"
+        return f"the certificate is not for {name}: {error.verify_message.rstrip('.')}"
+    return f"the certificate of {name} cannot be verified: {error.verify_message.rstrip('.')}"

@@ -154,6 +154,14 @@ def test_no_planted_secret_comes_out(planted: dict[str, str]) -> None:
     assert "id: told" in content["rules.d/told.yaml"]
 
 
+def test_the_doctor_itself_shows_no_secret_either(planted: dict[str, str]) -> None:
+    """Its output is pasted into tickets, and goes through no scrubber."""
+    shown, as_json = fieldgate("doctor", "--offline"), fieldgate("doctor", "--offline", "--json")
+
+    assert found_in({"text": shown.output, "json": as_json.output}, planted) == {}
+    assert json.loads(as_json.output)["findings"]
+
+
 def test_without_the_scrubber_the_planted_secrets_would_come_out(
     planted: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -259,6 +267,8 @@ def test_a_name_that_is_no_archive_is_refused(planted: dict[str, str]) -> None:
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.sig", "•••"),
         ("amy:$scrypt$ln=14,r=8,p=1$AAAA$BBBB", "amy:•••"),
         ("password: ${file:/etc/pw}", "password: ${file:/etc/pw}"),
+        ("write ${credential:NAME} there", "write ${credential:NAME} there"),
+        ("credential: abc", "credential: •••"),
         ("are 'username' and 'password' right?", "are 'username' and 'password' right?"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n", "•••\n"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE", "•••"),

@@ -15,11 +15,10 @@ from access_kit import users_text, write_private
 from doctor_kit import bad, by_id, ids
 from fieldgate.cli.all_problems import all_problems
 from fieldgate.config.loader import Reading, read
-from fieldgate.doctor import gateway_facts
 from fieldgate.doctor.config_checks import config_findings
 from fieldgate.doctor.finding import Finding
 from fieldgate.doctor.gateway_checks import gateway_findings
-from fieldgate.doctor.gateway_facts import Crash, GatewayFacts, read_gateway, read_journald
+from fieldgate.doctor.gateway_facts import Crash, GatewayFacts, read_gateway
 from fieldgate.doctor.serial_checks import serial_findings
 from fieldgate.doctor.users import GatewayUser
 from serial_kit import PtyDevice
@@ -242,23 +241,43 @@ async def test_a_socket_that_nobody_listens_on_tells_of_a_bad_end(tmp_path: Path
     assert "gateway.ended_badly" in ids(gateway_findings(after, version="1"))
 
 
-def test_crashes_are_found_in_the_log_of_the_service(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As journalctl prints them; a message may be bytes, and a line may be cut."""
-    lines = [
+def program(folder: Path, name: str, *lines: str) -> None:
+    """A program of that name, found first, that prints these lines."""
+    path = folder / name
+    text = "\n".join(lines)
+    path.write_text(f"#!/bin/sh\ncat <<'END'\n{text}\nEND\n")
+    path.chmod(0o755)
+
+
+async def test_what_systemd_knows_of_the_service_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As systemctl and journalctl print it; a message may be bytes, and a line may be cut."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path, "systemctl", "NRestarts=3", "Result=watchdog", "LoadState=loaded")
+    program(
+        tmp_path,
+        "journalctl",
         '{"MESSAGE":"event=gateway.started version=1","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":"event=task.failed task=forward","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":[1,2],"__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":"a part failed","EVENT":"task.failed","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":"fieldgate.service: Watchdog timeout (limit 30s)!","__REALTIME_TIMESTAMP":"1780315200000000"}',
         '{"MESSAGE":"event=task.fai',
-    ]
-    monkeypatch.setattr(gateway_facts, "_run", lambda *_command: "\n".join(lines))
+    )
 
-    assert [(one.at, one.text) for one in read_journald()] == [
-        ("2026-06-01 12:00:00 UTC", text)
-        for text in (
-            "event=task.failed task=forward",
-            "a part failed",
-            "fieldgate.service: Watchdog timeout (limit 30s)!",
-        )
-    ]
+    facts = await read_gateway(tmp_path / "state")
+
+    texts = ["event=task.failed task=forward", "a part failed", "fieldgate.service: Watchdog timeout (limit 30s)!"]
+    assert facts.crashes == [Crash("2026-06-01 12:00:00 UTC", text) for text in texts]
+    assert (facts.restarts, facts.last_result) == (3, "watchdog")
+    assert bad(gateway_findings(facts, version="1")) == ["gateway.restarted", "gateway.crashed"]
+
+
+async def test_a_service_that_is_not_installed_has_not_been_restarted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The control; systemctl answers for a service that there is not, too."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    program(tmp_path, "systemctl", "NRestarts=0", "Result=success", "LoadState=not-found")
+    program(tmp_path, "journalctl")
+
+    assert bad(gateway_findings(await read_gateway(tmp_path / "state"), version="1")) == []

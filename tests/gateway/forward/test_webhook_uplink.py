@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fieldgate.config.uplink import UplinkConfig
 from fieldgate.forward import webhook_uplink as module
 from fieldgate.forward.webhook_verdict import Doubts
 from fieldgate.net.http_exchange import Answer, HttpExchange
@@ -377,3 +378,20 @@ async def test_forgetting_what_slack_reads_as_a_command_is_found_out(monkeypatch
 
     with pytest.raises(AssertionError):
         await test_forms_for_people(*FORMS[1])
+
+
+async def test_another_secret_counts_from_the_next_request_on_and_on_a_new_connection():
+    """A token is rotated while the pager is in use; a certificate would count for a new connection only."""
+    feed = feed_of(alert(1))
+    async with ScriptedHook().serving() as hook:
+        old = webhook_config(hook.port, authorization="Bearer old")
+        async with calling(feed, old) as uplink:
+            await feed.settled(1)
+            written = {"url": old.url.reveal(), "authorization": "Bearer new"}
+            uplink.reconfigure(UplinkConfig.model_validate({"webhook": written, "rate": "100/s"}))
+            feed.add([alert(2)])
+            uplink.kick()
+            await feed.settled(2)
+
+    assert [request.headers["authorization"] for request in hook.requests] == ["Bearer old", "Bearer new"]
+    assert [request.connection for request in hook.requests] == [1, 2]

@@ -223,6 +223,25 @@ async def test_stop_does_not_finish_a_drain_first(tmp_path: Path, monkeypatch: p
     await again.stop()
 
 
+async def test_a_ping_says_that_commits_go_on_and_not_where_one_never_ends(tmp_path: Path) -> None:
+    """The watchdog asks: a thread that comes by is not enough where a commit stays under way for ever."""
+    heard: list[bool] = []
+    rig = Rig(tmp_path, Route("up"), is_relay=False)
+    rig.keeper.ping(heard.append)
+    await rig.until(lambda: heard == [True])  # idle: nothing to commit for hours
+    rig.accept(50)
+    await rig.until(lambda: rig.keeper._is_busy)
+    rig.keeper.ping(heard.append)
+    await rig.until(lambda: heard == [True, True])  # behind the commit
+
+    rig.keeper._begin_work()  # one whose end is never told: a defect of ours
+    rig.keeper.ping(heard.append)
+    await rig.until(lambda: heard == [True, True, False])
+
+    rig.keeper._is_busy = False
+    await rig.stop()
+
+
 async def test_what_comes_after_the_end_does_nothing(tmp_path: Path) -> None:
     """An acknowledgement that arrives while the connection is being closed must not ask a closed journal."""
     rig = Rig(tmp_path, Route("up"))
