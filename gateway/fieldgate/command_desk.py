@@ -148,6 +148,14 @@ class CommandDesk:
             "started": utc_text(started_wall_ns) if started_wall_ns else None,
             "answered": utc_text(answer.at_ns),
         }
+        log.debug(
+            "command.answered",
+            device=order.device,
+            name=order.name,
+            id=order.id,
+            origin=order.origin,
+            status=str(answer.status),
+        )
         text = msgspec.json.encode(data)
         if len(text) > _MAX_ARGUMENTS_BYTES:
             text = msgspec.json.encode(data | {"arguments": None})

@@ -14,6 +14,7 @@ import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
+from struct import Struct
 from typing import Any, Final
 
 import msgspec
@@ -29,6 +30,8 @@ _MAX_ASKERS: Final = 32
 _REQUEST_DEADLINE_S: Final = 10.0
 _CHECK_EVERY_S: Final = 5.0
 _SHOWN: Final = 100
+_SHOWN_KEYS: Final = ("device", "for_s", "id", "key", "level", "name", "rule", "since", "uplink")
+_CREDENTIALS: Final = Struct("3i")
 _MAX_ADDRESS_BYTES: Final = 107  # sun_path, without its end
 
 log = structlog.get_logger("fieldgate")
@@ -157,7 +160,7 @@ class ControlServer:
         try:
             request = _request(line)
             name = request.pop("do", None)
-            log.debug("control.asked", request=str(name)[:_SHOWN])
+            log.debug("control.asked", request=str(name)[:_SHOWN], by_uid=_peer_uid(writer), **_shown_facts(request))
             handler = self._handlers.get(str(name))
             if handler is None:
                 raise ControlError(f"unknown request {name!r}; known: {', '.join(sorted(self._handlers))}")
@@ -171,6 +174,21 @@ class ControlServer:
             last = {"error": str(error)}
         writer.write(msgspec.json.encode(last) + b"\n")
         await writer.drain()
+
+
+def _peer_uid(writer: asyncio.StreamWriter) -> int | None:
+    """Who asks, as the kernel knows him; only the gateway's own user and root can."""
+    connection = writer.get_extra_info("socket")
+    try:
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    except OSError:
+        return None
+    return int(_CREDENTIALS.unpack(credentials)[1])
+
+
+def _shown_facts(request: dict[str, Any]) -> dict[str, str]:
+    """What of a request may be in a log: never what a device is told."""
+    return {key: str(request[key])[:_SHOWN] for key in _SHOWN_KEYS if request.get(key) is not None}
 
 
 def _request(line: bytes) -> dict[str, Any]:

@@ -21,6 +21,7 @@ import structlog
 
 from fieldgate import clock
 from fieldgate.answers import handlers
+from fieldgate.answers.audit import AuditKeeper
 from fieldgate.answers.log_level import tend_log
 from fieldgate.control import ControlServer, socket_path
 from fieldgate.errors import FieldgateError, JournalError
@@ -138,7 +139,9 @@ async def supervise(
     rng = random.Random()
     problems: dict[str, str] = {}
     reloader = Reloader(pipeline, config_path)
-    control = ControlServer(socket_path(pipeline.config.journal.path), handlers(pipeline, problems, reloader))
+    audit = AuditKeeper(pipeline)
+    answers = handlers(pipeline, problems, reloader) | audit.handlers()
+    control = ControlServer(socket_path(pipeline.config.journal.path), answers)
     tasks: list[asyncio.Task[None]] = []
     service = Service(
         pipeline,
@@ -149,7 +152,11 @@ async def supervise(
         refused=lambda: reloader.problems,
     )
     reloader.began, reloader.ended = service.reloading, service.reloaded
-    parts = pipeline.parts() | {"control": control.run, "log": tend_log} | _told_parts(pipeline, problems)
+    parts = (
+        pipeline.parts()
+        | {"control": control.run, "log": tend_log, "audit": audit.run}
+        | _told_parts(pipeline, problems)
+    )
     if hang_up is not None:
         parts["reload"] = partial(reloader.run, hang_up)
     if manager is not None and manager.listens:

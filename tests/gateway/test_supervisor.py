@@ -121,6 +121,9 @@ class Keeper:
             raise self.failure
         await asyncio.Event().wait()
 
+    async def call(self, work: Callable[[object], object]) -> object:
+        return work(None)
+
 
 class Pipeline:
     """As much of one as the supervisor needs, ending as told."""
@@ -133,6 +136,7 @@ class Pipeline:
         )
         self.keeper = Keeper(failure)
         self.part = Part()
+        self.listeners: list[object] = []
         self.is_stopped = False
         self._stop_s = stop_s
 

@@ -11,14 +11,18 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from functools import partial
 from importlib.metadata import version
 from typing import Final
 
+from fieldgate import clock
 from fieldgate.answers.backlog import backlog_age_s, floors, look
+from fieldgate.answers.own_certificates import Certificates, read_certificates
 from fieldgate.answers.part_metrics import listener_samples, local_samples, rule_samples, source_samples
 from fieldgate.answers.samples import Samples
 from fieldgate.forward.status import UP
+from fieldgate.journal.journal import Journal
 from fieldgate.journal.records import JournalStats
 from fieldgate.journal.uplink_state import decode_states
 from fieldgate.observe import metric_table as table
@@ -54,9 +58,11 @@ class Metrics:
         into = Samples()
         stats: JournalStats | None = None
         oldest_s: dict[str, float | None] = {}
+        shown: Certificates = {}
         try:
             async with asyncio.timeout(_DISK_DEADLINE_S):
                 stats, oldest_s = await pipeline.keeper.call(partial(look, floors=floors(pipeline)))
+                shown = await pipeline.keeper.call(self._read_certificates)
         except TimeoutError:
             pass  # it is a metric, too
         self._gateway(into)
@@ -64,6 +70,9 @@ class Metrics:
             listener_samples(into, listener)
         for source in pipeline.sources:
             source_samples(into, source)
+        for (kind, name), facts in shown.items():
+            if facts["expires_at"] is not None:
+                into.put(table.EXPIRY, datetime.fromisoformat(facts["expires_at"]).timestamp(), kind, name)
         local_samples(into, pipeline)
         self._uplinks(into, oldest_s)
         self._journal(into, stats)
@@ -76,6 +85,10 @@ class Metrics:
             into.put_by(table.SPANS_DROPPED, pipeline.spans.dropped)
         self._process(into)
         return into.all
+
+    def _read_certificates(self, _journal: Journal) -> Certificates:
+        """In the disk's thread; those of listeners are in memory."""
+        return read_certificates(self._pipeline.config, wall_ns=clock.wall_ns())
 
     def _gateway(self, into: Samples) -> None:
         outbox = self._pipeline.outbox

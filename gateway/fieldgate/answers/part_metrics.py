@@ -45,7 +45,7 @@ def listener_samples(into: Samples, listener: MqttListener | HttpListener) -> No
     into.put_by(table.ENDED, listener.ended, name)
     into.put_by(table.REFUSED, tally.refused, name)
     if listener.certificate is not None and listener.certificate.expires_in_s is not None:
-        into.put(table.EXPIRY, listener.certificate.current.expires_at.timestamp(), name)
+        into.put(table.EXPIRY, listener.certificate.current.expires_at.timestamp(), "listener", name)
 
 
 def source_samples(into: Samples, source: MqttSource | SerialSource | ModbusSource) -> None:

@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "run": ("run",),
     "status": ("status",),
     "log-level": ("log_level",),
+    "audit": ("audit",),
     "reload": ("reload",),
     "check": ("check",),
     "doctor": ("doctor",),

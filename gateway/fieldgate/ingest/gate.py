@@ -72,6 +72,7 @@ class Gate:
         """``is_full`` answers for an address and a client id which limit that client would exceed, or an empty text."""
         self.access = Access()
         self.denied: Counter[str] = Counter()
+        self.denied_to: Counter[tuple[str, str]] = Counter()  # what to which user, until somebody has noted it
         self.is_full = is_full
         self.throttle = LoginThrottle()
         self._name = name
@@ -159,7 +160,7 @@ class Gate:
         rules = self.access.rules
         if rules is None:
             return Accepted(user)
-        rights = ClientRights(rules, user=user, client_id=client_id, denied=self.denied)
+        rights = ClientRights(rules, user=user, client_id=client_id, denied=self.denied, denied_to=self.denied_to)
         self._rights.add(rights)
         return Accepted(user, rights)
 

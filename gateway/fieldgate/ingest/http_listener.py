@@ -132,6 +132,8 @@ class HttpListener(Listener[HttpConnection]):
     def admitted(self, connection: HttpConnection) -> None:
         """See `HttpOwner`."""
         self.crowd.admitted(connection, connection.address)
+        user = shown(connection.door.user if connection.door is not None else "")
+        log.debug("client.admitted", listener=self.name, user=user, address=connection.address)
 
     def closed(self, connection: HttpConnection) -> None:
         """See `HttpOwner`. Who was never let in makes a line, so that a person can find out why."""

@@ -28,6 +28,7 @@ __all__ = [
 PATTERN: Final = re.compile("%.?", re.DOTALL)
 _UNSAFE: Final = re.compile(r"[+#/\0]|^\$|^$")
 _MAX_KNOWN: Final = 512
+_MAX_NOTED: Final = 1_000
 _MAX_KNOWN_TOPIC: Final = 256  # longer topics are judged each time
 
 
@@ -117,15 +118,25 @@ def _decide(matching: Iterable[Rule]) -> Decision:
 class ClientRights:
     """The `Rights` of one connection under rules that may be exchanged while it lives.
 
-    ``denied`` counts refused subscriptions; who asks about messages counts them itself.
+    ``denied`` counts refused subscriptions; who asks about messages counts them itself. ``denied_to`` counts what was
+    denied to whom: subscriptions, and topics of messages, each about once.
     """
 
-    __slots__ = ("__weakref__", "_publish", "_receive", "_rules", "client_id", "denied", "user")
+    __slots__ = ("__weakref__", "_publish", "_receive", "_rules", "client_id", "denied", "denied_to", "user")
 
-    def __init__(self, rules: AccessRules, *, user: str, client_id: str, denied: Counter[str]) -> None:
+    def __init__(
+        self,
+        rules: AccessRules,
+        *,
+        user: str,
+        client_id: str,
+        denied: Counter[str],
+        denied_to: Counter[tuple[str, str]] | None = None,
+    ) -> None:
         self.user = user
         self.client_id = client_id
         self.denied = denied
+        self.denied_to = denied_to
         self._publish: dict[str, bool] = {}
         self._receive: dict[str, bool] = {}
         self.exchange(rules)
@@ -151,10 +162,18 @@ class ClientRights:
         is_allowed = subscribing(self._rules, topic_filter).is_allowed
         if not is_allowed:
             self.denied["subscribe"] += 1
+            self._note("subscribe")
         return is_allowed
+
+    def _note(self, what: str) -> None:
+        denied_to, key = self.denied_to, (what, self.user)
+        if denied_to is not None and (key in denied_to or len(denied_to) < _MAX_NOTED):
+            denied_to[key] += 1
 
     def _learn(self, known: dict[str, bool], topic: str, decide: Callable[[Iterable[Rule], str], Decision]) -> bool:
         is_allowed = decide(self._rules, topic).is_allowed
+        if not is_allowed and decide is publishing:
+            self._note("publish")
         if len(topic) <= _MAX_KNOWN_TOPIC:
             if len(known) >= _MAX_KNOWN:
                 known.clear()

@@ -12,12 +12,14 @@ import logging
 import os
 from collections import Counter
 from collections.abc import MutableMapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO, cast
 
 import structlog
 
 from fieldgate import clock
+from fieldgate.observe.audit import AUDITED, AuditTrail
 from fieldgate.observe.journald import encode_entry, entry_fields
 from fieldgate.observe.line_budget import LineBudget
 from fieldgate.observe.log_level import Level, LogLevel
@@ -25,7 +27,7 @@ from fieldgate.observe.log_names import NAMES
 from fieldgate.observe.log_sinks import JOURNAL_SOCKET, JournaldSink, PipeSink, is_journal_stream
 from fieldgate.observe.log_writer import LogWriter
 
-__all__ = ["NAMES", "STATE", "LogState", "configure", "tell_left_out"]
+__all__ = ["NAMES", "STATE", "LogState", "audit_time", "configure", "tell_left_out"]
 
 _WHOSE: Final = ("uplink", "source", "listener", "task", "rule")
 _EventDict = MutableMapping[str, Any]
@@ -37,6 +39,7 @@ class LogState:
     def __init__(self) -> None:
         self.level = LogLevel()
         self.budget = LineBudget()
+        self.audit = AuditTrail()
         self.lines: Counter[str] = Counter()  # written, by level
         self.left_out = 0  # thinned out, or dropped because the reader was too slow
 
@@ -51,7 +54,7 @@ def configure(*, level: Level = "info", journal: Path = JOURNAL_SOCKET) -> LogWr
     pipe = PipeSink(2)
     is_journal = is_journal_stream(2)
     writer = LogWriter(JournaldSink(journal, pipe) if is_journal else pipe)
-    processors: list[structlog.typing.Processor] = [_choose, structlog.processors.add_log_level, _thin_out]
+    processors: list[structlog.typing.Processor] = [_audit, _choose, structlog.processors.add_log_level, _thin_out]
     processors += _renderers(is_journal=is_journal)
     structlog.configure(
         processors=processors,
@@ -81,6 +84,19 @@ def _renderers(*, is_journal: bool) -> list[structlog.typing.Processor]:
     first = ["timestamp", "level", "event"]
     line = structlog.processors.LogfmtRenderer(key_order=first, bool_as_flag=False)
     return [time, structlog.processors.format_exc_info, line]
+
+
+def audit_time() -> str:
+    """Return the time as the audit trail has it; what comes while the clock is not set says so."""
+    at = datetime.fromtimestamp(clock.wall_ns() / 1e9, UTC).isoformat(timespec="milliseconds")
+    return at if clock.is_synced() else f"{at} unsynced"
+
+
+def _audit(_logger: object, _method: str, event: _EventDict) -> _EventDict:
+    """Before anything is left out: the trail does not depend on the level."""
+    if event["event"] in AUDITED:
+        STATE.audit.note(event, at=audit_time(), now_s=clock.boot_s())
+    return event
 
 
 def _choose(_logger: object, method: str, event: _EventDict) -> _EventDict:

@@ -59,7 +59,7 @@ ENDED = _count("listener_ended", "Connections that are over, by how they ended."
 REFUSED = _count("listener_publishes_refused", "Publishes that were not taken, by reason.", "listener", "reason")
 DENIED = _count("listener_subscriptions_denied", "Subscriptions that the ACL does not allow.", "listener")
 EXPIRY = _gauge(
-    "certificate_expiry_timestamp_seconds", "When a listener's certificate expires (UTC).", "listener", unit="seconds"
+    "certificate_expiry_timestamp_seconds", "When a certificate of ours expires (UTC).", "kind", "name", unit="seconds"
 )
 
 # local delivery

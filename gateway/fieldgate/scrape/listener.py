@@ -121,6 +121,8 @@ class MetricsListener(Listener[ScrapeConnection]):
     def admitted(self, connection: ScrapeConnection) -> None:
         """See `ScrapeOwner`."""
         self.crowd.admitted(connection, connection.address)
+        user = shown(connection.door.user if connection.door is not None else "")
+        log.debug("client.admitted", listener=self.name, user=user, address=connection.address)
 
     def wants(self, connection: ScrapeConnection, dialect: Dialect) -> None:
         """See `ScrapeOwner`."""

@@ -213,8 +213,8 @@ FIRING: dict[str, tuple[Numbers, Numbers]] = {  # what an alert is for, and what
         {"fieldgate_rule_problems": "0x120", "fieldgate_profile_problems": "0x120"},
     ),
     "FieldgateCertificateExpires": (
-        {'fieldgate_certificate_expiry_timestamp_seconds{listener="a"}': "1000000x120"},
-        {'fieldgate_certificate_expiry_timestamp_seconds{listener="a"}': "9000000x120"},
+        {'fieldgate_certificate_expiry_timestamp_seconds{kind="listener",name="a"}': "1000000x120"},
+        {'fieldgate_certificate_expiry_timestamp_seconds{kind="listener",name="a"}': "9000000x120"},
     ),
     "FieldgateManyRefused": (
         {'fieldgate_listener_publishes_refused_total{listener="a",reason="bad_token"}': "0+60x120"},
