@@ -11,9 +11,10 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from fieldgate.cli.app import build_app
+from fieldgate.journal.journal import Journal
 from fieldgate.journal.session_file import SessionFile
 from fieldgate.mqtt.stored import Changes, StoredDelivery, StoredMessage, StoredSession
-from journal_kit import fill, open_journal
+from journal_kit import everything, fill, open_journal
 
 GATEWAY = "plant-7"
 PASSWORD = "hunter2 is no password"
@@ -95,3 +96,11 @@ def write_sessions(folder: Path) -> None:
         )
     )
     file.close()
+
+
+def reopened(folder: Path) -> Journal:
+    return open_journal(folder, run=77, os_boot="boot-b")
+
+
+def seqs_of_all(journal: Journal) -> list[int]:
+    return everything(journal)[0]

@@ -214,6 +214,20 @@ def server_context(authority: Any, *names: str, alpn: tuple[str, ...] = (), **va
     return context
 
 
+VALIDITY = {
+    "expired": {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY},
+    "not yet valid": {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY},
+}
+"""From when to when certificates are valid that are not valid now."""
+
+
+def bad_server_context(fault: str, authority: Any) -> ssl.SSLContext:
+    """TLS for localhost that nobody may accept: expired, not yet valid, wrong host, unknown authority; else good."""
+    validity = VALIDITY.get(fault, {})
+    signer = type(authority)() if fault == "unknown authority" else authority
+    return server_context(signer, "other.example" if fault == "wrong host" else "localhost", **validity)
+
+
 @dataclass(frozen=True)
 class OwnCertificate:
     """A client's certificate and key as files."""

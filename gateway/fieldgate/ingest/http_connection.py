@@ -8,13 +8,12 @@ from typing import Final, Protocol
 from fieldgate.clock import boot_s
 from fieldgate.ingest.http_login import HttpLogin
 from fieldgate.ingest.http_session import HttpSession, Phase
-from fieldgate.ingest.layered_socket import LayeredSocket
+from fieldgate.ingest.http_socket import HttpSocket
 from fieldgate.ingest.layers import LayerStack
 
 __all__ = ["HttpConnection", "HttpOwner"]
 
 _MAX_UNSENT_BYTES: Final = 64 * 1024  # of answers; with more of them nothing is read
-_UNREAD_S: Final = 10.0  # so long answers may lie unread
 
 
 class HttpOwner(Protocol):
@@ -33,7 +32,7 @@ class HttpOwner(Protocol):
         """The socket is gone."""
 
 
-class HttpConnection(LayeredSocket):
+class HttpConnection(HttpSocket):
     """Socket callbacks on one side, `HttpLink` (part of it inherited) on the other."""
 
     def __init__(self, owner: HttpOwner) -> None:
@@ -41,9 +40,7 @@ class HttpConnection(LayeredSocket):
         self.session: HttpSession | None = None
         self.login: HttpLogin | None = None
         self._owner = owner
-        self._is_reading = True
         self._goes_on: asyncio.Handle | None = None
-        self._congested_since_s: float | None = None
 
     # asyncio.Protocol
 
@@ -60,17 +57,10 @@ class HttpConnection(LayeredSocket):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        session, stack = self.session, self._stack
+        session = self.session
         if session is None or session.phase is Phase.CLOSED:
             return
-        if stack is None:
-            session.receive(data, boot_s())
-            return
-        said = stack.receive(data)
-        self._write_raw(stack.take_output())
-        if said:
-            session.receive(said, boot_s())
-        if (end := stack.ended) is not None:
+        if (end := self._pass_on(data, session)) is not None:
             session.lost(end.problem, code=end.code)
             self.close(at_once=False)
 
@@ -105,17 +95,6 @@ class HttpConnection(LayeredSocket):
 
     # HttpLink
 
-    def set_reading(self, is_wanted: bool) -> None:
-        """See `HttpLink`."""
-        transport = self._transport
-        if is_wanted == self._is_reading or transport is None or transport.is_closing() or self.abort_at_s is not None:
-            return
-        self._is_reading = is_wanted
-        if is_wanted:
-            transport.resume_reading()
-        else:
-            transport.pause_reading()
-
     def go_on_soon(self) -> None:
         """See `HttpLink`."""
         if self._goes_on is None:
@@ -148,7 +127,7 @@ class HttpConnection(LayeredSocket):
         """Deadlines; to be called a few times per second."""
         if self.abort_at_s is not None and now_s >= self.abort_at_s:
             self.abort()
-        elif self._congested_since_s is not None and now_s >= self._congested_since_s + _UNREAD_S:
+        elif self._is_unread(now_s):
             if self.session is not None:
                 self.session.fail("client_slow", "the client does not read its answers", at_once=True)
         elif self.session is not None:

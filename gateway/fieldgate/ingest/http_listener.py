@@ -7,23 +7,21 @@ a token.
 
 from __future__ import annotations
 
-from email.utils import formatdate
 from functools import partial
 
 import msgspec
 import structlog
 
-from fieldgate import clock
 from fieldgate.config.listen import ListenConfig
 from fieldgate.ingest.echo import EchoGuard
 from fieldgate.ingest.http_connection import HttpConnection
 from fieldgate.ingest.http_inbox import HttpTally, InboxTerms
 from fieldgate.ingest.http_login import HttpLogin
+from fieldgate.ingest.http_port import HttpPort
 from fieldgate.ingest.http_request import TopicTemplate
 from fieldgate.ingest.http_roles import HttpLimits
 from fieldgate.ingest.http_session import HttpSession, Phase
-from fieldgate.ingest.layers import LayerStack
-from fieldgate.ingest.listener import LANES, Listener, shown
+from fieldgate.ingest.listener import LANES
 from fieldgate.ingest.source import Intake
 from fieldgate.mqtt.local_broker import LocalBroker
 
@@ -32,16 +30,15 @@ __all__ = ["HttpListener"]
 log = structlog.get_logger("fieldgate")
 
 
-class HttpListener(Listener[HttpConnection]):
+class HttpListener(HttpPort[HttpConnection]):
     """One ``listen`` entry that says ``http``."""
 
     def __init__(
         self, settings: ListenConfig, intake: Intake, broker: LocalBroker, *, guard: EchoGuard | None = None
     ) -> None:
-        super().__init__(settings, transport="http", may_go=_is_only_waiting)
+        super().__init__(settings, may_go=_is_only_waiting)
         self.tally = HttpTally()
         self._template = TopicTemplate(settings.topic)
-        self._date = ""
         self._is_loop_told = False
         self._terms = InboxTerms(
             source=self.name,
@@ -77,7 +74,7 @@ class HttpListener(Listener[HttpConnection]):
         return HttpConnection(self)
 
     def _tick_own(self, now_s: float) -> None:
-        self._date = formatdate(clock.wall_ns() / 1e9, usegmt=True) if clock.is_synced() else ""
+        super()._tick_own(now_s)
         if self.tally.echoes and not self._is_loop_told:
             self._is_loop_told = True
             log.warning("listener.echo_found", listener=self.name, meaning="somebody posts what was sent upstream")
@@ -87,10 +84,6 @@ class HttpListener(Listener[HttpConnection]):
         for connection in self.connections:
             if connection.login is not None:
                 connection.login.access_exchanged()
-
-    def _exceeded(self, address: str, client_id: str) -> str:
-        """None: a connection carries many requests and is counted once, see `_room_for`."""
-        return ""
 
     def _room_for(self, connection: HttpConnection) -> str:
         """Which limit the connection would exceed by coming in, or an empty text."""
@@ -124,32 +117,14 @@ class HttpListener(Listener[HttpConnection]):
                 one.fail("max_connecting", "made room for another connection", at_once=True)
         return session, login
 
-    def open_layers(self, connection: HttpConnection) -> LayerStack | None:
-        """See `HttpOwner`."""
-        layers = self._tls_layers(connection)
-        return LayerStack(layers) if layers else None
-
-    def admitted(self, connection: HttpConnection) -> None:
-        """See `HttpOwner`."""
-        self.crowd.admitted(connection, connection.address)
-        user = shown(connection.door.user if connection.door is not None else "")
-        log.debug("client.admitted", listener=self.name, user=user, address=connection.address)
-
     def closed(self, connection: HttpConnection) -> None:
-        """See `HttpOwner`. Who was never let in makes a line, so that a person can find out why."""
+        """See `HttpOwner`."""
         self._leave(connection)
-        session, door = connection.session, connection.door
+        session = connection.session
         if session is not None:
             self.ended[session.end_code] += 1
             if not session.is_in:
-                log.info(
-                    "client.not_admitted",
-                    listener=self.name,
-                    client="",
-                    user=shown(door.asked if door is not None else ""),
-                    address=connection.address,
-                    reason=session.refused or session.end_reason,
-                )
+                self._say_not_admitted(connection, session.refused or session.end_reason)
         self._say_if_empty()
 
 

@@ -32,7 +32,7 @@ from fieldgate.ingest.tls_layer import TlsLayer, user_of
 from fieldgate.net.server_tls import ServerTls, TlsFileError
 from fieldgate_devices.catalogue import Catalogue
 
-__all__ = ["LANES", "Listener", "shown"]
+__all__ = ["LANES", "Listener", "Served", "shown"]
 
 LANES: Final = {"high": 0, "normal": 1, "low": 2}
 

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from fieldgate.clock import boot_s
 from fieldgate.ingest.http_request import HttpRefusal
-from fieldgate.ingest.layered_socket import LayeredSocket
+from fieldgate.ingest.http_socket import HttpSocket
 from fieldgate.ingest.layers import LayerStack
 from fieldgate.observe.metric import Dialect
 from fieldgate.scrape.login import ScrapeLogin
@@ -16,7 +16,6 @@ from fieldgate.scrape.session import ScrapeSession
 __all__ = ["ScrapeConnection", "ScrapeOwner"]
 
 _MAX_UNSENT_BYTES: Final = 256 * 1024
-_UNREAD_S: Final = 10.0  # so long an answer may lie unread
 
 
 class ScrapeOwner(Protocol):
@@ -41,7 +40,7 @@ class ScrapeOwner(Protocol):
         """The socket is gone."""
 
 
-class ScrapeConnection(LayeredSocket):
+class ScrapeConnection(HttpSocket):
     """Socket callbacks on one side, `ScrapeLink` (part of it inherited) on the other."""
 
     def __init__(self, owner: ScrapeOwner) -> None:
@@ -49,8 +48,6 @@ class ScrapeConnection(LayeredSocket):
         self.session: ScrapeSession | None = None
         self._login: ScrapeLogin | None = None
         self._owner = owner
-        self._is_reading = True
-        self._congested_since_s: float | None = None
 
     # asyncio.Protocol
 
@@ -67,17 +64,10 @@ class ScrapeConnection(LayeredSocket):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
-        session, stack = self.session, self._stack
+        session = self.session
         if session is None or self.abort_at_s is not None:
             return
-        if stack is None:
-            session.receive(data, boot_s())
-            return
-        said = stack.receive(data)
-        self._write_raw(stack.take_output())
-        if said:
-            session.receive(said, boot_s())
-        if (end := stack.ended) is not None:
+        if (end := self._pass_on(data, session)) is not None:
             session.lost(end.code)
             self.close(at_once=False)
 
@@ -105,17 +95,6 @@ class ScrapeConnection(LayeredSocket):
             self._owner.closed(self)
 
     # ScrapeLink
-
-    def set_reading(self, is_wanted: bool) -> None:
-        """See `ScrapeLink`."""
-        transport = self._transport
-        if is_wanted == self._is_reading or transport is None or transport.is_closing() or self.abort_at_s is not None:
-            return
-        self._is_reading = is_wanted
-        if is_wanted:
-            transport.resume_reading()
-        else:
-            transport.pause_reading()
 
     def judge(self, authorization: bytes | None) -> HttpRefusal | bool:
         """See `ScrapeLink`."""
@@ -148,7 +127,7 @@ class ScrapeConnection(LayeredSocket):
         """Deadlines; to be called a few times per second."""
         if self.abort_at_s is not None and now_s >= self.abort_at_s:
             self.abort()
-        elif self._congested_since_s is not None and now_s >= self._congested_since_s + _UNREAD_S:
+        elif self._is_unread(now_s):
             if self.session is not None:
                 self.session.fail("client_slow", at_once=True)
         elif self.session is not None:

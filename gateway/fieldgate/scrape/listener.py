@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from email.utils import formatdate
 
 import structlog
 
@@ -18,9 +17,8 @@ from fieldgate import clock
 from fieldgate.config.listen import ListenConfig
 from fieldgate.config.metrics import MetricsConfig
 from fieldgate.ingest.http_answer import come_again
+from fieldgate.ingest.http_port import HttpPort
 from fieldgate.ingest.http_request import HttpRefusal
-from fieldgate.ingest.layers import LayerStack
-from fieldgate.ingest.listener import Listener, shown
 from fieldgate.observe.metric import Dialect, Sample, render
 from fieldgate.observe.metric_table import METRICS, SCRAPES_REFUSED
 from fieldgate.scrape.connection import ScrapeConnection
@@ -34,19 +32,18 @@ log = structlog.get_logger("fieldgate")
 Collect = Callable[[], Awaitable[list[Sample]]]
 
 
-class MetricsListener(Listener[ScrapeConnection]):
+class MetricsListener(HttpPort[ScrapeConnection]):
     """``run`` and ``answer`` are two parts of the gateway; ``collect`` gives what there is to say."""
 
     def __init__(self, settings: MetricsConfig, collect: Collect) -> None:
         door = settings.door
-        super().__init__(door, transport="http", may_go=_may_go)
+        super().__init__(door, may_go=_may_go)
         self.refusals: Counter[str] = Counter()  # requests, by code
         self._auth = settings.auth
         self._asks_who = not door.is_open_door
         self._collect = collect
         self._waiting: dict[ScrapeConnection, Dialect] = {}
         self._is_asked = asyncio.Event()
-        self._date = ""
 
     async def answer(self) -> None:
         """Gather metrics for whoever waits, until cancelled."""
@@ -70,15 +67,8 @@ class MetricsListener(Listener[ScrapeConnection]):
     def _limit(self, settings: ListenConfig) -> None:
         """Its limits are those of `ScrapeLimits`, whatever is reloaded."""
 
-    def _tick_own(self, now_s: float) -> None:
-        self._date = formatdate(clock.wall_ns() / 1e9, usegmt=True) if clock.is_synced() else ""
-
     def _access_exchanged(self) -> None:
         """Who may read is asked for every request anyway."""
-
-    def _exceeded(self, address: str, client_id: str) -> str:
-        """None: a connection carries many requests and is counted once, see `room_for`."""
-        return ""
 
     # ScrapeOwner
 
@@ -103,11 +93,6 @@ class MetricsListener(Listener[ScrapeConnection]):
                 one.fail("max_connecting", at_once=True)
         return session, login
 
-    def open_layers(self, connection: ScrapeConnection) -> LayerStack | None:
-        """See `ScrapeOwner`."""
-        layers = self._tls_layers(connection)
-        return LayerStack(layers) if layers else None
-
     def room_for(self, connection: ScrapeConnection) -> HttpRefusal | None:
         """See `ScrapeOwner`."""
         if connection.session is not None and connection.session.is_in:
@@ -118,12 +103,6 @@ class MetricsListener(Listener[ScrapeConnection]):
         self.refused[limit] += 1
         return come_again(503, "max_clients", "as many clients read the metrics as may", is_last=True)
 
-    def admitted(self, connection: ScrapeConnection) -> None:
-        """See `ScrapeOwner`."""
-        self.crowd.admitted(connection, connection.address)
-        user = shown(connection.door.user if connection.door is not None else "")
-        log.debug("client.admitted", listener=self.name, user=user, address=connection.address)
-
     def wants(self, connection: ScrapeConnection, dialect: Dialect) -> None:
         """See `ScrapeOwner`."""
         self._waiting[connection] = dialect
@@ -133,18 +112,11 @@ class MetricsListener(Listener[ScrapeConnection]):
         """See `ScrapeOwner`."""
         self._leave(connection)
         self._waiting.pop(connection, None)
-        session, door = connection.session, connection.door
+        session = connection.session
         if session is not None:
             self.ended[session.end_code] += 1
             if not session.is_in:
-                log.info(
-                    "client.not_admitted",
-                    listener=self.name,
-                    client="",
-                    user=shown(door.asked if door is not None else ""),
-                    address=connection.address,
-                    reason=session.last_refusal or session.end_code,
-                )
+                self._say_not_admitted(connection, session.last_refusal or session.end_code)
         self._say_if_empty()
 
 

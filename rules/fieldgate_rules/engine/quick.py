@@ -18,7 +18,7 @@ from fieldgate_rules.engine.slot import Slot
 from fieldgate_rules.engine.turn import age_of, is_replayed
 from fieldgate_rules.engine.windows.window import Window
 
-__all__ = ["ask_quickly", "gather", "pass_by", "window_of"]
+__all__ = ["ask_quickly", "does_nothing", "gather", "pass_by", "window_of"]
 
 
 def pass_by(parts: tuple[Part, ...], event: Event, known: Known, facts: Facts, now: Moment) -> tuple[Part, ...]:

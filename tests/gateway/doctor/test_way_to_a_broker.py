@@ -18,7 +18,18 @@ from fieldgate.net import look_up
 from fieldgate.net.connect_errors import Stage
 from gateway_kit import free_port
 from uplink_kit import ScriptedBroker
-from way_kit import DAY, NOW, ConnectProxy, WebSocketServer, blunt_server, own_certificate, quiet_loop, server_context
+from way_kit import (
+    DAY,
+    NOW,
+    VALIDITY,
+    ConnectProxy,
+    WebSocketServer,
+    bad_server_context,
+    blunt_server,
+    own_certificate,
+    quiet_loop,
+    server_context,
+)
 
 trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
 
@@ -145,12 +156,7 @@ async def test_a_port_that_hangs_up_is_tried_in_both_versions_and_said() -> None
 )
 async def test_why_a_certificate_is_refused_is_said_by_kind(fault: str, finding: str, authority: Any, ca: Path) -> None:
     """Each has another remedy, and another person who must act."""
-    validity = {
-        "expired": {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY},
-        "not yet valid": {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY},
-    }.get(fault, {})
-    signer = trustme.CA() if fault == "unknown authority" else authority
-    tls = server_context(signer, "other.example" if fault == "wrong host" else "localhost", **validity)
+    tls = bad_server_context(fault, authority)
 
     async with ScriptedBroker().serving(tls) as broker:
         found = await walk_to({"url": f"mqtts://localhost:{broker.port}", "ca": str(ca)})
@@ -159,8 +165,8 @@ async def test_why_a_certificate_is_refused_is_said_by_kind(fault: str, finding:
     assert not broker.arrived
     name = "other.example" if fault == "wrong host" else "localhost"
     assert f"; it is for {name}, valid from " in found[-1].seen
-    if validity:
-        first, last = validity["not_before"], validity["not_after"]
+    if fault in VALIDITY:
+        first, last = VALIDITY[fault]["not_before"], VALIDITY[fault]["not_after"]
         assert f"valid from {first:%Y-%m-%d} to {last:%Y-%m-%d}" in found[-1].seen
 
 

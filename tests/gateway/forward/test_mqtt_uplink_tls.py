@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,9 @@ import pytest
 from fieldgate import clock
 from fieldgate.net.broker_connection import Timing
 from uplink_kit import MemoryFeed, ScriptedBroker, make_events, mosquitto, running, until
+from way_kit import DAY, NOW, server_context
 
 trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
-
-NOW = datetime.now(UTC)
-DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def authority() -> Any:
-    return trustme.CA()
-
-
-@pytest.fixture
-def ca(authority, tmp_path) -> Path:
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(path)
-    return path
-
-
-def server_context(authority: Any, *names: str, **validity: datetime) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, **validity).configure_cert(context)
-    return context
 
 
 def tls_to(port: int, ca: Path | None = None, *, host: str = "127.0.0.1") -> dict[str, Any]:

@@ -82,7 +82,7 @@ async def test_a_flood_of_small_requests_leaves_others_their_turn() -> None:
 
 async def test_a_sender_that_never_reads_its_answers_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Answers pile up in the socket to a limit; then nothing more is read, and at last it has to go."""
-    monkeypatch.setattr("fieldgate.ingest.http_connection._UNREAD_S", 0.3)
+    monkeypatch.setattr("fieldgate.ingest.http_socket._UNREAD_S", 0.3)
     async with serving_http(SettlingIntake(keep=False)) as listener:
         client = await HttpClient.open(listener.port)
         assert (await client.ask(post())).status == 204

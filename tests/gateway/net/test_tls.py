@@ -12,7 +12,7 @@ import pytest
 
 from fieldgate.net import tls as tls_module
 from uplink_kit import MemoryFeed, ScriptedBroker, end_of, running, until
-from way_kit import DAY, NOW, ConnectProxy, WebSocketServer, quiet_loop, server_context
+from way_kit import ConnectProxy, WebSocketServer, bad_server_context, quiet_loop, server_context
 
 trustme = pytest.importorskip("trustme", reason="certificates are made with trustme")
 
@@ -57,12 +57,7 @@ async def test_a_good_certificate_is_accepted_on_every_way(way, authority, ca):
 @pytest.mark.parametrize("fault", ["expired", "not yet valid", "wrong host", "unknown authority", "no authority set"])
 async def test_a_bad_certificate_is_refused_on_every_way(way, fault, authority, ca):
     """Nothing is sent, not even the user name; whoever reads the status knows what to mend."""
-    validity = {
-        "expired": {"not_before": NOW - 9 * DAY, "not_after": NOW - DAY},
-        "not yet valid": {"not_before": NOW + DAY, "not_after": NOW + 9 * DAY},
-    }.get(fault, {})
-    signer = trustme.CA() if fault == "unknown authority" else authority
-    tls = server_context(signer, "other.example" if fault == "wrong host" else "localhost", **validity)
+    tls = bad_server_context(fault, authority)
 
     state, reason = await end_over(way, tls, None if fault == "no authority set" else ca)
 
