@@ -27,7 +27,6 @@ class MachineFacts:
     cpus: float | None
     open_files_limit: int | None
     open_files: int | None
-    swap_free_bytes: int | None
 
 
 def read_machine(pid: int, root: Path = Path("/")) -> MachineFacts:
@@ -46,7 +45,6 @@ def read_machine(pid: int, root: Path = Path("/")) -> MachineFacts:
         cpus=min((share for group in groups if (share := _cpus(group)) is not None), default=None),
         open_files_limit=_open_files_limit(process),
         open_files=_open_files(process),
-        swap_free_bytes=memory.get("SwapFree"),
     )
 
 

@@ -66,7 +66,6 @@ class Pump:
         retry_cap_s: float = 60.0,
     ) -> None:
         self.parked = self.convicted = 0
-        self.park_reason = ""  # why the last event was parked
         self.size_bytes = 0
         self._feed = feed
         self._session = session
@@ -396,5 +395,4 @@ class Pump:
 
     def _book_parked(self, batch: object, start: int, stop: int, reason: str) -> None:
         self.parked += stop - start
-        self.park_reason = reason
         self._feed.parked(batch, start, stop, reason)

@@ -64,7 +64,6 @@ class Keeper:
         self.turns = 0
         self.written_events = 0
         self.written_bytes = 0
-        self.last_commit_s = 0.0
         self._writer = writer
         self._limits = limits
         self._loop = asyncio.get_running_loop()
@@ -218,7 +217,7 @@ class Keeper:
         self.turn()
 
     def _was_taken(self, job: WriteJob, commit: Commit, done: Committed) -> None:
-        self.last_commit_s = self._saved_at_s = clock.boot_s()
+        self._saved_at_s = clock.boot_s()
         self.commits += 1
         self.written_events += job.count
         self.written_bytes += sum(done.sizes_bytes)

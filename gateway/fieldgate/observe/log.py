@@ -59,7 +59,7 @@ def configure(*, level: Level = "info", journal: Path = JOURNAL_SOCKET) -> LogWr
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),  # `_choose` filters: levels may change
-        logger_factory=_Entries(writer) if is_journal else structlog.WriteLoggerFactory(cast("TextIO", writer)),
+        logger_factory=_Entries(writer) if is_journal else structlog.WriteLoggerFactory(cast(TextIO, writer)),
         cache_logger_on_first_use=True,
     )
     log = structlog.get_logger("fieldgate")

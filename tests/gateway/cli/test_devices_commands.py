@@ -279,6 +279,7 @@ AS_NOBODY = """
 import os, sys
 from typer.testing import CliRunner
 import fieldgate.cli.app as app
+import fieldgate.cli.entry as entry
 from fieldgate_devices.builtin import BuiltinProfiles
 shipped = BuiltinProfiles()  # what is loaded on the way: the checkout may be closed to others, too
 index, contents = shipped.index(), dict(shipped)
@@ -289,7 +290,7 @@ for words in (["devices", "list"], ["devices", "try", "--hex=00", "--topic=a"], 
     CliRunner().invoke(app.build_app(), words)
 os.setuid(65534)
 sys.argv = ["fieldgate", *sys.argv[1:]]
-app.main()
+entry.main()
 """
 
 

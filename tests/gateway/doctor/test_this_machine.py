@@ -160,7 +160,7 @@ def test_what_runs_here_is_read() -> None:
 
 # -- memory, files, processor -----------------------------------------------------------------------------------
 
-ROOMY = MachineFacts(1, 8 << 30, 4 << 30, 128 << 20, 60 << 20, 0, 1.0, 65_536, 20, 0)
+ROOMY = MachineFacts(1, 8 << 30, 4 << 30, 128 << 20, 60 << 20, 0, 1.0, 65_536, 20)
 
 
 @pytest.mark.parametrize(
