@@ -118,10 +118,6 @@ install_packages() {
     fail "'apt-get install $*' failed, see above"
 }
 
-check_commands() {
-  [ -x /bin/kill ] || install_packages procps # what 'systemctl reload' sends its signal with
-}
-
 check_space() {
   local free_mb
   mkdir -p "$OPT" || fail "$OPT cannot be made"
@@ -216,7 +212,7 @@ make_settings() {
   install -d -m 700 "$folder/secrets"
   id=$(sed -n 's/^  id: *//p' "$folder/fieldgate.yaml" 2>/dev/null | head -n 1 || true) # never another one than so far
   [ -n "$id" ] || id=$(uname -n | cut -d. -f1 | tr '[:upper:]' '[:lower:]' | sed 's/[^a-z0-9_-]\{1,\}/-/g; s/^[-_]*//; s/[-_]*$//')
-  "$1/bin/fieldgate" config sample | sed "s/^  #id: .*/  id: ${id:-gateway}/" >"$made/fieldgate.yaml"
+  "$1/bin/fieldgate" config sample | sed "s/^  #id: .*/  id: ${id:-gateway}/; s|^  #path: $STATE|  path: $STATE|" >"$made/fieldgate.yaml"
   place "$made/fieldgate.yaml" "$folder/fieldgate.yaml" 640 "root:$USER_NAME"
   for schema in "$HERE"/config/*.schema.json; do
     place "$schema" "$folder/$(basename "$schema")" 644 root:root
@@ -289,7 +285,6 @@ install_it() {
   before='' release=''
   check_system
   check_python
-  check_commands
   check_offline
   before=$(readlink "$CURRENT" 2>/dev/null || true)
   [ -z "$before" ] || [ -x "$before/bin/fieldgate" ] || before=''

@@ -2,7 +2,8 @@
 
 One request per connection: a JSON object in a line, ``{"do": "status"}``. The answer is JSON objects, one a line,
 the last of which has ``done`` (true) or ``error`` (text); empty lines between them mean nothing. Only the gateway's
-own user may connect (mode 0600). It lies in the journal's folder, whose lock keeps a second gateway away from it.
+own user may connect (mode 0600). It lies in the journal's folder, whose lock keeps a second gateway away from it; that
+of a service lies in the folder that systemd makes for it in /run, and is open to the service's group too (0660).
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _CHECK_EVERY_S: Final = 5.0
 _SHOWN: Final = 100
 _SHOWN_KEYS: Final = ("device", "for_s", "id", "key", "level", "name", "rule", "since", "uplink")
 _CREDENTIALS: Final = Struct("3i")
+_STATES: Final = Path("/var/lib")
+_RUN: Final = Path("/run")
 _MAX_ADDRESS_BYTES: Final = 107  # sun_path, without its end
 
 log = structlog.get_logger("fieldgate")
@@ -57,7 +60,13 @@ class GatewayNotRunning(FieldgateError):
 
 
 def socket_path(state_folder: Path) -> Path:
-    """Return where the gateway with this state folder listens for commands."""
+    """Return where the gateway with this state folder listens for commands.
+
+    Beside its state. A service with its state in /var/lib/NAME (``StateDirectory=``) has it in /run/NAME
+    (``RuntimeDirectory=``), which is there as long as it runs: nobody but the service may enter the state's folder.
+    """
+    if state_folder.parent == _STATES and (_RUN / state_folder.name).is_dir():
+        return _RUN / state_folder.name / "control.sock"
     return state_folder / "control.sock"
 
 
@@ -124,6 +133,7 @@ class ControlServer:
 
     def _bind(self) -> socket.socket:
         """Replace what a killed gateway left; the journal's lock says that it is not another one's."""
+        mode = 0o660 if self._path.parent.parent == _RUN else 0o600
         self._path.unlink(missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
@@ -132,6 +142,8 @@ class ControlServer:
             )  # the file is made with this mode: never open to others, not even briefly
             with _address(self._path) as address:
                 listening.bind(address)
+                if mode != 0o600:  # the umask has taken the group's part
+                    Path(address).chmod(mode)
         except BaseException:  # nobody else can close it
             listening.close()
             raise
@@ -177,7 +189,7 @@ class ControlServer:
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int | None:
-    """Who asks, as the kernel knows him; only the gateway's own user and root can."""
+    """Who asks, as the kernel knows him: the gateway's own user, root, or one of a service's group."""
     connection = writer.get_extra_info("socket")
     try:
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
@@ -214,7 +226,7 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise GatewayNotRunning(path) from error
     except OSError as error:
-        hint = "; run this as the gateway's user" if isinstance(error, PermissionError) else ""
+        hint = "; run this as root or as the gateway's user" if isinstance(error, PermissionError) else ""
         raise ControlError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from error
     try:
         writer.write(line)

@@ -1,4 +1,4 @@
-"""The control socket: whom it answers, what survives a bad asker, and whose file it is."""
+"""The control socket: whom it answers, what survives a bad asker, whose file it is, where a service has it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from fieldgate.control import BEAT, Answer, ControlError, ControlServer, GatewayNotRunning, ask, stream
+from fieldgate import control
+from fieldgate.control import BEAT, Answer, ControlError, ControlServer, GatewayNotRunning, ask, socket_path, stream
 from fieldgate.errors import FieldgateError
 from gateway_kit import eventually
 
@@ -219,3 +221,102 @@ async def test_nobody_answers_is_an_error_of_its_own(tmp_path: Path) -> None:
     for path in (tmp_path / "s", tmp_path / "no" / "folder", Path(os.devnull) / "s"):
         with pytest.raises(GatewayNotRunning, match="no gateway is running here"):
             await ask(path, {"do": "echo"})
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine's /var/lib and /run, both in a folder."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "lib/fieldgate").mkdir(parents=True)
+    monkeypatch.setattr(control, "_STATES", tmp_path / "lib")
+    monkeypatch.setattr(control, "_RUN", tmp_path / "run")
+    return tmp_path
+
+
+def test_it_is_in_the_service_s_folder_as_long_as_systemd_keeps_one(machine: Path) -> None:
+    """Commands look where the service has it, and where a gateway has it that was started by hand on the same state."""
+    state = machine / "lib/fieldgate"
+    assert socket_path(state) == state / "control.sock"
+
+    (machine / "run/fieldgate").mkdir()
+
+    assert socket_path(state) == machine / "run/fieldgate/control.sock"
+
+
+@pytest.mark.parametrize("elsewhere", ["lib/other", "lib/fieldgate/second", "home/fieldgate"])
+def test_a_gateway_with_other_state_is_another_gateway(machine: Path, elsewhere: str) -> None:
+    """Somebody tries things in a folder of his own, beside the service: each is asked for itself."""
+    (machine / "run/fieldgate").mkdir()
+
+    assert socket_path(machine / elsewhere) == machine / elsewhere / "control.sock"
+
+
+async def test_the_service_s_group_may_ask_whatever_the_umask_is(machine: Path) -> None:
+    """Operators need not be root; everybody else stays out."""
+    folder = machine / "run/fieldgate"
+    folder.mkdir()
+    before = os.umask(0o077)
+    try:
+        async with serving(folder / "control.sock"):
+            assert stat.S_IMODE((folder / "control.sock").stat().st_mode) == 0o660
+            assert await ask(folder / "control.sock", {"do": "echo"}) == {"got": {}}
+    finally:
+        os.umask(before)
+
+
+async def _reload(folder: Path) -> tuple[int, str]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "fieldgate.reload_service",
+        env={**os.environ, "RUNTIME_DIRECTORY": str(folder)}, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    _, said = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def _answer(**facts: Any) -> Any:
+    async def reload(request: dict[str, Any]) -> Answer:
+        yield BEAT
+        yield {"reloaded": True, "problems": [], "warnings": [], "needs_restart": [], **facts}
+
+    return reload
+
+
+@pytest.mark.parametrize(
+    ("facts", "code", "said"),
+    [
+        ({}, 0, ""),
+        ({"needs_restart": ["journal.max_size"]}, 0, "journal.max_size: needs a restart\n"),
+        (
+            {"reloaded": False, "problems": ["a.yaml:1:1: no"]},
+            1,
+            "a.yaml:1:1: no\nrefused: nothing has changed, what was read before goes on\n",
+        ),
+    ],
+)
+async def test_a_reload_ends_as_it_went(tmp_path: Path, facts: dict[str, Any], code: int, said: str) -> None:
+    """`systemctl reload` must fail where nothing was reloaded: playbooks go by it."""
+    async with serving(tmp_path / "control.sock", reload=_answer(**facts)):
+        assert await _reload(tmp_path) == (code, said)
+
+
+async def test_a_reload_that_nobody_answers_fails_with_the_reason(tmp_path: Path) -> None:
+    """It may be asked while the service starts."""
+
+    async def too_early(request: dict[str, Any]) -> Answer:
+        raise ControlError("too early")
+        yield {}
+
+    code, said = await _reload(tmp_path)
+    assert code == 1
+    assert said.startswith(f"no gateway answers on {tmp_path}/control.sock: ")
+    async with serving(tmp_path / "control.sock", reload=too_early):
+        assert await _reload(tmp_path) == (1, "too early\n")
+
+
+async def test_it_takes_a_fraction_of_the_memory_of_the_command(tmp_path: Path) -> None:
+    """It runs within the unit's MemoryMax, beside the gateway. The mutant: the command, which loads more."""
+    code = "import {}, sys; sys.exit(int(any(one in sys.modules for one in ('typer', 'pydantic'))))"
+    for module, is_heavy in (("fieldgate.reload_service", 0), ("fieldgate.cli.app", 1)):
+        process = await asyncio.create_subprocess_exec(sys.executable, "-c", code.format(module))
+        assert await process.wait() == is_heavy

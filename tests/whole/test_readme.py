@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -21,8 +21,9 @@ import paho.mqtt.client as paho
 import pytest
 
 from access_kit import write_private
+from fieldgate.forward import encode
 from fieldgate.forward.encode import CloudEvents
-from fieldgate_devices.event import Address, Event, Lane, Stamp, TimeQuality
+from fieldgate_devices.event import OWN_TYPES, Address, Event, Extra, Lane, Stamp, TimeQuality, Trace
 from fieldgate_simulators.broker import mosquitto_path
 from gateway_kit import free_port
 from readme_kit import README, ROOT, blocks
@@ -70,16 +71,48 @@ def test_the_example_is_what_the_encoder_makes():
     assert list(envelope(boiler())) == list(shown)
 
 
+MEMBERS = README.split("| Member | Meaning |")[1].split("\n\n")[0]
+
+
+def unexplained(members: Iterable[str], table: str = MEMBERS) -> list[str]:
+    """Members of an envelope that no row of the table begins with."""
+    explained = {
+        name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row.split("|")[1] if row else "")
+    }
+    return sorted(set(members) - explained - {"specversion"})
+
+
 def test_every_member_that_the_encoder_can_make_is_explained():
     """A member that comes once a year is the one that has to be looked up."""
     unsynced = Stamp(1, 0, 1, TimeQuality.UNSYNCED)
-    events = [boiler(), boiler(is_json=False), boiler(lane=Lane.HIGH), boiler(stamp=unsynced)]
+    trace = Trace("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "vendor=1")
+    every = Extra(at_ns=1, is_replayed=True, cause="0000000000000001-1", trace=trace)
+    pump = Address("p1", "pump", "site/a/p1", 2)
+    events = [
+        boiler(), boiler(is_json=False), boiler(lane=Lane.HIGH), boiler(stamp=unsynced), boiler(extra=every),
+        boiler(address=pump),
+    ]  # fmt: skip
 
     members = {name for event in events for name in envelope(event, is_stored=True)}
 
-    table = README.split("| Member | Meaning |")[1].split("\n\n")[0]
-    assert members >= {"drained", "lane", "timequality", "osboot", "uptimems", "data_base64"}
-    assert [name for name in members if f"`{name}`" not in table and name != "specversion"] == []
+    promised = re.findall(r"^    ([a-z]+) {2,}", encode.__doc__, re.MULTILINE)  # and those of every event
+    assert members >= {*promised, "dataschema", "data_base64"}
+    assert unexplained(members) == []
+
+
+def test_a_member_without_a_row_is_noticed():
+    """The mutant of the test above: a row is gone, and a name that only stands in the meaning of another."""
+    without = "\n".join(row for row in MEMBERS.splitlines() if not row.startswith("| `traceparent`"))
+
+    assert unexplained({"traceparent", "tracestate", "id"}, without) == ["traceparent", "tracestate"]
+
+
+def test_every_type_that_the_gateway_gives_is_in_the_row_of_types():
+    """A consumer meets an event that no device has sent."""
+    row = next(row for row in MEMBERS.splitlines() if row.startswith("| `type` |"))
+    told = set(re.findall(r"`fieldgate\.(\w+)`", row))
+
+    assert told == OWN_TYPES - {"publish"}  # which leaves without an envelope
 
 
 # -- configurations and the walk -----------------------------------------------------------------------------------

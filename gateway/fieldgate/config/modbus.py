@@ -71,10 +71,12 @@ class ModbusUnitConfig(Section):
         None, description="Name of the device upstream. Default: SOURCE-UNIT, such as meters-1.", examples=["meter-1"]
     )
     every: Annotated[float, Duration("100ms", "7d")] | None = Field(
-        None, description="How often it is read, for registers with no interval of their own. Default: the profile's."
+        None,
+        description="How often it is read, for registers with no interval of their own. Default: the profile's.",
+        examples=["10s"],
     )
     timeout: Annotated[float, Duration("50ms", "1m")] | None = Field(
-        None, description="How long it may take to answer. Default: timeout of the source."
+        None, description="How long it may take to answer. Default: timeout of the source.", examples=["3s"]
     )
 
 

@@ -48,7 +48,7 @@ class Config(Section):
         default_factory=lambda: (ListenConfig(),), description="Ports on which devices connect."
     )
     sources: Annotated[tuple[SourceConfig, ...], Field(strict=False, max_length=100)] = Field(
-        (), description="What is read: brokers. Devices that connect here need none."
+        (), description="What is read: brokers, serial ports, Modbus units. Devices that connect here need none."
     )
     uplinks: dict[Name, UplinkConfig] = Field(
         default_factory=dict,
