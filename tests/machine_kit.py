@@ -10,174 +10,102 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import fcntl
-import hashlib
 import itertools
 import os
-import shutil
+import random
+import shlex
 import signal
 import subprocess
-import sys
-import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from fieldgate.control import GatewayNotRunning, ask, socket_path
+from fieldgate.control import GatewayNotRunning, ask
 from fieldgate.errors import FieldgateError
 from gateway_kit import eventually
+from machine_images import CACHE, CHECKOUT, bare_image, execute, wheels
+from mount_kit import shut_down
 
-__all__ = ["CACHE", "CHECKOUT", "Machine", "bare_image", "needs_machines", "wheels"]
+__all__ = ["CACHE", "CHECKOUT", "RESULTS", "Machine", "bare_image", "machine_on", "needs_machines", "wheels"]
 
-CHECKOUT: Final = Path(__file__).parents[1]
-CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fieldgate"
+RESULTS: Final = CHECKOUT / "tests/deploy/results"
+"""What was done on machines and what they said, a file for each test."""
 
-_SUITES: Final = {(3, 11): "bookworm", (3, 13): "trixie"}
-_PACKAGES: Final = "systemd,systemd-sysv,udev,dbus,python3,python3-venv,procps,iproute2,ca-certificates"
-_IMAGE_BYTES: Final = 1_500_000_000
-_TOOLS: Final = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "ip": "iproute2"}
 _V1: Final = ("memory", "cpu", "cpuacct", "devices", "pids", "freezer", "blkio", "systemd", "unified")
 _WITHIN: Final = ("--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd")
+_PR_SET_PDEATHSIG: Final = 1
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_INIT: Final = """\
-#!/bin/sh
-# Where control groups are those of version 1 a container may not set limits, unless it is told before systemd looks.
-for one in memory cpu cpuacct devices pids; do
-  [ ! -d /sys/fs/cgroup/$one ] || mount -o remount,bind,rw /sys/fs/cgroup/$one
-done
-exec /lib/systemd/systemd
-"""
+_ASKED_OFTEN: Final = (("systemctl", "show"), ("systemctl", "is-system-running"))
 
 needs_machines = pytest.mark.skipif(os.geteuid() != 0, reason="booting a machine needs root")
 
 _numbers = itertools.count(1)
 
 
-def _run(*command: str | Path, timeout_s: float = 300) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
-    assert done.returncode == 0, f"{' '.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}"
-    return done.stdout
+def _note(text: str) -> None:
+    """Write down what was done, for people who ask what the run has shown."""
+    test = os.environ.get("PYTEST_CURRENT_TEST", "no-test").split(" ")[0].rpartition("/")[2].replace(".py::", ".")
+    RESULTS.mkdir(exist_ok=True)
+    with (RESULTS / f"{test[:200]}.txt").open("a", encoding="utf-8") as file:
+        file.write(f"{datetime.now():%H:%M:%S.%f}"[:-3] + f" {text.rstrip()}\n")
+
+
+def _free_network() -> tuple[str, str]:
+    """Two addresses of a network of 64 that nobody here has; other runs of these tests take others."""
+    taken = execute("ip", "-o", "-4", "address")
+    for _ in range(1000):
+        number = random.randrange(4000)
+        begin = f"10.{96 + number // 1000}.{number % 1000 // 4}"
+        outside = f"{begin}.{number % 4 * 64 + 1}"
+        if f" {outside}/" not in taken:
+            return outside, f"{begin}.{number % 4 * 64 + 2}"
+    raise AssertionError("no network is free")
 
 
 def _children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _have_tools() -> None:
-    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
-    if not missing:
-        return
-    if shutil.which("apt-get") is None:
-        pytest.skip(f"{', '.join(missing)} cannot be installed: there is no apt-get")
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    for command in (["apt-get", "update", "-qq"], ["apt-get", "install", "-qq", "--no-install-recommends", *missing]):
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-        if done.returncode:
-            pytest.skip(f"{', '.join(missing)} cannot be installed: {done.stderr.strip()[-300:]}")
-
-
-@contextmanager
-def _alone(name: str) -> Iterator[None]:
-    """Nobody else makes this at the same time."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / f"{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def bare_image() -> Path:
-    """An ext4 image of a Debian that has systemd and Python and nothing of ours; with the Python that runs this."""
-    suite = _SUITES.get(sys.version_info[:2])
-    if suite is None:
-        pytest.skip(f"no Debian has Python {sys.version_info[0]}.{sys.version_info[1]}, for which the wheels are made")
-    _have_tools()
-    image = CACHE / f"{suite}-{hashlib.sha256((_PACKAGES + _INIT).encode()).hexdigest()[:12]}.ext4"
-    with _alone(image.name):
-        if not image.exists():
-            _debootstrap(suite, image)
-    return image
-
-
-def _has_room(folder: str) -> bool:
-    return Path(folder).is_dir() and shutil.disk_usage(folder).free > 2 * _IMAGE_BYTES
-
-
-def _debootstrap(suite: str, image: Path) -> None:
-    fresh = image.with_suffix(".new")
-    folder = Path(tempfile.mkdtemp(dir="/dev/shm" if _has_room("/dev/shm") else CACHE))  # dpkg waits for each file
-    done = subprocess.run(
-        ["debootstrap", "--variant=minbase", f"--include={_PACKAGES}", suite, folder],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    if done.returncode:
-        pytest.skip(f"debootstrap failed: {done.stdout.strip()[-500:]}")
-    (folder / "test-init").write_text(_INIT, encoding="utf-8")
-    (folder / "test-init").chmod(0o755)
-    (folder / "etc/machine-id").write_text("", encoding="utf-8")
-    (folder / "etc/hostname").write_text("plant-7\n", encoding="utf-8")
-    shutil.rmtree(folder / "var/cache/apt/archives", ignore_errors=True)
-    shutil.rmtree(folder / "var/lib/apt/lists", ignore_errors=True)
-    fresh.unlink(missing_ok=True)
-    with fresh.open("wb") as file:
-        file.truncate(_IMAGE_BYTES)
-    _run("mkfs.ext4", "-qF", "-d", folder, fresh)
-    shutil.rmtree(folder)
-    fresh.replace(image)
-
-
-def wheels() -> Path:
-    """A folder of wheels as ``deploy/wheels.sh`` makes it; ours is always the newest, the others are kept."""
-    settings = (CHECKOUT / "pyproject.toml").read_bytes()
-    wanted = settings.partition(b"dependencies = [")[2].partition(b"]")[0]
-    folder = CACHE / f"wheels-{sys.version_info[0]}{sys.version_info[1]}-{hashlib.sha256(wanted).hexdigest()[:12]}"
-    with _alone(folder.name):
-        if not folder.exists():
-            fresh = folder.with_suffix(".new")
-            shutil.rmtree(fresh, ignore_errors=True)
-            subprocess.run(
-                ["bash", CHECKOUT / "deploy/wheels.sh", fresh], check=True, timeout=600,
-                env={**os.environ, "PYTHON": sys.executable},
-            )  # fmt: skip
-            fresh.replace(folder)
-        ours = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--disable-pip-version-check"]
-        _run(*ours, "--wheel-dir", folder, CHECKOUT)
-    return folder
-
-
 class Machine:
     """A machine; `boot` it first. Its disk outlives power cuts, and `close`s with it."""
 
     def __init__(self, folder: Path, image: Path, *, bind: Sequence[str] = ()) -> None:
-        number = (os.getpid() % 500) * 8 + next(_numbers) % 8
-        self.name = f"fg{os.getpid()}-{number % 8}"
-        self.outside = f"10.{96 + number // 1000}.{number % 1000 // 4}.{number % 4 * 64 + 1}"
-        self.inside = self.outside.rpartition(".")[0] + f".{number % 4 * 64 + 2}"
+        self.name = f"fg{os.getpid()}-{next(_numbers)}"
+        self.outside, self.inside = _free_network()
+        self._near = f"{self.name}a"
         self.image = folder / f"{self.name}.ext4"
         self.root = folder / self.name
         self.log = folder / f"{self.name}.log"
         self._bind = [f"--bind-ro={CHECKOUT}:/src", *(f"--bind-ro={one}" for one in bind)]
         self._nspawn: subprocess.Popen[bytes] | None = None
         self._leader = 0
+        self._has_been_up = False
         self.root.mkdir(parents=True)
-        _run("cp", "--sparse=always", image, self.image)
-        self._turn_on()
-        self._wire()
+        try:
+            execute("cp", "--sparse=always", image, self.image)
+            self._turn_on()
+            self._wire()
+        except BaseException:  # nobody else knows of what was made so far
+            self.close()
+            raise
 
     def _turn_on(self) -> None:
-        _run("mount", "-o", "loop", self.image, self.root)
+        execute("mount", "-o", "loop", self.image, self.root)
 
     def _wire(self) -> None:
-        near, far = f"{self.name}a"[-15:], f"{self.name}b"[-15:]
-        _run("ip", "netns", "add", self.name)
-        _run("ip", "link", "add", near, "type", "veth", "peer", "name", far, "netns", self.name)
-        _run("ip", "address", "add", f"{self.outside}/26", "dev", near)
-        _run("ip", "link", "set", near, "up")
-        _run("ip", "-n", self.name, "address", "add", f"{self.inside}/26", "dev", far)
+        far = f"{self._near[:-1]}b"
+        execute("ip", "netns", "add", self.name)
+        execute("ip", "link", "add", self._near, "type", "veth", "peer", "name", far, "netns", self.name)
+        execute("ip", "address", "add", f"{self.outside}/26", "dev", self._near)
+        execute("ip", "link", "set", self._near, "up")
+        execute("ip", "-n", self.name, "address", "add", f"{self.inside}/26", "dev", far)
         for one in (far, "lo"):
-            _run("ip", "-n", self.name, "link", "set", one, "up")
+            execute("ip", "-n", self.name, "link", "set", one, "up")
 
     async def boot(self) -> None:
         """Turn it on, and wait until all that starts by itself has been started."""
@@ -192,9 +120,12 @@ class Machine:
             )
         self._leader = await eventually("it has a first process", self._first_process)
         await eventually("its systemd answers", self._is_up, within_s=60)
+        self._has_been_up = True
+        _note(f"--- {self.name} is up")
 
     def _into_groups(self) -> None:
-        """Put this process into control groups of the machine's own."""
+        """Put this process into control groups of the machine's own, and end it when the tests are killed."""
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
         for folder in (Path("/sys/fs/cgroup"), *(Path("/sys/fs/cgroup") / one for one in _V1)):
             with contextlib.suppress(OSError):
                 (folder / self.name).mkdir(exist_ok=True)
@@ -204,6 +135,7 @@ class Machine:
         assert self._nspawn is not None
         if self._nspawn.poll() is not None:
             text = self.log.read_text(errors="replace")
+            assert not self._has_been_up, text.strip()[-500:]
             pytest.skip(f"systemd-nspawn cannot boot here: {text.strip()[-500:]}")
         for one in _children(self._nspawn.pid):
             with contextlib.suppress(OSError):  # it sets the stage, and is gone then
@@ -230,6 +162,10 @@ class Machine:
                 process.kill()
         text = out.decode(errors="replace")
         assert process.returncode is not None
+        if command[:2] not in _ASKED_OFTEN:
+            _note(
+                f"# {shlex.join(command)[:300]}\n{text[-2000:]}" + f"= {process.returncode}" * bool(process.returncode)
+            )
         assert process.returncode == 0 or not is_checked, f"{' '.join(command)}: {process.returncode}\n{text}"
         return process.returncode, text
 
@@ -244,7 +180,7 @@ class Machine:
     async def status(self) -> dict[str, Any] | None:
         """What the gateway on it says of itself, if it does."""
         try:
-            return await ask(socket_path(self.path("/var/lib/fieldgate")), {"do": "status"})
+            return await ask(self.path("/run/fieldgate/control.sock"), {"do": "status"})
         except (GatewayNotRunning, FieldgateError):
             return None
 
@@ -253,8 +189,11 @@ class Machine:
         return Path(f"/proc/{self._leader}/root{path}")
 
     def write(self, path: str, text: str) -> None:
-        """Write over a file on it, which keeps its owner."""
-        self.path(path).write_text(text, encoding="utf-8")
+        """Write over a file on it, which keeps its owner; it survives a power cut."""
+        with self.path(path).open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
 
     @contextmanager
     def its_network(self) -> Iterator[None]:
@@ -273,11 +212,11 @@ class Machine:
     @contextmanager
     def cut_off(self) -> Iterator[None]:
         """The cable to the outside is pulled."""
-        _run("ip", "link", "set", f"{self.name}a", "down")
+        execute("ip", "link", "set", self._near, "down")
         try:
             yield
         finally:
-            _run("ip", "link", "set", f"{self.name}a", "up")
+            execute("ip", "link", "set", self._near, "up")
 
     async def power_off(self) -> None:
         """Shut it down in good order."""
@@ -290,6 +229,17 @@ class Machine:
         await self.power_off()
         await self.boot()
 
+    def cut_power(self) -> None:
+        """From this instant nothing reaches its disk; `boot` turns it on again, with what is on the disk."""
+        shut_down(self.root)
+        _note(f"--- the power of {self.name} is cut")
+        self.kill()
+        execute("umount", "-l", self.root)
+        before, self.image = self.image, self.image.with_suffix(".cut" + self.image.suffix)
+        execute("cp", "--sparse=always", before, self.image)  # who still holds the old mount does not matter then
+        before.unlink()
+        self._turn_on()
+
     def kill(self) -> None:
         """All that runs on it is gone."""
         if self._nspawn is not None and self._nspawn.poll() is None:
@@ -300,22 +250,37 @@ class Machine:
         self._clean_groups()
 
     def _clean_groups(self) -> None:
-        for folder in (Path("/sys/fs/cgroup"), *(Path("/sys/fs/cgroup") / one for one in _V1)):
-            if (folder / self.name).is_dir():
-                for one, _, _ in os.walk(folder / self.name, topdown=False):
+        """Wait until its last process has gone, and remove its control groups."""
+        for top in (Path("/sys/fs/cgroup"), *(Path("/sys/fs/cgroup") / one for one in _V1)):
+            end_s = time.monotonic() + 10
+            while (top / self.name).is_dir() and time.monotonic() < end_s:
+                for one, _, _ in os.walk(top / self.name, topdown=False):
                     with contextlib.suppress(OSError):
                         Path(one).rmdir()
+                time.sleep(0.01)
+
+    def _last_words(self) -> None:
+        if self._nspawn is not None and self._nspawn.poll() is None:
+            within = ["nsenter", "--target", str(self._leader), *_WITHIN, "journalctl", "-u", "fieldgate", "--no-pager"]
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                _note(
+                    "--- the log of its service\n"
+                    + subprocess.run(within, capture_output=True, text=True, timeout=20, check=False).stdout
+                )
 
     def close(self) -> None:
+        self._last_words()
         self.kill()
-        for command in (["umount", "-l", self.root], ["ip", "netns", "delete", self.name]):
+        wire = (["ip", "link", "delete", self._near], ["ip", "netns", "delete", self.name])
+        for command in (["umount", "-l", self.root], *wire):
             subprocess.run(command, check=False, capture_output=True)
         self.image.unlink(missing_ok=True)
 
     def save(self, image: Path) -> None:
         """Keep its disk as it is now as an image for others; it has to be off."""
-        _run("umount", self.root)
-        _run("cp", "--sparse=always", self.image, image)
+        execute("sync", "--file-system", self.root)  # an unmount does not where somebody else still holds the mount
+        execute("umount", self.root)
+        execute("cp", "--sparse=always", self.image, image)
         self._turn_on()
 
 

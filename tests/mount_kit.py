@@ -20,7 +20,7 @@ from typing import Final
 
 import pytest
 
-__all__ = ["Disk", "mounted", "needs_root", "private_mounts"]
+__all__ = ["Disk", "mounted", "needs_root", "private_mounts", "shut_down"]
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root")
 
@@ -71,6 +71,15 @@ def mounted(kind: str, target: Path, *, options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", target], check=False, capture_output=True)
 
 
+def shut_down(path: Path) -> None:
+    """From now on nothing reaches the device of the file system at ``path`` any more, as if the power was gone."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.ioctl(fd, _SHUTDOWN, struct.pack("<I", _NO_LOG_FLUSH))
+    finally:
+        os.close(fd)
+
+
 class Disk:
     """A file system in an image file, whose power can be cut."""
 
@@ -91,11 +100,7 @@ class Disk:
 
     def cut(self) -> None:
         """From now on nothing reaches the image any more, as if the power was gone."""
-        fd = os.open(self.path, os.O_RDONLY)
-        try:
-            fcntl.ioctl(fd, _SHUTDOWN, struct.pack("<I", _NO_LOG_FLUSH))
-        finally:
-            os.close(fd)
+        shut_down(self.path)
 
     def find_an_error(self) -> None:
         """Let ext4 believe that it has found itself damaged."""

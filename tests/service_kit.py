@@ -20,7 +20,7 @@ from machine_kit import Machine
 from ports import free_port
 from uplink_kit import mosquitto
 
-__all__ = ["CONFIG", "Site", "plug_in_scale", "say", "site_of"]
+__all__ = ["CONFIG", "Site", "drop_in", "plug_in_scale", "say", "site_of"]
 
 CONFIG: Final = "/etc/fieldgate/fieldgate.yaml"
 _SCALE: Final = """
@@ -117,6 +117,13 @@ async def site_of(machine: Machine, folder: Path) -> AsyncIterator[Site]:
             yield site
         finally:
             upstream.close()
+
+
+async def drop_in(machine: Machine, *lines: str) -> None:
+    """What `systemctl edit fieldgate` does; a restart makes it count."""
+    await machine.run("mkdir", "-p", "/etc/systemd/system/fieldgate.service.d")
+    machine.write("/etc/systemd/system/fieldgate.service.d/test.conf", "\n".join(("[Service]", *lines, "")))
+    await machine.run("systemctl", "daemon-reload")
 
 
 async def plug_in_scale(machine: Machine) -> Path:

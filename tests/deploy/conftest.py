@@ -1,12 +1,54 @@
-"""Machines for the tests of this folder: bare ones, and ones on which Fieldgate has been installed in either way."""
+"""Machines for the tests of this folder: bare ones, and ones on which Fieldgate has been installed.
+
+What was done on them and what they said is in ``results``, a file for each test; ``results/summary.txt`` has the
+outcome and the figures of all.
+"""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from machine_kit import Machine, bare_image, machine_on, wheels
+from machine_kit import RESULTS, Machine, bare_image, machine_on, wheels
+
+_OUTCOMES = ("passed", "failed", "error", "skipped")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def results() -> Path:
+    """The folder of what the machines said, empty."""
+    shutil.rmtree(RESULTS, ignore_errors=True)
+    RESULTS.mkdir()
+    return RESULTS
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Write the summary, and say where it is."""
+    reports = [
+        (outcome, report)
+        for outcome in _OUTCOMES
+        for report in terminalreporter.stats.get(outcome, ())
+        if "tests/deploy/" in report.nodeid
+    ]
+    if not reports or not RESULTS.is_dir():
+        return
+    lines: list[str] = []
+    for outcome, report in sorted(reports, key=lambda one: one[1].nodeid):
+        lines.append(f"{outcome:8}{report.duration:7.1f} s  {report.nodeid.rpartition('/')[2]}")
+        if outcome == "skipped":
+            lines.append(f"{'':19}{report.longrepr[2]}")
+    figures = [
+        text
+        for done in terminalreporter.stats.values()
+        for one in done
+        if getattr(one, "when", None) == "teardown" and "tests/deploy/" in one.nodeid
+        for name, text in one.user_properties
+        if name == "figure"
+    ]
+    (RESULTS / "summary.txt").write_text("\n".join((*lines, "", *sorted(figures), "")), encoding="utf-8")
+    terminalreporter.write_line(f"what the machines said: {RESULTS}/summary.txt, and a file for each test")
 
 
 @pytest.fixture(scope="session")

@@ -140,7 +140,7 @@ async def test_a_version_that_does_not_start_leaves_the_old_one_running(
     wheel = next(broken.glob("fieldgate-*.whl"))
     await installed.says(
         f"cd /var/tmp && python3 -m zipfile -e broken/{wheel.name} x && "
-        "echo 'async def supervise(*_): raise OSError(\"no good\")' >> x/fieldgate/supervisor.py && "
+        "echo 'async def supervise(*_, **__): raise OSError(\"no good\")' >> x/fieldgate/supervisor.py && "
         f"cd x && rm ../broken/{wheel.name} && python3 -m zipfile -c ../broken/{wheel.name} *"
     )
     before = await installed.says("readlink /opt/fieldgate/current")
