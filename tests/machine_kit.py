@@ -36,7 +36,9 @@ CHECKOUT: Final = Path(__file__).parents[1]
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fieldgate"
 
 _SUITES: Final = {(3, 11): "bookworm", (3, 13): "trixie"}
-_PACKAGES: Final = "systemd,systemd-sysv,udev,dbus,python3,python3-venv,procps,iproute2,ca-certificates"
+_PACKAGES: Final = (
+    "systemd,systemd-sysv,udev,dbus,python3,python3-venv,procps,iproute2,ca-certificates,sudo,mosquitto-clients"
+)
 _IMAGE_BYTES: Final = 1_500_000_000
 _TOOLS: Final = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "ip": "iproute2"}
 _V1: Final = ("memory", "cpu", "cpuacct", "devices", "pids", "freezer", "blkio", "systemd", "unified")
