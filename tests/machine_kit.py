@@ -30,7 +30,7 @@ from fieldgate.control import GatewayNotRunning, ask, socket_path
 from fieldgate.errors import FieldgateError
 from gateway_kit import eventually
 
-__all__ = ["CACHE", "CHECKOUT", "Machine", "bare_image", "needs_machines", "wheels"]
+__all__ = ["CACHE", "CHECKOUT", "Machine", "bare_image", "needs_machines", "package_files", "wheels"]
 
 CHECKOUT: Final = Path(__file__).parents[1]
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fieldgate"
@@ -146,6 +146,24 @@ def wheels() -> Path:
             fresh.replace(folder)
         ours = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--disable-pip-version-check"]
         _run(*ours, "--wheel-dir", folder, CHECKOUT)
+    return folder
+
+
+def package_files() -> Path:
+    """A folder with each file that the package index gives to an installation that has a network."""
+    locks = sorted((CHECKOUT / "deploy").glob("*requirements.txt"))
+    wanted = b"".join(one.read_bytes() for one in locks)
+    folder = CACHE / f"packages-{sys.version_info[0]}{sys.version_info[1]}-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    with _alone(folder.name):
+        if not folder.exists():
+            fresh = folder.with_suffix(".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            download = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--dest", fresh]
+            for more in (*(["--no-deps", "-r", one] for one in locks), ["hatchling", "setuptools", "wheel"]):
+                done = subprocess.run([*download, *more], capture_output=True, text=True, timeout=600, check=False)
+                if done.returncode:
+                    pytest.skip(f"the packages cannot be had: {done.stderr.strip()[-300:]}")
+            fresh.replace(folder)
     return folder
 
 
