@@ -120,6 +120,14 @@ class Command:
         except Unfilled as error:
             raise CommandRefused(str(error)) from None
 
+    def sample(self) -> tuple[bytes, bool] | None:
+        """Return what a port would be given with 0 for each argument, and whether there are any; None if nothing is."""
+        if self.spec.serial is None:
+            return None
+        template = self._hex or self._text
+        assert template is not None
+        return self._written(dict.fromkeys(template.names, 0)), bool(template.names)
+
     def _written(self, values: Mapping[str, object]) -> bytes:
         if self._hex is not None:
             return self._hex.fill(values)

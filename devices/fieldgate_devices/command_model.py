@@ -74,7 +74,8 @@ class SerialSpec(Section):
     text: str | None = Field(
         None,
         max_length=4096,
-        description="What is written, with {arguments} and the escapes \\r, \\n, \\t, \\0, \\xHH and \\\\.",
+        description="What is written, without what the framing of the port adds (the end of a line), with {arguments} "
+        "and the escapes \\r, \\n, \\t, \\0, \\xHH and \\\\.",
         examples=["SET {limit}"],
     )
     hex: str | None = Field(

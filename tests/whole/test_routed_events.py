@@ -18,7 +18,7 @@ from gateway_kit import Gateway, eventually, running
 from ports import free_port
 from routed_gateway import SCRIPT
 from uplink_kit import mosquitto
-from webhook_kit import ScriptedHook
+from webhook_kit import ScriptedHook, answer
 
 KINDS = ["plain", "to-cloud", "to-site", "to-nobody", "alert"]
 EACH = 12
@@ -168,10 +168,45 @@ async def test_a_message_of_a_rule_survives_a_kill_and_is_retained_at_the_broker
     assert (str(siren.topic), siren.payload, siren.retain) == ("house/siren", b'{"n":%d}' % (EACH - 1), True)
 
 
-async def test_what_a_webhook_refuses_can_be_sent_again_by_hand(tmp_path: Path):
-    """A wrong token is found and put right a day later; the alerts of the night are still there."""
+async def test_a_webhook_that_lets_nobody_in_gets_it_all_once_its_token_is_put_right(tmp_path: Path):
+    """Whoever changes a token finds out by the status and not by alerts that are gone; a restart changes nothing."""
     hook = ScriptedHook()
-    hook.on_request = lambda _request: b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"
+    hook.on_request = lambda request: answer(200 if request.headers["authorization"] == "Bearer right" else 401)
+    token = tmp_path / "token"
+    token.write_text("wrong")
+    token.chmod(0o600)
+    async with hook.serving():
+        pager = {"url": f"http://127.0.0.1:{hook.port}/x", "authorization": "Bearer ${file:token}"}
+        gateway = Gateway(tmp_path, uplinks={"pager": {"webhook": pager}})
+        await gateway.start(*SCRIPT)
+        try:
+            await publish_all(gateway, "alert", "plain")
+            await eventually("it is refused", lambda: "uplink.refused" in gateway.log_text())
+            shown = await fieldgate("status", config=gateway.config)
+            await gateway.kill()
+            await gateway.start(*SCRIPT)
+            await eventually("again", lambda: gateway.log_text().count("uplink.refused") == 2)
+            token.write_text("right")
+            reloaded = await fieldgate("reload", config=gateway.config)
+            status = await gateway.drained()
+        finally:
+            await gateway.kill()
+
+    assert "REFUSED, a person must mend this" in shown.out
+    assert "the server answers 401" in shown.out
+    assert reloaded.code == 0, reloaded.err
+    told = [
+        json.loads(one.body)["data"]["n"] for one in hook.requests if one.headers["authorization"].endswith("right")
+    ]
+    assert told == list(range(EACH))
+    pager = status["uplinks"]["pager"]
+    assert (pager["delivered"], pager["parked"], pager["unaccounted"]) == (EACH, 0, 0)
+
+
+async def test_what_a_webhook_refuses_can_be_sent_again_by_hand(tmp_path: Path):
+    """A server that cannot read our words is mended a day later; the alerts of the night are still there."""
+    hook = ScriptedHook()
+    hook.on_request = lambda _request: b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
     async with hook.serving():
         gateway = Gateway(tmp_path, uplinks={"pager": {"webhook": {"url": f"http://127.0.0.1:{hook.port}/x"}}})
         await gateway.start(*SCRIPT)
@@ -195,6 +230,6 @@ async def test_what_a_webhook_refuses_can_be_sent_again_by_hand(tmp_path: Path):
         finally:
             await gateway.kill()
 
-    assert "401 Unauthorized" in listed.out
+    assert "400 Bad Request" in listed.out
     assert retried.code == 0, retried.out + retried.err
     assert status["uplinks"]["pager"]["unaccounted"] == 0

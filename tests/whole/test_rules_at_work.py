@@ -72,10 +72,12 @@ async def test_an_alert_goes_upstream_and_is_retained_until_it_is_over(tmp_path:
         assert [one["data"]["temperature"] for one in causes] == [91.25, 60]
 
 
+BY_HAND = HOT.replace("text:", "resolve: false, text:")
+
+
 async def test_an_alert_lasts_over_a_restart_and_can_be_resolved_by_hand(tmp_path: Path) -> None:
     """Somebody must have looked at it: a restart is no end, `fieldgate rules resolve` is."""
-    rules = HOT.replace("text:", "resolve: false, text:")
-    gateway = rule_gateway(tmp_path, rules)
+    gateway = rule_gateway(tmp_path, BY_HAND)
     async with running(gateway):
         await say(gateway, "b1", temperature=90)
         await eventually("it is raised", lambda: _has_alerts(gateway, 1))
@@ -83,20 +85,55 @@ async def test_an_alert_lasts_over_a_restart_and_can_be_resolved_by_hand(tmp_pat
         assert await gateway.stop() == 0
         await gateway.start()
 
-        code, out, _ = await fieldgate(gateway, "rules", "status")
-        assert code == 0
-        assert "CRITICAL b1: b1 is at 90.0 °C" in out
-        assert (await fieldgate(gateway, "rules", "resolve", "hot", "--key", "b9"))[0] == 1
-        code, out, _ = await fieldgate(gateway, "rules", "resolve", "hot", "--key", "b1")
-        assert (code, out) == (0, "1 alert resolved\n")
-        code, _, err = await fieldgate(gateway, "rules", "resolve", "hat")
-        assert code == 1
-        assert "there is no rule 'hat'" in err
-        assert (await rules_of(gateway))["alerts"] == 0
-        assert await fieldgate(gateway, "rules", "reload") == (0, "1 rule in force\n", "")
+        status = await fieldgate(gateway, "rules", "status")
+        resolved = await fieldgate(gateway, "rules", "resolve", "hot", "--key", "b1")
+        left = await rules_of(gateway)
+
+    assert status[0] == 0
+    assert "CRITICAL b1: b1 is at 90.0 °C" in status[1]
+    assert (resolved, left["alerts"]) == ((0, "1 alert resolved\n", ""), 0)
+
+
+async def test_what_was_resolved_by_hand_is_raised_when_it_is_so_again(tmp_path: Path) -> None:
+    """Its end by hand is told as any other, and is no end of the rule."""
+    async with running(rule_gateway(tmp_path, BY_HAND)) as gateway:
+        await say(gateway, "b1", temperature=90)
+        await eventually("it is raised", lambda: _has_alerts(gateway, 1))
+        await say(gateway, "b1", temperature=20)
+
+        assert (await fieldgate(gateway, "rules", "resolve", "hot"))[:2] == (0, "1 alert resolved\n")
         await say(gateway, "b1", temperature=91)
+
         await eventually("its end is told", lambda: _states_are(gateway, ["raised", "resolved", "raised"]))
-        assert await stored(gateway, "rules") == [], "a reload that changes nothing is told nobody"
+
+
+async def test_an_alert_that_is_not_there_is_not_resolved(tmp_path: Path) -> None:
+    """A slip of the pen ends with 1 and ends no other alert."""
+    async with running(rule_gateway(tmp_path, BY_HAND)) as gateway:
+        await say(gateway, "b1", temperature=90)
+        await eventually("it is raised", lambda: _has_alerts(gateway, 1))
+
+        wrong_key = await fieldgate(gateway, "rules", "resolve", "hot", "--key", "b9")
+        wrong_rule = await fieldgate(gateway, "rules", "resolve", "hat")
+        left = await rules_of(gateway)
+
+    assert (wrong_key[0], wrong_rule[0]) == (1, 1)
+    assert "there is no rule 'hat'" in wrong_rule[2]
+    assert left["alerts"] == 1
+
+
+async def test_a_reload_that_changes_nothing_ends_nothing_and_is_told_nobody(tmp_path: Path) -> None:
+    """`fieldgate rules reload` may stand in a script that runs every hour."""
+    async with running(rule_gateway(tmp_path, BY_HAND)) as gateway:
+        await say(gateway, "b1", temperature=90)
+        await eventually("it is raised", lambda: _has_alerts(gateway, 1))
+
+        assert await fieldgate(gateway, "rules", "reload") == (0, "1 rule in force\n", "")
+        await say(gateway, "b2", temperature=91)
+        await eventually("the rule goes on", lambda: _has_alerts(gateway, 2))
+        told = await stored(gateway, "rules")
+
+    assert told == []
 
 
 async def _has_alerts(gateway: Gateway, count: int) -> bool:

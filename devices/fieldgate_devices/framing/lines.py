@@ -80,5 +80,5 @@ class LinesFramer(Delimited):
         if len(line) > self._max_length:
             raise ValueError(f"the line has {len(line)} bytes; {self._max_length} at most (max_length)")
         if self._end in line or (self._is_any and b"\r" in line):
-            raise ValueError("the payload holds an end of line itself")
+            raise ValueError("the payload holds an end of line itself; leave it out, the framing adds it")
         return line + self._in_line

@@ -1,4 +1,6 @@
-"""Profiles that sources name, and that are not there; serial sources that none understands. For ``fieldgate check``.
+"""Profiles that sources name, and that are not there; serial sources that none understands, or cannot be told anything.
+
+For ``fieldgate check``.
 
 The gateway starts without them: a profile may come later, and the other sources are not to suffer.
 """
@@ -11,7 +13,10 @@ from typing import Final
 from fieldgate.cli.profile_sources import Profiles, UnknownProfile
 from fieldgate.config.finding import Finding
 from fieldgate.config.loader import Reading
+from fieldgate_devices.command import Command
 from fieldgate_devices.files.document import Loc, Problem
+from fieldgate_devices.framing.framer import Framer
+from fieldgate_devices.framing.spec import framer_of
 
 __all__ = ["problems_with_source_profiles"]
 
@@ -24,7 +29,8 @@ _BECOMES: Final = {
 
 def problems_with_source_profiles(reading: Reading, profiles: Profiles) -> list[Problem]:
     """Return them, sorted by position."""
-    surprises = [reading.problem(one, is_warning=True) for one in _not_understood(reading, profiles)]
+    found = [*_not_understood(reading, profiles), *_not_carried(reading, profiles)]
+    surprises = [reading.problem(one, is_warning=True) for one in found]
     return sorted([*(reading.problem(one) for one in _findings(reading, profiles)), *surprises])
 
 
@@ -51,6 +57,41 @@ def _not_understood(reading: Reading, profiles: Profiles) -> Iterator[Finding]:
                 f"match: {{serial: {source.name}}} in a profile"
             )
             yield Finding(("sources", number, "serial"), message)
+
+
+def _not_carried(reading: Reading, profiles: Profiles) -> Iterator[Finding]:
+    """Commands that the framing of the port refuses, whatever their arguments."""
+    for number, source in enumerate(reading.config.sources if reading.config is not None else ()):
+        if source.serial is None:
+            continue
+        framer = framer_of(source.serial.framing)
+        for contract in {one.contract for one in profiles.catalogue.candidates(source.topic)}:
+            for name, spec in contract.profile.commands.items():
+                if problem := _refused_by(framer, Command(name, spec)):
+                    called = contract.profile.profile
+                    message = f"serial: the command {name!r} of {called!r} cannot be written to this port: {problem}"
+                    yield Finding(("sources", number, "serial"), message)
+
+
+def _refused_by(framer: Framer, command: Command) -> str:
+    """Why; empty where it is written, and where that is the arguments' affair, as a length is."""
+    sample = command.sample()
+    if sample is None:
+        return ""
+    content, has_arguments = sample
+    try:
+        framer.encode(content)
+    except ValueError as error:
+        return "" if has_arguments and not _is_written(framer, content.strip(b"\r\n")) else str(error)
+    return ""
+
+
+def _is_written(framer: Framer, content: bytes) -> bool:
+    try:
+        framer.encode(content)
+    except ValueError:
+        return False
+    return True
 
 
 def _named(reading: Reading) -> Iterator[tuple[Loc, str]]:

@@ -1,7 +1,8 @@
 """One webhook: each event that names it in ``notify`` becomes one HTTP request, in order, until the server takes it.
 
 Promises: an event is delivered when the server has answered its request with 2xx, and parked when it has answered that
-it will never take it; for everything else it is sent again, after a pause that grows, as long as the outbox keeps it.
+it will never take it; for everything else, a wrong token among it, it is sent again, after a pause that grows, as long
+as the outbox keeps it. Another secret of the configuration ends the pause.
 What goes first then is asked anew, so that what has grown too old meanwhile is not sent. One event that the server
 cannot digest does not hold up the others for ever (`Doubts`). Wired by ``pipeline.py``.
 """
@@ -9,6 +10,7 @@ cannot digest does not hold up the others for ever (`Doubts`). Wired by ``pipeli
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from random import Random
 from typing import Final
@@ -26,7 +28,7 @@ from fieldgate.forward.rate import Pace
 from fieldgate.forward.status import UplinkState, UplinkStatus
 from fieldgate.forward.uplink import Feed, Shipment
 from fieldgate.forward.webhook_body import WebhookBody
-from fieldgate.forward.webhook_verdict import Doubts, is_about_event, refusal_text, retry_after_s, verdict
+from fieldgate.forward.webhook_verdict import Doubts, is_about_event, refusal_text, retry_after_s, verdict, words_of
 from fieldgate.net.backoff import Backoff
 from fieldgate.net.broker_connection import Timing
 from fieldgate.net.http_client import HttpClient
@@ -67,6 +69,7 @@ class WebhookUplink:
         self._backoff = Backoff(rng, base_s=timing.base_s, cap_s=timing.cap_s)
         self._pace = Pace(rate, batch=1, at_once=1)
         self._bell = asyncio.Event()
+        self._is_changed = asyncio.Event()  # the configuration, since the last request
         self._state: UplinkState = "connecting"
         self._reason = "not started"
         self._since_s = clock.boot_s()
@@ -110,6 +113,8 @@ class WebhookUplink:
             self._config = config.webhook
             self._client.use(config.webhook)
             self._body = self._body_of(config.webhook)
+            self._doubts.clear()  # they were about the old one
+            self._is_changed.set()
 
     async def run(self) -> None:
         """Send one event after the other, until cancelled."""
@@ -183,6 +188,7 @@ class WebhookUplink:
         headers, body = self._body.of(event, host=self._client.host, is_stored=shipment.is_stored)
         self._count(event, len(body))
         self._is_asking = True
+        self._is_changed.clear()
         try:
             answer = await self._client.send(headers, body)
         except (OSError, UplinkError) as error:
@@ -191,16 +197,19 @@ class WebhookUplink:
         finally:
             self._is_asking = False
         judged = verdict(answer.status)
-        if judged == "later" and not (is_tried and is_about_event(answer.status)):
+        may_pass = judged in ("later", "not_let_in")
+        if may_pass and not (is_tried and is_about_event(answer.status)):
             self._doubts.failed(event_id(event), is_about_event=is_about_event(answer.status))
             wall_ns = clock.wall_ns() if clock.is_synced() else None
-            await self._wait(f"the server answers {answer}", least_s=retry_after_s(answer.headers, wall_ns=wall_ns))
+            least_s = retry_after_s(answer.headers, wall_ns=wall_ns)
+            reason = f"the server answers {words_of(answer)}"
+            await self._wait(reason, is_refusal=judged == "not_let_in", least_s=least_s)
             return False
         if judged == "taken":
             self._acked += 1
             self._feed.delivered(shipment.batch, shipment.start, shipment.stop)
         else:
-            self._park(shipment, refusal_text(answer, is_tried=judged == "later"))
+            self._park(shipment, refusal_text(answer, is_tried=may_pass))
         self._backoff.reset()
         self._enter("ready", "")
         return True
@@ -215,7 +224,7 @@ class WebhookUplink:
         self._pace.spend(1)
 
     async def _wait(self, reason: str, *, is_refusal: bool = False, least_s: float = 0.0) -> None:
-        """Leave the server alone for a while."""
+        """Leave the server alone for a while, or until the configuration changes."""
         wait_s = max(self._backoff.next_s(), least_s, self._least_s)
         is_news = reason != self._reason
         self._enter("refused" if is_refusal else "backoff", reason)
@@ -223,7 +232,9 @@ class WebhookUplink:
         if is_news and not self._is_stopping:
             name = "uplink.refused" if is_refusal else "uplink.unreachable"
             _log.warning(name, uplink=self.name, reason=reason, retry_in_s=round(wait_s, 1))
-        await asyncio.sleep(wait_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                await self._is_changed.wait()
 
     def _park(self, shipment: Shipment, reason: str) -> None:
         self._parked += 1

@@ -1,4 +1,8 @@
-"""What becomes of an event, by the HTTP answer to it: taken, to be sent again later, or never to be taken as it is."""
+"""What becomes of an event, by the HTTP answer to it: taken, to be sent again later, or never to be taken as it is.
+
+A server that does not let us in (a wrong token, a hook that was removed or has moved) says nothing of the event: it
+waits until a person has mended that, and is sent then. Only a refusal of what the event says is one for good.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +16,14 @@ from fieldgate.net.http_exchange import Answer
 from fieldgate.net.http_head import BUSY_STATUSES
 from fieldgate.net.refusals import printable
 
-__all__ = ["MAX_WAIT_S", "Doubts", "Verdict", "is_about_event", "refusal_text", "retry_after_s", "verdict"]
+__all__ = ["MAX_WAIT_S", "Doubts", "Verdict", "is_about_event", "refusal_text", "retry_after_s", "verdict", "words_of"]
 
-Verdict = Literal["taken", "later", "never"]
+Verdict = Literal["taken", "later", "not_let_in", "never"]
 
 _NOT_NOW: Final = 503
+_NOT_LET_IN: Final = frozenset({*range(300, 400), 401, 402, 403, 404, 405, 407, 410, 421, 426, 501, 505})
+"""The token, the address, the method, the bill: what stands in the configuration or at the server, not in the event."""
+_FIREWALL: Final = frozenset({403, 404, 405})
 _FAILURES_BEFORE_TRIAL: Final = 5
 MAX_WAIT_S: Final = 3600.0
 """The longest that a server may have us wait; then it is asked again whatever it had said."""
@@ -29,22 +36,29 @@ def verdict(status: int) -> Verdict:
     """
     if 200 <= status < 300:
         return "taken"
+    if status in _NOT_LET_IN:
+        return "not_let_in"
     return "later" if status in BUSY_STATUSES else "never"
 
 
 def is_about_event(status: int) -> bool:
-    """Whether an answer that asks for another try may be due to the event: the server broke down over something."""
-    return status >= 500 and status != _NOT_NOW
+    """Whether an answer that asks for another try may be due to the event.
+
+    The server may have broken down over it, or a firewall before the server may not like its words.
+    """
+    return status in _FIREWALL or (status >= 500 and status not in (_NOT_NOW, *_NOT_LET_IN))
+
+
+def words_of(answer: Answer) -> str:
+    """What the server says, for a person."""
+    location = answer.headers.get("location")
+    return f"{answer}; it names {printable(location)!r}, and no redirect is followed" if location else str(answer)
 
 
 def refusal_text(answer: Answer, *, is_tried: bool) -> str:
     """Say why an event is parked; ``is_tried``: the server takes others."""
-    text = f"the server refuses it: {answer}"
-    if is_tried:
-        text = f"the server cannot take it, and takes others: {answer}"
-    if location := answer.headers.get("location"):
-        text += f"; it names {printable(location)!r}, and no redirect is followed"
-    return text
+    what = "cannot take it, and takes others" if is_tried else "refuses it"
+    return f"the server {what}: {words_of(answer)}"
 
 
 class Doubts:

@@ -16,6 +16,7 @@ NOTHING: Final[Mapping[str, object]] = {}
 
 _MAX_FLATTENERS: Final = 10_000
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
+_NO_MAPPING: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def fields_of(event: Event) -> Mapping[str, object]:
@@ -30,7 +31,7 @@ def _fields(text: bytes | None) -> Mapping[str, object]:
         return NOTHING
     try:
         return _decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except _NO_MAPPING:
         return NOTHING
 
 
@@ -42,8 +43,13 @@ class FieldsReader:
 
     def __call__(self, event: Event) -> Mapping[str, object]:
         """See `fields_of`."""
-        if not event.is_json or event.address.type != GENERIC:
-            return fields_of(event)
+        if not event.is_json:
+            return NOTHING
+        if event.address.type != GENERIC:
+            try:
+                return _decode(event.data)
+            except _NO_MAPPING:
+                return NOTHING
         known, device = self._flatteners, event.address.device
         flattener = known.get(device)
         if flattener is None:

@@ -35,7 +35,8 @@ class EngineLimits:
 class Memory:
     """``urgent`` and ``slow`` are the slots whose rows are to be written soon, or now and then.
 
-    Of more slots than there may be, the one that was not asked about for the longest time is forgotten.
+    Of more slots than there may be, the one that was not asked about for the longest time is forgotten; which that is
+    is followed from half as many on (``is_crowded``).
     ``on_rule`` and ``on_gateway`` are the rules on a rule, by its id, and on what happens to the gateway, by kind.
     """
 
@@ -49,6 +50,7 @@ class Memory:
         self.excerpts = Excerpts()
         self.index: Index[Part] = Index([])
         self.forgotten = 0
+        self.is_crowded = False
         self.totals = Totals()
         self.slots: dict[SlotKey, Slot] = {}
         self.evicted: list[tuple[Part, Slot]] = []
@@ -89,6 +91,7 @@ class Memory:
             self.slots[slot.key] = slot
             if len(self.slots) > self.limits.max_states:
                 self._make_room()
+            self.is_crowded = 2 * len(self.slots) > self.limits.max_states
         return slot
 
     def _make_room(self) -> None:
@@ -105,14 +108,15 @@ class Memory:
         key = (part.rule.id, group)
         part.slots.pop(group, None)
         slot = self.slots.pop(key, None)
+        self.is_crowded = 2 * len(self.slots) > self.limits.max_states
         self.slow.pop(key, None)
         self.urgent.pop(key, None)
         if slot is not None and slot.given is not None:
             self.urgent[key] = None
 
     def used(self, key: SlotKey) -> None:
-        """A slot was asked about, and is the last to go now; the order is kept where there are many."""
-        if 2 * len(self.slots) > self.limits.max_states and key in self.slots:
+        """A slot was asked about, and is the last to go now; to be called where there are many (`is_crowded`)."""
+        if key in self.slots:
             self.slots[key] = self.slots.pop(key)
 
     def wait(self, part: Part, slot: Slot) -> None:
@@ -126,7 +130,8 @@ class Memory:
     def changed(self, part: Part, slot: Slot, before: tuple[object, ...]) -> None:
         """Wait for what is due now, and have written what is another than ``before`` (`Slot.signature`)."""
         key = slot.key
-        self.used(key)
+        if self.is_crowded:
+            self.used(key)
         if slot.signature() != before:
             self.wait(part, slot)
             self.urgent[key] = None

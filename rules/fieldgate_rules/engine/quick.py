@@ -88,7 +88,8 @@ def _stays(memory: Memory, part: Part, slot: Slot, truth: object, facts: Facts, 
         since_s = None
     if held is not None:
         memory.slow[slot.key] = None
-    memory.used(slot.key)
+    if memory.is_crowded:
+        memory.used(slot.key)
     slot.last = stayed = Stayed(slot.group, event, facts, until is not None, held is not None, since_s)
     part.ring.append(stayed)
     return True
@@ -103,7 +104,8 @@ def gather(memory: Memory, part: Part, slot: Slot, facts: Facts, event: Event | 
     if window.due_s != due_s:
         memory.timers.begin(window, (part, slot))
     memory.slow[slot.key] = None
-    memory.used(slot.key)
+    if memory.is_crowded:
+        memory.used(slot.key)
     slot.last = gathered = Gathered(slot.group, event, facts, is_in_time, window.events, window.due_s, window.late)
     part.ring.append(gathered)
 

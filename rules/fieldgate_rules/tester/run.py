@@ -100,14 +100,25 @@ class Run:
         stamp = self.clock.stamp
         events: list[Event] = []
         for one in spoken:
-            extra = _REPLAYED if one.is_replayed else None
+            is_late = one.late_ns is not None
+            shared = _REPLAYED if one.is_replayed else None
             if one.late_ns is not None:
-                extra = Extra(self.clock.wall_ns - one.late_ns, one.is_replayed)
-            for said in one.said:
-                of_said = extra
-                if said.at_ns is not None and one.late_ns is None:
-                    of_said = Extra(said.at_ns, one.is_replayed)
-                events.append(Event(said.address, stamp, said.data, said.is_json, 0, said.lane, 0, None, None, of_said))
+                shared = Extra(self.clock.wall_ns - one.late_ns, one.is_replayed)
+            events += [
+                Event(
+                    said.address,
+                    stamp,
+                    said.data,
+                    said.is_json,
+                    0,
+                    said.lane,
+                    0,
+                    None,
+                    None,
+                    shared if said.at_ns is None or is_late else Extra(said.at_ns, one.is_replayed),
+                )
+                for said in one.said
+            ]
         decided = self.engine.feed(events, stamp)
         if decided is not None or self._is_killed:
             self._note(decided, events)

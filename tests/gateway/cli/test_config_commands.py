@@ -154,6 +154,21 @@ def test_check_finds_what_is_wrong_beside_a_credential_that_it_cannot_see(tmp_pa
     assert (error, count) == ("fieldgate.yaml:9:12: topic: a list is not a text", "1 problem found")
 
 
+def test_profiles_and_rules_are_checked_beside_a_credential_that_it_cannot_see(tmp_path: Path) -> None:
+    """An installer's configuration has one: `fieldgate check` would else call any rule right."""
+    write(tmp_path, CREDENTIALS)
+    for folder, content in (("devices.d", "profile: a\nfield: {}\n"), ("rules.d", "rule: []\n")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "wrong.yaml").write_text(content, encoding="utf-8")
+
+    result = fieldgate("check", folder=tmp_path)
+
+    said = [line for line in result.stdout.splitlines() if ": note: " not in line]
+    assert result.returncode == 1
+    assert any(f"{tmp_path}/devices.d/wrong.yaml:2:1: unknown key 'field'" in line for line in said)
+    assert any(f"{tmp_path}/rules.d/wrong.yaml:1:1: unknown key 'rule'" in line for line in said)
+
+
 def test_check_looks_into_a_folder_of_credentials(tmp_path: Path) -> None:
     """Where the unit's LoadCredential lines point; a missing one is an error then."""
     write(tmp_path, CREDENTIALS)

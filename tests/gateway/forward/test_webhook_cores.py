@@ -79,10 +79,12 @@ def test_an_event_that_newer_ones_have_passed_says_so():
 
 
 def test_every_status_has_its_verdict():
-    """2xx is taken; what may pass is tried again; the rest never will be taken as it is."""
+    """2xx is taken; what may pass, or a person can mend, is tried again; the rest never will be taken as it is."""
     later = {408, 425, 429, *range(500, 600)} - {501, 505}
+    shut = {*range(300, 400), 401, 402, 403, 404, 405, 407, 410, 421, 426, 501, 505}
     for status in range(200, 600):
-        expected = "taken" if status < 300 else "later" if status in later else "never"
+        kinds = {"taken": status < 300, "later": status in later, "not_let_in": status in shut}
+        expected = next((kind for kind, is_so in kinds.items() if is_so), "never")
         assert verdict(status) == expected, status
 
 
@@ -130,14 +132,15 @@ def test_five_failures_of_one_event_make_a_trial_due_and_of_others_none():
 
 
 def test_a_server_that_says_not_now_says_nothing_of_the_event():
-    """503, 429 and 408 are about the server."""
+    """503, 429 and 408 are about the server, 401 and a redirect about the configuration."""
     doubts = Doubts()
-    for status in (503, 429, 408, 425) * 5:
+    for status in (503, 429, 408, 425, 401, 308, 410, 501) * 5:
         assert not is_about_event(status)
         doubts.failed("a", is_about_event=is_about_event(status))
 
     assert not doubts.is_trial_due
     assert is_about_event(500)
+    assert is_about_event(403), "a firewall may not like its words"
 
 
 def test_why_an_event_is_parked_stands_in_one_line():

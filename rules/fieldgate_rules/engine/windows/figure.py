@@ -15,7 +15,7 @@ __all__ = ["Adder", "Sum", "adder", "merged", "result"]
 
 
 class Sum(msgspec.Struct, array_like=True):
-    """Of the values so far: how many, their sum (compensated, Neumaier), mean and squares (Welford), ends, area."""
+    """Of the values so far: how many, their sum (compensated), mean and squares (Welford), ends, area."""
 
     count: int = 0
     total: float = 0.0
@@ -60,7 +60,8 @@ def _total(of: Closure) -> Adder:
             sum_.count += 1
             before = sum_.total
             total = sum_.total = before + value
-            sum_.rest += (before - total) + value if abs(before) >= abs(value) else (value - total) + before
+            added = total - before  # what the sum lost is exact, whichever of both is larger (Knuth's TwoSum)
+            sum_.rest += (before - (total - added)) + (value - added)
 
     return add
 
