@@ -332,13 +332,15 @@ next_steps() {
 
 Fieldgate runs, and starts with the machine. Devices on this machine find it at 127.0.0.1:1883.
 
-  sudo fieldgate status                              how it is
-  sudo nano $ETC/fieldgate.yaml           uplinks, serial ports, devices in the network
+  sudo fieldgate status                      how it is
+  sudo nano $ETC/fieldgate.yaml   uplinks, serial ports, devices in the network
   sudo fieldgate check && sudo systemctl restart fieldgate
-  journalctl -u fieldgate -f                         its log
+  journalctl -u fieldgate -f                 its log
+  sudo fieldgate doctor                      what is wrong here, and what to do
 
   Passwords and keys: a file in $ETC/secrets (root only), which is \${credential:secret_NAME} in fieldgate.yaml.
-  Rules and profiles: $ETC/rules.d and devices.d, for members of a group: sudo usermod -aG $RULES_GROUP ${SUDO_USER:-NAME}
+  Rules and profiles: $ETC/rules.d and devices.d.
+  To look and to write rules without sudo: sudo usermod -aG $USER_NAME,$RULES_GROUP ${SUDO_USER:-NAME}, and log in again.
 END
 }
 

@@ -19,13 +19,15 @@ from typing import Final
 
 import pytest
 
-__all__ = ["CACHE", "CHECKOUT", "bare_image", "execute", "wheels"]
+__all__ = ["CACHE", "CHECKOUT", "bare_image", "execute", "package_files", "wheels"]
 
 CHECKOUT: Final = Path(__file__).parents[1]
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fieldgate"
 
 _SUITES: Final = {(3, 11): "bookworm", (3, 13): "trixie"}
-_PACKAGES: Final = "systemd,systemd-sysv,udev,dbus,python3,python3-venv,procps,iproute2,ca-certificates"
+_PACKAGES: Final = (
+    "systemd,systemd-sysv,udev,dbus,python3,python3-venv,procps,iproute2,ca-certificates,sudo,mosquitto-clients"
+)
 _IMAGE_BYTES: Final = 1_500_000_000
 _GROUPS: Final = Path("/sys/fs/cgroup")
 _TOOLS: Final = {"systemd-nspawn": "systemd-container", "debootstrap": "debootstrap", "ip": "iproute2"}
@@ -150,4 +152,22 @@ def wheels() -> Path:
         shutil.copytree(others, folder, copy_function=os.link, ignore=shutil.ignore_patterns("fieldgate-*"))
         ours = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--disable-pip-version-check"]
         execute(*ours, "--wheel-dir", folder, CHECKOUT)
+    return folder
+
+
+def package_files() -> Path:
+    """A folder with each file that the package index gives to an installation that has a network."""
+    locks = sorted((CHECKOUT / "deploy").glob("*requirements.txt"))
+    wanted = b"".join(one.read_bytes() for one in locks)
+    folder = CACHE / f"packages-{sys.version_info[0]}{sys.version_info[1]}-{hashlib.sha256(wanted).hexdigest()[:12]}"
+    with _alone(folder.name):
+        if not folder.exists():
+            fresh = folder.with_suffix(".new")
+            shutil.rmtree(fresh, ignore_errors=True)
+            download = [sys.executable, "-m", "pip", "download", "-q", "--disable-pip-version-check", "--dest", fresh]
+            for more in (*(["--no-deps", "-r", one] for one in locks), ["hatchling", "setuptools", "wheel"]):
+                done = subprocess.run([*download, *more], capture_output=True, text=True, timeout=600, check=False)
+                if done.returncode:
+                    pytest.skip(f"the packages cannot be had: {done.stderr.strip()[-300:]}")
+            fresh.replace(folder)
     return folder

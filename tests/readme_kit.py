@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-__all__ = ["BLOCKS", "README", "ROOT", "Reader", "blocks", "chapter", "is_shown"]
+__all__ = ["BLOCKS", "README", "ROOT", "Reader", "blocks", "chapter", "is_shown", "sessions"]
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -34,12 +34,22 @@ def chapter(title: str) -> list[tuple[str, str]]:
 
 
 def is_shown(shown: Sequence[str], printed: Sequence[str]) -> bool:
-    """Whether ``printed`` is what a chapter shows, where ``…`` stands for any lines."""
+    """Whether ``printed`` is what a chapter shows, where ``…`` stands for any lines, or for any end of a line."""
     if not shown:
         return not printed
     if shown[0] == "…":
         return any(is_shown(shown[1:], printed[place:]) for place in range(len(printed) + 1))
-    return bool(printed) and shown[0] == printed[0] and is_shown(shown[1:], printed[1:])
+    return bool(printed) and _is_line(shown[0], printed[0]) and is_shown(shown[1:], printed[1:])
+
+
+def _is_line(shown: str, printed: str) -> bool:
+    return printed.startswith(shown[:-1]) if shown.endswith("…") else printed == shown
+
+
+def sessions(text: str) -> list[tuple[str, list[str]]]:
+    """What is typed in a block of kind ``console``, and what is shown after it."""
+    parts = re.split(r"^\$ (.*)\n", text, flags=re.MULTILINE)
+    return [(line, shown.splitlines()) for line, shown in zip(parts[1::2], parts[2::2], strict=True)]
 
 
 class Reader:

@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from fieldgate.errors import FieldgateError
+from fieldgate.rights import way_in
 
 __all__ = ["BEAT", "Answer", "ControlError", "ControlServer", "GatewayNotRunning", "ask", "socket_path", "stream"]
 
@@ -226,7 +227,7 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
     except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
         raise GatewayNotRunning(path) from error
     except OSError as error:
-        hint = "; run this as root or as the gateway's user" if isinstance(error, PermissionError) else ""
+        hint = f"; {way_in(path)}" if isinstance(error, PermissionError) else ""
         raise ControlError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from error
     try:
         writer.write(line)

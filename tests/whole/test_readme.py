@@ -263,44 +263,11 @@ def test_the_first_configuration_works_as_it_is_written(tmp_path):
     assert without_numbers(status.stdout) == without_numbers(settle_in(excerpt, tmp_path, **own))
 
 
-def service() -> tuple[dict[str, str], str]:
-    """The keys of the README's systemd unit, and the configuration that goes with it."""
-    (unit,) = blocks("ini")
-    keys = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
-    return keys, next(text for text in blocks("yaml") if "journal: {path: /var/lib/fieldgate}" in text)
-
-
-def test_the_service_and_its_configuration_belong_together():
-    """Pasted as they stand: each credential is handed over, and the journal's folder is one that systemd makes."""
-    unit, config = service()
-
-    name, _, _path = unit["LoadCredential"].partition(":")
-    wanted = re.findall(r"\$\{credential:([^}]+)\}", config)
-    assert wanted == [name]
-    assert f"journal: {{path: /var/lib/{unit['StateDirectory']}}}" in config
-    assert unit["ExecStart"].endswith(" run -c /etc/fieldgate/fieldgate.yaml")
-    assert unit["RestartPreventExitStatus"] == str(os.EX_CONFIG)
-    assert f"useradd --system --user-group --no-create-home --shell /usr/sbin/nologin {unit['User']}\n" in README
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
-def test_systemd_takes_the_unit(tmp_path):
-    """A key that it does not know would be passed over."""
-    (unit,) = blocks("ini")
-    file = tmp_path / "fieldgate.service"
-    file.write_text(re.sub(r"ExecStart=\S+", f"ExecStart={sys.executable}", unit), encoding="utf-8")
-
-    verified = subprocess.run(
-        ["systemd-analyze", "verify", file], capture_output=True, text=True, timeout=20, check=False
-    )
-
-    assert [line for line in verified.stderr.splitlines() if str(file) in line] == []
-
-
 def test_a_person_in_a_shell_can_check_and_ask_the_service(tmp_path):
     """The service has its credentials from systemd; who sits beside it has none, and needs none."""
-    _, config = service()
-    (tmp_path / "fieldgate.yaml").write_text(config.replace("/var/lib/fieldgate", "state"), encoding="utf-8")
+    login = "{url: 'mqtts://broker.example', username: plant-7, password: '${credential:cloud-password}'}"
+    config = f"gateway: {{id: plant-7}}\nuplinks: {{cloud: {{mqtt: {login}}}}}\njournal: {{path: state}}\n"
+    (tmp_path / "fieldgate.yaml").write_text(config, encoding="utf-8")
     (tmp_path / "cloud-password").write_text("s3cret", encoding="utf-8")
     given = {"CREDENTIALS_DIRECTORY": str(tmp_path)}
 

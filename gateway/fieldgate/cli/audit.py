@@ -18,6 +18,7 @@ from fieldgate.control import ControlError, GatewayNotRunning, ask, socket_path
 from fieldgate.errors import FieldgateError
 from fieldgate.journal.audit_file import read_audit
 from fieldgate.journal.history import HistoryQuery
+from fieldgate.rights import way_in
 
 __all__ = ["register"]
 
@@ -56,9 +57,8 @@ def _entries(folder: Path) -> list[dict[str, Any]]:
     try:
         return list(read_audit(folder))
     except OSError as error:
-        raise FieldgateError(
-            f"{error.filename}: {os.strerror(error.errno or 0).lower()}; run this as the gateway's user"
-        ) from error
+        hint = f"; {way_in(Path(error.filename))}" if isinstance(error, PermissionError) else ""
+        raise FieldgateError(f"{error.filename}: {os.strerror(error.errno or 0).lower()}{hint}") from error
 
 
 def _let_it_write(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable
 from contextlib import closing
@@ -22,6 +23,7 @@ from fieldgate.cli.progress import Progress
 from fieldgate.cli.words import count, size
 from fieldgate.config import Config
 from fieldgate.control import ControlError, GatewayNotRunning, socket_path, stream
+from fieldgate.errors import FieldgateError
 from fieldgate.journal.archive import ArchiveWriter, Manifest
 from fieldgate.journal.facts import stats_facts
 from fieldgate.journal.inspection import Inspection
@@ -29,6 +31,7 @@ from fieldgate.journal.newer import SIDES
 from fieldgate.journal.restored import check_databases
 from fieldgate.journal.schema import SCHEMA_VERSION
 from fieldgate.journal.snapshot import HIGHWATER, STAGE, check_space, copy_stopped
+from fieldgate.rights import way_in
 
 __all__ = ["register"]
 
@@ -100,6 +103,9 @@ def _backup(
 ) -> dict[str, Any]:
     progress = Progress(is_quiet=is_quiet)
     files = collect(config, with_secrets=with_secrets)
+    folder = files.loaded.config.journal.path
+    if folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK):  # who may ask the gateway may not see its files
+        raise FieldgateError(f"{folder}: permission denied; {way_in(folder)}")
     with ArchiveWriter(file, may_replace=may_replace) as archive:
         writing = _Writing(file, archive, files, progress)
         write = partial(writing.write, with_secrets=with_secrets)

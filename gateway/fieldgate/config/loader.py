@@ -20,6 +20,7 @@ from fieldgate.config.secrets import References
 from fieldgate.config.serial_checks import framing_problems
 from fieldgate.config.tree import TREE
 from fieldgate.errors import ConfigError
+from fieldgate.rights import way_in
 from fieldgate_devices.files.document import MAX_FILE_BYTES, Document, Loc, Problem, read_yaml
 from fieldgate_devices.files.location import Location
 from fieldgate_devices.files.model_tree import dotted
@@ -118,7 +119,8 @@ def read(path: Path | None = None, *, references: References = "resolved") -> Re
         content = _content(path)
     except OSError as error:
         reason = os.strerror(error.errno or 0).lower()
-        return Reading(path, [Problem(Location(str(path), 1, 1), f"the file cannot be read: {reason}")])
+        hint = f"; {way_in(path)}" if isinstance(error, PermissionError) else ""
+        return Reading(path, [Problem(Location(str(path), 1, 1), f"the file cannot be read: {reason}{hint}")])
     document = read_yaml(content, str(path), private_keys=TREE.private_keys)
     if document.root is None:
         return Reading(path, sorted(document.problems))

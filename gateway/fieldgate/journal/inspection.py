@@ -79,7 +79,7 @@ class Inspection:
                     os.close(lock)
                 raise
         except PermissionError as error:
-            raise JournalRefused(f"{folder}: permission denied; run this as the gateway's user") from error
+            raise JournalRefused(f"{folder}: permission denied; use sudo") from error
         except OSError as error:
             raise JournalError(f"{folder}: the journal cannot be read: {error.strerror or error}") from error
 

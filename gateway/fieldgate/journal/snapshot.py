@@ -181,7 +181,7 @@ def copy_stopped(folder: Path, stage: Path) -> list[str]:
             shutil.copyfile(folder / HIGHWATER, stage / HIGHWATER)
         return sorted(path.name for path in stage.iterdir())
     except PermissionError as error:
-        raise SnapshotError(f"{folder}: permission denied; run this as the gateway's user") from error
+        raise SnapshotError(f"{folder}: permission denied; use sudo") from error
     except OSError as error:
         raise SnapshotError(f"{folder}: cannot be copied: {(error.strerror or str(error)).lower()}") from error
     finally:

@@ -325,4 +325,5 @@ def test_a_configuration_of_another_user_is_said_to_be_that(folder):
 
     result = as_nobody(folder.parent, "devices", "list", "-c", str(folder / "etc/fieldgate.yaml"))
 
-    assert result.stderr == f"{folder / 'etc/fieldgate.yaml'}:1:1: the file cannot be read: permission denied\n"
+    told = f"{folder / 'etc/fieldgate.yaml'}:1:1: the file cannot be read: permission denied; use sudo\n"
+    assert result.stderr == told
