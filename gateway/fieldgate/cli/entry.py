@@ -1,4 +1,4 @@
-"""What the shell starts, with its manners: exit codes, broken pipes, Ctrl-C.
+"""What the shell starts, with its manners: exit codes, broken pipes, full disks, Ctrl-C.
 
 Exit codes: 0 well, 1 a problem was found (also: the reader of our output went away), 2 the command was not
 understood, 78 (EX_CONFIG) ``run`` cannot use the configuration, 130 Ctrl-C. None of them comes with a traceback.
@@ -6,6 +6,7 @@ understood, 78 (EX_CONFIG) ``run`` cannot use the configuration, 130 Ctrl-C. Non
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from typing import Final
@@ -17,6 +18,7 @@ __all__ = ["main"]
 
 _EX_INTERRUPTED: Final = 130
 _EX_BROKEN_PIPE: Final = 1
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def main() -> None:
@@ -33,6 +35,12 @@ def main() -> None:
     except BrokenPipeError:
         _silence_stdout()
         sys.exit(_EX_BROKEN_PIPE)
+    except OSError as error:
+        if error.errno not in _FULL or error.filename is not None:
+            raise
+        _silence_stdout()
+        sys.stderr.write(f"error: the output cannot be written: {os.strerror(error.errno or 0).lower()}\n")
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(_EX_INTERRUPTED)
 

@@ -15,11 +15,15 @@ if TYPE_CHECKING:
 __all__ = ["Gate"]
 
 _WRONG_S: Final = 86_400.0  # a clock that was ahead by more was wrong
+_STEP_S: Final = 60.0  # by less the clock is put right all the time, also over midnight
 _LENGTHS_S: Final = {"hour": 3600.0, "day": 86_400.0, "week": 604_800.0, "month": 2_592_000.0}
 
 
 class Gate:
-    """Of one rule and group. Periods are those of the zone's calendar, or by boot time while nobody knows the time."""
+    """Of one rule and group. Periods are those of the zone's calendar, or by boot time while nobody knows the time.
+
+    When the clock is set, the period in which it fired is both what the clock had said and what it turned out to be.
+    """
 
     def __init__(self, throttle: ThrottleSpec | None, once_per: OncePer | None, zone: tzinfo) -> None:
         self._throttle = throttle
@@ -29,6 +33,7 @@ class Gate:
         self._period = ""
         self._period_s = 0.0
         self._passed_wall_s: float | None = None
+        self._is_measured = False  # by the boot time of this boot
 
     def closed_by(self, now: Moment) -> str:
         """Return the key that keeps the rule from firing now; empty if none does."""
@@ -37,7 +42,7 @@ class Gate:
             return "throttle"
         if self._once_per is not None and self._period:
             period = self._period_of(now)
-            if self._period == period or (period and self._is_set_back(now)):
+            if self._period == period or (period and (self._is_set_back(now) or self._was_in(period, now))):
                 return "once_per"
             if (not period or not self._is_calendar) and self._once_per in _LENGTHS_S:
                 return "once_per" if now.boot_s < self._period_s + _LENGTHS_S[self._once_per] else ""
@@ -47,6 +52,13 @@ class Gate:
         """Whether the clock was set back since it fired, by less than a day: that period was used up."""
         passed_s, wall_s = self._passed_wall_s, now.wall_s
         return passed_s is not None and wall_s is not None and 0.0 < passed_s - wall_s <= _WRONG_S
+
+    def _was_in(self, period: str, now: Moment) -> bool:
+        """Whether it fired in ``period`` by the clock as it is now, which was set since."""
+        if not self._is_measured or self._passed_wall_s is None or now.wall_s is None:
+            return False
+        passed_s = now.wall_s - (now.boot_s - self._period_s)
+        return abs(passed_s - self._passed_wall_s) > _STEP_S and self._name_of(passed_s) == period
 
     @property
     def _is_calendar(self) -> bool:
@@ -59,6 +71,7 @@ class Gate:
         if self._once_per is not None:
             self._period, self._period_s = self._period_of(now) or "boot", now.boot_s
             self._passed_wall_s = None if self._once_per == "start" else now.wall_s
+            self._is_measured = True
 
     def _period_of(self, now: Moment) -> str:
         """A name for the period that it is now; empty while nobody knows the time."""
@@ -66,7 +79,10 @@ class Gate:
             return f"start-{now.stamp.run:x}"
         if now.wall_s is None:
             return ""
-        at = datetime.fromtimestamp(now.wall_s, UTC).astimezone(self._zone)
+        return self._name_of(now.wall_s)
+
+    def _name_of(self, wall_s: float) -> str:
+        at = datetime.fromtimestamp(wall_s, UTC).astimezone(self._zone)
         match self._once_per:
             case "hour":
                 return f"{at:%Y-%m-%dT%H%z}"
@@ -103,3 +119,4 @@ class Gate:
         self._passed_wall_s = passed[0] if passed else None
         self._times.extend(move(one) for one in times)
         self._period_s = move(period_s)
+        self._is_measured = self._period_s == period_s  # after another boot nobody may know for how long it was off

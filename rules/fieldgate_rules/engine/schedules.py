@@ -2,13 +2,15 @@
 
 ``every`` goes by boot time and keeps its phase over restarts. ``cron`` goes by the wall clock of its zone, not while
 nobody knows the time. A slot that has gone by unnoticed (the gateway was stopped, the clock was set ahead) is skipped;
-none comes twice when the clock is set back, unless by more than a day: then it was wrong before.
+none comes twice when the clock is set back, unless by more than a day: then it was wrong before, and only those that
+came within the last day, really, do not come again.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections import deque
 from datetime import UTC, datetime, tzinfo
 from typing import Any, Final, Literal
 
@@ -23,6 +25,7 @@ _LATEST_S: Final = 60.0
 _WRONG_S: Final = 86_400.0
 _EARLY_S: Final = 0.001
 _LOOKS_EVERY_S: Final = 60.0
+_REMEMBERED: Final = 16
 
 Came = Literal["now", "skipped", "not_yet"]
 
@@ -98,6 +101,7 @@ class Cron(Schedule):
         self._text = text
         self._zone = zone
         self._last_s = -math.inf
+        self._came: deque[tuple[float, float]] = deque(maxlen=_REMEMBERED)  # slots in UTC, and when in boot time
         self.slot_s: float | None = None
 
     def begin(self, now: Moment) -> None:
@@ -122,10 +126,11 @@ class Cron(Schedule):
     def _next(self, after_s: float, now: Moment) -> None:
         assert now.wall_s is not None
         after = datetime.fromtimestamp(max(after_s, self._last_s, 0.0), UTC).astimezone(self._zone)
-        try:
-            self.slot_s = next(CronSim(self._text, after)).timestamp()
-        except StopIteration:
-            self.slot_s = self.due_s = None
+        came = {slot_s for slot_s, at_s in self._came if now.boot_s - at_s < _WRONG_S}
+        slots = (slot.timestamp() for slot in CronSim(self._text, after))
+        self.slot_s = next((slot_s for slot_s in slots if slot_s not in came), None)
+        if self.slot_s is None:
+            self.due_s = None
             return
         self.due_s = now.boot_s + max(0.0, self.slot_s - now.wall_s)
 
@@ -139,19 +144,21 @@ class Cron(Schedule):
             self.due_s = now.boot_s + slot_s - now.wall_s
             return "not_yet"
         self._last_s = slot_s
+        self._came.append((slot_s, now.boot_s))
         self._next(now.wall_s, now)
         return "now" if now.wall_s - slot_s <= _LATEST_S else "skipped"
 
     def save(self) -> Any:
         """See `Schedule`."""
-        return None if math.isinf(self._last_s) else self._last_s
+        return None if math.isinf(self._last_s) else [self._last_s, list(self._came)]
 
     def restore(self, saved: Any, move: Move, now: Moment) -> None:
         """See `Schedule`."""
-        del move
-        self._last_s = saved
-        if now.wall_s is not None and saved <= now.wall_s:
-            self._next(saved, now)
+        last_s, came = saved if isinstance(saved, list) else (saved, [])  # an earlier version wrote the last one alone
+        self._last_s = last_s
+        self._came.extend((slot_s, move(at_s)) for slot_s, at_s in came)
+        if now.wall_s is not None and last_s <= now.wall_s:
+            self._next(last_s, now)
             self.has_missed = self.slot_s is not None and self.slot_s <= now.wall_s
         self.slot_s = None
         self.clock_changed(now)

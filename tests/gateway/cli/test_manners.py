@@ -115,6 +115,18 @@ def test_a_reader_that_goes_away_gets_no_traceback(args: list[str], tmp_path: Pa
     assert result.returncode == 1
 
 
+@pytest.mark.parametrize("args", [["config", "sample"], ["rules", "schema"], ["check"], ["--version"]])
+def test_a_disk_that_is_full_is_said_in_one_line(args: list[str], tmp_path: Path) -> None:
+    """``fieldgate rules schema > rules.schema.json`` on a card that has no room left: little and much of it."""
+    with Path("/dev/full").open("w") as full:
+        result = subprocess.run(
+            [*FIELDGATE, *args], stdout=full, stderr=subprocess.PIPE, text=True, timeout=40, check=False, cwd=tmp_path
+        )
+
+    assert result.stderr == "error: the output cannot be written: no space left on device\n"
+    assert result.returncode == 1
+
+
 def test_ctrl_c_gets_no_traceback_and_130(tmp_path: Path) -> None:
     """Somebody who gives up waiting needs no lesson in Python."""
     script = (

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fieldgate_rules.engine import schedules
+from fieldgate_rules.engine.moment import Moment
 from rule_engine_kit import START_NS, World
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -112,6 +113,34 @@ def test_a_clock_that_was_ahead_by_more_than_a_day_begins_anew() -> None:
     assert world.times() == pytest.approx([3_600, 86_400 + 3_600], abs=0.01)
 
 
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_time_that_came_is_not_there_again_after_days_ahead_and_back(*, is_restarted: bool) -> None:
+    """A time server that is wrong by days for a minute, and the clock is put right to just before it."""
+    world = World('rules: [{id: r, on: {cron: "0 1 * * *"}, do: [{log: x}]}]')
+    step(world, 3_610, 5 * 86_400 - 60)
+    world.to(3_670)
+    if is_restarted:
+        world.restart(after_s=5)
+    step(world, 3_700, -5 * 86_400 - 60)
+    world.to(20_000)
+
+    assert world.times() == [3_600.0, 3_660.0], "that of the sixth, and not once more that of the first"
+
+
+def test_a_state_of_an_earlier_version_is_taken() -> None:
+    """It was the last time alone."""
+    world = world_at("0 * * * *", 0.0)
+    world.to(4_000)
+    schedule = schedules.Cron("0 * * * *", UTC)
+    moment = Moment(100.0, 7_200.0, world.stamp)
+
+    schedule.restore(3_600.0, lambda at_s: at_s, moment)
+    schedule.begin(moment)
+
+    assert schedule.save() == [3_600.0, []]
+    assert schedule.slot_s == 10_800.0
+
+
 def test_cron_waits_until_the_time_is_known_and_asks_to_be_looked_at() -> None:
     """The host calls the engine while anything is due: without that nobody would tell it of the clock."""
     world = World('rules: [{id: r, on: {cron: "0 1 * * *"}, do: [{log: x}]}]', is_known=False)
@@ -161,6 +190,7 @@ def test_every_does_not_care_for_the_clock() -> None:
 MUTANTS = {
     "a step is not looked at": (schedules.Cron, "clock_changed", lambda self, now: None),
     "what has fired is forgotten": (schedules.Cron, "save", lambda self: None),
+    "what came within the day is forgotten": (schedules, "_REMEMBERED", 0),
     "late is never": (schedules, "_LATEST_S", -1.0),
 }
 
@@ -177,3 +207,4 @@ def test_a_mutant_is_noticed(monkeypatch: pytest.MonkeyPatch, name: str) -> None
 def _all_checks() -> None:
     test_a_step_of_the_clock_fires_nothing_twice_and_nothing_early(3_590, 15, [3_590.0], 0)
     test_a_time_that_came_while_the_gateway_was_off_is_left_out_and_noted(was_stopped=True)
+    test_a_time_that_came_is_not_there_again_after_days_ahead_and_back(is_restarted=False)
