@@ -54,6 +54,7 @@ class Restore:
         self._manifest = archive.manifest
         self._may_force = may_force
         self._state: Path | None = None
+        self._is_committing = False
         self._progress = progress
         self._config = self._config_target(config)
         self._staged_config = (self._config.parent if self._config else Path()) / _PREPARED_CONFIG
@@ -84,14 +85,19 @@ class Restore:
                 folder.close()
         except OSError as error:
             at = error.filename or "restore"
-            if self._state is not None and is_pending(self._state):
+            if self._is_decided:
                 raise RestoreError(
                     f"{at}: {error}; the restore is decided and will be finished at the next start"
                 ) from error
             raise RestoreRefused(f"{at}: {(error.strerror or str(error)).lower()}; nothing was changed") from error
         finally:
-            if self._config is not None and not (self._state is not None and is_pending(self._state)):
+            if self._config is not None and not self._is_decided:
                 shutil.rmtree(self._staged_config, ignore_errors=True)
+
+    @property
+    def _is_decided(self) -> bool:
+        """Whether what is prepared is to be put in place. A plan that was found is another restore's."""
+        return self._is_committing and self._state is not None and is_pending(self._state)
 
     def _refuse_strangers(self) -> None:
         """Whatever a person should say twice."""
@@ -195,10 +201,8 @@ class Restore:
             self._archive.extract(member, stage / Path(member.name).name)
         check_databases(stage)
         epoch = renew(stage, read_mark(state))
-        owner = state.stat()
         if os.geteuid() == 0:
-            for path in stage.iterdir():
-                os.chown(path, owner.st_uid, owner.st_gid)
+            _give_away(stage, state.stat())
         return epoch
 
     # -- putting in place -----------------------------------------------------------------------------------------
@@ -207,7 +211,9 @@ class Restore:
         try:
             epoch = self._prepare_state(state)
             kept = self._kept_name(state)
-            commit(state, self._plan(state, kept))
+            plan = self._plan(state, kept)
+            self._is_committing = True
+            commit(state, plan)
         except BaseException:  # whatever it was: nothing is left of what was prepared
             shutil.rmtree(state / PREPARED, ignore_errors=True)
             raise
@@ -278,6 +284,23 @@ class Restore:
                 with suppress(FileNotFoundError, NotADirectoryError):
                     found |= set(profile_paths(here))
         return found
+
+
+def _give_away(stage: Path, like: os.stat_result) -> None:
+    """Give the files in ``stage`` to the owner of the folder around, who might have put another folder in its place."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    around = os.open(stage.parent, flags)
+    try:
+        folder = os.open(stage.name, flags, dir_fd=around)
+    finally:
+        os.close(around)
+    try:
+        if os.fstat(folder).st_uid != os.geteuid():
+            raise RestoreRefused(f"{stage}: somebody else has put it there; nothing was changed")
+        for name in os.listdir(folder):  # noqa: PTH208 - of this very folder, whatever has its name now
+            os.chown(name, like.st_uid, like.st_gid, dir_fd=folder, follow_symlinks=False)
+    finally:
+        os.close(folder)
 
 
 def _stored_events(state: Path) -> int:
