@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
 from contextlib import closing, suppress
@@ -39,7 +40,7 @@ from fieldgate.journal.snapshot import check_space
 __all__ = ["Restore", "RestoreRefused"]
 
 _STATE: Final = "state"
-_PREPARED_CONFIG: Final = ".fieldgate-restore.part"
+_PREPARED_CONFIG: Final = ".fieldgate-restore."
 
 
 class RestoreRefused(FieldgateError):
@@ -57,7 +58,9 @@ class Restore:
         self._is_committing = False
         self._progress = progress
         self._config = self._config_target(config)
-        self._staged_config = (self._config.parent if self._config else Path()) / _PREPARED_CONFIG
+        # A name of its own: a restore that was cut short may still need what it has prepared.
+        prepared = f"{_PREPARED_CONFIG}{secrets.token_hex(4)}.part"
+        self._staged_config = (self._config.parent if self._config else Path()) / prepared
         self._outside = [one for one in self._manifest.members if one.name.startswith("outside/")]
 
     def _config_target(self, asked: Path | None) -> Path | None:
@@ -80,6 +83,7 @@ class Restore:
             folder = Folder(state)  # a gateway that runs has it
             try:
                 finish_restore(state)
+                self._delete_strays()
                 return self._replace(state)
             finally:
                 folder.close()
@@ -147,7 +151,6 @@ class Restore:
             return default_state_folder().absolute()
         self._config.parent.mkdir(parents=True, exist_ok=True)
         stage = self._staged_config
-        shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir(mode=0o700)
         for member in self._members("config/"):
             self._extract(member, stage / self._place(member), owner=self._target(member))
@@ -155,6 +158,13 @@ class Restore:
             self._extract(member, stage / member.name, owner=self._target(member))
         state = self._restored_config().journal.path.absolute()
         return self._config.parent / state.relative_to(stage) if state.is_relative_to(stage) else state
+
+    def _delete_strays(self) -> None:
+        """Delete what restores have prepared that were cut short before they were decided."""
+        if self._config is not None:
+            for path in self._config.parent.glob(f"{_PREPARED_CONFIG}*"):
+                if path != self._staged_config:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _restored_config(self) -> Config:
         assert self._config is not None
