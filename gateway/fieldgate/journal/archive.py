@@ -30,6 +30,7 @@ _MANIFEST: Final = "manifest.json"
 _DIGEST: Final = "SHA256SUM"
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_MANIFEST_BYTES: Final = 16 << 20
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NAME: Final = re.compile(r"(?:state|config|outside)(?:/[^/\0]+)+")
 
 Progress = Callable[[int], None]
@@ -120,7 +121,7 @@ def _end(digest: str) -> bytes:
 def _begin(part: Path) -> int:
     """Make the unfinished file anew, and lock it; one that a kill has left is locked by nobody."""
     with suppress(OSError):  # there is none, or it is somebody's who shows it to nobody
-        left = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        left = os.open(part, _READ)
         try:
             if not _lock(left):
                 raise ArchiveError(f"{part}: another backup to the same file is being made; wait for it")
@@ -180,8 +181,8 @@ class ArchiveWriter:
             return False
 
     def add_file(self, name: str, path: Path, *, kind: str, mode: int = 0o600, told: Progress | None = None) -> None:
-        """Add a file, which nobody changes meanwhile."""
-        with _telling(self._path), path.open("rb") as file:
+        """Add a file, which nobody changes meanwhile. It is no link: its folder may be another user's than ours."""
+        with _telling(self._path), os.fdopen(os.open(path, _READ), "rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
             source = _Digesting(file, told)
             self._tar.addfile(_header(name, size_bytes), source)
