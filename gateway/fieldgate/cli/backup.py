@@ -132,9 +132,17 @@ async def _from_gateway(config: Config, write: Callable[..., None], progress: Pr
         if "stage" not in item:
             progress.tell(f"{size(item['copied'])} of {size(item['total'])} copied …")
             continue
-        stage = Path(item["stage"])
+        stage = _stage(config, item["stage"])
         write(stage, stats=item["stats"], left_out=item["left_out"])
         shutil.rmtree(stage, ignore_errors=True)  # so the gateway knows that we have it
+
+
+def _stage(config: Config, told: str) -> Path:
+    """Where the copy lies. It is deleted in the end, perhaps by root, and so not where just anybody says."""
+    stage = config.journal.path.absolute() / STAGE
+    if stage.is_symlink() or not stage.is_dir() or not stage.samefile(told):
+        raise ControlError(f"{told}: the gateway has put its copy there; it belongs to {stage}")
+    return stage
 
 
 def _from_files(config: Config, file: Path, write: Callable[..., None]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import stat
 from contextlib import closing, suppress
@@ -39,7 +40,7 @@ from fieldgate.journal.snapshot import check_space
 __all__ = ["Restore", "RestoreRefused"]
 
 _STATE: Final = "state"
-_PREPARED_CONFIG: Final = ".fieldgate-restore.part"
+_PREPARED_CONFIG: Final = ".fieldgate-restore."
 
 
 class RestoreRefused(FieldgateError):
@@ -54,9 +55,12 @@ class Restore:
         self._manifest = archive.manifest
         self._may_force = may_force
         self._state: Path | None = None
+        self._is_committing = False
         self._progress = progress
         self._config = self._config_target(config)
-        self._staged_config = (self._config.parent if self._config else Path()) / _PREPARED_CONFIG
+        # A name of its own: a restore that was cut short may still need what it has prepared.
+        prepared = f"{_PREPARED_CONFIG}{secrets.token_hex(4)}.part"
+        self._staged_config = (self._config.parent if self._config else Path()) / prepared
         self._outside = [one for one in self._manifest.members if one.name.startswith("outside/")]
 
     def _config_target(self, asked: Path | None) -> Path | None:
@@ -79,19 +83,25 @@ class Restore:
             folder = Folder(state)  # a gateway that runs has it
             try:
                 finish_restore(state)
+                self._delete_strays()
                 return self._replace(state)
             finally:
                 folder.close()
         except OSError as error:
             at = error.filename or "restore"
-            if self._state is not None and is_pending(self._state):
+            if self._is_decided:
                 raise RestoreError(
                     f"{at}: {error}; the restore is decided and will be finished at the next start"
                 ) from error
             raise RestoreRefused(f"{at}: {(error.strerror or str(error)).lower()}; nothing was changed") from error
         finally:
-            if self._config is not None and not (self._state is not None and is_pending(self._state)):
+            if self._config is not None and not self._is_decided:
                 shutil.rmtree(self._staged_config, ignore_errors=True)
+
+    @property
+    def _is_decided(self) -> bool:
+        """Whether what is prepared is to be put in place. A plan that was found is another restore's."""
+        return self._is_committing and self._state is not None and is_pending(self._state)
 
     def _refuse_strangers(self) -> None:
         """Whatever a person should say twice."""
@@ -141,7 +151,6 @@ class Restore:
             return default_state_folder().absolute()
         self._config.parent.mkdir(parents=True, exist_ok=True)
         stage = self._staged_config
-        shutil.rmtree(stage, ignore_errors=True)
         stage.mkdir(mode=0o700)
         for member in self._members("config/"):
             self._extract(member, stage / self._place(member), owner=self._target(member))
@@ -149,6 +158,13 @@ class Restore:
             self._extract(member, stage / member.name, owner=self._target(member))
         state = self._restored_config().journal.path.absolute()
         return self._config.parent / state.relative_to(stage) if state.is_relative_to(stage) else state
+
+    def _delete_strays(self) -> None:
+        """Delete what restores have prepared that were cut short before they were decided."""
+        if self._config is not None:
+            for path in self._config.parent.glob(f"{_PREPARED_CONFIG}*"):
+                if path != self._staged_config:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _restored_config(self) -> Config:
         assert self._config is not None
@@ -195,10 +211,8 @@ class Restore:
             self._archive.extract(member, stage / Path(member.name).name)
         check_databases(stage)
         epoch = renew(stage, read_mark(state))
-        owner = state.stat()
         if os.geteuid() == 0:
-            for path in stage.iterdir():
-                os.chown(path, owner.st_uid, owner.st_gid)
+            _give_away(stage, state.stat())
         return epoch
 
     # -- putting in place -----------------------------------------------------------------------------------------
@@ -207,7 +221,9 @@ class Restore:
         try:
             epoch = self._prepare_state(state)
             kept = self._kept_name(state)
-            commit(state, self._plan(state, kept))
+            plan = self._plan(state, kept)
+            self._is_committing = True
+            commit(state, plan)
         except BaseException:  # whatever it was: nothing is left of what was prepared
             shutil.rmtree(state / PREPARED, ignore_errors=True)
             raise
@@ -278,6 +294,23 @@ class Restore:
                 with suppress(FileNotFoundError, NotADirectoryError):
                     found |= set(profile_paths(here))
         return found
+
+
+def _give_away(stage: Path, like: os.stat_result) -> None:
+    """Give the files in ``stage`` to the owner of the folder around, who might have put another folder in its place."""
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    around = os.open(stage.parent, flags)
+    try:
+        folder = os.open(stage.name, flags, dir_fd=around)
+    finally:
+        os.close(around)
+    try:
+        if os.fstat(folder).st_uid != os.geteuid():
+            raise RestoreRefused(f"{stage}: somebody else has put it there; nothing was changed")
+        for name in os.listdir(folder):  # noqa: PTH208 - of this very folder, whatever has its name now
+            os.chown(name, like.st_uid, like.st_gid, dir_fd=folder, follow_symlinks=False)
+    finally:
+        os.close(folder)
 
 
 def _stored_events(state: Path) -> int:

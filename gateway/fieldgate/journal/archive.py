@@ -7,13 +7,14 @@ archive is as trustworthy as whoever had it in hand; so nothing but plain files 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
@@ -29,6 +30,7 @@ _MANIFEST: Final = "manifest.json"
 _DIGEST: Final = "SHA256SUM"
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_MANIFEST_BYTES: Final = 16 << 20
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NAME: Final = re.compile(r"(?:state|config|outside)(?:/[^/\0]+)+")
 
 Progress = Callable[[int], None]
@@ -116,6 +118,31 @@ def _end(digest: str) -> bytes:
     return content.getvalue()
 
 
+def _begin(part: Path) -> int:
+    """Make the unfinished file anew, and lock it; one that a kill has left is locked by nobody."""
+    with suppress(OSError):  # there is none, or it is somebody's who shows it to nobody
+        left = os.open(part, _READ)
+        try:
+            if not _lock(left):
+                raise ArchiveError(f"{part}: another backup to the same file is being made; wait for it")
+        finally:
+            os.close(left)
+    part.unlink(missing_ok=True)
+    fd = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    _lock(fd)
+    return fd
+
+
+def _lock(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
 class ArchiveWriter:
     """Writes ``path``, which has its name only once it is complete and on the disk; mode 0600.
 
@@ -127,12 +154,12 @@ class ArchiveWriter:
         self._path = path
         self._part = path.with_name(f".{path.name}.part")
         self._members: list[Member] = []
-        if path.exists() and not may_replace:
-            raise ArchiveError(f"{path} exists; --force replaces it")
         with _telling(path):
-            self._part.unlink(missing_ok=True)
-            fd = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            self._file = os.fdopen(fd, "w+b")
+            if path.exists() and not path.is_file():
+                raise ArchiveError(f"{path} is no plain file; name one that is to be made")
+            if path.exists() and not may_replace:
+                raise ArchiveError(f"{path} exists; --force replaces it")
+            self._file = os.fdopen(_begin(self._part), "w+b")
         self._out = _Digesting(self._file)
         self._tar = tarfile.open(fileobj=self._out, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - see __exit__
 
@@ -142,12 +169,20 @@ class ArchiveWriter:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         """Let go; what is not complete is deleted."""
+        if self._is_ours():
+            self._part.unlink(missing_ok=True)
         self._file.close()
-        self._part.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        """Whether what has the name of the unfinished file is still what this one writes."""
+        try:
+            return os.path.samestat(self._part.lstat(), os.fstat(self._file.fileno()))
+        except FileNotFoundError:
+            return False
 
     def add_file(self, name: str, path: Path, *, kind: str, mode: int = 0o600, told: Progress | None = None) -> None:
-        """Add a file, which nobody changes meanwhile."""
-        with _telling(self._path), path.open("rb") as file:
+        """Add a file, which nobody changes meanwhile. It is no link: its folder may be another user's than ours."""
+        with _telling(self._path), os.fdopen(os.open(path, _READ), "rb") as file:
             size_bytes = os.fstat(file.fileno()).st_size
             source = _Digesting(file, told)
             self._tar.addfile(_header(name, size_bytes), source)
@@ -168,6 +203,8 @@ class ArchiveWriter:
             self._file.write(_end(self._out.digest.hexdigest()))
             self._file.flush()
             os.fsync(self._file.fileno())
+            if not self._is_ours():
+                raise ArchiveError(f"{self._part} was deleted or replaced while it was written; try again")
             self._part.rename(self._path)
             folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
             try:
@@ -187,6 +224,8 @@ class ArchiveReader:
     def __init__(self, path: Path, *, told: Progress | None = None) -> None:
         self.path = path
         with _telling(path):
+            if path.exists() and not path.is_file():  # a pipe would be waited for
+                raise ArchiveError(f"{path} is no plain file")
             self._file = path.open("rb")
         try:
             with _telling(path):

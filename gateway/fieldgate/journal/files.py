@@ -199,10 +199,22 @@ def _make_folder(path: Path) -> None:
             sync_folder(folder.parent)
 
 
+def _open_lock(folder: Path) -> int:
+    """Open the lock file; one that root makes is its folder's owner's, who is to take the lock after."""
+    path, flags = folder / "lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.suppress(FileExistsError):
+        lock = os.open(path, flags | os.O_EXCL, 0o600)
+        if os.geteuid() == 0:
+            around = folder.stat()
+            os.fchown(lock, around.st_uid, around.st_gid)
+        return lock
+    return os.open(path, flags)
+
+
 def _take_lock(path: Path) -> int:
     try:
         _make_folder(path)
-        lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = _open_lock(path)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise JournalFull("disk", f"{path}: no space left for the journal") from error
@@ -232,7 +244,7 @@ def share_lock(folder: Path) -> int | None:
         JournalBusy: a gateway runs.
     """
     try:
-        lock = os.open(folder / "lock", os.O_RDONLY | os.O_CLOEXEC)
+        lock = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
         return None
     try:

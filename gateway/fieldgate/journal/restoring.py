@@ -4,6 +4,9 @@ Everything is prepared first, on the file systems on which it will lie. What the
 folder with the plan, within the state folder. From then on the new files count, and whoever comes next (the same
 command, another restore, a start of the gateway) finishes what was cut short: every step of the plan can be done twice.
 The old files stay, in ``before-restore-TIME`` beside the new ones.
+
+A plan is carried out with the rights of whoever finishes it, and the state folder belongs to the gateway's user: so a
+plan is taken only from root or from the very user that finishes it. Else what has the gateway would have root.
 """
 
 from __future__ import annotations
@@ -66,7 +69,8 @@ def state_entries(folder: Path) -> list[Path]:
 def commit(folder: Path, plan: Plan) -> None:
     """From when this returns on, ``plan`` is carried out whatever happens; `finish_restore` does it."""
     prepared = folder / PREPARED
-    with (prepared / _PLAN).open("wb") as file:
+    fd = os.open(prepared / _PLAN, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    with os.fdopen(fd, "wb") as file:
         file.write(msgspec.json.encode(plan))
         file.flush()
         os.fsync(file.fileno())
@@ -107,7 +111,7 @@ def finish_restore(folder: Path) -> bool:
     """
     path = folder / COMMITTED / _PLAN
     try:
-        plan = msgspec.json.decode(path.read_bytes(), type=Plan)
+        plan = msgspec.json.decode(_trusted(path), type=Plan)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except (OSError, msgspec.MsgspecError) as error:
@@ -117,13 +121,26 @@ def finish_restore(folder: Path) -> bool:
         path.unlink()
         sync_folder(path.parent)
     except OSError as error:
-        raise RestoreError(
-            f"{error.filename or folder}: a restore cannot be finished: {(error.strerror or str(error)).lower()}; "
-            "mend that and start again"
-        ) from error
+        is_anothers = isinstance(error, PermissionError) and path.stat().st_uid != os.geteuid()
+        advice = "run 'fieldgate restore' as root again" if is_anothers else "mend that and start again"
+        why = (error.strerror or str(error)).lower()
+        raise RestoreError(f"{error.filename or folder}: a restore cannot be finished: {why}; {advice}") from error
     for left in (path.parent, *map(Path, plan.leftovers)):
         shutil.rmtree(left, ignore_errors=True)
     return True
+
+
+def _trusted(path: Path) -> bytes:
+    """Read a plan that somebody wrote who may do all that it says."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        owner = os.fstat(fd).st_uid
+        if owner not in (0, os.geteuid()):
+            raise RestoreError(
+                f"{path}: a restore was cut short that user {owner} began; nobody else finishes it: run "
+                "'fieldgate restore' or 'fieldgate run' as that user once, or delete the folder if nobody began one"
+            )
+        return file.read()
 
 
 def _carry_out(plan: Plan) -> None:
@@ -157,7 +174,7 @@ def _make_folders(folder: Path) -> None:
         around = path.parent.stat()
         path.mkdir(mode=around.st_mode & 0o770 | 0o700)
         if os.geteuid() == 0:
-            os.chown(path, around.st_uid, around.st_gid)
+            os.chown(path, around.st_uid, around.st_gid, follow_symlinks=False)
         sync_folder(path.parent)
 
 

@@ -149,9 +149,9 @@ def _link(path: Path, stage: Path) -> None:
         if not one.exists():
             continue
         try:
-            (stage / one.name).hardlink_to(one)
+            os.link(one, stage / one.name, follow_symlinks=False)
         except OSError:  # another file system, or one without links
-            shutil.copyfile(one, stage / one.name)
+            shutil.copyfile(one, stage / one.name, follow_symlinks=False)
 
 
 def copy_stopped(folder: Path, stage: Path) -> list[str]:

@@ -4,6 +4,8 @@ Laws of this file:
 
 - One request is answered before the next one is read; what a client sends ahead waits in the socket.
 - Who may read is asked for every request, and before anything is gathered for it.
+- Refusals of one connection are counted, and the last one ends it: what was sent ahead is answered in one go, and
+  nobody who was not let in may keep the gateway at that.
 - A head has a largest size and a latest time; a body is not read: who sends one gets its answer, and the end.
 - A client that nobody is asked for may name this host by address or by a name of its own network only: a web page
   must not read by a name of its own that leads here (DNS rebinding).
@@ -31,6 +33,7 @@ __all__ = ["PATH", "ScrapeLimits", "ScrapeLink", "ScrapeSession"]
 
 PATH: Final = b"/metrics"
 _MAX_HEADERS: Final = 100
+_MAX_REFUSALS: Final = 32
 _MALFORMED: Final = {431: "the head is too large", 501: "a Transfer-Encoding other than chunked"}
 _ALLOW: Final = (("Allow", "GET, HEAD"),)
 
@@ -101,6 +104,7 @@ class ScrapeSession:
         self._has_body = False
         self._until_s = now_s + ScrapeLimits.come_in_s
         self._has_begun = False
+        self._refusals = 0
 
     @property
     def may_go(self) -> bool:
@@ -189,8 +193,9 @@ class ScrapeSession:
 
     def _refuse(self, refusal: HttpRefusal, now_s: float) -> None:
         self._refused[refusal.code] += 1
+        self._refusals += 1
         self.last_refusal = f"{refusal.status}: {refusal.problem}"
-        is_last = refusal.is_last or self._http.their_state is h11.ERROR
+        is_last = refusal.is_last or self._http.their_state is h11.ERROR or self._refusals >= _MAX_REFUSALS
         headers, body = refusal_text(refusal)
         self._send(refusal.status, headers, body, now_s=now_s, is_last=is_last, code=refusal.code)
 

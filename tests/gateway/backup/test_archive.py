@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -125,3 +126,60 @@ def test_an_archive_that_is_not_finished_leaves_nothing(tmp_path: Path) -> None:
         assert not path.exists()
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_two_at_a_time_do_not_take_each_others_half(tmp_path: Path) -> None:
+    """A timer and a person: the first gave its name to what the second had begun, and called it complete."""
+    path = tmp_path / "a.tar"
+
+    with ArchiveWriter(path) as writer:
+        writer.add_bytes("config/x", b"x: 1\n", kind="rule")
+        with pytest.raises(ArchiveError, match="another backup to the same file is being made"):
+            ArchiveWriter(path)
+        writer.finish(manifest())
+
+    with ArchiveReader(path) as reader:
+        assert [one.name for one in reader.manifest.members] == ["config/x"]
+
+
+def test_what_a_kill_has_left_is_in_nobodys_way(tmp_path: Path) -> None:
+    """The lock ends with its process."""
+    (tmp_path / ".a.tar.part").write_bytes(b"half")
+
+    with ArchiveWriter(tmp_path / "a.tar") as writer:
+        writer.finish(manifest())
+
+    assert [path.name for path in tmp_path.iterdir()] == ["a.tar"]
+
+
+def test_a_file_that_somebody_has_replaced_meanwhile_is_not_called_a_backup(tmp_path: Path) -> None:
+    """The mutant of the lock: somebody who does not ask for it."""
+    path = tmp_path / "a.tar"
+    with ArchiveWriter(path) as writer:
+        (tmp_path / ".a.tar.part").unlink()
+        (tmp_path / ".a.tar.part").write_bytes(b"half")
+        with pytest.raises(ArchiveError, match="replaced while it was written"):
+            writer.finish(manifest())
+
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "device"])
+def test_what_is_no_plain_file_is_neither_replaced_nor_waited_for(tmp_path: Path, kind: str) -> None:
+    """``--force /dev/null`` as root would leave a machine without one."""
+    path = tmp_path / "a.tar"
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "device":
+            path.symlink_to("/dev/null")
+
+    with pytest.raises(ArchiveError, match="no plain file"):
+        ArchiveWriter(path, may_replace=True)
+    with pytest.raises(ArchiveError, match="no plain file"):
+        ArchiveReader(path)
+
+    assert [one.name for one in tmp_path.iterdir()] == ["a.tar"]
+    assert not path.is_file()

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from backup_kit import Machine, fieldgate, fingerprint, reopened, seqs_of_all, well
+from backup_kit import Machine, facts, fieldgate, fingerprint, reopened, seqs_of_all, well
+from fieldgate.cli import restore_plan
 from fieldgate.journal.restoring import finish_cut_restore
 
 
@@ -94,3 +95,35 @@ def test_wherever_a_restore_is_cut_the_old_or_the_new_is_whole(
     assert seen == sorted(seen, reverse=True)  # "old" … "new", and never back
     assert {"old", "new"} == set(seen)
     assert unfinished  # the control: some were cut between the two
+
+
+def test_another_restore_finishes_the_one_before_with_its_own_configuration(
+    machine: Machine, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever types it again may name another archive: the databases of one with the rules of the other are neither."""
+    since = machine.folder / "rules.d" / "mine.yaml"
+    since.write_text("# later\n", encoding="utf-8")
+    well(machine.backup(tmp_path / "later.tar"))
+    since.write_text("# now\n", encoding="utf-8")
+    finish, calls = restore_plan.finish_restore, []
+
+    def cut(folder: Path) -> bool:
+        calls.append(folder)
+        if len(calls) == 2:
+            raise PowerCut
+        return finish(folder)
+
+    monkeypatch.setattr(restore_plan, "finish_restore", cut)
+    (machine.folder / ".fieldgate-restore.part").mkdir()  # of one that was cut before it was decided
+    with pytest.raises(PowerCut):
+        machine.restore(archive, "--force")
+
+    restored = facts(machine.restore(tmp_path / "later.tar", "--force", "--json"))
+
+    kept = [
+        Path(folder) / "rules.d" / "mine.yaml" for folder in restored["kept"] if Path(folder).parent != machine.state
+    ]
+    assert since.read_text(encoding="utf-8") == "# later\n"
+    assert [path.read_text(encoding="utf-8") for path in kept] == ["# mine\n"]
+    assert not list(machine.folder.glob(".fieldgate-restore*"))
+    assert restored["epoch"] == 3  # each of the two has begun one

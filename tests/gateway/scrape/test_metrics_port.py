@@ -222,3 +222,22 @@ async def test_what_is_sent_ahead_is_answered_in_its_order() -> None:
 
     assert [one.status for one in answers] == [200, 404, 200]
     assert b"# EOF" in answers[2].body
+
+
+@on_both_loops
+async def test_nobody_keeps_the_gateway_at_refusing_what_was_sent_ahead(caplog: pytest.LogCaptureFixture) -> None:
+    """Thousands of requests fit into one read; a stranger had all refused in one go, until the stack was full."""
+    async with scraping(seven) as port:
+        client = await HttpClient.open(port.port)
+        client.send(get(path="/") * 10_000)
+        answers = [await client.answer() for _ in range(32)]
+        with pytest.raises((EOFError, ConnectionError)):
+            await client.answer()
+        after = await (await HttpClient.open(port.port)).ask(get())
+
+    assert [one.status for one in answers] == [404] * 32
+    assert "connection" not in answers[30].headers
+    assert answers[31].headers["connection"] == "close"
+    assert port.refusals["path"] == 32
+    assert after.status == 200
+    assert not caplog.records  # asyncio's "Fatal error on transport"
