@@ -96,8 +96,9 @@ def test_every_top_level_folder_is_in_the_readme():
 
 @pytest.mark.parametrize(
     "page", ["README.md", "CONTRIBUTING.md", "deploy/README.md", "devices/README.md", "gateway/README.md",
-             "gateway/CONFIG.md", "gateway/METRICS.md", "gateway/TRACING.md", "gateway/DOCTOR.md",
-             "rules/README.md", "simulators/README.md", "tests/README.md", "tests/bench/README.md"],
+             "gateway/COMMANDS.md", "gateway/CONFIG.md", "gateway/METRICS.md", "gateway/TRACING.md",
+             "gateway/DOCTOR.md", "rules/README.md", "simulators/README.md", "tests/README.md",
+             "tests/bench/README.md"],
 )  # fmt: skip
 def test_links_within_the_repository_lead_somewhere(page):
     """A dead link is found by the reader who needed it."""

@@ -54,10 +54,19 @@ def register(app: typer.Typer) -> None:
 
     @acl.command("check", short_help="Say whether a user may use a topic, and by which rule.")
     def check(
-        user: Annotated[str, typer.Argument(help="The user; '' is a client that did not log in.", show_default=False)],
-        topic: Annotated[str, typer.Argument(help="A topic, or with --subscribe a topic filter.", show_default=False)],
+        user: Annotated[
+            str,
+            typer.Argument(metavar="USER", help="The user; '' is a client that did not log in.", show_default=False),
+        ],
+        topic: Annotated[
+            str,
+            typer.Argument(metavar="TOPIC", help="A topic, or with --subscribe a topic filter.", show_default=False),
+        ],
         client_id: Annotated[
-            str, typer.Option("--client-id", help="The client id, for rules with %c; else they match nothing.")
+            str,
+            typer.Option(
+                "--client-id", metavar="ID", help="The client id, for rules with %c; else they match nothing."
+            ),
         ] = "",
         publish: Annotated[bool, typer.Option("--publish", help="Ask about publishing only.")] = False,
         subscribe: Annotated[bool, typer.Option("--subscribe", help="Ask about subscribing only.")] = False,

@@ -23,15 +23,15 @@ _EXIT: Final = {"done": 0, "accepted": 0, "received": 0, "refused": 3, "timeout"
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command("command")
+    @app.command("command", short_help="Tell a device something, or list what it can be told.")
     def command(
         device: Annotated[str, typer.Argument(metavar="DEVICE", help="As 'fieldgate devices status' prints it.")],
         name: Annotated[
-            str | None, typer.Argument(metavar="[NAME]", help="Which command; without one those it has are listed.")
+            str | None, typer.Argument(metavar="NAME", help="Which command; without one those it has are listed.")
         ] = None,
         arguments: Annotated[
             list[str] | None,
-            typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments; each value is read by the argument's type."),
+            typer.Argument(metavar="KEY=VALUE", help="Its arguments; each value is read by the argument's type."),
         ] = None,
         order_id: Annotated[
             str | None,

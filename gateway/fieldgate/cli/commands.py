@@ -32,7 +32,7 @@ _WRONG_USE: Final = 2
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command("commands")
+    @app.command("commands", short_help="Print what devices were told, and what became of it.")
     def commands(
         device: Annotated[
             str | None, typer.Option(metavar="GLOB", help="Only those to devices with such a name.")
@@ -43,7 +43,9 @@ def register(app: typer.Typer) -> None:
         status: Annotated[
             str | None, typer.Option(metavar="STATUS", help=f"Only these: {', '.join(_STATUSES)}.")
         ] = None,
-        count: Annotated[int, typer.Option("-n", "--count", min=0, help="How many, the newest; 0 is all.")] = 20,
+        count: Annotated[
+            int, typer.Option("-n", "--count", metavar="N", min=0, help="How many, the newest; 0 is all.")
+        ] = 20,
         follow: Annotated[
             bool, typer.Option("-f", "--follow", help="Go on as commands come and are answered.")
         ] = False,

@@ -45,7 +45,7 @@ def _jsonschema(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[ID]",
+            metavar="ID",
             help="A profile, a type that a rule emits, or one of the gateway's own: generic, gap, clock, command, "
             "silent, back, alert, rules, vitals.",
         ),

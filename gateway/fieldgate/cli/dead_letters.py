@@ -25,7 +25,7 @@ _WRONG_USE: Final = 2
 _NO_PROFILE: Final = "none"
 
 Numbers = Annotated[
-    list[int] | None, typer.Argument(metavar="[NUMBER]...", min=1, help="As 'fieldgate dead-letters list' prints them.")
+    list[int] | None, typer.Argument(metavar="NUMBER", min=1, help="As 'fieldgate dead-letters list' prints them.")
 ]
 Everything = Annotated[bool, typer.Option("--all", help="All of them.")]
 Profile = Annotated[

@@ -33,14 +33,17 @@ def register(app: typer.Typer) -> None:
 
     @app.command(short_help="See an outage that loses nothing; takes less than a minute.")
     def demo(
-        minutes: Annotated[float, typer.Option(min=0.05, help="How long the devices send.")] = _MINUTES,
-        devices: Annotated[int, typer.Option(min=1, max=10_000, help="Simulated devices.")] = 50,
-        rate: Annotated[float, typer.Option(help="Events per second of all devices together.")] = 100.0,
+        minutes: Annotated[float, typer.Option(metavar="N", min=0.05, help="How long the devices send.")] = _MINUTES,
+        devices: Annotated[int, typer.Option(metavar="N", min=1, max=10_000, help="Simulated devices.")] = 50,
+        rate: Annotated[float, typer.Option(metavar="N", help="Events per second of all devices together.")] = 100.0,
         serial: Annotated[
-            int, typer.Option(min=0, max=3, help="Simulated devices on serial ports: scale, smart meter, sensor.")
+            int,
+            typer.Option(
+                metavar="N", min=0, max=3, help="Simulated devices on serial ports: scale, smart meter, sensor."
+            ),
         ] = _SERIAL,
         modbus: Annotated[bool, typer.Option(help="A simulated Modbus unit, an energy meter that is asked.")] = True,
-        seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 7,
+        seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same readings.")] = 7,
         plain: Annotated[bool, typer.Option("--plain", help="Lines instead of a live picture.")] = False,
     ) -> None:
         """Show an outage that loses nothing: devices, the gateway, and an upstream broker behind a link that is cut.

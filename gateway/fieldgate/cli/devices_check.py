@@ -23,7 +23,7 @@ _PROBLEM = 1
 def check(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE|FOLDER]...", help="Default: the folder of the configuration (devices.path)."),
+        typer.Argument(metavar="FILE|FOLDER", help="Default: the folder of the configuration (devices.path)."),
     ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,

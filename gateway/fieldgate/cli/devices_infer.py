@@ -53,7 +53,9 @@ def infer(
     username: UserName = None,
     password_file: PasswordFile = None,
     for_: Annotated[str, typer.Option("--for", metavar="TIME", help="Of a topic: for how long to listen.")] = "30s",
-    number: Annotated[int | None, typer.Option("--count", min=1, help="Of a topic: end after so many.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="Of a topic: end after so many.")
+    ] = None,
     config: ConfigFile = None,
 ) -> None:
     """Draft a profile from messages: decoder, types, ranges with room, enums, optional fields, time, device, examples.

@@ -38,7 +38,9 @@ _SORTS: Final[dict[str, Callable[[dict[str, Any]], Any]]] = {
 
 Sort = Annotated[
     Literal["seen", "name", "profile", "messages", "errors"],
-    typer.Option("--sort", help="What comes first: heard last, by name, by profile, most messages, most errors."),
+    typer.Option(
+        "--sort", metavar="HOW", help="What comes first: heard last, by name, by profile, most messages, most errors."
+    ),
 ]
 Profile = Annotated[
     str | None, typer.Option(metavar="GLOB", help="Only devices of these profiles; 'none': those of none.")
@@ -48,7 +50,7 @@ Profile = Annotated[
 @devices_app.command("status", short_help="Print the devices that were heard, or all that is known of one.")
 def status(
     devices: Annotated[
-        list[str] | None, typer.Argument(metavar="[DEVICE]...", help="Names, or globs of them (*, ?, [abc]).")
+        list[str] | None, typer.Argument(metavar="DEVICE", help="Names, or globs of them (*, ?, [abc]).")
     ] = None,
     profile: Profile = None,
     silent: Annotated[bool, typer.Option("--silent", help="Only those that have fallen silent.")] = False,

@@ -41,7 +41,7 @@ class NothingToTry(FieldgateError):
 @devices_app.command("try", short_help="Send a file, stdin, bytes or a live topic through the profiles, step by step.")
 def try_message(
     file: Annotated[
-        Path | None, typer.Argument(metavar="[FILE]", help="One payload, or a recording (see infer); - is stdin.")
+        Path | None, typer.Argument(metavar="FILE", help="One payload, or a recording (see infer); - is stdin.")
     ] = None,
     topic: Annotated[
         str | None,
@@ -64,7 +64,9 @@ def try_message(
     source: SourceName = None,
     username: UserName = None,
     password_file: PasswordFile = None,
-    number: Annotated[int | None, typer.Option("--count", min=1, help="Of a live topic: end after so many.")] = None,
+    number: Annotated[
+        int | None, typer.Option("--count", metavar="N", min=1, help="Of a live topic: end after so many.")
+    ] = None,
     for_: Annotated[str | None, typer.Option("--for", metavar="TIME", help="Of a live topic: for how long.")] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,

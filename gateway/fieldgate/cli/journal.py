@@ -41,10 +41,10 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Look into the journal, export it, check it, replay from it.", no_args_is_help=True)
     app.add_typer(group, name="journal")
     group.command("stats")(stats)
-    group.command("tail")(tail)
-    group.command("export")(export)
-    group.command("verify")(verify)
-    group.command("replay")(replay)
+    group.command("tail", short_help="Print the newest stored events.")(tail)
+    group.command("export", short_help="Copy stored events into SQLite or JSON lines.")(export)
+    group.command("verify", short_help="Read every block and check every checksum.")(verify)
+    group.command("replay", short_help="Send kept events again, under their old ids.")(replay)
 
 
 def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
@@ -77,7 +77,10 @@ def stats(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 def tail(
     number: Annotated[
-        int, typer.Option("-n", "--count", min=1, max=_MAX_TAIL, help="How many of the newest; all is an export.")
+        int,
+        typer.Option(
+            "-n", "--count", metavar="N", min=1, max=_MAX_TAIL, help="How many of the newest; all is an export."
+        ),
     ] = 10,
     follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on as events are stored.")] = False,
     device: Device = None,
@@ -93,7 +96,9 @@ def tail(
 
 
 def export(
-    file: Annotated[Path, typer.Argument(help="FILE.db (SQLite), FILE.jsonl, or - for JSON lines on stdout.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="FILE.db (SQLite), FILE.jsonl, or - for JSON lines on stdout.")
+    ],
     since: Since = None,
     device: Device = None,
     config: ConfigFile = None,
@@ -143,7 +148,9 @@ def verify(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
 def replay(
     since: Since = None,
-    uplink: Annotated[str | None, typer.Option(help="To this uplink; not needed when there is only one.")] = None,
+    uplink: Annotated[
+        str | None, typer.Option(metavar="NAME", help="To this uplink; not needed when there is only one.")
+    ] = None,
     device: Device = None,
     config: ConfigFile = None,
     as_json: AsJson = False,

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     @app.command("log-level", short_help="Print how much the log of the running gateway says, or change it.")
     def log_level(
         level: Annotated[
-            str | None, typer.Argument(metavar="[LEVEL]", help=f"One of {', '.join(LEVELS)}. Default: change nothing.")
+            str | None, typer.Argument(metavar="LEVEL", help=f"One of {', '.join(LEVELS)}. Default: change nothing.")
         ] = None,
         for_: Annotated[
             str | None,

@@ -34,9 +34,9 @@ _BIT_TABLES: Final = frozenset({"coil", "discrete"})
 Place = Annotated[
     str, typer.Argument(metavar="URL|PORT", help="tcp://HOST[:PORT], rtu+tcp://HOST:PORT, or a serial port.")
 ]
-Baud = Annotated[int, typer.Option(help="Of a serial port: bits per second.")]
-Parity = Annotated[str, typer.Option(help="Of a serial port: none, even or odd.")]
-Stopbits = Annotated[int, typer.Option(min=1, max=2, help="Of a serial port.")]
+Baud = Annotated[int, typer.Option(metavar="N", help="Of a serial port: bits per second.")]
+Parity = Annotated[str, typer.Option(metavar="WORD", help="Of a serial port: none, even or odd.")]
+Stopbits = Annotated[int, typer.Option(metavar="N", min=1, max=2, help="Of a serial port.")]
 Timeout = Annotated[str, typer.Option(metavar="TIME", help="How long a unit may take to answer.")]
 
 
@@ -56,10 +56,12 @@ def register(app: typer.Typer) -> None:
 
 def _read(
     place: Place,
-    unit: Annotated[int, typer.Option(min=0, max=255, help="Number of the unit.")] = 1,
-    table: Annotated[str, typer.Option(help="holding, input, coil or discrete.")] = "holding",
-    address: Annotated[str, typer.Option(help="The first, counted from 0: 40071 or 0x9C87.")] = "0",
-    number: Annotated[int, typer.Option("--count", min=1, max=MAX_BITS, help="How many registers or bits.")] = 10,
+    unit: Annotated[int, typer.Option(metavar="N", min=0, max=255, help="Number of the unit.")] = 1,
+    table: Annotated[str, typer.Option(metavar="WORD", help="holding, input, coil or discrete.")] = "holding",
+    address: Annotated[str, typer.Option(metavar="ADDRESS", help="The first, counted from 0: 40071 or 0x9C87.")] = "0",
+    number: Annotated[
+        int, typer.Option("--count", metavar="N", min=1, max=MAX_BITS, help="How many registers or bits.")
+    ] = 10,
     baud: Baud = 9600,
     parity: Parity = "none",
     stopbits: Stopbits = 1,

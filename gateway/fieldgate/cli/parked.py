@@ -23,19 +23,19 @@ __all__ = ["register"]
 _PROBLEM: Final = 1
 _WRONG_USE: Final = 2
 
-Ids = Annotated[list[str] | None, typer.Argument(metavar="[ID]...", help="As 'fieldgate parked list' prints them.")]
+Ids = Annotated[list[str] | None, typer.Argument(metavar="ID", help="As 'fieldgate parked list' prints them.")]
 All = Annotated[bool, typer.Option("--all", help="All that are parked (of --uplink, if given).")]
 Uplink = Annotated[str | None, typer.Option(metavar="NAME", help="Only what is parked for this uplink.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the group."""
-    group = typer.Typer(help="Events that an uplink's far side refuses: look, send again, drop.", no_args_is_help=True)
+    group = typer.Typer(help="Events that a server refuses: look, send again, drop.", no_args_is_help=True)
     app.add_typer(group, name="parked")
     group.command("list")(list_parked)
-    group.command("show")(show)
-    group.command("retry")(retry)
-    group.command("drop")(drop)
+    group.command("show", short_help="Print one parked event, and why it is parked.")(show)
+    group.command("retry", short_help="Send parked events again, under their old ids.")(retry)
+    group.command("drop", short_help="Give parked events up for good.")(drop)
 
 
 def list_parked(uplink: Uplink = None, config: ConfigFile = None, as_json: AsJson = False) -> None:

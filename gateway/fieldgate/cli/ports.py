@@ -42,7 +42,7 @@ def register(app: typer.Typer) -> None:
     @app.command(short_help="List serial ports, and what they seem to speak.")
     def ports(
         names: Annotated[
-            list[str] | None, typer.Argument(metavar="[PORT]...", help="Only these: devices, links, ptys.")
+            list[str] | None, typer.Argument(metavar="PORT", help="Only these: devices, links, ptys.")
         ] = None,
         listen: Annotated[
             float,

@@ -30,7 +30,7 @@ _WORD: Final = re.compile(r"[\w.*-]+|\S")
 def check(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE|FOLDER]...", help="Default: the folder of the configuration (rules.path)."),
+        typer.Argument(metavar="FILE|FOLDER", help="Default: the folder of the configuration (rules.path)."),
     ] = None,
     config: ConfigFile = None,
     as_json: AsJson = False,

@@ -22,7 +22,7 @@ _MAX_ALERTS = 1_000  # of one rule; the gateway makes no more of them at once
 
 @rules_app.command("status", short_help="Print the rules of the running gateway: how often they fired, their alerts.")
 def status(
-    rule: Annotated[str | None, typer.Argument(metavar="[RULE]", help="Only this one.")] = None,
+    rule: Annotated[str | None, typer.Argument(metavar="RULE", help="Only this one.")] = None,
     alerts: Annotated[
         int, typer.Option(metavar="N", min=0, max=_MAX_ALERTS, help="So many alerts of each rule at the most.")
     ] = 20,

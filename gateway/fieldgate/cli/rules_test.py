@@ -49,7 +49,7 @@ class ReportNotWritten(FieldgateError):
 def run_the_tests(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="[FILE|FOLDER]...", help="Default: the folder of the configuration (rules.path)."),
+        typer.Argument(metavar="FILE|FOLDER", help="Default: the folder of the configuration (rules.path)."),
     ] = None,
     name: Annotated[str, typer.Option(metavar="GLOB", help="Only tests with such a name.")] = "*",
     junit: Annotated[

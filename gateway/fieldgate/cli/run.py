@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     @app.command("run")
     def run(
         config: ConfigFile = None,
-        log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+        log_level: Annotated[str, typer.Option(metavar="LEVEL", help="debug, info, warning or error.")] = "info",
     ) -> None:
         """Run the gateway until SIGTERM or Ctrl-C.
 

@@ -39,16 +39,21 @@ def register(app: typer.Typer) -> None:
 def _simulate(
     context: typer.Context,
     target: Annotated[
-        str | None, typer.Option(help="The broker or gateway: mqtt://[user[:password]@]host[:port]. Needed.")
+        str | None,
+        typer.Option(metavar="URL", help="The broker or gateway: mqtt://[user[:password]@]host[:port]. Needed."),
     ] = None,
-    devices: Annotated[int, typer.Option(min=1, max=10_000, help="Devices, each with a connection of its own.")] = 50,
-    rate: Annotated[float, typer.Option(help="Events per second of the whole fleet together.")] = 10.0,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 0,
+    devices: Annotated[
+        int, typer.Option(metavar="N", min=1, max=10_000, help="Devices, each with a connection of its own.")
+    ] = 50,
+    rate: Annotated[float, typer.Option(metavar="N", help="Events per second of the whole fleet together.")] = 10.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same readings.")] = 0,
     topic: Annotated[
-        str, typer.Option(help="Topic of each device; {device} stands for its name.")
+        str, typer.Option(metavar="TOPIC", help="Topic of each device; {device} stands for its name.")
     ] = "sensors/{device}/telemetry",
-    minutes: Annotated[float | None, typer.Option(min=0, help="Stop after this many minutes. Default: Ctrl-C.")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="Stop after this many minutes. Default: Ctrl-C.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(metavar="N", min=0, help="Stop after this many seconds.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Publish readings of simulated devices to a broker (MQTT 3.1.1, QoS 1) and count what it acknowledges.
@@ -79,31 +84,50 @@ def _simulate(
 
 def _serial(
     kind: Annotated[
-        str | None, typer.Argument(help="What it is: scale, gnss, p1 (smart meter), sml (smart meter), cobs (sensor).")
+        str | None,
+        typer.Argument(
+            metavar="KIND", help="What it is: scale, gnss, p1 (smart meter), sml (smart meter), cobs (sensor)."
+        ),
     ] = None,
     replay: Annotated[
-        Path | None, typer.Option(help="Instead of a device: the bytes of this file, once, from when it is opened.")
+        Path | None,
+        typer.Option(metavar="FILE", help="Instead of a device: the bytes of this file, once, from when it is opened."),
     ] = None,
     link: Annotated[
         Path | None,
-        typer.Option(help="Name of the port, which stays. Default: fieldgate-KIND in the temporary folder."),
+        typer.Option(
+            metavar="PATH", help="Name of the port, which stays. Default: fieldgate-KIND in the temporary folder."
+        ),
     ] = None,
     baud: Annotated[
-        int | None, typer.Option(min=0, help="Speed of a replay; 0 is as fast as it is read. Default: 9600.")
+        int | None,
+        typer.Option(metavar="N", min=0, help="Speed of a replay; 0 is as fast as it is read. Default: 9600."),
     ] = None,
     rate: Annotated[
-        float, typer.Option(min=0, help="Readings per second; 0: only answers to what is written to it.")
+        float, typer.Option(metavar="N", min=0, help="Readings per second; 0: only answers to what is written to it.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same readings and faults.")] = 0,
-    corrupt: Annotated[float, typer.Option(min=0, max=1, help="Share of bytes of which a bit flips.")] = 0.0,
-    noise: Annotated[float, typer.Option(min=0, max=1, help="Share of frames with noise before them.")] = 0.0,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same readings and faults.")] = 0,
+    corrupt: Annotated[
+        float, typer.Option(metavar="N", min=0, max=1, help="Share of bytes of which a bit flips.")
+    ] = 0.0,
+    noise: Annotated[
+        float, typer.Option(metavar="N", min=0, max=1, help="Share of frames with noise before them.")
+    ] = 0.0,
     pause: Annotated[
-        float, typer.Option(min=0, max=1, help="Share of pieces (16 bytes at most) after which it halts for 50 ms.")
+        float,
+        typer.Option(
+            metavar="N", min=0, max=1, help="Share of pieces (16 bytes at most) after which it halts for 50 ms."
+        ),
     ] = 0.0,
     replug_every: Annotated[
-        float, typer.Option(min=0, help="Unplug it in mid-frame after so many seconds, again and again. 0: never.")
+        float,
+        typer.Option(
+            metavar="N", min=0, help="Unplug it in mid-frame after so many seconds, again and again. 0: never."
+        ),
     ] = 0.0,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds. Default: Ctrl-C.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="Stop after this many seconds. Default: Ctrl-C.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Be a device on a serial port that is none: a pty with a name that stays, as an adapter's under by-id.
@@ -137,22 +161,32 @@ def _serial(
 
 
 def _modbus(
-    units: Annotated[int, typer.Option(min=1, max=247, help="How many meters (sdm120), from unit 1 on.")] = 1,
-    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="TCP port; 0 is any that is free.")] = 5020,
+    units: Annotated[
+        int, typer.Option(metavar="N", min=1, max=247, help="How many meters (sdm120), from unit 1 on.")
+    ] = 1,
+    host: Annotated[str, typer.Option(metavar="HOST", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(metavar="PORT", min=0, max=65535, help="TCP port; 0 is any that is free.")
+    ] = 5020,
     link: Annotated[
-        Path | None, typer.Option(help="In place of a TCP port: name of a serial port that is none (Modbus RTU).")
+        Path | None,
+        typer.Option(metavar="PATH", help="In place of a TCP port: name of a serial port that is none (Modbus RTU)."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="The same seed makes the same readings.")] = 0,
-    silent: Annotated[list[int] | None, typer.Option(help="A unit that does not answer; may be given again.")] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="The same seed makes the same readings.")] = 0,
+    silent: Annotated[
+        list[int] | None, typer.Option(metavar="UNIT", help="A unit that does not answer; may be given again.")
+    ] = None,
     corrupt: Annotated[
-        list[int] | None, typer.Option(help="A unit whose answers are damaged; may be given again.")
+        list[int] | None, typer.Option(metavar="UNIT", help="A unit whose answers are damaged; may be given again.")
     ] = None,
-    slow: Annotated[float, typer.Option(min=0, help="Seconds before each answer.")] = 0.0,
+    slow: Annotated[float, typer.Option(metavar="SECONDS", min=0, help="Seconds before each answer.")] = 0.0,
     exception: Annotated[
-        int | None, typer.Option(min=1, max=11, help="Answer everything with this exception, such as 6 for busy.")
+        int | None,
+        typer.Option(metavar="CODE", min=1, max=11, help="Answer everything with this exception, such as 6 for busy."),
     ] = None,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds. Default: Ctrl-C.")] = None,
+    seconds: Annotated[
+        float | None, typer.Option(metavar="N", min=0, help="Stop after this many seconds. Default: Ctrl-C.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
 ) -> None:
     """Be energy meters that speak Modbus; says what to write into fieldgate.yaml, and counts what was asked."""

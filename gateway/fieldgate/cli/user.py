@@ -21,7 +21,7 @@ __all__ = ["register"]
 _SHORT: Final = 8
 _ONE_LINE: Final = "the password must be one line"
 
-Name = Annotated[str, typer.Argument(help="The user's name.", show_default=False)]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.", show_default=False)]
 UsersFile = Annotated[
     Path | None,
     typer.Option("--file", metavar="FILE", help="The users file. Default: that of the configuration's listeners."),

@@ -53,6 +53,24 @@ def test_every_option_and_argument_is_documented(words: str) -> None:
             assert getattr(parameter, "help", None), f"{words}: {parameter.opts} has no help"
 
 
+@pytest.mark.parametrize("words", [words for words, command in ALL.items() if hasattr(command, "commands")])
+def test_no_line_in_a_list_of_commands_is_cut(words: str) -> None:
+    """A newcomer reads this list first; half a sentence tells nothing."""
+    result = CliRunner().invoke(cli_app.build_app(), [*words.split()[1:], "-h"], env={"COLUMNS": "80"})
+
+    listed = result.output.partition("Commands:")[2]
+    assert listed
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("words", ALL)
+def test_what_takes_a_value_says_which(words: str) -> None:
+    """'--uplink NAME' says more than '--uplink <str>'."""
+    values = [one for one in ALL[words].params if not getattr(one, "is_flag", False)]
+
+    assert [one.opts for one in values if not (one.metavar or "")[:1].isupper()] == []
+
+
 def test_the_search_for_undocumented_commands_would_find_one() -> None:
     """The mutant: a command without a word of help."""
     app = typer.Typer()
