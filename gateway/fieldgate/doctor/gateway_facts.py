@@ -22,6 +22,7 @@ _CRASH: Final = re.compile(
 )
 _MAX_LINES: Final = 2_000
 _JOURNALD_DEADLINE_S: Final = 10.0
+_STATUS_DEADLINE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +60,7 @@ async def read_gateway(state_folder: Path) -> GatewayFacts:
     status: dict[str, Any] | None = None
     problem, left = "", None
     try:
-        status = await ask(path, {"do": "status"})
+        status = await ask(path, {"do": "status"}, within_s=_STATUS_DEADLINE_S)
     except GatewayNotRunning:
         with suppress(OSError):
             left = path if path.is_socket() else None

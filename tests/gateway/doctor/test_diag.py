@@ -189,6 +189,16 @@ def test_a_configuration_that_cannot_be_used_gives_nothing_away_either(planted: 
     assert "bogus" in content["config.yaml"]
 
 
+def test_a_pipe_in_the_rules_folder_holds_nothing_up(planted: dict[str, str], tmp_path: Path) -> None:
+    """Whoever edits rules may put one there; the person who makes a bundle would wait for ever."""
+    os.mkfifo(tmp_path / "rules.d/pipe.yaml")
+
+    content = diag()
+
+    assert "no plain file" in json.loads(content["manifest.json"])["left_out"]["rules.d/pipe.yaml"]
+    assert "rules.d/told.yaml" in content
+
+
 def test_a_configuration_that_is_no_yaml_is_left_out_and_that_is_said(planted: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "fieldgate.yaml").write_text("uplinks: [password: " + PLANTED["literal password"])
 
