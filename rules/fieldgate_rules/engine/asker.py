@@ -57,7 +57,11 @@ class Asker:
         for part in parts:
             slot = part.slots.get(address.device)
             if slot is not None:
-                if part.is_quick and ask_quickly(memory, part, slot, facts, seen, now):
+                try:
+                    if part.is_quick and ask_quickly(memory, part, slot, facts, seen, now):
+                        continue
+                except Exception as error:  # noqa: BLE001 - whatever a rule does costs nothing else (P7)
+                    self._failed(part, slot, Turn(now, Out(), "", seen), facts, error)
                     continue
             elif part.is_simple and does_nothing(part, facts, seen, now):
                 continue
@@ -196,7 +200,15 @@ class Asker:
     def window_ended(self, part: Part, slot: Slot, window: Window, turn: Turn) -> None:
         """A pane of a window has ended, and with it a window, if it says anything."""
         rule = part.rule
-        ended = window.tick(turn.now)
+        if slot.window is not window:  # given up
+            return
+        try:
+            ended = window.tick(turn.now)
+        except Exception as error:  # noqa: BLE001 - whatever a rule does costs nothing else (P7)
+            slot.window = None  # the next event begins it anew
+            facts = self._facts(part, NOTHING, self._device_of(part, slot), turn)
+            self._failed(part, slot, turn, facts, error)
+            return
         self._memory.timers.begin(window, (part, slot))
         self._memory.slow[slot.key] = None
         if ended is None:

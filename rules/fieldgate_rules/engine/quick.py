@@ -53,7 +53,10 @@ def does_nothing(part: Part, facts: Facts, event: Event, now: Moment, *, is_kept
 
 
 def ask_quickly(memory: Memory, part: Part, slot: Slot, facts: Facts, event: Event, now: Moment) -> bool:
-    """Ask a rule that gathers or stays (`Part.is_quick`); False: nothing was done, and `Asker` is to ask it."""
+    """Ask a rule that gathers or stays (`Part.is_quick`); False: nothing was done, and `Asker` is to ask it.
+
+    Raises whatever a window does that cannot go on.
+    """
     try:
         truth = True if part.when is None else part.when(facts)
     except Exception:  # noqa: BLE001 - the asker finds it too, and notes it (P7)
@@ -100,7 +103,11 @@ def gather(memory: Memory, part: Part, slot: Slot, facts: Facts, event: Event | 
     window = slot.window or window_of(part, slot)
     slot.facts = facts
     due_s = window.due_s
-    is_in_time = window.add(facts, now, event)
+    try:
+        is_in_time = window.add(facts, now, event)
+    except Exception:  # what it has gathered is worth nothing any more; the caller notes it, and the next begins anew
+        slot.window = None
+        raise
     if window.due_s != due_s:
         memory.timers.begin(window, (part, slot))
     memory.slow[slot.key] = None

@@ -155,8 +155,10 @@ class Cron(Schedule):
     def restore(self, saved: Any, move: Move, now: Moment) -> None:
         """See `Schedule`."""
         last_s, came = saved if isinstance(saved, list) else (saved, [])  # an earlier version wrote the last one alone
+        last_s = float(last_s)  # all of it is looked at before any is taken
+        recent = [(float(slot_s), float(move(at_s))) for slot_s, at_s in came]
         self._last_s = last_s
-        self._came.extend((slot_s, move(at_s)) for slot_s, at_s in came)
+        self._came.extend(recent)
         if now.wall_s is not None and last_s <= now.wall_s:
             self._next(last_s, now)
             self.has_missed = self.slot_s is not None and self.slot_s <= now.wall_s

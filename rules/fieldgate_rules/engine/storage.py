@@ -111,32 +111,42 @@ class Storage:
         """
         decoded = {key: row for key, data in sorted(rows.items()) if data is not None and (row := decode_row(data))}
         last = _last_saved(decoded.values())
-        for (id_, group, kind), row in decoded.items():
+        for key, row in decoded.items():
             saved = last[row.saved.os_boot]
             restart = restart_of(saved, boot_s=now.boot_s, wall_s=now.wall_s, os_boot=self._os_boot)
-            if kind == ALIVE:
-                continue
-            if kind == VALUES:
-                self._memory.latest.restore(
-                    group, {name: Reading(value, restart.move(at_s)) for name, (value, at_s) in row.body.items()}
-                )
-                continue
-            part = self._memory.parts.get(id_)
-            if part is None or part.rule.fingerprint != row.fingerprint:
-                self._memory.urgent[id_, group] = None  # nobody will want it again
-                self._lose(id_, group, row.body, restart)
-            elif group == SCHEDULES:
-                self._timetable.restore(id_, row.body, restart.move, now)
-            elif formerly and _is_of_gateway(part, group, row.body, formerly):
+            try:
+                self._restore_row(key, row, restart, now, was_stopped=was_stopped, formerly=formerly)
+            except _DAMAGED as error:  # by another version, or damaged: that group begins anew
+                id_, group, _ = key
                 self._memory.urgent[id_, group] = None
-                self._lose(id_, group, row.body, restart, reason=_OTHER_ID)
-            else:
-                try:
-                    self._restore_slot(part, group, row.body, restart, now, was_stopped=was_stopped)
-                except _DAMAGED as error:  # by another version, or damaged: that group begins anew
+                part = self._memory.parts.get(id_)
+                if part is not None:
                     self._memory.forget(part, group)
-                    self._memory.urgent[id_, group] = None
-                    part.tally.last_error = f"what was saved of {group!r} is not readable: {error!r}"
+                    what = "its schedules" if group == SCHEDULES else repr(group)
+                    part.tally.last_error = f"what was saved of {what} is not readable: {error!r}"
+
+    def _restore_row(
+        self, key: RowKey, row: Row, restart: Restart, now: Moment, *, was_stopped: bool, formerly: Collection[str]
+    ) -> None:
+        id_, group, kind = key
+        if kind == ALIVE:
+            return
+        if kind == VALUES:
+            self._memory.latest.restore(
+                group, {name: Reading(value, restart.move(at_s)) for name, (value, at_s) in row.body.items()}
+            )
+            return
+        part = self._memory.parts.get(id_)
+        if part is None or part.rule.fingerprint != row.fingerprint:
+            self._memory.urgent[id_, group] = None  # nobody will want it again
+            self._lose(id_, group, row.body, restart)
+        elif group == SCHEDULES:
+            self._timetable.restore(id_, row.body, restart.move, now)
+        elif formerly and _is_of_gateway(part, group, row.body, formerly):
+            self._memory.urgent[id_, group] = None
+            self._lose(id_, group, row.body, restart, reason=_OTHER_ID)
+        else:
+            self._restore_slot(part, group, row.body, restart, now, was_stopped=was_stopped)
 
     def _lose(self, rule: str, group: str, body: Mapping[str, Any], restart: Restart, *, reason: str = "") -> None:
         """Keep in `lost` what nobody would end any more: alerts of a rule that is another one now."""
@@ -158,6 +168,8 @@ class Storage:
         slot.restore(body, restart.move, is_reset=is_reset)
         slot.note, slot.given = restart.note, 0
         if body.get("window") is not None and not is_reset:
+            if part.rule.spec.window is None:
+                raise ValueError("it has a window, and the rule has none")
             window = window_of(part, slot)
             window.restore(body["window"], restart.move, is_partial=not (was_stopped and restart.is_same_boot))
         for stage in slot.stages:
