@@ -72,7 +72,7 @@ def test_whatever_stands_in_a_row_the_rules_start_and_events_go_on() -> None:
 
 
 def test_a_schedule_that_cannot_be_read_begins_anew_and_says_so() -> None:
-    """It stopped the gateway at each start."""
+    """It was an error of the start itself, at each start again."""
     world = World(RULES)
     hears(world, 5.0)
     rows = {key: row for key, row in world.engine.everything().items() if row is not None}
