@@ -36,7 +36,6 @@ __all__ = ["CACHE", "CHECKOUT", "RESULTS", "Machine", "bare_image", "machine_on"
 RESULTS: Final = CHECKOUT / "tests/deploy/results"
 """What was done on machines and what they said, a file for each test."""
 
-_V1: Final = ("memory", "cpu", "cpuacct", "devices", "pids", "freezer", "blkio", "systemd", "unified")
 _WITHIN: Final = ("--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd")
 _PR_SET_PDEATHSIG: Final = 1
 _PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -65,6 +64,12 @@ def _free_network() -> tuple[str, str]:
         if f" {outside}/" not in taken:
             return outside, f"{begin}.{number % 4 * 64 + 2}"
     raise AssertionError("no network is free")
+
+
+def _group_tops() -> list[Path]:
+    """The trees of control groups, in each of which a process is once: one of version 2, or several of version 1."""
+    mounts = [line.split() for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return [Path(place) for _, place, kind, *_ in mounts if kind in ("cgroup", "cgroup2")]
 
 
 def _children(pid: int) -> list[int]:
@@ -126,10 +131,10 @@ class Machine:
     def _into_groups(self) -> None:
         """Put this process into control groups of the machine's own, and end it when the tests are killed."""
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        for folder in (Path("/sys/fs/cgroup"), *(Path("/sys/fs/cgroup") / one for one in _V1)):
+        for top in _group_tops():
             with contextlib.suppress(OSError):
-                (folder / self.name).mkdir(exist_ok=True)
-                (folder / self.name / "cgroup.procs").write_text(str(os.getpid()))
+                (top / self.name).mkdir(exist_ok=True)
+                (top / self.name / "cgroup.procs").write_text(str(os.getpid()))
 
     def _first_process(self) -> int:
         assert self._nspawn is not None
@@ -251,8 +256,8 @@ class Machine:
 
     def _clean_groups(self) -> None:
         """Wait until its last process has gone, and remove its control groups."""
-        for top in (Path("/sys/fs/cgroup"), *(Path("/sys/fs/cgroup") / one for one in _V1)):
-            end_s = time.monotonic() + 10
+        end_s = time.monotonic() + 10
+        for top in _group_tops():
             while (top / self.name).is_dir() and time.monotonic() < end_s:
                 for one, _, _ in os.walk(top / self.name, topdown=False):
                     with contextlib.suppress(OSError):

@@ -1,9 +1,10 @@
 """The unix socket on which the commands ask the running gateway.
 
 One request per connection: a JSON object in a line, ``{"do": "status"}``. The answer is JSON objects, one a line,
-the last of which has ``done`` (true) or ``error`` (text); empty lines between them mean nothing. Only the gateway's
-own user may connect (mode 0600). It lies in the journal's folder, whose lock keeps a second gateway away from it; that
-of a service lies in the folder that systemd makes for it in /run, and is open to the service's group too (0660).
+the last of which has ``done`` (true) or ``error`` (text). Empty lines say that the gateway lives: the first comes as
+soon as the request is there, so nobody waits for a gateway that hangs. Only the gateway's own user may connect (mode
+0600). It lies in the journal's folder, whose lock keeps a second gateway away from it; that of a service lies in the
+folder that systemd makes for it in /run, and is open to the service's group too (0660).
 """
 
 from __future__ import annotations
@@ -24,12 +25,24 @@ import structlog
 from fieldgate.errors import FieldgateError
 from fieldgate.rights import way_in
 
-__all__ = ["BEAT", "Answer", "ControlError", "ControlServer", "GatewayNotRunning", "ask", "socket_path", "stream"]
+__all__ = [
+    "BEAT",
+    "Answer",
+    "ControlError",
+    "ControlServer",
+    "GatewayNotRunning",
+    "GatewaySilent",
+    "ask",
+    "socket_path",
+    "stream",
+]
 
 _MAX_REQUEST_BYTES: Final = 256 << 10
 _MAX_LINE_BYTES: Final = 64 << 20
 _MAX_ASKERS: Final = 32
 _REQUEST_DEADLINE_S: Final = 10.0
+_SILENT_S: Final = 10.0  # a gateway that lives has said something by then
+_ANSWER_S: Final = 30.0  # the journal may wait for its disk
 _CHECK_EVERY_S: Final = 5.0
 _SHOWN: Final = 100
 _SHOWN_KEYS: Final = ("device", "for_s", "id", "key", "level", "name", "rule", "since", "uplink")
@@ -82,6 +95,16 @@ def _address(path: Path) -> Iterator[str]:
         yield f"/proc/self/fd/{folder}/{path.name}"
     finally:
         os.close(folder)
+
+
+class GatewaySilent(ControlError):
+    """Somebody listens on the socket and does not answer."""
+
+    def __init__(self, waited_s: float) -> None:
+        super().__init__(
+            f"the gateway does not answer within {waited_s:g} s: it hangs, is stopped, or waits for its disk; "
+            "'systemctl status fieldgate' and its log show more, and 'systemctl restart fieldgate' begins anew"
+        )
 
 
 class ControlServer:
@@ -162,6 +185,7 @@ class ControlServer:
         try:
             async with asyncio.timeout(_REQUEST_DEADLINE_S):
                 line = await reader.readline()
+            writer.write(b"\n")
             await self._answer(line, writer, is_one_too_many=is_one_too_many)
         except (OSError, TimeoutError, ValueError):
             pass  # the asker has gone or sent no line; there is nobody left to tell
@@ -216,6 +240,7 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
 
     Raises:
         GatewayNotRunning: nothing answers.
+        GatewaySilent: it gives no sign of life.
         ControlError: the gateway refused, or went away before it was done, or so much cannot be asked at once.
     """
     line = msgspec.json.encode(request) + b"\n"
@@ -231,15 +256,16 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
         raise ControlError(f"{path}: {(error.strerror or str(error)).lower()}{hint}") from error
     try:
         writer.write(line)
-        while line := await reader.readline():
-            if line == b"\n":
-                continue
-            item = msgspec.json.decode(line, type=dict[str, Any])
-            if item.get("done") is True and len(item) == 1:
-                return
-            if "error" in item and len(item) == 1:
-                raise ControlError(str(item["error"]))
-            yield item
+        said = await _first_line(reader)
+        while said:
+            if said != b"\n":
+                item = msgspec.json.decode(said, type=dict[str, Any])
+                if item.get("done") is True and len(item) == 1:
+                    return
+                if "error" in item and len(item) == 1:
+                    raise ControlError(str(item["error"]))
+                yield item
+            said = await reader.readline()
         raise ControlError("the gateway went away before it had answered")
     except ConnectionError as error:
         raise ControlError("the gateway went away before it had answered") from error
@@ -247,9 +273,26 @@ async def stream(path: Path, request: dict[str, Any]) -> AsyncIterator[dict[str,
         writer.close()
 
 
-async def ask(path: Path, request: dict[str, Any]) -> dict[str, Any]:
-    """Ask the gateway and return the one object that it answers; the errors are those of `stream`."""
+async def _first_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        async with asyncio.timeout(_SILENT_S):
+            return await reader.readline()
+    except TimeoutError:
+        raise GatewaySilent(_SILENT_S) from None
+
+
+async def ask(path: Path, request: dict[str, Any], *, within_s: float | None = _ANSWER_S) -> dict[str, Any]:
+    """Ask the gateway and return the one object that it answers; the errors are those of `stream`.
+
+    It is `GatewaySilent` after ``within_s`` too; None: what is asked for may take any time.
+    """
     answer: dict[str, Any] = {}
-    async for item in stream(path, request):
-        answer = item
+    try:
+        async with asyncio.timeout(within_s) as deadline:
+            async for item in stream(path, request):
+                answer = item
+    except TimeoutError:
+        if within_s is None or not deadline.expired():
+            raise
+        raise GatewaySilent(within_s) from None
     return answer

@@ -15,7 +15,17 @@ from typing import Any
 import pytest
 
 from fieldgate import control
-from fieldgate.control import BEAT, Answer, ControlError, ControlServer, GatewayNotRunning, ask, socket_path, stream
+from fieldgate.control import (
+    BEAT,
+    Answer,
+    ControlError,
+    ControlServer,
+    GatewayNotRunning,
+    GatewaySilent,
+    ask,
+    socket_path,
+    stream,
+)
 from fieldgate.errors import FieldgateError
 from gateway_kit import eventually
 
@@ -193,6 +203,33 @@ async def test_the_server_ends_although_somebody_follows(tmp_path: Path) -> None
 
     with pytest.raises(ControlError, match="went away"):
         await anext(answer)
+
+
+async def test_nobody_waits_for_a_gateway_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is stopped or blocked still has its socket; whoever looks for the reason must not hang with it."""
+    monkeypatch.setattr(control, "_SILENT_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "s"))
+        listening.listen()
+
+        with pytest.raises(GatewaySilent, match="it hangs, is stopped, or waits for its disk"):
+            await ask(tmp_path / "s", {"do": "status"})
+
+
+async def test_an_answer_may_take_its_time_where_that_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that lives says so at once; the journal's thread may still hang, and a reload may wait for brokers."""
+    monkeypatch.setattr(control, "_SILENT_S", 1.0)
+    go_on = asyncio.Event()
+
+    async def slow(request: dict[str, Any]) -> Answer:
+        await go_on.wait()
+        yield {"n": 1}
+
+    async with serving(tmp_path / "s", slow=slow):
+        with pytest.raises(GatewaySilent):
+            await ask(tmp_path / "s", {"do": "slow"}, within_s=0.2)
+        asyncio.get_running_loop().call_later(1.5, go_on.set)
+        assert await ask(tmp_path / "s", {"do": "slow"}, within_s=None) == {"n": 1}
 
 
 async def test_too_many_askers_are_turned_away(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from fieldgate.errors import FieldgateError
 __all__ = ["register"]
 
 _MAX_EVENTS: Final = 10_000
+_STATS_DEADLINE_S: Final = 30.0
 _ABOUT: Final = """\
 A bundle of 'fieldgate diag'. Made to be given to whoever is to help; look into it before you do.
 
@@ -113,10 +114,14 @@ async def _fill(
 
 async def _add_journal(bundle: Bundle, config: Config, events: int) -> None:
     try:
-        (stats,) = [one async for one in answers(config, {"do": "journal.stats"})]
+        async with asyncio.timeout(_STATS_DEADLINE_S):
+            (stats,) = [one async for one in answers(config, {"do": "journal.stats"})]
         bundle.add_json("journal.json", {key: one for key, one in stats.items() if key != "done"})
     except FieldgateError as error:
         bundle.left_out["journal.json"] = str(error)
+        return
+    except TimeoutError:
+        bundle.left_out["journal.json"] = f"the journal was not read within {_STATS_DEADLINE_S:g} s"
         return
     if events:
         request = {"do": "journal.tail", "count": events, "follow": False, "device": None}

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         with 1. Keys that cannot change while the gateway runs are named: they count after a restart. It reads the files
         that it was started with; -c only says where it keeps its state.
         """
-        answer = asyncio.run(ask(socket_path(journal_folder(config)), {"do": "reload"}))
+        answer = asyncio.run(ask(socket_path(journal_folder(config)), {"do": "reload"}, within_s=None))
         if as_json:
             typer.echo(json.dumps(answer, ensure_ascii=False))
         else:

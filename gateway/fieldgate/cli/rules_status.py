@@ -54,7 +54,9 @@ def reload(config: ConfigFile = None, as_json: AsJson = False) -> None:
 
     Ends with 1 when something in the folder is wrong: then the rules read before go on.
     """
-    answer = asyncio.run(ask(socket_path(written_config(config).config.journal.path), {"do": "rules.reload"}))
+    answer = asyncio.run(
+        ask(socket_path(written_config(config).config.journal.path), {"do": "rules.reload"}, within_s=None)
+    )
     if as_json:
         typer.echo(json.dumps(answer, ensure_ascii=False))
     else:

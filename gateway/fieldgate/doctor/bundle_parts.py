@@ -21,6 +21,7 @@ from fieldgate.config.tree import TREE
 from fieldgate.doctor.bundle import Bundle
 from fieldgate.doctor.gateway_facts import GatewayFacts
 from fieldgate.doctor.software_checks import read_software
+from fieldgate.ingest.profile_files import read_profile_file
 from fieldgate_devices.files.document import read_yaml
 
 __all__ = ["add_config", "add_files", "add_log", "add_yaml_folder", "versions"]
@@ -79,8 +80,7 @@ def add_yaml_folder(bundle: Bundle, folder: Path, name: str) -> None:
     for path in paths[:_MAX_FILES]:
         place = f"{name}/{path.name}"
         try:
-            with path.open("rb") as file:
-                content = file.read(_MAX_FILE_BYTES + 1)
+            content = read_profile_file(path, max_bytes=_MAX_FILE_BYTES)
         except OSError as error:
             bundle.left_out[place] = (error.strerror or str(error)).lower()
             continue

@@ -86,6 +86,7 @@ CATALOGUE: Final[dict[str, Entry]] = {
     "gateway.running": Entry(_OK, _COMMANDS),
     "gateway.stopped": Entry(_NOTE, _COMMANDS),
     "gateway.not_asked": Entry(_NOTE, _COMMANDS),
+    "gateway.hangs": Entry(_ERROR, _COMMANDS),
     "gateway.other_version": Entry(_WARNING, _COMMANDS),
     "gateway.reload_refused": Entry(_WARNING, _CONFIGURATION),
     "gateway.needs_restart": Entry(_WARNING, _CONFIGURATION),

@@ -47,6 +47,13 @@ def gateway_findings(facts: GatewayFacts, *, version: str) -> Iterator[Finding]:
 
 
 def _absent(facts: GatewayFacts) -> Finding:
+    if facts.is_silent:
+        return Finding(
+            "gateway.hangs",
+            "a gateway is here and does not answer: it hangs, was stopped (SIGSTOP), or waits for its disk",
+            "journalctl -u fieldgate -n 50 shows what it did last; 'systemctl restart fieldgate' begins anew, and "
+            "nothing that was acknowledged is lost by that",
+        )
     if facts.problem:
         return Finding(
             "gateway.not_asked",

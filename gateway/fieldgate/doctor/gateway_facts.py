@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
-from fieldgate.control import GatewayNotRunning, ask, socket_path
+from fieldgate.control import GatewayNotRunning, GatewaySilent, ask, socket_path
 from fieldgate.errors import FieldgateError
 
 __all__ = ["Crash", "GatewayFacts", "read_gateway"]
@@ -22,6 +22,7 @@ _CRASH: Final = re.compile(
 )
 _MAX_LINES: Final = 2_000
 _JOURNALD_DEADLINE_S: Final = 10.0
+_STATUS_DEADLINE_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +37,8 @@ class Crash:
 class GatewayFacts:
     """``status`` as ``fieldgate status --json`` prints it, None while none runs; ``problem``: why it does not answer.
 
-    ``left_socket``: one that nobody listens on, so its gateway had no time to tidy up. ``restarts`` are those that
-    systemd did by itself.
+    ``is_silent``: one is there and does not answer. ``left_socket``: one that nobody listens on, so its gateway had no
+    time to tidy up. ``restarts`` are those that systemd did by itself.
     """
 
     status: dict[str, Any] | None
@@ -46,6 +47,7 @@ class GatewayFacts:
     restarts: int | None = None
     last_result: str = ""
     crashes: list[Crash] = field(default_factory=list)
+    is_silent: bool = False
 
     @property
     def pid(self) -> int | None:
@@ -57,16 +59,17 @@ async def read_gateway(state_folder: Path) -> GatewayFacts:
     """Ask the gateway with this folder, and systemd about its service."""
     path = socket_path(state_folder)
     status: dict[str, Any] | None = None
-    problem, left = "", None
+    problem, left, is_silent = "", None, False
     try:
-        status = await ask(path, {"do": "status"})
+        status = await ask(path, {"do": "status"}, within_s=_STATUS_DEADLINE_S)
     except GatewayNotRunning:
         with suppress(OSError):
             left = path if path.is_socket() else None
     except FieldgateError as error:
-        problem = str(error)
+        problem, is_silent = str(error), isinstance(error, GatewaySilent)
     restarts, result = await asyncio.to_thread(_service)
-    return GatewayFacts(status, problem, left, restarts, result, await asyncio.to_thread(_crashes))
+    crashes = await asyncio.to_thread(_crashes)
+    return GatewayFacts(status, problem, left, restarts, result, crashes, is_silent=is_silent)
 
 
 def _service() -> tuple[int | None, str]:

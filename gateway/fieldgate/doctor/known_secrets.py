@@ -28,7 +28,9 @@ _USER_INFO: Final = re.compile(r"://([^\s/@\"']*)@")
 _URL: Final = re.compile(r"[a-z]{2,8}://[^\s\"'<>]+", re.IGNORECASE)
 _USUAL_PATHS: Final = frozenset({"", "/", "/mqtt"})
 _PRIVATE_LINE: Final = re.compile(rf"\b(?:{'|'.join(sorted(TREE.private_keys))})\b[\"']?\s*:(.*)")
+_WORD: Final = re.compile(r"[^\s\"'{}\[\],:&*]+")
 _LEAST: Final = 4
+_LONG_WORD: Final = 8
 _LONG_PART: Final = 12  # of a path: an id that nobody can guess
 _ARMOUR: Final = "-----"
 
@@ -81,7 +83,8 @@ def _in_no_yaml(text: str) -> Iterator[str]:
     """What stands behind a key of a secret on its line, where no reader can tell where it ends."""
     for match in _PRIVATE_LINE.finditer(text):
         rest = match[1].strip()
-        for value in {rest, rest.strip("\"'{}[], "), rest.partition(",")[0].strip("\"'{}[] "), rest.partition(" ")[0]}:
+        parts = {rest, rest.strip("\"'{}[], "), rest.partition(",")[0].strip("\"'{}[] "), rest.partition(" ")[0]}
+        for value in parts | {word for word in _WORD.findall(rest) if len(word) >= _LONG_WORD}:
             if len(value) >= _LEAST and not is_reference(value):
                 yield value
 

@@ -21,7 +21,7 @@ __all__ = ["Scrubber", "is_reference"]
 _REFERENCE: Final = re.compile(r"(?:\$\{(?:credential|file|env):[^{}]*\})+")
 _SHORT: Final = 8  # a shorter one counts only where no letter or digit stands beside it
 _TELLING: Final = r"(?:pass(?:word|wd|phrase)|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|authorization)s?"
-_TELLING_ALONE: Final = r"(?:pwd|credentials?|cookies?|sig|signature)"
+_TELLING_ALONE: Final = r"(?:pwd|psk|credentials?|cookies?|sig|signature)"
 _PRIVATE_NAME: Final = re.compile(rf"[\w.-]*{_TELLING}|{_TELLING_ALONE}|headers", re.IGNORECASE)
 _NOT_SECRET: Final = frozenset({"none", "null", "true", "false", "", "-", MASK})
 _KEY_BLOCK: Final = r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----.*?(?:-----END [A-Z0-9 ]*PRIVATE KEY-----|\Z)"
@@ -31,11 +31,15 @@ _PATTERNS: Final = (
     (re.compile(r"(://[^\s?\"'<>]+\?)[^\s\"'<>]+"), rf"\1{MASK}"),
     (re.compile(r"(SharedAccessSignature\s+)[^\s\"']+"), rf"\1{MASK}"),
     (re.compile(r"\b((?:bearer|basic|digest)\s+)[A-Za-z0-9._~+/=-]{6,}", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"\b(?:gh[oprsu]_|github_pat_|glpat-|xox[abp]-|sk-|AKIA|ASIA)[A-Za-z0-9_-]{16,}"), MASK),
+    (re.compile(r"\b(bot)?[0-9]{6,}:[A-Za-z0-9_-]{30,}"), rf"\1{MASK}"),  # of a chat's robot, in a path
     (re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"), MASK),
     (re.compile(r"\$(?:scrypt|7|6|5|argon2\w*|2[aby]|pbkdf2[\w-]*)\$[^\s\"':]+"), MASK),
 )
+_URL: Final = re.compile(r"(\b(?:https?|wss?)://[^\s/\"'<>]+)(/[^\s\"'<>]+)", re.IGNORECASE)
+_UNGUESSABLE: Final = re.compile(r"(?<=/)(?:(?=[A-Za-z_-]*[0-9])[A-Za-z0-9_-]{16,}|[A-Za-z0-9]{20,})(?=[/?#]|$)")
 _NAMED: Final = re.compile(
-    rf"((?:{_TELLING}|(?<!\$\{{)\b{_TELLING_ALONE})[\"']?\s*[=:]\s*)(\"[^\"]*\"|'[^']*'|[^\s\"'&,;}}\]]+)",
+    rf"((?:{_TELLING}|(?<!\$\{{)\b{_TELLING_ALONE})[\"']?\s*(?:={{1,2}}|:)\s*)(\"(?:[^\"\\]|\\.)*\"|'[^']*'|[^\s\"'&,;}}\]]+)",
     re.IGNORECASE,
 )
 
@@ -62,7 +66,14 @@ class Scrubber:
         for pattern, mask in _PATTERNS:
             text, count = pattern.subn(mask, text)
             self.removed += count
+        text = _URL.sub(self._url, text)
         return _NAMED.sub(self._named, text)
+
+    def _url(self, match: re.Match[str]) -> str:
+        """A webhook's path is its password, also of one that is not configured any more."""
+        text, count = _UNGUESSABLE.subn(MASK, match[2])
+        self.removed += count
+        return match[1] + text
 
     def _named(self, match: re.Match[str]) -> str:
         value = match[2]

@@ -189,6 +189,31 @@ def test_a_configuration_that_cannot_be_used_gives_nothing_away_either(planted: 
     assert "bogus" in content["config.yaml"]
 
 
+def test_what_stands_on_the_line_of_a_secret_is_one_where_nobody_can_read_the_file(
+    planted: dict[str, str], tmp_path: Path
+) -> None:
+    """An anchor before it, a mapping around it: a reader would know, a line does not say."""
+    lines = "uplinks: [\n a: {password: &pw Anch0red-secret}\n b: {headers: {X-Api: Headed-secret}}\n"
+    (tmp_path / "fieldgate.yaml").write_text(lines)
+    with (tmp_path / "gateway.log").open("a") as log:
+        log.write("level=info event=x said Anch0red-secret and Headed-secret\n")
+
+    content = diag()
+
+    assert "config.yaml" not in content
+    assert not [name for name, text in content.items() if "Anch0red" in text or "Headed" in text]
+
+
+def test_a_pipe_in_the_rules_folder_holds_nothing_up(planted: dict[str, str], tmp_path: Path) -> None:
+    """Whoever edits rules may put one there; the person who makes a bundle would wait for ever."""
+    os.mkfifo(tmp_path / "rules.d/pipe.yaml")
+
+    content = diag()
+
+    assert "no plain file" in json.loads(content["manifest.json"])["left_out"]["rules.d/pipe.yaml"]
+    assert "rules.d/told.yaml" in content
+
+
 def test_a_configuration_that_is_no_yaml_is_left_out_and_that_is_said(planted: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "fieldgate.yaml").write_text("uplinks: [password: " + PLANTED["literal password"])
 
@@ -271,6 +296,16 @@ def test_a_name_that_is_no_archive_is_refused(planted: dict[str, str]) -> None:
         ("password: ${file:/etc/pw}", "password: ${file:/etc/pw}"),
         ("write ${credential:NAME} there", "write ${credential:NAME} there"),
         ("credential: abc", "credential: •••"),
+        ('data.token == "s3 cret" and x', 'data.token == "•••" and x'),
+        (r'password="a \" b" end', 'password="•••" end'),
+        ("https://hooks.example/services/T0/B00KPATHxyz123456 end", "https://hooks.example/services/T0/••• end"),
+        ("https://h.example/b/OLDpathOfAWebhookABC/x", "https://h.example/b/•••/x"),
+        (
+            "https://h.example/sendMessage/what-the-watchdog-asks.md",
+            "https://h.example/sendMessage/what-the-watchdog-asks.md",
+        ),
+        ("https://h.example/bot123456:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw/x", "https://h.example/bot•••/x"),
+        ("as ghp_abcdefghijklmnopqrstuvwxyz0123456789", "as •••"),
         ("are 'username' and 'password' right?", "are 'username' and 'password' right?"),
         ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n", "•••\n"),
         ("-----BEGIN PRIVATE KEY-----\nMIIE", "•••"),

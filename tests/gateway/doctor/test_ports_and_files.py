@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,9 @@ from access_kit import users_text, write_private
 from doctor_kit import bad, by_id, ids
 from fieldgate.cli.all_problems import all_problems
 from fieldgate.config.loader import Reading, read
+from fieldgate.doctor.catalogue import CATALOGUE
 from fieldgate.doctor.config_checks import config_findings
-from fieldgate.doctor.finding import Finding
+from fieldgate.doctor.finding import Finding, Level
 from fieldgate.doctor.gateway_checks import gateway_findings
 from fieldgate.doctor.gateway_facts import Crash, GatewayFacts, read_gateway
 from fieldgate.doctor.serial_checks import serial_findings
@@ -222,6 +224,7 @@ def test_what_a_running_gateway_says_against_itself_is_told(change: dict[str, An
     [
         (GatewayFacts(None), ["gateway.stopped"]),
         (GatewayFacts(None, "permission denied"), ["gateway.not_asked"]),
+        (GatewayFacts(None, "silence", is_silent=True), ["gateway.hangs"]),
         (GatewayFacts(STATUS), ["gateway.running"]),
         (GatewayFacts(STATUS, restarts=2, last_result="watchdog"), ["gateway.running", "gateway.restarted"]),
         (GatewayFacts(STATUS, crashes=[Crash("then", "event=task.failed")]), ["gateway.running", "gateway.crashed"]),
@@ -229,6 +232,18 @@ def test_what_a_running_gateway_says_against_itself_is_told(change: dict[str, An
 )
 def test_how_it_ended_before_is_told(facts: GatewayFacts, found: list[str]) -> None:
     assert ids(gateway_findings(facts, version="1")) == found
+
+
+async def test_a_gateway_that_hangs_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who asks what is wrong is told, and a script that asks for the exit code."""
+    monkeypatch.setattr("fieldgate.doctor.gateway_facts._STATUS_DEADLINE_S", 0.2)
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "control.sock"))
+        listening.listen()
+        facts = await read_gateway(tmp_path)
+
+    (found,) = gateway_findings(replace(facts, restarts=0, crashes=[]), version="1")
+    assert (found.id, CATALOGUE[found.id].level) == ("gateway.hangs", Level.ERROR)
 
 
 async def test_a_socket_that_nobody_listens_on_tells_of_a_bad_end(tmp_path: Path) -> None:
