@@ -7,6 +7,8 @@ from typing import Final
 __all__ = ["ADVICE", "CLOCK_FIRST"]
 
 ADVICE: Final = {
+    "log_in_not_tried": "to have it tried with what systemd has handed to the service: sudo env "
+    "CREDENTIALS_DIRECTORY=/run/credentials/fieldgate.service fieldgate doctor",
     "name_not_found": "is the name spelled right? 'getent hosts NAME' asks as we do; /etc/resolv.conf says which name "
     "server is asked",
     "name_server_silent": "the name server in /etc/resolv.conf does not answer: is the network up, UDP port 53 open?",

@@ -153,11 +153,12 @@ class _Walk:
             self._add("connects", f"{self._dialler.broker} can be connected to; no request was sent, which could alert "
                       "somebody")  # fmt: skip
         else:
-            why = "its token is for one client id only, the gateway's own" if broker.sas is not None else (
-                f"'{sorted(self._visit.left_out)[0]}' cannot be read from here")  # fmt: skip
-            self._add(
-                "log_in_not_tried", f"{self._dialler.broker} can be connected to; the log-in was not tried: {why}"
-            )
+            why, do = "its token is for one client id only, the gateway's own", ""
+            if broker.sas is None:
+                why = f"'{sorted(self._visit.left_out)[0]}' cannot be read from here"
+                do = ADVICE["log_in_not_tried"]
+            seen = f"{self._dialler.broker} can be connected to; the log-in was not tried: {why}"
+            self._add("log_in_not_tried", seen, do)
 
     def _judge(self, answer: BrokerAnswer) -> None:
         visit = self._visit

@@ -319,4 +319,5 @@ async def test_a_log_in_whose_password_cannot_be_read_here_is_not_tried() -> Non
         found, nothing = await walk_to(mqtt, left_out=["password"]), await walk_to(mqtt, left_out=["ca"])
 
     assert ids(found) == ["uplink.route", "uplink.log_in_not_tried"]
+    assert "CREDENTIALS_DIRECTORY=/run/credentials/fieldgate.service" in found[-1].do
     assert ids(nothing) == ["uplink.not_gone"]
