@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
         with_secrets: Annotated[
             bool, typer.Option("--with-secrets", help="Also what logs in elsewhere: passwords, tokens, private keys.")
         ] = False,
-        force: Annotated[bool, typer.Option("--force", help="Replace FILE if it exists.")] = False,
+        force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is an earlier backup.")] = False,
         as_json: AsJson = False,
     ) -> None:
         """Write the journal, all that is known of devices, commands, rules and sessions, and the configuration to FILE.

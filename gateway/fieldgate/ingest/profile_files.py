@@ -63,11 +63,15 @@ def read_profile_file(path: Path, *, max_bytes: int = MAX_FILE_BYTES) -> bytes:
     """Return what a file of the folder holds, up to a byte more than one may have.
 
     Raises:
-        OSError: it cannot be read, or is no plain file: a pipe would be waited for, perhaps for ever.
+        OSError: it cannot be read, or is no plain file: a pipe would be waited for, perhaps for ever. Or root reads and
+            it is somebody's link to a file that is not his: who may edit rules would have root read out any file.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise OSError("it is no plain file")
+        if os.geteuid() == 0 and path.is_symlink() and path.lstat().st_uid not in (0, status.st_uid):
+            raise OSError("it is a link to a file of another user than who made it, which root does not follow")
         return file.read(max_bytes + 1)
 
 

@@ -30,6 +30,8 @@ _MANIFEST: Final = "manifest.json"
 _DIGEST: Final = "SHA256SUM"
 _CHUNK_BYTES: Final = 1 << 20
 _MAX_MANIFEST_BYTES: Final = 16 << 20
+_MAGIC: Final = b"ustar"
+_MAGIC_AT: Final = 257
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NAME: Final = re.compile(r"(?:state|config|outside)(?:/[^/\0]+)+")
 
@@ -133,6 +135,13 @@ def _begin(part: Path) -> int:
     return fd
 
 
+def _may_be_archive(path: Path) -> bool:
+    """Whether a file is a tar, or empty. Anything else may be the journal, or the configuration."""
+    with path.open("rb") as file:
+        head = file.read(tarfile.BLOCKSIZE)
+    return not head or head[_MAGIC_AT : _MAGIC_AT + len(_MAGIC)] == _MAGIC
+
+
 def _lock(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -159,6 +168,8 @@ class ArchiveWriter:
                 raise ArchiveError(f"{path} is no plain file; name one that is to be made")
             if path.exists() and not may_replace:
                 raise ArchiveError(f"{path} exists; --force replaces it")
+            if path.exists() and not _may_be_archive(path):
+                raise ArchiveError(f"{path} is no backup, and is not replaced; name another file")
             self._file = os.fdopen(_begin(self._part), "w+b")
         self._out = _Digesting(self._file)
         self._tar = tarfile.open(fileobj=self._out, mode="w", format=tarfile.PAX_FORMAT)  # noqa: SIM115 - see __exit__

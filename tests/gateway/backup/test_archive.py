@@ -183,3 +183,20 @@ def test_what_is_no_plain_file_is_neither_replaced_nor_waited_for(tmp_path: Path
 
     assert [one.name for one in tmp_path.iterdir()] == ["a.tar"]
     assert not path.is_file()
+
+
+def test_only_a_backup_is_replaced(archive: Path, tmp_path: Path) -> None:
+    """``--force`` is for the one of yesterday. Of the journal, or the configuration, nothing would be left."""
+    journal = tmp_path / "journal-000001.db"
+    journal.write_bytes(b"SQLite format 3\0" + bytes(1000))
+    (tmp_path / "made-by-mktemp").touch()
+
+    with pytest.raises(ArchiveError, match="is no backup, and is not replaced"):
+        ArchiveWriter(journal, may_replace=True)
+    for path in (archive, tmp_path / "made-by-mktemp"):
+        with ArchiveWriter(path, may_replace=True) as writer:
+            writer.finish(manifest())
+        with ArchiveReader(path) as reader:
+            assert reader.manifest.members == []
+
+    assert journal.read_bytes().startswith(b"SQLite")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import tarfile
 from pathlib import Path
 
 import pytest
 
-from backup_kit import Machine, fingerprint, well
+from backup_kit import Machine, fieldgate, fingerprint, well
 from fieldgate.cli import restore_plan
 from fieldgate.journal.files import Folder, share_lock
 from fieldgate.journal.records import JournalRefused
@@ -17,6 +18,7 @@ from fieldgate.journal.restoring import RestoreError, finish_cut_restore
 pytestmark = pytest.mark.root
 
 SERVICE = 64_123
+EDITOR = 64_124
 
 
 def give(folder: Path) -> None:
@@ -120,3 +122,25 @@ def test_all_that_root_puts_into_the_state_folder_is_the_gateways(machine: Machi
         path.name: SERVICE for path in machine.state.rglob("*")
     }
     assert (machine.state / "lock").exists()
+
+
+@pytest.mark.parametrize(("linker", "owner", "is_taken"), [(EDITOR, 0, False), (EDITOR, EDITOR, True), (0, 0, True)])
+def test_root_reads_nothing_for_who_may_only_edit_rules(
+    machine: Machine, tmp_path: Path, linker: int, owner: int, *, is_taken: bool
+) -> None:
+    """A link in ``rules.d`` to a file that only root may read: in a backup, and in a bundle that is given away."""
+    target = tmp_path / "netplan.yaml"
+    target.write_text("id: psk-of-the-wifi\n", encoding="utf-8")
+    os.chown(target, owner, owner)
+    link = machine.folder / "rules.d" / "wifi.yaml"
+    link.symlink_to(target)
+    os.chown(link, linker, linker, follow_symlinks=False)
+
+    saved = machine.backup(tmp_path / "b.tar")
+    bundle = fieldgate("diag", tmp_path / "d.tar.gz", "--offline", "--log", "/dev/null", "-c", machine.config)
+
+    assert (saved.exit_code == 0) == is_taken
+    assert is_taken or "which root does not follow" in str(saved.exception)
+    with tarfile.open(well(bundle) and tmp_path / "d.tar.gz") as content:
+        names = {name.partition("/")[2] for name in content.getnames()}
+    assert ("rules.d/wifi.yaml" in names) == is_taken
