@@ -36,7 +36,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         return
     lines: list[str] = []
     for outcome, report in sorted(reports, key=lambda one: one[1].nodeid):
-        lines.append(f"{outcome:8}{report.duration:7.1f} s  {report.nodeid.rpartition('/')[2]}")
+        lines.append(f"{outcome:8}{report.duration:7.1f} s  {report.nodeid.removeprefix('tests/deploy/')}")
         if outcome == "skipped":
             lines.append(f"{'':19}{report.longrepr[2]}")
     figures = [
