@@ -135,8 +135,7 @@ def _debootstrap(suite: str, image: Path) -> None:
 
 def wheels() -> Path:
     """A folder of wheels as ``deploy/wheels.sh`` makes it; ours is always the newest, the others are kept."""
-    settings = (CHECKOUT / "pyproject.toml").read_bytes()
-    wanted = settings.partition(b"dependencies = [")[2].partition(b"]")[0]
+    wanted = b"".join((CHECKOUT / "deploy" / one).read_bytes() for one in ("requirements.txt", "wheels.sh"))
     others = CACHE / f"wheels-{sys.version_info[0]}{sys.version_info[1]}-{hashlib.sha256(wanted).hexdigest()[:12]}"
     folder = CACHE / f"{others.name}-of-{hashlib.sha256(bytes(CHECKOUT)).hexdigest()[:12]}"
     with _alone(others.name):
