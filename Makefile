@@ -23,7 +23,7 @@ LOCK := --universal --python-version 3.11 --generate-hashes --only-binary :all: 
 # What builds Fieldgate itself (pyproject.toml), and tailer.
 BUILDERS := hatchling setuptools
 
-.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo lock wheels clean
+.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo deb lock wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -83,6 +83,9 @@ bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
 
 demo: $(DEMO_STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lost
 	@$(BIN)/fieldgate demo $(ARGS)
+
+deb: ## the Debian package, into dist: for this Debian and processor, or ARGS="--debian 13 --arch arm64"
+	@PYTHON=$(PYTHON) bash deploy/debian/build.sh $(ARGS)
 
 lock: $(STAMP) ## pin what Fieldgate needs and what builds it, with hashes: deploy/*requirements.txt (needs the package index)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input '$(UV)'

@@ -200,7 +200,7 @@ make_release() {
   "$PYTHON" -m venv "$release" || fail "making a virtual environment failed, see above; nothing was changed"
   if [ -z "$wheels" ]; then
     wheels=$release/wheels
-    PYTHON=$PYTHON "$HERE/wheels.sh" "$wheels" >/dev/null || fail "fetching the program failed, see above; nothing was changed"
+    PYTHON=$PYTHON bash "$HERE/wheels.sh" "$wheels" >/dev/null || fail "fetching the program failed, see above; nothing was changed"
   fi
   pip_installs --require-hashes -r "$wheels/requirements.txt" # what the lock names, bit by bit, and nothing else
   pip_installs --no-deps fieldgate
