@@ -20,8 +20,10 @@ PARALLEL := -n $(JOBS) --dist loadfile
 UV := uv>=0.5
 LOCK := --universal --python-version 3.11 --generate-hashes --only-binary :all: --no-binary tailer \
 	--no-annotate --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+# What builds Fieldgate itself (pyproject.toml), and tailer.
+BUILDERS := hatchling setuptools
 
-.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo lock wheels clean
+.PHONY: help setup check format test test-whole test-faults test-long test-root test-deploy interop bench demo deb lock wheels clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -82,9 +84,13 @@ bench: $(STAMP) ## Fieldgate and a mosquitto bridge, interleaved (takes minutes)
 demo: $(DEMO_STAMP) ## broker, gateway and 50 devices; the link is cut, nothing is lost
 	@$(BIN)/fieldgate demo $(ARGS)
 
-lock: $(STAMP) ## pin what Fieldgate needs, with hashes: deploy/requirements.txt (needs the package index)
+deb: ## the Debian package, into dist: for this Debian and processor, or ARGS="--debian 13 --arch arm64"
+	@PYTHON=$(PYTHON) bash deploy/debian/build.sh $(ARGS)
+
+lock: $(STAMP) ## pin what Fieldgate needs and what builds it, with hashes: deploy/*requirements.txt (needs the package index)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input '$(UV)'
 	$(BIN)/uv pip compile --quiet pyproject.toml --output-file deploy/requirements.txt $(LOCK)
+	printf '%s\n' $(BUILDERS) | $(BIN)/uv pip compile --quiet - --output-file deploy/build-requirements.txt $(LOCK)
 
 wheels: $(STAMP) ## whether each of them has a wheel for x86_64 and aarch64, and which have none for armv7; pip with hashes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-input '$(UV)' \

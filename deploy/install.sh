@@ -132,6 +132,8 @@ check_offline() {
   offline=$(cd "$offline" && pwd)
   compgen -G "$offline/fieldgate-*.whl" >/dev/null ||
     fail "$offline has no fieldgate-….whl; make the folder with deploy/wheels.sh on a machine with network"
+  [ -f "$offline/requirements.txt" ] ||
+    fail "$offline has no requirements.txt, so it was made for an older version; make it again with deploy/wheels.sh"
 }
 
 # --- files: never over what a person has changed ------------------------------------------------------------------
@@ -189,19 +191,27 @@ make_user() {
 }
 
 make_release() {
-  local version stamp wanted=("$SOURCE")
+  local version stamp wheels=$offline
   stamp=$(date -u +%Y%m%dT%H%M%S)
   release=$RELEASES/$stamp-$$
   say "installing into $release"
   mkdir -p "$RELEASES"
   trap 'rm -rf "$release"' EXIT
   "$PYTHON" -m venv "$release" || fail "making a virtual environment failed, see above; nothing was changed"
-  [ -z "$offline" ] || wanted=(--no-index --find-links "$offline" fieldgate)
-  "$release/bin/python" -m pip install --quiet --no-input --disable-pip-version-check \
-    --no-cache-dir --root-user-action ignore "${wanted[@]}" ||
-    fail "installing the program failed, see above; nothing was changed"
+  if [ -z "$wheels" ]; then
+    wheels=$release/wheels
+    PYTHON=$PYTHON bash "$HERE/wheels.sh" "$wheels" >/dev/null || fail "fetching the program failed, see above; nothing was changed"
+  fi
+  pip_installs --require-hashes -r "$wheels/requirements.txt" # what the lock names, bit by bit, and nothing else
+  pip_installs --no-deps fieldgate
+  rm -rf "$release/wheels"
   version=$("$release/bin/fieldgate" --version) || fail "the new program does not run; nothing was changed"
   say "installed $version"
+}
+
+pip_installs() {
+  "$release/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-cache-dir --root-user-action ignore \
+    --no-index --find-links "$wheels" --only-binary :all: "$@" || fail "installing the program failed, see above; nothing was changed"
 }
 
 make_settings() {

@@ -12,14 +12,14 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-__all__ = ["CACHE", "CHECKOUT", "bare_image", "execute", "package_files", "wheels"]
+__all__ = ["CACHE", "CHECKOUT", "bare_image", "execute", "have_tools", "package_files", "wheels"]
 
 CHECKOUT: Final = Path(__file__).parents[1]
 CACHE: Final = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "fieldgate"
@@ -47,8 +47,9 @@ def execute(*command: str | Path, timeout_s: float = 300) -> str:
     return done.stdout
 
 
-def _have_tools() -> None:
-    missing = [package for tool, package in _TOOLS.items() if shutil.which(tool) is None]
+def have_tools(tools: Mapping[str, str]) -> None:
+    """Each of these commands is there, installed by apt from the package named; else the test skips with the reason."""
+    missing = [package for tool, package in tools.items() if shutil.which(tool) is None]
     if not missing:
         return
     if shutil.which("apt-get") is None:
@@ -97,7 +98,7 @@ def bare_image() -> Path:
     suite = _SUITES.get(sys.version_info[:2])
     if suite is None:
         pytest.skip(f"no Debian has Python {sys.version_info[0]}.{sys.version_info[1]}, for which the wheels are made")
-    _have_tools()
+    have_tools(_TOOLS)
     _clear_away()
     image = CACHE / f"{suite}-{hashlib.sha256((_PACKAGES + _INIT).encode()).hexdigest()[:12]}.ext4"
     with _alone(image.name):
@@ -135,8 +136,7 @@ def _debootstrap(suite: str, image: Path) -> None:
 
 def wheels() -> Path:
     """A folder of wheels as ``deploy/wheels.sh`` makes it; ours is always the newest, the others are kept."""
-    settings = (CHECKOUT / "pyproject.toml").read_bytes()
-    wanted = settings.partition(b"dependencies = [")[2].partition(b"]")[0]
+    wanted = b"".join((CHECKOUT / "deploy" / one).read_bytes() for one in ("requirements.txt", "wheels.sh"))
     others = CACHE / f"wheels-{sys.version_info[0]}{sys.version_info[1]}-{hashlib.sha256(wanted).hexdigest()[:12]}"
     folder = CACHE / f"{others.name}-of-{hashlib.sha256(bytes(CHECKOUT)).hexdigest()[:12]}"
     with _alone(others.name):

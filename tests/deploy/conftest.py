@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from machine_kit import RESULTS, Machine, bare_image, machine_on, wheels
+from package_kit import build, this_debian
 
 _OUTCOMES = ("passed", "failed", "error", "skipped")
 
@@ -55,6 +56,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def offline() -> Path:
     """The folder of wheels."""
     return wheels()
+
+
+@pytest.fixture(scope="session")
+def package(offline: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package for the Debian whose Python this is, and for this machine's processor."""
+    return build(tmp_path_factory.mktemp("package"), "--wheels", offline, "--debian", this_debian())[0]
 
 
 @pytest.fixture

@@ -45,7 +45,13 @@ def test_a_unit_without_its_fence_is_found_out(tmp_path: Path) -> None:
     assert _exposure(bare) > 2.0
 
 
-@pytest.mark.parametrize("script", ["deploy/install.sh", "deploy/wheels.sh", ".ci/run", "tests/setup.sh"])
+@pytest.mark.parametrize(
+    "script",
+    [
+        *("deploy/install.sh", "deploy/wheels.sh", ".ci/run", "tests/setup.sh", "deploy/debian/build.sh"),
+        *(f"deploy/debian/{one}" for one in ("preinst", "postinst", "prerm", "postrm")),
+    ],
+)
 def test_the_shell_scripts_are_sound(script: str) -> None:
     """They run as root on machines that nobody watches."""
     program = Path(sys.executable).with_name("shellcheck")

@@ -1,4 +1,4 @@
-"""`deploy/requirements.txt` pins all that Fieldgate needs, so that pip takes nothing else: versions and hashes."""
+"""The locks pin all that Fieldgate needs and what builds it, so that pip takes nothing else: versions and hashes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,10 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[3]
 LOCK = (ROOT / "deploy" / "requirements.txt").read_text(encoding="utf-8")
+BUILD_LOCK = (ROOT / "deploy" / "build-requirements.txt").read_text(encoding="utf-8")
+SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+RUNS: list[str] = SETTINGS["project"]["dependencies"]
+BUILDS: list[str] = [*SETTINGS["build-system"]["requires"], "setuptools"]  # the latter for tailer
 
 
 def pinned(text: str) -> dict[str, tuple[str, list[str]]]:
@@ -26,12 +30,11 @@ def pinned(text: str) -> dict[str, tuple[str, list[str]]]:
     return found
 
 
-def problems(text: str) -> list[str]:
-    """What is wrong with a lock of this project."""
+def problems(text: str, needed: list[str] = RUNS) -> list[str]:
+    """What is wrong with a lock of what is needed."""
     locked = pinned(text)
     wrong = [f"{name}: not pinned" for name, (version, hashes) in locked.items() if not version or not hashes]
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    for written in project["dependencies"]:
+    for written in needed:
         wanted = Requirement(written)
         version, _ = locked.get(canonicalize_name(wanted.name), ("", []))
         if not version or not wanted.specifier.contains(version, prereleases=True):
@@ -44,6 +47,12 @@ def problems(text: str) -> list[str]:
 def test_every_requirement_has_a_version_and_hashes() -> None:
     """One without is one that anybody on the way may replace; one that is missing keeps pip from installing."""
     assert problems(LOCK) == []
+    assert problems(BUILD_LOCK, BUILDS) == []
+
+
+def test_a_build_tool_that_is_not_pinned_is_noticed() -> None:
+    """The mutant: it would run as root on the machine that installs."""
+    assert problems(BUILD_LOCK, [*BUILDS, "hatch-vcs"]) == ["hatch-vcs: not there; run: make lock"]
 
 
 @pytest.mark.parametrize(
