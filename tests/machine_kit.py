@@ -31,10 +31,24 @@ from gateway_kit import eventually
 from machine_images import CACHE, CHECKOUT, bare_image, execute, wheels
 from mount_kit import shut_down
 
-__all__ = ["CACHE", "CHECKOUT", "RESULTS", "Machine", "bare_image", "machine_on", "needs_machines", "wheels"]
+__all__ = ["CACHE", "CHECKOUT", "MODES", "RESULTS", "Machine", "bare_image", "machine_on", "needs_machines", "wheels"]
 
 RESULTS: Final = CHECKOUT / "tests/deploy/results"
 """What was done on machines and what they said, a file for each test."""
+
+MODES: Final = frozenset(
+    {
+        "755 root:root etc/fieldgate",
+        "640 root:fieldgate etc/fieldgate/fieldgate.yaml",
+        "640 root:fieldgate etc/fieldgate/users",
+        "700 root:root etc/fieldgate/secrets",
+        "2775 root:fieldgate-rules etc/fieldgate/rules.d",
+        "2775 root:fieldgate-rules etc/fieldgate/devices.d",
+        "664 root:fieldgate-rules etc/fieldgate/rules.d/sample.yaml",
+        "700 fieldgate:fieldgate var/lib/fieldgate",
+    }
+)
+"""Who may read and write what of an installation, as `Machine.modes` says it."""
 
 _WITHIN: Final = ("--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd")
 _PR_SET_PDEATHSIG: Final = 1
@@ -173,6 +187,13 @@ class Machine:
             )
         assert process.returncode == 0 or not is_checked, f"{' '.join(command)}: {process.returncode}\n{text}"
         return process.returncode, text
+
+    async def modes(self) -> set[str]:
+        """Mode, owner and group of each file of the settings, and of the state's folder."""
+        said = await self.says(
+            "cd /; stat -c '%a %U:%G %n' etc/fieldgate etc/fieldgate/* etc/fieldgate/rules.d/* var/lib/fieldgate"
+        )
+        return set(said.splitlines())
 
     async def says(self, line: str, **more: Any) -> str:
         """What a line of shell prints."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from gateway_kit import eventually, oracle
-from machine_kit import Machine, bare_image, machine_on, needs_machines
+from machine_kit import MODES, Machine, bare_image, machine_on, needs_machines
 from package_kit import later_version
 from service_kit import CONFIG, site_of
 
@@ -59,19 +59,7 @@ async def test_it_is_a_service_at_once_and_after_the_next_boot(packaged: Machine
     assert await packaged.shows("ActiveState") == "active"
     assert (await packaged.shows("FragmentPath")).endswith("/lib/systemd/system/fieldgate.service")
     assert await packaged.shows("UnitFileState") == "enabled"
-    modes = await packaged.says(
-        "cd /; stat -c '%a %U:%G %n' etc/fieldgate etc/fieldgate/* etc/fieldgate/rules.d/* var/lib/fieldgate"
-    )
-    assert set(modes.splitlines()) >= {
-        "755 root:root etc/fieldgate",
-        "640 root:fieldgate etc/fieldgate/fieldgate.yaml",
-        "640 root:fieldgate etc/fieldgate/users",
-        "700 root:root etc/fieldgate/secrets",
-        "2775 root:fieldgate-rules etc/fieldgate/rules.d",
-        "2775 root:fieldgate-rules etc/fieldgate/devices.d",
-        "664 root:fieldgate-rules etc/fieldgate/rules.d/sample.yaml",
-        "700 fieldgate:fieldgate var/lib/fieldgate",
-    }
+    assert await packaged.modes() >= MODES
     assert (await packaged.says("id -nG fieldgate")).split() == ["fieldgate", "dialout", "fieldgate-rules"]
     assert "id: plant-7" in packaged.path(CONFIG).read_text()
 
