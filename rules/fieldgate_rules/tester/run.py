@@ -100,25 +100,12 @@ class Run:
         stamp = self.clock.stamp
         events: list[Event] = []
         for one in spoken:
-            is_late = one.late_ns is not None
             shared = _REPLAYED if one.is_replayed else None
-            if one.late_ns is not None:
+            if is_late := one.late_ns is not None:
                 shared = Extra(self.clock.wall_ns - one.late_ns, one.is_replayed)
-            events += [
-                Event(
-                    said.address,
-                    stamp,
-                    said.data,
-                    said.is_json,
-                    0,
-                    said.lane,
-                    0,
-                    None,
-                    None,
-                    shared if said.at_ns is None or is_late else Extra(said.at_ns, one.is_replayed),
-                )
-                for said in one.said
-            ]
+            for said in one.said:
+                extra = shared if said.at_ns is None or is_late else Extra(said.at_ns, one.is_replayed)
+                events.append(Event(said.address, stamp, said.data, said.is_json, 0, said.lane, extra=extra))
         decided = self.engine.feed(events, stamp)
         if decided is not None or self._is_killed:
             self._note(decided, events)
